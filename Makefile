@@ -1,0 +1,75 @@
+# make demo   the nine-day workflow on synthetic logs, ends with the comparison and the report's path
+# make test   lint, types and the quick tests; make test-all adds the slow ones
+# Each sets up what it needs: .venv here, a wheel of Horovod and nothing else under $(CACHE).
+SHELL := /bin/bash
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ncs
+READY := .venv/.ready
+LAKE ?= lake/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint lock clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+setup: $(READY)
+
+demo: $(READY)
+	@$(BIN)/ncs run --conf conf/demo.yaml --lake $(LAKE) $(ARGS)
+
+test: lint
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-all: lint
+	@$(BIN)/python -m pytest -m "" $(ARGS)
+
+lint: $(READY)
+	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/mypy --no-error-summary
+
+lock: $(READY)
+	@grep '^#' requirements.txt > .venv/lock && \
+	$(BIN)/uv pip compile -q --no-annotate --no-header --all-extras --python 3.11 \
+	  --constraint requirements.txt setup.cfg >> .venv/lock && mv .venv/lock requirements.txt
+
+clean:
+	rm -rf .venv lake *.egg-info build dist
+
+# need: one clear line for a missing tool. $(call need,test command,what,remedy)
+need = @$(1) >/dev/null 2>&1 || { echo "ncs needs $(2). On Debian: apt-get install $(3)" >&2; exit 1; }
+
+$(READY): requirements.txt setup.cfg pyproject.toml
+	$(call need,test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3$(comma) 11)',Python 3.11,python3.11)
+	$(call need,$(PYTHON) -c 'import venv$(comma) ensurepip',Python's venv module,python3.11-venv)
+	$(call need,java -version 2>&1 | grep -E '"(17|21)\.',Java 17 or 21 on the PATH,openjdk-17-jre-headless)
+	$(call need,command -v g++,a C++ compiler (g++),g++)
+	$(call need,test -e "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h",Python's headers,python3.11-dev)
+	@test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/pip install -q uv; }
+	@echo "installing the packages of requirements.txt (the first time: some minutes)"
+	@grep -v '^horovod=' requirements.txt > .venv/packages.txt
+	@$(BIN)/uv pip install -q --python $(BIN)/python -r .venv/packages.txt
+	@$(MAKE) --no-print-directory horovod
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m ncs.lake.jars
+	@touch $@
+
+comma := ,
+
+# Horovod's sources ask for C++14, torch's headers need C++17: a wrapper of the compiler appends the newer
+# standard, so that no source is patched. The wheel is kept per version of Horovod, torch and Python.
+.PHONY: horovod
+horovod:
+	@set -e; spec=$$(grep '^horovod=' requirements.txt); torch=$$(grep '^torch=' requirements.txt); \
+	wheels="$(CACHE)/wheels/$${spec/==/-}-$${torch/==/-}-$$($(BIN)/python -c 'import sysconfig as s; print(s.get_config_var("SOABI"))')"; \
+	if ! compgen -G "$$wheels/*.whl" >/dev/null; then \
+	  echo "building $$spec for $$torch (once, 2 to 6 minutes; log in .venv/horovod.log)"; \
+	  printf '#!/bin/sh\nexec g++ "$$@" -std=gnu++17\n' > .venv/cxx17; chmod +x .venv/cxx17; \
+	  env PATH="$(CURDIR)/$(BIN):$$PATH" CXX="$(CURDIR)/.venv/cxx17" CMAKE_POLICY_VERSION_MINIMUM=3.5 MAKEFLAGS=-j$$(nproc) \
+	    HOROVOD_WITH_PYTORCH=1 HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITHOUT_MXNET=1 \
+	    HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 HOROVOD_CPU_OPERATIONS=GLOO \
+	    $(BIN)/pip wheel -q --no-build-isolation --no-deps -w .venv/wheels "$$spec" > .venv/horovod.log 2>&1 \
+	    || { tail -n 5 .venv/horovod.log; echo "the build of $$spec failed, see .venv/horovod.log" >&2; exit 1; }; \
+	  mkdir -p "$$(dirname "$$wheels")"; rm -rf "$$wheels"; mv .venv/wheels "$$wheels"; \
+	fi; \
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps "$$wheels"/*.whl
