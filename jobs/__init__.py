@@ -1,0 +1,1 @@
+"""One job a stage: read tables, call a function of `ncs`, write a table."""

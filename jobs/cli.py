@@ -1,0 +1,80 @@
+"""The command line: `ncs <stage> --conf FILE`, and the `main` of every `jobs/<stage>.py`."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from jobs.job import Job
+from ncs import config
+from ncs.days import Days
+from ncs.errors import NcsError
+from ncs.lake.layout import Lake
+
+STAGES = {
+    "generate": "write nine days of synthetic logs with a known truth",
+    "ingest": "bring raw logs into bronze tables",
+    "label": "join impressions, clicks and plays into labelled samples",
+    "encode": "turn samples into ids, learnt from the training days",
+    "validate": "hold the tables against their Great Expectations suites",
+    "train": "search masks and train the systems of train.system",
+    "predict": "score the test days with the newest run's systems",
+    "evaluate": "compare the systems, write the report",
+    "run": "all of these in order; what is already there is skipped",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments, the same for every stage."""
+    top = argparse.ArgumentParser(prog="ncs", description="Click and watch models from raw logs to comparison.")
+    stages = top.add_subparsers(dest="stage", required=True, metavar="STAGE")
+    for name, what in STAGES.items():
+        stage = stages.add_parser(name, help=what, description=what)
+        stage.add_argument("--conf", required=True, metavar="FILE", help="configuration, see conf/")
+        stage.add_argument("--lake", metavar="DIR", help="root of the lake (default: lake/<name of the configuration>)")
+        stage.add_argument("--days", metavar="A..B", help="days to work on (default: logs.days)")
+        stage.add_argument("--set", action="append", default=[], metavar="K=V", help="override a key, a.b=value")
+        stage.add_argument("--workers", type=int, metavar="N", help="Horovod workers, as --set workers=N")
+        stage.add_argument("--quiet", action="store_true", help="print results and errors only")
+        stage.add_argument("--debug", action="store_true", help="show the stack trace of an error")
+        if name == "validate":
+            stage.add_argument("--table", metavar="NAME", help="one table, as silver/samples (default: all there are)")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one stage. Returns 0 on success, 2 for bad usage or configuration, 3 for a failed gate, else 1."""
+    args = parser().parse_args(argv)
+    try:
+        overrides = [*args.set, *([f"workers={args.workers}"] if args.workers is not None else [])]
+        conf = config.load(args.conf, overrides)
+        job = Job(
+            conf=conf,
+            lake=Lake.at(args.lake or os.path.join("lake", conf.name)),
+            days=Days.parse(args.days) if args.days else conf.logs.days,
+            quiet=args.quiet,
+            table=getattr(args, "table", None),
+        )
+        job.lake.claim(conf)
+        importlib.import_module(f"jobs.{args.stage}").run(job)
+    except KeyboardInterrupt:
+        print("ncs: stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    except Exception as err:
+        if args.debug:
+            raise
+        print(f"ncs {args.stage}: {_message(err)}", file=sys.stderr)
+        return err.exit_code if isinstance(err, NcsError) else 1
+    return 0
+
+
+def _message(err: Exception) -> str:
+    if isinstance(err, NcsError):
+        return str(err)
+    first = (str(err).strip().splitlines() or [""])[0]
+    return f"{type(err).__name__}: {first} (unexpected; --debug shows where)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""What every job is handed: the configuration, the lake, the days, a Spark session when it asks for one."""
+
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from tqdm import tqdm
+
+from ncs.config import Config
+from ncs.days import Days
+from ncs.lake.layout import Lake
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+T = TypeVar("T")
+
+
+@dataclass
+class Job:
+    """One call of the command line, or of a notebook."""
+
+    conf: Config
+    lake: Lake
+    days: Days
+    quiet: bool = False
+    table: str | None = None  # of validate
+
+    @cached_property
+    def spark(self) -> "SparkSession":
+        """The Spark session; stages that train never ask, so they start no JVM."""
+        from ncs.lake.session import spark_session
+
+        return spark_session(self.conf)
+
+    def say(self, text: str) -> None:
+        """A line for whoever watches."""
+        if not self.quiet:
+            tqdm.write(text, file=sys.stderr)
+
+    def progress(self, items: Iterable[T], what: str, unit: str = "day") -> Iterable[T]:
+        """The items with a bar while somebody watches a terminal."""
+        hidden = self.quiet or not sys.stderr.isatty()
+        return tqdm(list(items), desc=what, unit=unit, disable=hidden, leave=False)

@@ -1,0 +1,55 @@
+"""Calendar days and ranges of them, as the logs' folders and the tables' partitions name them."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from ncs.errors import ConfigError
+
+_RANGE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\.\.(\d{4}-\d{2}-\d{2}))?")
+
+
+@dataclass(frozen=True)
+class Days:
+    """All days from `first` to `last`, both included; in text `2022-04-08..2022-04-16` or one day alone."""
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise ConfigError(f"a range of days runs forward; {self} ends before it starts")
+
+    @classmethod
+    def parse(cls, text: str) -> "Days":
+        """Read `YYYY-MM-DD` or `YYYY-MM-DD..YYYY-MM-DD`; anything else is a ConfigError."""
+        match = _RANGE.fullmatch(text.strip()) if isinstance(text, str) else None
+        try:
+            if match:
+                first = date.fromisoformat(match[1])
+                return cls(first, date.fromisoformat(match[2]) if match[2] else first)
+        except ValueError:
+            pass
+        raise ConfigError(f"{text!r} is no range of days; write 2022-04-08..2022-04-16, or one day")
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.first + timedelta(days=n) for n in range(len(self)))
+
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
+    def __contains__(self, day: date) -> bool:
+        return self.first <= day <= self.last
+
+    def __str__(self) -> str:
+        return f"{self.first}" if self.first == self.last else f"{self.first}..{self.last}"
+
+    def split(self, last: int) -> tuple["Days", "Days"]:
+        """Part the range into all but the `last` days, and those."""
+        cut = self.last - timedelta(days=last)
+        return Days(self.first, cut), Days(cut + timedelta(days=1), self.last)
+
+    def widened(self, before: int = 0, after: int = 0) -> "Days":
+        """The range with so many days more at its ends."""
+        return Days(self.first - timedelta(days=before), self.last + timedelta(days=after))

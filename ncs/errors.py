@@ -1,0 +1,27 @@
+"""The project's exceptions; each carries the exit code that the command line ends with."""
+
+
+class NcsError(Exception):
+    """Something a user can mend; its message names the thing, what was found, and the remedy."""
+
+    exit_code = 1
+
+
+class ConfigError(NcsError):
+    """A configuration or a command line that cannot be used."""
+
+    exit_code = 2
+
+
+class DataError(NcsError):
+    """Logs or tables that are missing, broken, or not what the next stage can read."""
+
+
+class GateError(NcsError):
+    """A validation suite found the data unfit; nothing after it may run."""
+
+    exit_code = 3
+
+
+class TrainingError(NcsError):
+    """A training that cannot start or go on."""

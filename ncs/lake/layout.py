@@ -1,0 +1,159 @@
+"""What stands where below a lake's root, and what each Delta commit says it was made from.
+
+Read by both halves, so it imports neither Spark nor torch: the log of a Delta table is read by `deltalake`.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from ncs.config import Config
+from ncs.days import Days
+from ncs.errors import DataError
+from ncs.lake import storage
+
+IMPRESSIONS = "bronze/impressions"
+CLICKS = "bronze/clicks"
+PLAYS = "bronze/plays"
+USERS = "bronze/users"
+VIDEOS = "bronze/videos"
+SAMPLES = "silver/samples"
+QUARANTINE = "silver/quarantine"
+VOCABULARY = "gold/vocabulary"
+CTR_SAMPLES = "gold/ctr_samples"
+CVR_SAMPLES = "gold/cvr_samples"
+PREDICTIONS = "gold/predictions"
+EVALUATIONS = "gold/evaluations"
+
+ALL = "all"
+"""The key of a record of a table that is replaced whole."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one commit says of itself, in the commit: it is there exactly when the rows are.
+
+    `key` is the day (or run, or `all`) that the commit replaced, `made_from` everything that decided its rows: the
+    digest of the configuration's keys and the versions of the inputs. A stage whose record would say the same
+    again has nothing to do.
+    """
+
+    stage: str
+    key: str
+    made_from: dict[str, Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The text for Delta's `userMetadata`."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A lake root: a folder, or a URI that Spark, deltalake and fsspec understand."""
+
+    root: str
+
+    @classmethod
+    def at(cls, root: str) -> "Lake":
+        """The lake at a root, made absolute so that every process means the same place."""
+        return cls(storage.absolute(root))
+
+    def uri(self, *parts: str) -> str:
+        """Where a table or a folder of files stands."""
+        return storage.join(self.root, *parts)
+
+    @property
+    def landing(self) -> str:
+        """Where generated logs land."""
+        return self.uri("landing")
+
+    def claim(self, conf: Config) -> None:
+        """Tie the lake to its logs at first use; afterwards refuse logs of another origin.
+
+        What follows from the logs is made anew when the configuration changes. The logs themselves are the lake's
+        identity: two origins in one lake would be mixed in silence.
+        """
+        logs = conf.part("logs")["logs"]
+        if logs["source"] is None:  # a generated world: its days are part of it
+            logs["days"] = str(logs["days"])
+        else:
+            logs = {key: logs[key] for key in ("adapter", "timezone")}
+            logs["source"] = storage.absolute(conf.logs.source or "")
+        path = self.uri("lake.json")
+        if not storage.exists(path):
+            storage.write_json(path, {"logs": logs})
+            return
+        found = storage.read_json(path)["logs"]
+        differing = [key for key in sorted({*found, *logs}) if found.get(key) != logs.get(key)]
+        if differing:
+            what = "; ".join(f"logs.{key} is {found.get(key)!r} there, {logs.get(key)!r} here" for key in differing)
+            raise DataError(
+                f"the lake {self.root} was made from other logs: {what}. Use another --lake, or remove this one"
+            )
+
+    def table(self, name: str, version: int | None = None) -> DeltaTable:
+        """A Delta table at a version. Raises DataError if the table or the version is gone."""
+        uri = self.uri(name)
+        try:
+            return DeltaTable(uri, version=version)
+        except TableNotFoundError:
+            raise DataError(f"{name} is not in the lake {self.root}; run the stage that writes it") from None
+        except Exception as err:
+            if version is None:
+                raise DataError(f"{name} in the lake {self.root} cannot be read: {err}") from None
+            raise DataError(
+                f"version {version} of {name} is gone from the lake {self.root} (vacuumed, or the table was made "
+                f"anew); run `ncs train` again on the version that is there"
+            ) from None
+
+    def read(self, name: str, version: int, columns: list[str]) -> pa.Table:
+        """Columns of a table that fits into memory, at a version."""
+        parts = []
+        for uri in self.table(name, version).file_uris():
+            with fsspec.open(uri, "rb") as file:
+                parts.append(pq.read_table(file, columns=columns))
+        return pa.concat_tables(parts)
+
+    def has(self, name: str) -> bool:
+        """Whether a table is there."""
+        return storage.exists(self.uri(name, "_delta_log")) and DeltaTable.is_deltatable(self.uri(name))
+
+    def version(self, name: str) -> int:
+        """The newest version of a table."""
+        return self.table(name).version()
+
+    def records(self, name: str) -> dict[str, tuple[int, Record]]:
+        """The newest commit of each key of a table: key -> (version, record). Empty if there is no table."""
+        if not self.has(name):
+            return {}
+        newest: dict[str, tuple[int, Record]] = {}
+        for commit in self.table(name).history():  # newest first
+            text = commit.get("userMetadata")
+            if text:
+                record = Record(**json.loads(text))
+                newest.setdefault(record.key, (commit["version"], record))
+        return newest
+
+    def inputs(self, *names: str, days: Days | None = None) -> dict[str, int]:
+        """The versions at which the days of tables (or their whole, `all`) were last written: `name/key` -> version."""
+        keys = [str(day) for day in days] if days else [ALL]
+        return {
+            f"{name}/{key}": records[key][0]
+            for name in names
+            for records in [self.records(name)]
+            for key in keys
+            if key in records
+        }
+
+
+def day_key(day: date) -> str:
+    """A day as records and partitions write it."""
+    return day.isoformat()

@@ -1,0 +1,53 @@
+"""Spark sessions that can read and write Delta. The only place that builds one; everything else is handed it."""
+
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pyspark
+from delta import configure_spark_with_delta_pip
+from pyspark.sql import SparkSession
+
+from ncs.config import Config
+
+_DELTA = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
+_ALWAYS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.ui.showConsoleProgress": "false",
+    # What a stage needs of a few thousand rows must not cost Delta's default of 50 tasks.
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+_LOCAL = {
+    "spark.ui.enabled": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.sql.warehouse.dir": "/tmp/ncs-warehouse",
+}
+
+
+def delta_jars_installed() -> bool:
+    """Whether Delta's jars stand beside Spark's own, as `python -m ncs.lake.jars` puts them."""
+    jars = Path(pyspark.__file__).parent / "jars"
+    return any(jars.glob(f"delta-spark_*-{version('delta-spark')}.jar"))
+
+
+def spark_session(conf: Config, app: str = "ncs") -> SparkSession:
+    """The running session (of spark-submit or a notebook), or a new one with the configuration's settings."""
+    # Executors must run this interpreter: another Python on the PATH lacks the packages.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    settings = {**_DELTA, **_ALWAYS, **{key: str(value) for key, value in conf.spark.items()}}
+    if settings.get("spark.master", "").startswith("local"):
+        settings = {**_LOCAL, **settings}
+    builder = SparkSession.builder.appName(app)
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    if not delta_jars_installed() and SparkSession.getActiveSession() is None:
+        builder = configure_spark_with_delta_pip(builder)
+    session = builder.getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    return session

@@ -1,0 +1,99 @@
+"""Small files beside the tables, on any file system that fsspec knows (a folder, s3://, abfss://, memory://)."""
+
+import json
+import os
+import posixpath
+import uuid
+from typing import Any
+
+import fsspec
+
+
+def join(root: str, *parts: str) -> str:
+    """A path below a root, which may be a URI."""
+    return posixpath.join(root, *parts)
+
+
+def absolute(root: str) -> str:
+    """A root that means the same from every working directory and process."""
+    return root.rstrip("/") if "://" in root else os.path.abspath(os.path.expanduser(root))
+
+
+def exists(uri: str) -> bool:
+    """Whether a file or folder is there."""
+    fs, path = fsspec.url_to_fs(uri)
+    return fs.exists(path)
+
+
+def files(uri: str) -> dict[str, tuple[int, str]]:
+    """All data files below a folder: path relative to it -> (bytes, time of change). Empty if there is none.
+
+    Names that start with `_` or `.` are bookkeeping of whoever wrote the folder and are left out, as Spark does.
+    """
+    fs, path = fsspec.url_to_fs(uri)
+    fs.invalidate_cache()
+    if not fs.exists(path):
+        return {}
+    found = {}
+    for name, info in sorted(fs.find(path, detail=True).items()):
+        relative = name[len(path) :].strip("/") or posixpath.basename(name)
+        if not any(part.startswith(("_", ".")) for part in relative.split("/")):
+            changed = info.get("mtime") or info.get("LastModified") or info.get("created") or ""
+            found[relative] = (int(info["size"]), str(changed))
+    return found
+
+
+def folders(uri: str) -> list[str]:
+    """Names of the folders directly below a folder, sorted."""
+    fs, path = fsspec.url_to_fs(uri)
+    fs.invalidate_cache()
+    if not fs.isdir(path):
+        return []
+    return sorted(
+        posixpath.basename(e["name"].rstrip("/")) for e in fs.ls(path, detail=True) if e["type"] == "directory"
+    )
+
+
+def read_bytes(uri: str) -> bytes:
+    """The whole of a file."""
+    with fsspec.open(uri, "rb") as file:
+        return file.read()
+
+
+def write_bytes(uri: str, content: bytes) -> None:
+    """Write a file whole or not at all: into a neighbour first, which then takes its name."""
+    fs, path = fsspec.url_to_fs(uri)
+    fs.makedirs(posixpath.dirname(path), exist_ok=True)
+    # One name per writer: two processes that write the same file do not mix, the later one wins.
+    beside = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.{uuid.uuid4().hex[:8]}")
+    try:
+        with fs.open(beside, "wb") as file:
+            file.write(content)
+            if hasattr(file, "fileno"):
+                file.flush()
+                os.fsync(file.fileno())
+        if fs.protocol == "file" or "file" in fs.protocol:
+            os.replace(beside, path)
+        else:
+            fs.mv(beside, path)
+    except BaseException:
+        if fs.exists(beside):
+            fs.rm(beside)
+        raise
+
+
+def read_json(uri: str) -> Any:
+    """A JSON file's value."""
+    return json.loads(read_bytes(uri))
+
+
+def write_json(uri: str, value: Any) -> None:
+    """Write a value as indented JSON, whole or not at all."""
+    write_bytes(uri, (json.dumps(value, indent=2, default=str) + "\n").encode())
+
+
+def remove(uri: str) -> None:
+    """Remove a file or folder, if it is there."""
+    fs, path = fsspec.url_to_fs(uri)
+    if fs.exists(path):
+        fs.rm(path, recursive=True)

@@ -1,0 +1,37 @@
+"""One Spark session for all tests, and the configuration that they start from."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow  # noqa: F401  (before torch: the other order has crashed)
+import pytest
+from pyspark.sql import SparkSession
+
+from ncs import config
+from ncs.config import Config
+from ncs.lake.layout import Lake
+from ncs.lake.session import spark_session
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def load_conf() -> Callable[..., Config]:
+    """Load `conf/<name>.yaml` with overrides, as the command line does."""
+
+    def load(*overrides: str, name: str = "demo") -> Config:
+        return config.load(ROOT / "conf" / f"{name}.yaml", ["spark.master=local[2]", *overrides])
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def spark(load_conf: Callable[..., Config]) -> Iterator[SparkSession]:
+    session = spark_session(load_conf("spark.sql.shuffle.partitions=2"), "tests")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake.at(str(tmp_path / "lake"))
