@@ -1,0 +1,93 @@
+"""The account of a labelled day: no raw row may get lost or come twice."""
+
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from ncs.errors import DataError
+from ncs.samples.labels import DUPLICATE, KEPT, Labelled
+
+
+@dataclass
+class LogAccount:
+    """Where the rows of one log of one day went."""
+
+    rows: int = 0
+    kept: int = 0
+    duplicates: int = 0
+    quarantined: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def lost(self) -> int:
+        """Rows in, less rows accounted for; not zero means that rows were lost or doubled."""
+        return self.rows - self.kept - self.duplicates - sum(self.quarantined.values())
+
+
+@dataclass(frozen=True)
+class Account:
+    """The account of a day, stored with the commit of its samples."""
+
+    logs: dict[str, LogAccount]
+    samples: int
+    clicked: int
+    unlabelled: int
+    """Clicked samples without a CVR label: their length is null or not positive."""
+
+    def facts(self) -> dict[str, Any]:
+        """Plain data for the record of the commit."""
+        return asdict(self)
+
+
+def balance(labelled: Labelled, rows: dict[str, int], day: date) -> Account:
+    """Count the outcomes and the samples of a day, and hold them against the rows that came in.
+
+    Args:
+        labelled: the day, best persisted, for this is one pass over it.
+        rows: rows of each log's folder of the day, counted on the bronze table itself.
+
+    Raises:
+        DataError: a row was lost or doubled, or the day has no impression or no click to learn from.
+    """
+    logs = {name: LogAccount(rows=count) for name, count in rows.items()}
+    for log, outcome, count in _outcomes(labelled).collect():
+        if outcome == KEPT:
+            logs[log].kept = count
+        elif outcome == DUPLICATE:
+            logs[log].duplicates = count
+        else:
+            logs[log].quarantined[outcome] = count
+    clicked = F.col("clicked") == 1
+    samples, clicks, unlabelled = labelled.samples.agg(
+        F.count("*"), F.count_if(clicked), F.count_if(clicked & F.col("cvr").isNull())
+    ).first() or (0, 0, 0)
+    account = Account(logs, samples, clicks, unlabelled)
+    _check(account, day)
+    return account
+
+
+def _outcomes(labelled: Labelled) -> DataFrame:
+    parts = [rows.select(F.lit(log).alias("log"), "outcome") for log, rows in labelled.outcomes.items()]
+    return parts[0].unionByName(parts[1]).unionByName(parts[2]).groupBy("log", "outcome").count()
+
+
+def _check(account: Account, day: date) -> None:
+    for name, log in account.logs.items():
+        if log.lost:
+            raise DataError(
+                f"the account of bronze/{name} on {day} does not balance: {log} leaves {log.lost} rows over"
+            )
+    if account.samples != account.logs["impressions"].kept:
+        raise DataError(
+            f"{day}: {account.logs['impressions'].kept} impressions were kept, but the join makes {account.samples} "
+            f"samples of them; bronze/users or bronze/videos holds a key twice"
+        )
+    if not account.samples:
+        raise DataError(f"bronze/impressions has no usable impression on {day}; look at its logs for that day")
+    if not account.clicked:
+        raise DataError(
+            f"no click of bronze/clicks belongs to an impression of {day}: {account.logs['clicks']}. "
+            f"Were that day's clicks delivered? Ingest them, or leave the day out with --days"
+        )

@@ -1,0 +1,139 @@
+"""Features: a vocabulary learnt on the training days, and samples as ids.
+
+An id is a position in its field's part of the embedding table: 0 is unknown (unseen, rare or missing), the others
+count from 1 in order of falling frequency (`vocabulary`) or rising value (`buckets`).
+"""
+
+from collections.abc import Mapping
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from ncs.config import Encode, FeatureField, Split
+from ncs.errors import DataError
+
+_QUANTILE_ROWS = 1_000_000
+"""Rows that bucket edges are taken from: enough for a thousand buckets, and bounded whatever the log's size."""
+
+
+def check_columns(samples: DataFrame, fields: Mapping[str, FeatureField]) -> None:
+    """Raise DataError if a configured field is no column of the samples, or a bucketed one is no number."""
+    types = dict(samples.dtypes)
+    for name, field in fields.items():
+        if name not in types:
+            raise DataError(f"fields.{name}: silver/samples has no such column; it has {', '.join(sorted(types))}")
+        if field.encode == "buckets" and types[name] not in (
+            "int",
+            "bigint",
+            "float",
+            "double",
+            "smallint",
+            "tinyint",
+        ):
+            raise DataError(
+                f"fields.{name}: buckets need numbers, silver/samples has {types[name]}; encode: vocabulary"
+            )
+
+
+def build_vocabulary(samples: DataFrame, fields: Mapping[str, FeatureField]) -> DataFrame:
+    """Learn `field, value, id, count` from the samples of the training days, all fields in one pass.
+
+    The value of a bucket is its lower edge. Values seen fewer than `min_count` times have no row: they are unknown.
+    """
+    edges = _edges(samples, {name: field.buckets for name, field in fields.items() if field.encode == "buckets"})
+    values = [
+        F.struct(
+            F.lit(name).alias("field"),
+            (_lower_edge(F.col(name), edges[name]) if name in edges else F.col(name).cast("string")).alias("value"),
+        )
+        for name in fields
+    ]
+    counts = (
+        samples.select(F.explode(F.array(*values)).alias("v"))
+        .select("v.*")
+        .where(F.col("value").isNotNull())
+        .groupBy("field", "value")
+        .count()
+        .where(F.col("count") >= _by_field({name: field.min_count for name, field in fields.items()}))
+    )
+    bucketed = F.col("field").isin(*edges) if edges else F.lit(False)
+    by_value, by_count = F.when(bucketed, F.col("value").cast("double")), F.when(~bucketed, -F.col("count"))
+    order = Window.partitionBy("field").orderBy(by_value, by_count, "value")
+    return counts.select("field", "value", F.row_number().over(order).alias("id"), "count")
+
+
+def encode_day(
+    samples: DataFrame,
+    vocabulary: DataFrame,
+    fields: Mapping[str, FeatureField],
+    split: Split,
+    encode: Encode,
+    test: bool,
+) -> DataFrame:
+    """Samples of one day as ids: `impression_id, day, split, day_number, <an int a field>, clicked, cvr`.
+
+    `split` is `test` on test days, else `validation` or `train` by a hash of the impression id. Rows are in a
+    seeded random order.
+    """
+    rows = samples
+    for name, field in fields.items():
+        known = vocabulary.where(F.col("field") == name)
+        if field.encode == "buckets":
+            edges = [float(row.value) for row in known.select("value").orderBy("id").collect()]
+            rows = rows.withColumn(f"{name}#", _position(F.col(name), edges))
+        else:
+            known = known.select(F.col("value").alias(f"{name}_"), F.col("id").alias(f"{name}#"))
+            rows = rows.join(known, F.col(name).cast("string") == F.col(f"{name}_"), "left")
+    share = F.pmod(F.xxhash64("impression_id", F.lit("split")), F.lit(1_000_000)) / 1_000_000
+    order = F.xxhash64("impression_id", F.lit(encode.seed))
+    return (
+        rows.select(
+            "impression_id",
+            "day",
+            (F.lit("test") if test else F.when(share < split.validation, "validation").otherwise("train")).alias(
+                "split"
+            ),
+            F.unix_date("day").alias("day_number"),
+            *[F.coalesce(f"{name}#", F.lit(0)).cast("int").alias(name) for name in fields],
+            F.col("clicked").cast("float"),
+            F.col("cvr").cast("float"),
+        )
+        .repartition(order)
+        .sortWithinPartitions("split", order)
+    )
+
+
+def _edges(samples: DataFrame, buckets: Mapping[str, int]) -> dict[str, list[float]]:
+    """Lower edges of each field's buckets: the first is minus infinity, equal quantiles fall together."""
+    if not buckets:
+        return {}
+    total = samples.count()
+    part = F.pmod(F.xxhash64("impression_id", F.lit("edges")), F.lit(total)) < _QUANTILE_ROWS
+    quantiles = samples.where(part).agg(
+        *[
+            F.percentile(
+                F.when(~F.isnan(F.col(name).cast("double")), F.col(name)),
+                [n / count for n in range(1, count)],
+            ).alias(name)
+            for name, count in buckets.items()
+        ]
+    )
+    row = quantiles.first()
+    assert row is not None
+    return {name: [float("-inf"), *sorted(set(row[name] or []))] for name in buckets}
+
+
+def _lower_edge(value: Column, edges: list[float]) -> Column:
+    position = _position(value, edges)
+    return F.element_at(F.array(*[F.lit(str(edge)) for edge in edges]), position)
+
+
+def _position(value: Column, edges: list[float]) -> Column:
+    """How many edges lie at or below the value, from 1; null for null and NaN."""
+    number = value.cast("double")
+    passed = F.size(F.filter(F.array(*[F.lit(edge) for edge in edges]), lambda edge: edge <= number))
+    return F.when(number.isNotNull() & ~F.isnan(number), passed)
+
+
+def _by_field(values: Mapping[str, int]) -> Column:
+    return F.create_map(*[F.lit(part) for pair in values.items() for part in pair])[F.col("field")]

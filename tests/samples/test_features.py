@@ -1,0 +1,126 @@
+"""The vocabulary learns from what it is given alone; encoding is exact, seeded and shuffled."""
+
+from collections import Counter
+from datetime import date
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from ncs.config import Encode, FeatureField, Split
+from ncs.errors import DataError
+from ncs.samples.features import build_vocabulary, check_columns, encode_day
+
+DAY = date(2022, 4, 8)
+FIELDS = {
+    "user_id": FeatureField(side="user", encode="vocabulary", min_count=2),
+    "scene": FeatureField(side="context", encode="vocabulary"),
+    "length_seconds": FeatureField(side="video", encode="buckets", buckets=4),
+}
+SPLIT = Split(test_days=1, validation=0.2)
+LAYOUT = Encode(seed=1, rows_per_file=64)
+SCHEMA = "impression_id string, day date, user_id long, scene string, length_seconds double, clicked int, cvr double"
+
+
+def samples(spark: SparkSession, rows: list[tuple]) -> DataFrame:
+    return spark.createDataFrame([(f"i{n}", DAY, *row) for n, row in enumerate(rows)], SCHEMA)
+
+
+@pytest.fixture(scope="module")
+def training(spark: SparkSession) -> DataFrame:
+    rows: list[tuple] = [(5, "feed", 10.0, 1, 0.5), (5, "feed", 20.0, 0, None), (5, None, 30.0, 0, None)]
+    rows += [(7, "search", 40.0, 1, 1.0), (7, "feed", None, 1, None), (9, "feed", float("nan"), 0, None)]
+    return samples(spark, rows).persist()
+
+
+@pytest.fixture(scope="module")
+def vocabulary(training: DataFrame) -> DataFrame:
+    return build_vocabulary(training, FIELDS).persist()
+
+
+def test_ids_count_from_1_by_falling_frequency_and_rare_values_have_none(vocabulary: DataFrame) -> None:
+    rows = {
+        (row.field, row.value): (row.id, row["count"])
+        for row in vocabulary.where("field != 'length_seconds'").collect()
+    }
+    assert rows == {
+        ("user_id", "5"): (1, 3),
+        ("user_id", "7"): (2, 2),
+        ("scene", "feed"): (1, 4),
+        ("scene", "search"): (2, 1),
+    }
+
+
+def test_bucket_edges_are_training_quantiles(vocabulary: DataFrame) -> None:
+    rows = vocabulary.where("field = 'length_seconds'").orderBy("id").collect()
+    assert [(row.id, row.value, row["count"]) for row in rows] == [
+        (1, "-inf", 1),
+        (2, "17.5", 1),
+        (3, "25.0", 1),
+        (4, "32.5", 1),
+    ]
+
+
+def test_values_become_their_ids_and_what_is_unknown_becomes_0(spark: SparkSession, vocabulary: DataFrame) -> None:
+    rows: list[tuple] = [
+        (5, "feed", 25.0, 1, 0.25),
+        (9, "search", 24.9, 0, None),  # user 9 is rare
+        (8, "new", -3.0, 0, None),
+        (None, None, None, 0, None),
+        (7, "feed", 1e9, 1, None),
+    ]
+    day = encode_day(samples(spark, rows), vocabulary, FIELDS, SPLIT, LAYOUT, test=True)
+    found = {row.impression_id: row for row in day.collect()}
+    assert [(found[f"i{n}"].user_id, found[f"i{n}"].scene, found[f"i{n}"].length_seconds) for n in range(5)] == [
+        (1, 1, 3),
+        (0, 2, 2),
+        (0, 0, 1),
+        (0, 0, 0),
+        (2, 1, 4),
+    ]
+    assert found["i0"].asDict() | {"user_id": 1} == {
+        "impression_id": "i0", "day": DAY, "split": "test", "day_number": 19090, "user_id": 1, "scene": 1,
+        "length_seconds": 3, "clicked": 1.0, "cvr": 0.25,
+    }  # fmt: skip
+    assert dict(day.dtypes)["user_id"] == "int"
+
+
+def test_the_split_hangs_on_the_impression_alone_and_has_its_share(spark: SparkSession, vocabulary: DataFrame) -> None:
+    many = samples(spark, [(5, "feed", 1.0, 0, None)] * 4000)
+    day = encode_day(many, vocabulary, FIELDS, SPLIT, LAYOUT, test=False)
+    split = {row.impression_id: row.split for row in day.collect()}
+    share = Counter(split.values())["validation"] / 4000
+    assert set(split.values()) == {"train", "validation"}
+    assert share == pytest.approx(0.2, abs=0.025)
+    other = encode_day(many.limit(500).repartition(3), vocabulary, FIELDS, SPLIT, LAYOUT, test=False)
+    assert all(split[row.impression_id] == row.split for row in other.collect())
+
+
+def test_rows_of_a_day_are_shuffled_by_the_seed(spark: SparkSession, vocabulary: DataFrame) -> None:
+    many = samples(spark, [(5, "feed", float(n), 0, None) for n in range(500)]).coalesce(1)
+
+    def order(seed: int) -> list[str]:
+        layout = Encode(seed=seed, rows_per_file=64)
+        day = encode_day(many, vocabulary, FIELDS, SPLIT, layout, test=True)
+        return [row.impression_id for row in day.select("impression_id").collect()]
+
+    assert order(1) == order(1) != order(2)
+    assert sorted(order(1)) != order(1)
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        (
+            ("nowhere", FeatureField(side="user", encode="vocabulary")),
+            r"fields\.nowhere: silver/samples has no such column",
+        ),
+        (
+            ("scene", FeatureField(side="user", encode="buckets")),
+            r"fields\.scene: buckets need numbers, .* has string",
+        ),
+    ],
+)
+def test_fields_that_the_samples_lack_are_named(training: DataFrame, field: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        check_columns(training, dict([field]))
