@@ -1,0 +1,70 @@
+"""Score the test days with every system of the newest run; predictions go to gold/predictions.
+
+spark-submit jobs/predict.py --conf conf/demo.yaml --lake lake/demo
+"""
+
+import sys
+from typing import Any
+
+import pyarrow  # noqa: F401  (before torch: the other order has crashed)
+from pyspark.sql import functions as F
+
+from jobs.cli import main
+from jobs.job import Job
+from ncs.config import Config
+from ncs.errors import DataError
+from ncs.lake import layout, storage
+from ncs.lake.layout import Record
+from ncs.lake.writer import replace_where
+from ncs.samples.scoring import score
+from ncs.training.predictor import Predictor
+
+
+def run(job: Job) -> None:
+    """Score the test days, unless this run's predictions of them are there."""
+    found = latest_run(job)
+    run_id, conf = found["run_id"], Config.model_validate(found["conf"])
+    days = conf.test_days
+    vocabulary = {key: record.facts for key, (_, record) in job.lake.records(layout.VOCABULARY).items()}
+    if vocabulary != found["vocabulary"]:
+        raise DataError(
+            f"{layout.VOCABULARY} has changed since run {run_id} was trained, so its ids mean other values now; "
+            f"run `ncs train` on the samples as they are"
+        )
+    made_from = {
+        "systems": found["systems"],
+        "models": found["lineage"]["tables"],
+        "inputs": job.lake.inputs(layout.CTR_SAMPLES, layout.SAMPLES, days=days),
+    }
+    missing = [str(day) for day in days if f"{layout.CTR_SAMPLES}/{day}" not in made_from["inputs"]]
+    if missing:
+        raise DataError(f"{layout.CTR_SAMPLES} lacks the test days {', '.join(missing)}; run `ncs encode` on them")
+    done = job.lake.records(layout.PREDICTIONS).get(run_id)
+    if done and done[1].made_from == made_from:
+        job.say(f"predict: {run_id} has scored {days} already")
+        return
+    read = job.spark.read.format("delta")
+    on_days = F.col("day").between(days.first, days.last)
+    samples = read.load(job.lake.uri(layout.CTR_SAMPLES)).where(on_days)
+    who = read.load(job.lake.uri(layout.SAMPLES)).where(on_days).select("impression_id", "user_id", "video_id", "day")
+    folder = job.lake.uri("models", run_id)
+    scorers = {system: Predictor.load(folder, system, conf, found["sizes"]) for system in found["systems"]}
+    rows = score(samples, list(conf.fields), scorers).join(who, "impression_id")
+    rows = rows.select(
+        F.lit(run_id).alias("run_id"), "system", "impression_id", "user_id", "video_id", "day", "pctr", "pcvr"
+    )
+    record = Record("predict", run_id, made_from)
+    replace_where(rows, job.lake.uri(layout.PREDICTIONS), f"run_id = '{run_id}'", record, ("run_id", "day"))
+    job.say(f"predict: {len(scorers)} systems scored {days}, in {job.lake.uri(layout.PREDICTIONS)}")
+
+
+def latest_run(job: Job) -> dict[str, Any]:
+    """The description of the run that `ncs train` finished last."""
+    path = job.lake.uri("models", "latest.json")
+    if not storage.exists(path):
+        raise DataError(f"the lake {job.lake.root} has no trained run; run `ncs train`")
+    return storage.read_json(job.lake.uri("models", storage.read_json(path)["run_id"], "run.json"))
+
+
+if __name__ == "__main__":
+    sys.exit(main(["predict", *sys.argv[1:]]))

@@ -1,0 +1,127 @@
+"""Batches of one task for one worker: an epoch is every row of the shard once, in as many steps as on every worker."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from ncs.errors import TrainingError
+from ncs.feed.reader import Rows, concatenate, read_shard
+from ncs.feed.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One worker's part of a global batch.
+
+    `ids` int64 [rows, fields], `labels` float32 [rows]; `total` is the rows of the global batch over all workers,
+    by which every worker divides its summed loss, so that a short part counts by its rows.
+    """
+
+    ids: torch.Tensor
+    labels: torch.Tensor
+    total: int
+
+
+class Feed(Protocol):
+    """What a training loop draws from."""
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch, the same on every worker."""
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of an epoch, numbered from 0."""
+
+
+class TableFeed:
+    """A shard of a Delta table, read through Petastorm.
+
+    A shard of at most `memory_rows` is decoded once and stays in memory over all epochs and pruning rounds; a
+    larger one streams through a shuffle buffer each epoch.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        fields: Sequence[str],
+        label: str,
+        *,
+        batch_size: int,
+        shard: int = 0,
+        shards: int = 1,
+        seed: int = 0,
+        shuffle: bool = True,
+        memory_rows: int = 20_000_000,
+        buffer_rows: int = 200_000,
+    ) -> None:
+        """`batch_size` is the global one; each worker takes an equal part of it."""
+        if batch_size % shards:
+            raise TrainingError(f"train.batch_size {batch_size} cannot be parted evenly over {shards} workers")
+        self._snapshot, self._fields, self._label = snapshot, tuple(fields), label
+        self._part, self._shard, self._shards = batch_size // shards, shard, shards
+        self._seed, self._shuffle = seed, shuffle
+        self._shard_rows = snapshot.shard_rows(shards)
+        self._buffer_rows = buffer_rows
+        self._in_memory = self._shard_rows[shard] <= memory_rows
+        self._rows: Rows | None = None
+
+    @property
+    def steps(self) -> int:
+        """Batches of an epoch: what the worker with the most rows needs. The others end with empty parts."""
+        return -(-max(self._shard_rows) // self._part)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all shards."""
+        return self._snapshot.rows
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Every row of the shard once; shuffled by seed, epoch and shard, the same on each call."""
+        parts = self._parts(np.random.default_rng([self._seed, number, self._shard]))
+        for step in range(self.steps):
+            rows = next(parts, None)
+            ids, labels = (rows.ids, rows.labels) if rows else (np.empty((0, len(self._fields))), np.empty(0))
+            total = sum(min(max(rows - step * self._part, 0), self._part) for rows in self._shard_rows)
+            yield Batch(torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(labels.astype(np.float32)), total)
+
+    def _parts(self, random: np.random.Generator) -> Iterator[Rows]:
+        if self._in_memory:
+            rows = self._decoded()
+            order = random.permutation(len(rows.labels)) if self._shuffle else np.arange(len(rows.labels))
+            for start in range(0, len(order), self._part):
+                yield rows.take(order[start : start + self._part])
+        else:
+            yield from self._streamed(random)
+
+    def _decoded(self) -> Rows:
+        if self._rows is None:
+            self._rows = concatenate(list(self._read(seed=None)))
+        return self._rows
+
+    def _streamed(self, random: np.random.Generator) -> Iterator[Rows]:
+        """Batches out of a buffer: filled, shuffled, half emptied, filled again. No row is left out or repeated."""
+        waiting: list[Rows] = []
+        for group in self._read(seed=int(random.integers(2**31)) if self._shuffle else None):
+            waiting.append(group)
+            held = sum(len(rows.labels) for rows in waiting)
+            if held >= self._buffer_rows + self._part:
+                emit = (held - self._buffer_rows // 2) // self._part * self._part
+                rows = self._shuffled(waiting, random)
+                yield from self._cut(rows.take(slice(0, emit)))
+                waiting = [rows.take(slice(emit, None))]
+        if waiting:
+            yield from self._cut(self._shuffled(waiting, random))
+
+    def _shuffled(self, parts: list[Rows], random: np.random.Generator) -> Rows:
+        rows = concatenate(parts)
+        return rows.take(random.permutation(len(rows.labels))) if self._shuffle else rows
+
+    def _cut(self, rows: Rows) -> Iterator[Rows]:
+        for start in range(0, len(rows.labels), self._part):
+            yield rows.take(slice(start, start + self._part))
+
+    def _read(self, seed: int | None) -> Iterator[Rows]:
+        return read_shard(self._snapshot, self._fields, self._label, self._shard, self._shards, seed)

@@ -1,0 +1,65 @@
+"""Reading a shard of a snapshot with Petastorm: one pair of arrays a row group."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from petastorm import make_batch_reader
+
+from ncs.errors import TrainingError
+from ncs.feed.snapshot import Snapshot
+
+
+class Rows(NamedTuple):
+    """Decoded rows: `ids` int32 [rows, fields], `labels` float32 [rows]."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+
+    def take(self, index: np.ndarray | slice) -> "Rows":
+        """Some of the rows."""
+        return Rows(self.ids[index], self.labels[index])
+
+
+def concatenate(parts: Sequence[Rows]) -> Rows:
+    """Rows behind each other."""
+    return Rows(np.concatenate([part.ids for part in parts]), np.concatenate([part.labels for part in parts]))
+
+
+def read_shard(
+    snapshot: Snapshot, fields: Sequence[str], label: str, shard: int, shards: int, seed: int | None
+) -> Iterator[Rows]:
+    """Yield a shard's row groups, each once, in file order or, with a seed, in a seeded one.
+
+    Petastorm decodes ahead in a thread of its own; one, since more of them would yield in an order of chance.
+    Raises TrainingError if what comes is not what the snapshot's footers promised.
+    """
+    expected, found = snapshot.shard_rows(shards)[shard], 0
+    urls = [file if "://" in file else f"file://{file}" for file in snapshot.files]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # petastorm reads through pyarrow's older classes
+        warnings.simplefilter("ignore", DeprecationWarning)
+        reader = make_batch_reader(
+            urls,
+            schema_fields=[f"^{name}$" for name in (*fields, label)],
+            reader_pool_type="thread",
+            workers_count=1,
+            results_queue_size=4,
+            shuffle_row_groups=seed is not None,
+            seed=seed,
+            num_epochs=1,
+            cur_shard=shard,
+            shard_count=shards,
+        )
+        with reader:
+            for group in reader:
+                ids = np.stack([getattr(group, name) for name in fields], axis=1).astype(np.int32, copy=False)
+                rows = Rows(ids, np.asarray(getattr(group, label), dtype=np.float32))
+                found += len(rows.labels)
+                yield rows
+    if found != expected:
+        raise TrainingError(
+            f"{snapshot.table} version {snapshot.version}: shard {shard} of {shards} gave {found} rows, its files "
+            f"promise {expected}; has somebody rewritten them? Train again on the version that is there"
+        )

@@ -1,0 +1,73 @@
+"""The files of a Delta table at one version, and how their row groups fall to workers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec import url_to_fs
+
+from ncs.days import Days
+from ncs.errors import DataError, TrainingError
+from ncs.lake.layout import Lake
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Live files of some days and one split, in a fixed order, with the rows of each of their row groups."""
+
+    table: str
+    version: int
+    files: tuple[str, ...]
+    row_groups: tuple[int, ...]
+
+    @classmethod
+    def of(cls, lake: Lake, table: str, version: int, days: Days, split: str) -> "Snapshot":
+        """List what is live in `version`: a folder also holds files that later commits have removed.
+
+        Raises DataError if the version is gone, a day is missing from it, or the split is empty.
+        """
+        delta = lake.table(table, version)
+        wanted = {str(day) for day in days}
+        added = delta.get_add_actions(flatten=True)
+        columns = (added.column(name).to_pylist() for name in ("path", "partition.day", "partition.split"))
+        live = [(path, str(on), part) for path, on, part in zip(*columns, strict=True) if str(on) in wanted]
+        missing = wanted - {on for _, on, _ in live}
+        if missing:
+            raise DataError(f"{table} version {version} lacks {', '.join(sorted(missing))}; run `ncs encode` on them")
+        paths = sorted(path for path, _, part in live if part == split)
+        if not paths:
+            raise DataError(f"{table} version {version} has no {split} rows on {days}; see split in the configuration")
+        files = tuple(lake.uri(table, path) for path in paths)
+        return cls(table, version, files, tuple(rows for file in files for rows in _row_groups(file, table)))
+
+    def shard_rows(self, shards: int) -> list[int]:
+        """Rows of each worker's shard: row group i falls to worker i modulo `shards`, as Petastorm deals them.
+
+        Raises TrainingError if there are fewer row groups than workers: one of them would have nothing.
+        """
+        if len(self.row_groups) < shards:
+            raise TrainingError(
+                f"{self.table} has {len(self.row_groups)} row groups for {shards} workers; use --workers "
+                f"{len(self.row_groups)} at the most, or encode with a smaller encode.rows_per_file"
+            )
+        return [sum(self.row_groups[shard::shards]) for shard in range(shards)]
+
+    @property
+    def rows(self) -> int:
+        """All rows of the snapshot."""
+        return sum(self.row_groups)
+
+
+def _row_groups(file: str, table: str) -> Sequence[int]:
+    fs, path = url_to_fs(file)
+    try:
+        with fs.open(path, "rb") as stream:
+            metadata = pq.read_metadata(stream)
+    except FileNotFoundError:
+        raise DataError(
+            f"{file} of {table} is gone (vacuumed?), though the pinned version lists it; run `ncs encode`, then train"
+        ) from None
+    except pa.ArrowInvalid as err:
+        raise DataError(f"{file} of {table} is no whole Parquet file ({err}); encode its day again") from None
+    return [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]

@@ -1,0 +1,49 @@
+"""Fully connected layers, whole or under a mask."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class MaskedLinear(nn.Linear):
+    """A linear layer of which a task may use a part: the mask is applied as the weights are used.
+
+    The stored weights stay as they are, for what one task masks may be live in the other (paper section 2.2,
+    sNET ⊙ mask).
+    """
+
+    def forward(self, input: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Input [batch, in] -> [batch, out]; mask [out, in] of 0 and 1, or None for the whole layer."""
+        return F.linear(input, self.weight if mask is None else self.weight * mask, self.bias)
+
+
+class Tower(nn.Module):
+    """FC layers with ReLU and an output layer with one logit."""
+
+    def __init__(self, width: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        self.hidden = hidden_layers(width, hidden)
+        self.output = MaskedLinear(hidden[-1], 1)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Input [batch, width] -> logits [batch]."""
+        return self.output(through(self.hidden, input)).squeeze(1)
+
+
+def hidden_layers(width: int, hidden: Sequence[int]) -> nn.ModuleList:
+    """Linear layers of the given widths, behind an input of `width`."""
+    widths = [width, *hidden]
+    layers = [MaskedLinear(before, after) for before, after in pairwise(widths)]
+    for layer in layers:
+        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+        nn.init.zeros_(layer.bias)
+    return nn.ModuleList(layers)
+
+
+def through(layers: nn.ModuleList, input: Tensor, masks: Mapping[str, Tensor] | None = None) -> Tensor:
+    """Input [batch, width] through hidden layers with ReLU; masks by name `hidden.<n>.weight`."""
+    for n, layer in enumerate(layers):
+        input = F.relu(layer(input, masks.get(f"hidden.{n}.weight") if masks else None))
+    return input

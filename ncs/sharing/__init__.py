@@ -1,0 +1,1 @@
+"""Which connections a task keeps: masks, scores that rank connections, pruning rounds, the search."""

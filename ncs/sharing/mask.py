@@ -1,0 +1,71 @@
+"""A mask: for every maskable weight 1 (kept) or 0 (pruned), by layer."""
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+
+class Mask(Mapping[str, Tensor]):
+    """Layer name -> tensor of the weight's shape that holds 0 and 1 alone, as floats to multiply with."""
+
+    def __init__(self, layers: Mapping[str, Tensor]) -> None:
+        for name, values in layers.items():
+            if not ((values == 0) | (values == 1)).all():
+                raise ValueError(f"a mask holds 0 and 1 alone; layer {name} holds other values")
+        self._layers = {name: values.detach().to(torch.float32) for name, values in layers.items()}
+
+    @classmethod
+    def ones(cls, weights: Mapping[str, Tensor]) -> "Mask":
+        """The mask that keeps everything (Algorithm 1, line 4)."""
+        return cls({name: torch.ones_like(weight) for name, weight in weights.items()})
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._layers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    @property
+    def alive(self) -> int:
+        """Weights that are kept."""
+        return sum(int(values.sum()) for values in self._layers.values())
+
+    @property
+    def size(self) -> int:
+        """All weights that the mask covers."""
+        return sum(values.numel() for values in self._layers.values())
+
+    def density(self) -> dict[str, float]:
+        """Share of the weights that are kept: `all`, and by layer."""
+        layers = {name: float(values.double().mean()) for name, values in self._layers.items()}
+        return {"all": self.alive / self.size, **layers}
+
+
+def overlap(left: Mask, right: Mask) -> dict[str, dict[str, float]]:
+    """How two tasks' masks lie on the layers that both cover: by layer and `all`.
+
+    `jaccard` is the share of the kept weights that both keep, `chance` what independent masks of the same
+    densities would give; `shared`, `left_only` and `right_only` are shares of all weights.
+    """
+    layers: dict[str, tuple[float, float, float, float]] = {}
+    for name in left:
+        if name in right and left[name].shape == right[name].shape:
+            both = float((left[name] * right[name]).sum())
+            layers[name] = (both, float(left[name].sum()), float(right[name].sum()), left[name].numel())
+    columns = zip(*layers.values(), strict=True)
+    whole = {"all": tuple(sum(column) for column in columns), **layers}
+    figures: dict[str, dict[str, float]] = {
+        name: {} for name in ("jaccard", "chance", "shared", "left_only", "right_only")
+    }
+    for name, (both, in_left, in_right, size) in whole.items():
+        by_chance = in_left * in_right / size
+        figures["jaccard"][name] = both / max(in_left + in_right - both, 1.0)
+        figures["chance"][name] = by_chance / max(in_left + in_right - by_chance, 1.0)
+        figures["shared"][name] = both / size
+        figures["left_only"][name] = (in_left - both) / size
+        figures["right_only"][name] = (in_right - both) / size
+    return figures

@@ -1,0 +1,27 @@
+"""LayerShare: the tasks share the embedding and have a tower each (paper Fig. 1b, section 2.1).
+
+As in the paper, the tower is that of SingleTask, and the second one is extra.
+"""
+
+from torch import Tensor, nn
+
+from ncs.nets.inputs import Inputs
+from ncs.nets.layers import Tower
+from ncs.nets.system import NetSpec, System
+from ncs.tasks import TASKS
+
+
+class LayerShare(System):
+    """Shared inputs, separate towers."""
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__()
+        self.inputs = Inputs(spec.inputs)
+        self.towers = nn.ModuleDict({task: Tower(spec.inputs.width, spec.hidden) for task in TASKS})
+
+    def logits(self, ids: Tensor, task: str) -> Tensor:
+        """The task's tower on the shared inputs."""
+        return self.towers[task](self.inputs(ids))
+
+
+build = LayerShare

@@ -1,0 +1,1 @@
+"""Training under one or many workers: the loop, the optimiser, checkpoints, runs."""

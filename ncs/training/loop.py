@@ -1,0 +1,176 @@
+"""The training loop: batches of one task each, in a seeded order, checkpointed every epoch."""
+
+import math
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from ncs.config import Train
+from ncs.errors import TrainingError
+from ncs.feed import Batch, Feed
+from ncs.nets.system import System
+from ncs.tasks import TASKS
+from ncs.training.cluster import Cluster
+from ncs.training.metrics import skill, validate
+from ncs.training.optim import MaskedAdam
+from ncs.training.store import Store
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training that starts with a fresh optimiser: theta, a pruning round of a task, the joint one."""
+
+    name: str
+    tasks: tuple[str, ...]
+    epochs: float
+    round: int | None = None
+    patience: int | None = None
+    """Epochs without a better score before it stops; None trains to the end and keeps the last weights."""
+
+    @property
+    def task(self) -> str | None:
+        """The task, where it is one alone."""
+        return self.tasks[0] if len(self.tasks) == 1 else None
+
+    @property
+    def key(self) -> str:
+        """What its files are called."""
+        return "-".join(
+            [
+                self.name,
+                *([self.task] if self.task else []),
+                *([f"{self.round:02d}"] if self.round is not None else []),
+            ]
+        )
+
+
+@dataclass
+class _Progress:
+    """How far a phase is; stored in its checkpoint."""
+
+    epoch: int = 0
+    best: float = -math.inf
+    best_epoch: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
+
+    def stale(self, patience: int | None) -> bool:
+        return patience is not None and self.epoch - self.best_epoch >= patience and self.best_epoch > 0
+
+
+@dataclass
+class Trainer:
+    """Everything a phase needs but the phase itself: the feeds of each task, the workers, where results are kept."""
+
+    conf: Train
+    feeds: Mapping[str, Feed]
+    validation: Mapping[str, Feed]
+    cluster: Cluster
+    store: Store
+    label_variance: Mapping[str, float]
+    quiet: bool = True
+
+    def fit(self, net: System, phase: Phase) -> dict[str, float]:
+        """Train `net` for a phase from the weights it has; end with the best epoch's weights, or the last's.
+
+        An interrupted phase goes on after its last whole epoch and ends as if nothing had happened. Returns the
+        validation figures (`ctr_auc`, `cvr_mse`) of the epoch that was kept, for the phase's tasks.
+        """
+        optimizer = MaskedAdam(
+            net,
+            self.cluster,
+            self.conf.learning_rate,
+            self.conf.embedding_learning_rate,
+            self.conf.weight_decay,
+        )
+        self.cluster.broadcast(net.state_dict().values())
+        progress = self._resume(net, optimizer, phase)
+        while progress.epoch < phase.epochs and not progress.stale(phase.patience):
+            self._epoch(net, optimizer, phase, progress)
+        if phase.patience is not None:
+            net.load_state_dict(self.store.load(f"{phase.key}.best")["net"])
+        return progress.scores
+
+    def _resume(self, net: System, optimizer: MaskedAdam, phase: Phase) -> _Progress:
+        name = f"{phase.key}.checkpoint"
+        if not self.store.has(name):
+            return _Progress()
+        saved = self.store.load(name)
+        net.load_state_dict(saved["net"])
+        optimizer.load_state_dict(saved["optimizer"])
+        return _Progress(**saved["progress"])
+
+    def _epoch(self, net: System, optimizer: MaskedAdam, phase: Phase, progress: _Progress) -> None:
+        started = time.monotonic()
+        facts = self._train(net, optimizer, phase, progress.epoch)
+        scores = {
+            TASKS[task].score: validate(net, TASKS[task], self.validation[task], self.cluster) for task in phase.tasks
+        }
+        progress.epoch += 1
+        whole = sum(skill(TASKS[task], scores[TASKS[task].score], self.label_variance[task]) for task in phase.tasks)
+        if phase.patience is None or whole > progress.best:
+            progress.best, progress.best_epoch, progress.scores = whole, progress.epoch, scores
+            if phase.patience is not None:
+                self.store.save(f"{phase.key}.best", {"net": net.state_dict()})
+        entry = {"phase": phase.name, "task": phase.task, "round": phase.round, "epoch": progress.epoch}
+        self.store.log({**entry, "validation": scores, "seconds": time.monotonic() - started, **facts})
+        state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "progress": vars(progress)}
+        if phase.epochs > 1:
+            self.store.save(f"{phase.key}.checkpoint", state)
+
+    def _train(self, net: System, optimizer: MaskedAdam, phase: Phase, epoch: int) -> dict[str, Any]:
+        """One epoch, or the part of it that a phase of a broken number of epochs ends with."""
+        number = zlib.crc32(phase.key.encode()) + epoch  # another order in every phase
+        batches = {task: self.feeds[task].epoch(number) for task in phase.tasks}
+        order = self._order(phase, number)
+        order = order[: math.ceil(len(order) * min(1.0, phase.epochs - epoch))]
+        losses, rows = dict.fromkeys(phase.tasks, 0.0), dict.fromkeys(phase.tasks, 0)
+        waited, started = 0.0, time.monotonic()
+        for task in self._bar(order, phase, epoch):
+            asked = time.monotonic()
+            batch = next(batches[task])
+            waited += time.monotonic() - asked
+            losses[task] += self._step(net, optimizer, task, batch)
+            rows[task] += batch.total
+        return {
+            "loss": self._mean_losses(losses, rows),
+            "samples": sum(rows.values()),
+            "wait_share": waited / max(time.monotonic() - started, 1e-9),
+        }
+
+    def _step(self, net: System, optimizer: MaskedAdam, task: str, batch: Batch) -> float:
+        loss = self._loss(task, net.logits(batch.ids, task), batch.labels) / batch.total
+        loss.backward()
+        optimizer.step(net.masks(task))
+        value = loss.item()
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the {task} loss became {value}; lower train.learning_rate, the weights of the last epoch are kept"
+            )
+        return value * batch.total
+
+    def _loss(self, task: str, logits: Tensor, labels: Tensor) -> Tensor:
+        if TASKS[task].loss == "cross_entropy":
+            return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+        return self.conf.cvr_loss_weight * F.mse_loss(torch.sigmoid(logits), labels, reduction="sum")
+
+    def _order(self, phase: Phase, number: int) -> list[str]:
+        """Which task each step's batch is of: all batches of all tasks, shuffled (Algorithm 1, line 15)."""
+        order = [task for task in phase.tasks for _ in range(self.feeds[task].steps)]
+        shuffled = np.random.default_rng([self.conf.seed, number]).permutation(len(order))
+        return [order[n] for n in shuffled]
+
+    def _mean_losses(self, losses: dict[str, float], rows: dict[str, int]) -> dict[str, float]:
+        summed = self.cluster.sum(torch.tensor([losses[task] for task in losses], dtype=torch.float64))
+        return {task: float(loss) / max(rows[task], 1) for task, loss in zip(losses, summed, strict=True)}
+
+    def _bar(self, order: list[str], phase: Phase, epoch: int) -> Iterator[str]:
+        hidden = True if self.quiet or self.cluster.rank else None  # None: unless a terminal watches
+        return iter(tqdm(order, desc=f"{phase.key} epoch {epoch + 1}", unit="batch", disable=hidden, leave=False))

@@ -1,0 +1,51 @@
+"""Validation figures over all workers' shards."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor
+
+from ncs.errors import TrainingError
+from ncs.feed import Feed
+from ncs.nets.system import System
+from ncs.tasks import TASKS, Task
+from ncs.training.cluster import Cluster
+
+
+def auc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the ROC curve: how often a positive ranks above a negative, ties counting half."""
+    positives = int((labels > 0.5).sum())
+    negatives = len(labels) - positives
+    if not positives or not negatives:
+        raise TrainingError(
+            f"AUC needs rows of both kinds; the validation rows hold {positives} clicked and {negatives} others"
+        )
+    ranks = rankdata(scores)[labels > 0.5].sum()
+    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def mse(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Mean squared error."""
+    return float(np.mean((labels.astype(np.float64) - scores) ** 2))
+
+
+@torch.no_grad()
+def predictions(system: System, task: str, feed: Feed) -> Iterable[tuple[Tensor, Tensor]]:
+    """Labels and predictions of a task, batch by batch."""
+    for batch in feed.epoch(0):
+        yield batch.labels, torch.sigmoid(system.logits(batch.ids, task))
+
+
+def validate(system: System, task: Task, feed: Feed, cluster: Cluster) -> float:
+    """The task's validation figure, over the rows of all workers: the same number on each of them."""
+    figure = auc if task.metric == "auc" else mse
+    shard = (torch.cat(parts) for parts in zip(*predictions(system, task.name, feed), strict=True))
+    labels, scores = (cluster.concatenate(part).numpy() for part in shard)
+    return figure(labels, scores)
+
+
+def skill(task: Task, score: float, label_variance: float) -> float:
+    """A figure on a common scale: 0 is a constant prediction, 1 a perfect one."""
+    return 2 * score - 1 if TASKS[task.name].metric == "auc" else 1 - score / label_variance

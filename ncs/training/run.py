@@ -1,0 +1,180 @@
+"""A run: systems trained on pinned versions of the samples, in a folder that says what made them."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import ncs
+from ncs.config import Config, digest
+from ncs.errors import TrainingError
+from ncs.feed import Snapshot, TableFeed
+from ncs.lake import layout, storage
+from ncs.lake.layout import Lake
+from ncs.nets.masked import MaskedNet
+from ncs.nets.system import NetSpec, System, build
+from ncs.sharing.search import connection_sharing
+from ncs.tasks import TASKS
+from ncs.training.cluster import Cluster
+from ncs.training.loop import Phase, Trainer
+from ncs.training.store import Store
+
+TABLES = (layout.VOCABULARY, layout.CTR_SAMPLES, layout.CVR_SAMPLES)
+_PACKAGES = ("torch", "horovod", "petastorm", "deltalake", "pyarrow", "numpy", "pyspark", "delta-spark")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What decides the weights: the configuration and the versions of the samples. Its id follows from both."""
+
+    conf: Config
+    lake: Lake
+    versions: dict[str, int]
+
+    @classmethod
+    def of(cls, conf: Config, lake: Lake) -> "Run":
+        """The run of this configuration on the samples as they are now."""
+        return cls(conf, lake, {table: lake.version(table) for table in TABLES})
+
+    @property
+    def run_id(self) -> str:
+        """The same for the same configuration and samples, so that an interrupted run is found again."""
+        decisive = self.conf.part("logs.days", "split", "fields", "net", "train", "prune", "workers")
+        train = {key: value for key, value in decisive.pop("train").items() if key not in ("system", "threads")}
+        return f"{self.conf.name}-{digest([decisive, train, self._data()])}"
+
+    @property
+    def folder(self) -> str:
+        """Where everything of the run is kept."""
+        return self.lake.uri("models", self.run_id)
+
+    def pending(self) -> list[str]:
+        """The systems that have no final weights yet."""
+        systems = self.conf.train.system
+        return [name for name in systems if not storage.exists(storage.join(self.folder, name, "model.pt"))]
+
+    def describe(self) -> dict[str, Any]:
+        """The run's own description, for people and later stages."""
+        path = storage.join(self.folder, "run.json")
+        before = storage.read_json(path)["systems"] if storage.exists(path) else []
+        return {
+            "run_id": self.run_id,
+            "name": self.conf.name,
+            "systems": [*before, *[name for name in self.conf.train.system if name not in before]],
+            "conf": self.conf.model_dump(),
+            "sizes": field_sizes(self),
+            "vocabulary": self._data()[layout.VOCABULARY],
+            "lineage": {
+                "tables": self.versions,
+                "ncs": ncs.__version__,
+                "git": _commit(),
+                "packages": _versions(),
+                "seed": self.conf.train.seed,
+                "workers": self.conf.workers,
+            },
+        }
+
+    def _data(self) -> dict[str, Any]:
+        # Not the versions: a day that a killed run had to write twice has another version, but the same rows.
+        records = {table: self.lake.records(table) for table in TABLES}
+        return {table: {key: record.facts for key, (_, record) in records[table].items()} for table in TABLES}
+
+
+def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -> None:
+    """Train each system of the run that is not there yet."""
+    conf = run.conf
+    threads = conf.train.threads or max(1, len(os.sched_getaffinity(0)) // cluster.size)
+    torch.set_num_threads(threads)
+    feeds, validation = _feeds(run, cluster, "train"), _feeds(run, cluster, "validation")
+    spec = NetSpec.of(conf, field_sizes(run))
+    variance = {task: _variance(feed, cluster) for task, feed in validation.items()}
+    for name in run.pending():
+        started = time.monotonic()
+        store = Store(storage.join(run.folder, name), cluster)
+        trainer = Trainer(conf.train, feeds, validation, cluster, store, variance, quiet)
+        net = build(name, spec, conf.train.seed)
+        fit(net, trainer, conf)
+        store.save("model", {"net": net.state_dict(), "masks": _masks(net)})
+        store.clear_checkpoints()
+        if cluster.rank == 0:
+            say(f"train: {name} in {time.monotonic() - started:.0f} s, {storage.join(run.folder, name)}")
+
+
+def fit(net: System, trainer: Trainer, conf: Config) -> None:
+    """Train a system in its own way: a masked net by Algorithm 1, any other group of tasks by group."""
+    epochs, patience = conf.train.epochs, conf.train.patience
+    if isinstance(net, MaskedNet):
+        connection_sharing(net, trainer, conf.prune, epochs, patience)
+        return
+    for group in net.groups:
+        trainer.fit(net, Phase("joint", group, epochs, patience=patience))
+
+
+def _masks(net: System) -> dict[str, dict[str, torch.Tensor]]:
+    return {task: dict(mask) for task, mask in net.task_masks.items()} if isinstance(net, MaskedNet) else {}
+
+
+def _feeds(run: Run, cluster: Cluster, split: str) -> dict[str, TableFeed]:
+    conf = run.conf
+    return {
+        task.name: TableFeed(
+            Snapshot.of(run.lake, task.table, run.versions[task.table], conf.train_days, split),
+            list(conf.fields),
+            task.label,
+            batch_size=conf.train.batch_size,
+            shard=cluster.rank,
+            shards=cluster.size,
+            seed=conf.train.seed,
+            shuffle=split == "train",
+            memory_rows=conf.feed.memory_rows,
+            buffer_rows=conf.feed.buffer_rows,
+        )
+        for task in TASKS.values()
+    }
+
+
+def _variance(feed: TableFeed, cluster: Cluster) -> float:
+    """Variance of the labels: the squared error of the best constant."""
+    sums = np.zeros(3)
+    for batch in feed.epoch(0):
+        labels = batch.labels.double().numpy()
+        sums += [len(labels), labels.sum(), (labels**2).sum()]
+    count, total, squares = cluster.sum(torch.from_numpy(sums)).tolist()
+    variance = squares / count - (total / count) ** 2
+    if variance <= 0:
+        raise TrainingError("all validation labels of a task are equal; there is nothing to choose by")
+    return variance
+
+
+def field_sizes(run: Run) -> dict[str, int]:
+    """Ids of each field, 0 (unknown) included."""
+    rows = run.lake.read(layout.VOCABULARY, run.versions[layout.VOCABULARY], ["field", "id"])
+    highest = rows.group_by("field").aggregate([("id", "max")]).to_pydict()
+    found = dict(zip(highest["field"], highest["id_max"], strict=True))
+    return {name: found.get(name, 0) + 1 for name in run.conf.fields}
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str | None:
+    """The commit of the source tree, where the package is run from one."""
+    git = ["git", "-C", str(Path(ncs.__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,63 @@
+"""Real Horovod processes: N workers do what one does, and a failing one is heard."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from jobs.cli import main
+from ncs.errors import TrainingError
+from ncs.lake.layout import Lake
+from ncs.tasks import TASKS
+from ncs.training.cluster import Cluster, launch
+from ncs.training.store import Store
+from tests.toy import toy_conf, write_toy_lake
+from tests.training import halves
+
+
+def test_two_workers_fed_the_halves_of_each_batch_end_as_one_does(tmp_path: Path) -> None:
+    halves.run(str(tmp_path / "one"), Cluster())
+    command = [sys.executable, "-m", "tests.training.halves", str(tmp_path / "two")]
+    launch(2, command, tmp_path / "log")
+    stores = [Store(str(tmp_path / name), Cluster()) for name in ("one", "two")]
+    one, two = (store.load("result") for store in stores)
+    assert (one["size"], two["size"]) == (1, 2)
+    for key in [f"search-{task}-{i:02d}" for task in TASKS for i in range(3)]:
+        masks, others = (store.load(key)["next"] for store in stores)
+        for name, mask in masks.items():
+            assert torch.equal(mask, others[name]), (key, name)
+        assert 0 < sum(float(mask.sum()) for mask in masks.values()) < 0.71 * sum(m.numel() for m in masks.values())
+    assert one["chosen"] == two["chosen"]
+    for name, weight in one["net"].items():
+        torch.testing.assert_close(two["net"][name], weight, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_the_command_line_starts_its_own_workers(lake: Lake, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    conf = toy_conf("workers=2", "train.system=layer_share", "logs.source=nowhere")
+    write_toy_lake(lake, conf)
+    path = tmp_path / "conf.yaml"
+    path.write_text(__import__("yaml").safe_dump(conf.model_dump()))
+    assert main(["train", "--conf", str(path), "--lake", lake.root]) == 0
+    printed = capfd.readouterr().err
+    assert "train: layer_share in" in printed
+    assert "layer_share trained; run toy-" in printed
+
+
+def test_more_workers_than_row_groups_is_one_clear_line(
+    lake: Lake, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    conf = toy_conf("workers=2", "train.system=layer_share", "logs.source=nowhere", "logs.days=2022-04-08..2022-04-09")
+    write_toy_lake(lake, conf, rows=150)  # one row group of cvr samples
+    path = tmp_path / "conf.yaml"
+    path.write_text(__import__("yaml").safe_dump(conf.model_dump()))
+    assert main(["train", "--conf", str(path), "--lake", lake.root]) == 1
+    last = capfd.readouterr().err.strip().splitlines()[-1]
+    assert "row groups for 2 workers; use --workers 1" in last
+    assert not (Path(lake.root) / "models").exists()
+
+
+def test_a_worker_that_dies_is_reported(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
+    with pytest.raises(TrainingError, match="a worker died"):
+        launch(2, command, tmp_path / "log")

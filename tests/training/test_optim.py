@@ -1,0 +1,136 @@
+"""What a step leaves alone it leaves alone to the last bit; what it moves, it moves as Adam does."""
+
+import copy
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ncs.nets.inputs import FieldEmbedding, InputSpec
+from ncs.nets.masked import MaskedNet
+from ncs.nets.system import NetSpec
+from ncs.sharing.mask import Mask
+from ncs.tasks import TASKS
+from ncs.training.cluster import Cluster
+from ncs.training.optim import MaskedAdam
+
+SPEC = NetSpec(InputSpec((20, 30), 4, ((0, 1),)), (16, 8), mask_output=True)
+
+
+@pytest.fixture
+def net() -> MaskedNet:
+    torch.manual_seed(3)
+    net = MaskedNet(SPEC)
+    net.task_masks = {
+        task: Mask({name: (torch.rand_like(w) < 0.5).float() for name, w in net.maskable(task).items()})
+        for task in TASKS
+    }
+    return net
+
+
+def steps(net: MaskedNet, optimizer: MaskedAdam, task: str, count: int, seed: int = 0) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(count):
+        ids = torch.stack([torch.randint(size, (32,), generator=generator) for size in (20, 30)], 1)
+        labels = (torch.rand(32, generator=generator) < 0.5).float()
+        F.binary_cross_entropy_with_logits(net.logits(ids, task), labels).backward()
+        optimizer.step(net.masks(task))
+
+
+def test_a_task_leaves_every_weight_outside_its_mask_bit_for_bit(net: MaskedNet) -> None:
+    optimizer = MaskedAdam(net, Cluster(), 0.01, 0.01, weight_decay=0.1)
+    steps(net, optimizer, "ctr", 5)  # momentum that would go on moving them
+    before = {name: weight.clone() for name, weight in net.named_parameters()}
+    steps(net, optimizer, "cvr", 5)
+    for name, weight in net.maskable("cvr").items():
+        outside = net.task_masks["cvr"][name] == 0
+        assert torch.equal(weight[outside], before[name][outside])
+        assert (weight[~outside] != before[name][~outside]).float().mean() > 0.9
+    assert torch.equal(net.outputs["ctr"].weight, before["outputs.ctr.weight"])
+    assert torch.equal(net.outputs["ctr"].bias, before["outputs.ctr.bias"])
+
+
+def test_plain_adam_would_have_moved_them(net: MaskedNet) -> None:
+    """Why the optimiser knows masks: with zero gradients and torch's Adam the property does not hold."""
+    weight = net.hidden[0].weight
+    plain = torch.optim.AdamW([weight], lr=0.01, weight_decay=0.1)
+    ids = torch.zeros(4, 2, dtype=torch.long)
+    net.logits(ids, "ctr").sum().backward()
+    plain.step()
+    before = weight.clone()
+    plain.zero_grad()
+    net.logits(ids, "cvr").sum().backward()
+    plain.step()
+    outside = net.task_masks["cvr"]["hidden.0.weight"] == 0
+    assert not torch.equal(weight[outside], before[outside])
+
+
+def gradients(count: int, *shape: int) -> Iterator[Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return iter([torch.randn(*shape, generator=generator) for _ in range(count)])
+
+
+def test_without_a_mask_it_is_adamw() -> None:
+    torch.manual_seed(0)
+    ours = nn.Linear(5, 4, bias=False)
+    theirs = nn.Linear(5, 4, bias=False)
+    theirs.load_state_dict(ours.state_dict())
+    optimizer = MaskedAdam(ours, Cluster(), 0.01, 0.01, weight_decay=0.05)
+    reference = torch.optim.AdamW(theirs.parameters(), lr=0.01, weight_decay=0.05)
+    for gradient in gradients(20, 4, 5):
+        ours.weight.grad, theirs.weight.grad = gradient.clone(), gradient
+        optimizer.step({})
+        reference.step()
+    torch.testing.assert_close(ours.weight, theirs.weight, rtol=1e-5, atol=1e-6)
+
+
+def test_inside_a_mask_a_weight_moves_as_if_its_tasks_batches_were_all_there_is() -> None:
+    """Steps of the other task must not count in the bias correction of a weight that they do not touch."""
+    torch.manual_seed(0)
+    ours, theirs = nn.Linear(5, 4, bias=False), nn.Linear(5, 4, bias=False)
+    theirs.load_state_dict(ours.state_dict())
+    mask = (torch.arange(20).reshape(4, 5) % 2).float()
+    optimizer = MaskedAdam(ours, Cluster(), 0.01, 0.01)
+    reference = torch.optim.Adam(theirs.parameters(), lr=0.01)
+    for n, gradient in enumerate(gradients(30, 4, 5)):
+        turn = mask if n % 3 == 0 else 1 - mask
+        ours.weight.grad = gradient * turn
+        optimizer.step({ours.weight: turn})
+        if n % 3 == 0:
+            theirs.weight.grad = gradient
+            reference.step()
+    torch.testing.assert_close(ours.weight[mask == 1], theirs.weight[mask == 1], rtol=1e-5, atol=1e-6)
+
+
+def test_embedding_rows_move_as_adam_does_and_only_when_a_batch_holds_them() -> None:
+    torch.manual_seed(0)
+    ours = FieldEmbedding((6,), 3)
+    theirs = nn.Parameter(ours.table.detach().clone()[:3])
+    first = ours.table.detach().clone()
+    optimizer, reference = MaskedAdam(ours, Cluster(), 0.1, 0.01), torch.optim.Adam([theirs], lr=0.01)
+    ids = torch.tensor([[0], [1], [2], [1]])
+    for gradient in gradients(10, 4, 1, 3):
+        (ours(ids) * gradient).sum().backward()
+        optimizer.step({})
+        reference.zero_grad()
+        (F.embedding(ids, theirs) * gradient).sum().backward()
+        reference.step()
+    torch.testing.assert_close(ours.table[:3], theirs, rtol=1e-5, atol=1e-6)
+    assert torch.equal(ours.table[3:], first[3:])
+
+
+def test_a_restored_optimiser_goes_on_as_if_it_had_never_stopped(net: MaskedNet) -> None:
+    optimizer = MaskedAdam(net, Cluster(), 0.01, 0.01)
+    steps(net, optimizer, "ctr", 3)
+    twin = MaskedNet(SPEC)
+    twin.load_state_dict(net.state_dict())
+    twin.task_masks = net.task_masks
+    restored = MaskedAdam(twin, Cluster(), 0.01, 0.01)
+    restored.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for task in TASKS:
+        steps(net, optimizer, task, 2, seed=5)
+        steps(twin, restored, task, 2, seed=5)
+    for (name, weight), other in zip(net.named_parameters(), twin.parameters(), strict=True):
+        assert torch.equal(weight, other), name
