@@ -1,28 +1,18 @@
-"""The configuration: YAML in `conf/`, checked against the types below.
-
-Defaults stand in `conf/base.yaml` alone; what each key means is said there too. Models are frozen: a stage gets
-the configuration and nothing else decides what it does.
-"""
+"""The configuration's keys and their types; what each means is said in `conf/base.yaml`, where its default stands."""
 
 import hashlib
 import json
 import math
 import pkgutil
-import re
-from collections.abc import Iterable, Mapping
-from datetime import date
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
-    ValidationError,
     field_validator,
     model_validator,
 )
@@ -251,88 +241,7 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
-    """Read a YAML file, the base that it names, and `a.b=c` overrides.
-
-    Raises ConfigError with the path of each key that is unknown, missing, of a wrong type or impossible.
-    """
-    values = _read(Path(path))
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"--set {override!r}: write --set a.b=value")
-        _set(values, key.strip(), _parse(text, f"--set {key}"))
-    try:
-        return Config.model_validate(values)
-    except ValidationError as err:
-        raise ConfigError(f"{path}: " + "; ".join(_lines(err))) from None
-
-
-def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    if path in seen:
-        raise ConfigError(f"{path}: names itself as its base")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as err:
-        raise ConfigError(f"no configuration can be read at {path} ({err.strerror}); see conf/") from None
-    values = _parse(text, str(path))
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: a configuration is a mapping of keys, this is {type(values).__name__}")
-    base = values.pop("base", None)
-    return _merge(_read(path.parent / base, (*seen, path)), values) if base else values
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads 1e-3 as a number, as everybody means it."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
-def _parse(text: str, where: str) -> Any:
-    try:
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as err:
-        raise ConfigError(f"{where}: not YAML: {' '.join(str(err).split())}") from None
-    return str(value) if isinstance(value, date) else value
-
-
-def _merge(base: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in values.items():
-        deep = key != "fields" and isinstance(value, dict) and isinstance(base.get(key), dict)
-        merged[key] = _merge(base[key], value) if deep else value
-    return merged
-
-
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
-    head, *rest = key.split(".")
-    if head == "spark":  # the names of Spark's settings hold dots of their own
-        rest = ["spark." + ".".join(rest).removeprefix("spark.")]
-    for name in rest:
-        inner = values.setdefault(head, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"--set {key}: {head} is a value, it has no keys below it")
-        values, head = inner, name
-    values[head] = value
-
-
 def _reach(values: Any, key: str) -> Any:
     for name in key.split("."):
         values = values[name]
     return values
-
-
-def _lines(err: ValidationError) -> Iterable[str]:
-    for error in err.errors():
-        where = ".".join(str(part) for part in error["loc"] if not str(part).startswith(("list[", "literal[")))
-        if error["type"] == "extra_forbidden":
-            yield f"{where} is no key of the configuration"
-        elif error["type"] == "missing":
-            yield f"{where} is missing"
-        else:
-            found = "" if error["type"] == "value_error" and not where else f" (found {error['input']!r})"
-            message = error["msg"].removeprefix("Value error, ")
-            yield f"{where}: {message}{found if len(found) < 80 else ''}".removeprefix(": ")

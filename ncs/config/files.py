@@ -1,0 +1,97 @@
+"""Reading a configuration: a YAML file, the base that it names, overrides from the command line."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from ncs.config.schema import Config
+from ncs.errors import ConfigError
+
+
+def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a YAML file, the base that it names, and `a.b=c` overrides.
+
+    Raises ConfigError with the path of each key that is unknown, missing, of a wrong type or impossible.
+    """
+    values = _read(Path(path))
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {override!r}: write --set a.b=value")
+        _set(values, key.strip(), _parse(text, f"--set {key}"))
+    try:
+        return Config.model_validate(values)
+    except ValidationError as err:
+        raise ConfigError(f"{path}: " + "; ".join(_lines(err))) from None
+
+
+def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path in seen:
+        raise ConfigError(f"{path}: names itself as its base")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as err:
+        raise ConfigError(f"no configuration can be read at {path} ({err.strerror}); see conf/") from None
+    values = _parse(text, str(path))
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: a configuration is a mapping of keys, this is {type(values).__name__}")
+    base = values.pop("base", None)
+    return _merge(_read(path.parent / base, (*seen, path)), values) if base else values
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that reads 1e-3 as a number, as everybody means it, and leaves days as text."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML's own way)
+        first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+        for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as err:
+        raise ConfigError(f"{where}: not YAML: {' '.join(str(err).split())}") from None
+
+
+def _merge(base: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in values.items():
+        deep = key != "fields" and isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if deep else value
+    return merged
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    head, *rest = key.split(".")
+    if head == "spark":  # the names of Spark's settings hold dots of their own
+        rest = ["spark." + ".".join(rest).removeprefix("spark.")]
+    for name in rest:
+        inner = values.setdefault(head, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {key}: {head} is a value, it has no keys below it")
+        values, head = inner, name
+    values[head] = value
+
+
+def _lines(err: ValidationError) -> Iterable[str]:
+    for error in err.errors():
+        where = ".".join(str(part) for part in error["loc"] if not str(part).startswith(("list[", "literal[")))
+        if error["type"] == "extra_forbidden":
+            yield f"{where} is no key of the configuration"
+        elif error["type"] == "missing":
+            yield f"{where} is missing"
+        else:
+            found = "" if error["type"] == "value_error" and not where else f" (found {error['input']!r})"
+            message = error["msg"].removeprefix("Value error, ")
+            yield f"{where}: {message}{found if len(found) < 80 else ''}".removeprefix(": ")

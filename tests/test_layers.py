@@ -1,0 +1,53 @@
+"""The two halves stay apart, and each dependency behind its own door."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.toy import ROOT
+
+TRAINING = [
+    "ncs.feed",
+    "ncs.nets.system",
+    "ncs.sharing.search",
+    "ncs.training.run",
+    "ncs.training.predictor",
+    "jobs.train",
+]
+SPARK = ["ncs.lake.writer", "ncs.samples.labels", "ncs.samples.features", "ncs.samples.scoring", "ncs.logs.synthetic"]
+SPARK += ["ncs.logs.source", "ncs.evaluation.metrics", "ncs.evaluation.report", "jobs.label", "jobs.encode"]
+
+
+@pytest.mark.parametrize(("half", "foreign"), [(TRAINING, "pyspark"), (SPARK, "torch")], ids=["training", "spark"])
+def test_no_half_imports_the_other(half: list[str], foreign: str) -> None:
+    code = f"import sys, {', '.join(half)}; print({foreign!r} in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def sources(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+
+
+def test_horovod_is_behind_one_module() -> None:
+    found = [path.name for path in sources("ncs", "jobs", "validation") if "hvd" in path.read_text()]
+    assert found == ["cluster.py"]
+
+
+def test_data_goes_one_way() -> None:
+    """`ncs` calls neither jobs nor validation; validation calls no job."""
+    for path in sources("ncs"):
+        assert not any(line.startswith(("from jobs", "import jobs", "from validation")) for line in path.open()), path
+    for path in sources("validation"):
+        assert not any(line.startswith(("from jobs", "import jobs")) for line in path.open()), path
+
+
+def test_files_stay_small() -> None:
+    long = {
+        str(path.relative_to(ROOT)): n
+        for path in sources("ncs", "jobs", "validation")
+        if (n := len(path.read_text().splitlines())) > 300
+    }
+    assert not long
