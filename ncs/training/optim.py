@@ -15,22 +15,25 @@ from ncs.nets.inputs import FieldEmbedding
 from ncs.training.cluster import Cluster
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+_TINY = 1e-12
+"""What a sum of weights is at the least: a weight that no step has moved yet has none."""
 
 
 @dataclass
 class _State:
-    """Moments of the gradient and the number of steps, for each weight (or embedding row) by itself."""
+    """Moments of the gradient, and the sums of the weights that these means were taken with.
+
+    Dividing by these sums is Adam's bias correction, for each weight (or embedding row) by the steps it has seen.
+    """
 
     first: Tensor
     second: Tensor
-    steps: Tensor
+    first_sum: Tensor
+    second_sum: Tensor
 
     @classmethod
-    def zeros(cls, weight: Tensor, steps: Tensor) -> "_State":
-        return cls(torch.zeros_like(weight), torch.zeros_like(weight), steps)
-
-    def tensors(self) -> dict[str, Tensor]:
-        return {"first": self.first, "second": self.second, "steps": self.steps}
+    def zeros(cls, weight: Tensor, sums: tuple[int, ...]) -> "_State":
+        return cls(torch.zeros_like(weight), torch.zeros_like(weight), weight.new_zeros(sums), weight.new_zeros(sums))
 
 
 class MaskedAdam:
@@ -53,10 +56,9 @@ class MaskedAdam:
         self._decay = weight_decay
         self._dense = {name: weight for name, weight in net.named_parameters() if weight.requires_grad}
         self._embeddings = {name: part for name, part in net.named_modules() if isinstance(part, FieldEmbedding)}
-        self._states = {name: _State.zeros(weight, torch.zeros_like(weight)) for name, weight in self._dense.items()}
+        self._states = {name: _State.zeros(weight, weight.shape) for name, weight in self._dense.items()}
         for name, embedding in self._embeddings.items():
-            rows = embedding.table.new_zeros(len(embedding.table), 1)
-            self._states[name] = _State.zeros(embedding.table, rows)
+            self._states[name] = _State.zeros(embedding.table, (len(embedding.table), 1))
 
     @torch.no_grad()
     def step(self, masks: Mapping[nn.Parameter, Tensor]) -> None:
@@ -100,7 +102,7 @@ class MaskedAdam:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed training needs."""
-        return {name: state.tensors() for name, state in self._states.items()}
+        return {name: vars(state) for name, state in self._states.items()}
 
     def load_state_dict(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Take over what `state_dict` gave."""
@@ -110,26 +112,30 @@ class MaskedAdam:
 def _adam(weight: Tensor, gradient: Tensor, state: _State, mask: Tensor | None, rate: float, decay: float) -> None:
     """One step of Adam where the mask is 1; elsewhere weight and state keep every bit."""
     # A lerp by 0 adds 0, a quotient times 0 is 0: multiplying is cheaper than picking, and as exact.
-    part = 1.0 if mask is None else mask
-    state.steps += part
-    state.first.lerp_(gradient, (1 - BETA1) * part)
-    state.second.lerp_(gradient * gradient, (1 - BETA2) * part)
-    steps = state.steps.clamp(min=1)
-    first = state.first / (1 - torch.pow(BETA1, steps))
-    second = state.second / (1 - torch.pow(BETA2, steps))
+    part = torch.ones(()) if mask is None else mask
+    one = torch.ones(())
+    for moment, total, value, beta in (
+        (state.first, state.first_sum, gradient, BETA1),
+        (state.second, state.second_sum, gradient * gradient, BETA2),
+    ):
+        moment.lerp_(value, (1 - beta) * part)
+        total.lerp_(one, (1 - beta) * part)
     if decay:
         weight.mul_(1 - rate * decay * part)
-    if mask is not None:
-        first *= mask
-    weight.addcdiv_(first, second.sqrt_().add_(EPSILON), value=-rate)
+    step = state.first / state.first_sum.clamp(min=_TINY)
+    size = (state.second / state.second_sum.clamp(min=_TINY)).sqrt_().add_(EPSILON)
+    weight.addcdiv_(step if mask is None else step.mul_(mask), size, value=-rate)
 
 
 def _lazy_adam(table: Tensor, rows: Tensor, gradient: Tensor, state: _State, rate: float) -> None:
     """One step of Adam for some rows; a row's moments neither decay nor count while no batch holds it."""
-    steps = state.steps[rows] + 1
-    first = state.first[rows].lerp_(gradient, 1 - BETA1)
-    second = state.second[rows].lerp_(gradient * gradient, 1 - BETA2)
-    state.steps[rows], state.first[rows], state.second[rows] = steps, first, second
-    first = first / (1 - torch.pow(BETA1, steps))
-    second = second / (1 - torch.pow(BETA2, steps))
+    moments = []
+    for moment, total, value, beta in (
+        (state.first, state.first_sum, gradient, BETA1),
+        (state.second, state.second_sum, gradient * gradient, BETA2),
+    ):
+        moment[rows] = now = moment[rows].lerp_(value, 1 - beta)
+        total[rows] = weight = total[rows].mul_(beta).add_(1 - beta)
+        moments.append(now / weight)
+    first, second = moments
     table[rows] = table[rows].addcdiv_(first, second.sqrt_().add_(EPSILON), value=-rate)
