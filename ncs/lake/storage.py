@@ -66,13 +66,14 @@ def write_bytes(uri: str, content: bytes) -> None:
     fs.makedirs(posixpath.dirname(path), exist_ok=True)
     # One name per writer: two processes that write the same file do not mix, the later one wins.
     beside = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.{uuid.uuid4().hex[:8]}")
+    local = "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
     try:
         with fs.open(beside, "wb") as file:
             file.write(content)
-            if hasattr(file, "fileno"):
+            if local:  # on disk before it takes the name: a machine that dies leaves the old file or the new
                 file.flush()
                 os.fsync(file.fileno())
-        if fs.protocol == "file" or "file" in fs.protocol:
+        if local:
             os.replace(beside, path)
         else:
             fs.mv(beside, path)
