@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             lake=Lake.at(args.lake or os.path.join("lake", conf.name)),
             days=Days.parse(args.days) if args.days else conf.logs.days,
             quiet=args.quiet,
+            debug=args.debug,
             table=getattr(args, "table", None),
         )
         job.lake.claim(conf)

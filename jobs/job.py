@@ -1,9 +1,12 @@
 """What every job is handed: the configuration, the lake, the days, a Spark session when it asks for one."""
 
+import os
 import sys
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
@@ -26,6 +29,7 @@ class Job:
     lake: Lake
     days: Days
     quiet: bool = False
+    debug: bool = False
     table: str | None = None  # of validate
 
     @cached_property
@@ -33,7 +37,8 @@ class Job:
         """The Spark session; stages that train never ask, so they start no JVM."""
         from ncs.lake.session import spark_session
 
-        return spark_session(self.conf)
+        log = None if self.debug else Path(tempfile.gettempdir()) / f"ncs-spark-{os.getpid()}.log"
+        return spark_session(self.conf, log)
 
     def say(self, text: str) -> None:
         """A line for whoever watches."""

@@ -4,16 +4,16 @@ spark-submit jobs/predict.py --conf conf/demo.yaml --lake lake/demo
 """
 
 import sys
-from typing import Any
 
 import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 from pyspark.sql import functions as F
 
 from jobs.cli import main
 from jobs.job import Job
+from jobs.runs import latest_run
 from ncs.config import Config
 from ncs.errors import DataError
-from ncs.lake import layout, storage
+from ncs.lake import layout
 from ncs.lake.layout import Record
 from ncs.lake.writer import replace_where
 from ncs.samples.scoring import score
@@ -22,7 +22,7 @@ from ncs.training.predictor import Predictor
 
 def run(job: Job) -> None:
     """Score the test days, unless this run's predictions of them are there."""
-    found = latest_run(job)
+    found = latest_run(job.lake)
     run_id, conf = found["run_id"], Config.model_validate(found["conf"])
     days = conf.test_days
     vocabulary = {key: record.facts for key, (_, record) in job.lake.records(layout.VOCABULARY).items()}
@@ -56,14 +56,6 @@ def run(job: Job) -> None:
     record = Record("predict", run_id, made_from)
     replace_where(rows, job.lake.uri(layout.PREDICTIONS), f"run_id = '{run_id}'", record, ("run_id", "day"))
     job.say(f"predict: {len(scorers)} systems scored {days}, in {job.lake.uri(layout.PREDICTIONS)}")
-
-
-def latest_run(job: Job) -> dict[str, Any]:
-    """The description of the run that `ncs train` finished last."""
-    path = job.lake.uri("models", "latest.json")
-    if not storage.exists(path):
-        raise DataError(f"the lake {job.lake.root} has no trained run; run `ncs train`")
-    return storage.read_json(job.lake.uri("models", storage.read_json(path)["run_id"], "run.json"))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def load_conf() -> Callable[..., Config]:
 
 @pytest.fixture(scope="session")
 def spark(load_conf: Callable[..., Config]) -> Iterator[SparkSession]:
-    session = spark_session(load_conf("spark.sql.shuffle.partitions=2"), "tests")
+    session = spark_session(load_conf("spark.sql.shuffle.partitions=2"))
     yield session
     session.stop()
 

@@ -2,11 +2,14 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 
 import pyspark
 from delta import configure_spark_with_delta_pip
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from ncs.config import Config
@@ -18,8 +21,6 @@ _DELTA = {
 _ALWAYS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.showConsoleProgress": "false",
-    # What a stage needs of a few thousand rows must not cost Delta's default of 50 tasks.
-    "spark.databricks.delta.snapshotPartitions": "2",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
 }
 _LOCAL = {
@@ -36,18 +37,35 @@ def delta_jars_installed() -> bool:
     return any(jars.glob(f"delta-spark_*-{version('delta-spark')}.jar"))
 
 
-def spark_session(conf: Config, app: str = "ncs") -> SparkSession:
-    """The running session (of spark-submit or a notebook), or a new one with the configuration's settings."""
+def spark_session(conf: Config, log: Path | None = None) -> SparkSession:
+    """The running session (of spark-submit or a notebook), or a new one with the configuration's settings.
+
+    With `log`, what a new JVM and its Python workers print goes to that file instead of the terminal.
+    """
     # Executors must run this interpreter: another Python on the PATH lacks the packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     settings = {**_DELTA, **_ALWAYS, **{key: str(value) for key, value in conf.spark.items()}}
     if settings.get("spark.master", "").startswith("local"):
         settings = {**_LOCAL, **settings}
-    builder = SparkSession.builder.appName(app)
+    builder = SparkSession.builder.appName("ncs")
     for key, value in settings.items():
         builder = builder.config(key, value)
     if not delta_jars_installed() and SparkSession.getActiveSession() is None:
         builder = configure_spark_with_delta_pip(builder)
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("ERROR")
+    with _stderr_to(log) if log and SparkContext._gateway is None else nullcontext():
+        session = builder.getOrCreate()
+        session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+@contextmanager
+def _stderr_to(log: Path) -> Iterator[None]:
+    """Let processes that are started meanwhile inherit a file as their standard error."""
+    own = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(own, 2)
+            os.close(own)

@@ -1,0 +1,1 @@
+"""What the predictions are worth: metrics with intervals in Spark, and the report."""

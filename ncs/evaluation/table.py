@@ -1,0 +1,35 @@
+"""The comparison in the form of the paper's Table 2, as text."""
+
+from collections.abc import Sequence
+
+from ncs.evaluation.metrics import TRUTH, Figure
+
+COLUMNS = (("cvr", "mse", "CVR MSE"), ("ctr", "auc", "CTR AUC"))
+
+
+def as_text(figures: Sequence[Figure], systems: Sequence[str]) -> str:
+    """A line a system: figure, 95 % interval, absolute and relative gain against the baseline, better is +."""
+    by_key = {(one.system, one.task, one.metric): one for one in figures}
+    header = ["system"]
+    for _, _, title in COLUMNS:
+        header += [title, "95 % interval", "MTL gain"]
+    lines = [header]
+    for system in [*systems, *([TRUTH] if (TRUTH, "ctr", "auc") in by_key else [])]:
+        line = [f"({system})" if system == TRUTH else system]
+        for task, metric, _ in COLUMNS:
+            one = by_key[system, task, metric]
+            line += [f"{one.value:.5f}", f"{one.ci_low:.5f} .. {one.ci_high:.5f}", gain(one)]
+        lines.append(line)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    rows.insert(1, "-" * max(map(len, rows)))
+    return "\n".join(rows)
+
+
+def gain(one: Figure) -> str:
+    """Gain as the paper writes it: `+0.00125 (-0.91%)`, the sign in front says better (+) or worse (-)."""
+    if one.system in (one.baseline, TRUTH):
+        return "-" if one.system == one.baseline else "(reachable)"
+    absolute = one.value - one.value / (1 + one.gain)
+    better = -absolute if one.metric == "mse" else absolute
+    return f"{better:+.5f} ({one.gain:+.2%})"

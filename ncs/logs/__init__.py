@@ -1,0 +1,1 @@
+"""Raw logs: where they come from (landing folders, KuaiRand, a synthetic world), how bronze holds them."""

@@ -1,0 +1,110 @@
+"""Files as logs deliver them: Parquet held against a log's schema, and what is broken told by its name."""
+
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import reduce
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_type
+from pyspark.sql.types import DataType, StructType, TimestampNTZType, TimestampType
+
+from ncs.errors import DataError
+from ncs.logs.schemas import LogSchema, fits
+
+Columns = dict[str, tuple[DataType | None, str]]
+"""Name -> its type in Spark (None if it has none, or a nested one), and the type's name for messages."""
+
+
+def read_parquet(spark: SparkSession, uris: Sequence[str], schema: LogSchema, what: str) -> DataFrame:
+    """Rows of Parquet files, typed as bronze; types may be narrower than that, other columns keep theirs.
+
+    Raises DataError naming the file and the column if a file is no whole Parquet file, lacks a column, has
+    one of another type, or does not have the columns of its neighbours.
+    """
+    with ThreadPoolExecutor(8) as pool:  # a footer is one or two small reads, slow only for the distance
+        footers = dict(zip(uris, pool.map(lambda uri: _columns(uri, what), uris), strict=True))
+    groups: dict[str, tuple[StructType, list[str]]] = {}
+    types = schema.types
+    for uri, columns in footers.items():
+        where = f"{what}, {uri}"
+        native = StructType()
+        for name in schema.take(list(columns), where):
+            found, label = columns[name]
+            expected = types.setdefault(name, found) if found else types.get(name)
+            if found is None or expected is None or not fits(found, expected):
+                wanted = expected.simpleString() if expected else "a flat type that Spark has"
+                remedy = "cast it where the log is written"
+                raise DataError(f"{where}: column {name!r} is {label}, expected {wanted}; {remedy}")
+            native.add(name, found)
+        first = next(iter(groups.values()))[0] if groups else native
+        refuse_difference(native.names, first.names, where)
+        groups.setdefault(native.json(), (native, []))[1].append(uri)
+    parts = [spark.read.schema(native).parquet(*map(spark_path, some)) for native, some in groups.values()]
+    cast = [part.select(*[F.col(name).cast(types[name]).alias(name) for name in part.columns]) for part in parts]
+    return reduce(DataFrame.unionByName, cast)
+
+
+def refuse_difference(names: Sequence[str], first: Sequence[str], where: str) -> None:
+    """Raise DataError if a file's columns are not those of the first file read with it."""
+    for name in sorted(set(names) ^ set(first)):
+        has, lacks = ("it", "its neighbours") if name in names else ("its neighbours", "it")
+        raise DataError(f"{where}: column {name!r} is in {has}, not in {lacks}; files read together agree in columns")
+
+
+def spark_path(uri: str) -> str:
+    """A path as Spark's readers want it: with the signs escaped that would make it a pattern."""
+    return re.sub(r"([*?\[\]{}\\])", r"\\\1", uri)
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Around Spark actions that read logs: a file that breaks only while it is read becomes a DataError."""
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as err:
+        broken = re.search(r"\[FAILED_READ_FILE[^\]]*\] .*? file (\S+?)\.?\s", str(err))
+        if not broken:
+            raise
+        raise DataError(
+            f"{what}, {broken[1].removeprefix('file://')}: the file is broken or cut short; deliver it again"
+        ) from None
+
+
+def _columns(uri: str, what: str) -> Columns:
+    try:
+        with fsspec.open(uri, "rb") as file:
+            parquet = pq.ParquetFile(file)
+            arrow, columns = (
+                parquet.schema_arrow,
+                [parquet.schema.column(i) for i in range(len(parquet.schema))],
+            )
+    except (pa.ArrowException, OSError) as err:
+        reason = str(err).partition("\n")[0]
+        raise DataError(f"{what}, {uri}: no whole Parquet file ({reason}); deliver it again") from None
+    int96 = {column.path for column in columns if column.physical_type == "INT96"}
+    return {field.name: (_spark_type(field.type, field.name in int96), str(field.type)) for field in arrow}
+
+
+def _spark_type(arrow: pa.DataType, int96: bool) -> DataType | None:
+    if pa.types.is_dictionary(arrow):
+        arrow = arrow.value_type
+    if int96:  # Hadoop's old timestamp, which Arrow shows as nanoseconds without a zone
+        return TimestampType()
+    if pa.types.is_timestamp(arrow):
+        if arrow.unit == "ns":
+            return None
+        return TimestampType() if arrow.tz else TimestampNTZType()
+    if pa.types.is_nested(arrow):
+        return None
+    try:
+        return from_arrow_type(arrow)
+    except PySparkException:
+        return None

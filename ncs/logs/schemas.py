@@ -1,0 +1,118 @@
+"""The columns of raw logs, as the bronze tables hold them."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    DataType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    ShortType,
+    StringType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+from ncs.errors import DataError
+
+DAY_LOGS = ("impressions", "clicks", "plays")
+PROFILES = {"users": "user_id", "videos": "video_id"}
+"""The logs that know no days, and the key of which the latest row wins."""
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESERVED = {"clicked", "watched_seconds", "cvr", "split", "day_number", "outcome"}
+"""Names that later stages give to columns of their own."""
+
+_STRING, _INT, _LONG, _DOUBLE, _TIME = StringType(), IntegerType(), LongType(), DoubleType(), TimestampType()
+_WIDER: dict[type[DataType], tuple[type[DataType], ...]] = {
+    ShortType: (IntegerType, LongType),
+    IntegerType: (LongType, DoubleType),
+    FloatType: (DoubleType,),
+    TimestampNTZType: (TimestampType,),  # a time without a zone is UTC
+}
+
+
+@dataclass(frozen=True)
+class LogSchema:
+    """The typed columns of one log, and whether others come along (as context, profile or item columns)."""
+
+    required: Mapping[str, DataType]
+    optional: Mapping[str, DataType] = field(default_factory=dict)
+    others: bool = False
+
+    @property
+    def types(self) -> dict[str, DataType]:
+        """Every column that has a fixed type."""
+        return {**self.required, **self.optional}
+
+    def take(self, found: Sequence[str], where: str) -> list[str]:
+        """Which of the found columns go into bronze, in their order.
+
+        A column called `day` is left out: the folder says the day. Raises DataError, which begins with
+        `where`, for a column that is missing, stands twice, or has a name that cannot be used.
+        """
+        for name in self.required:
+            if name not in found:
+                raise DataError(
+                    f"{where}: no column {name!r}; expected {', '.join(self.required)}, found "
+                    f"{', '.join(found) or 'none'}. Add or rename it where the log is written"
+                )
+        refuse_twice(found, where)
+        if not self.others:
+            return [name for name in found if name in self.types]
+        taken = [name for name in found if name.lower() != "day"]
+        for name in taken:
+            if not _IDENTIFIER.fullmatch(name):
+                raise DataError(f"{where}: column {name!r}; names are letters, digits and _ alone. Rename it")
+            if name.lower() in _RESERVED:
+                raise DataError(f"{where}: column {name!r} bears a name that the samples use themselves; rename it")
+        return taken
+
+
+_VERSIONS = ("updated_at", "ts")
+
+SCHEMAS = {
+    "impressions": LogSchema(
+        {"impression_id": _STRING, "user_id": _LONG, "video_id": _LONG, "ts": _TIME},
+        {"position": _INT, "length_seconds": _DOUBLE},
+        others=True,
+    ),
+    "clicks": LogSchema({"impression_id": _STRING, "ts": _TIME}),
+    "plays": LogSchema({"impression_id": _STRING, "ts": _TIME, "watched_seconds": _DOUBLE}),
+    "users": LogSchema({"user_id": _LONG}, dict.fromkeys(_VERSIONS, _TIME), others=True),
+    "videos": LogSchema(
+        {"video_id": _LONG}, {"length_seconds": _DOUBLE, **dict.fromkeys(_VERSIONS, _TIME)}, others=True
+    ),
+}
+"""What each log's columns are in bronze, less the `day` of the day logs. Times are UTC."""
+
+
+def refuse_twice(found: Sequence[str], where: str) -> None:
+    """Raise DataError, which begins with `where`, if two columns have one name, capitals aside, as Spark sees it."""
+    for name, count in Counter(name.lower() for name in found).items():
+        if count > 1:
+            raise DataError(f"{where}: column {name!r} stands there twice (capitals do not count); drop one")
+
+
+def fits(found: DataType, expected: DataType) -> bool:
+    """Whether every value of one type is, without loss, a value of the other."""
+    return found == expected or type(expected) in _WIDER.get(type(found), ())
+
+
+def latest_rows(rows: DataFrame, key: str) -> DataFrame:
+    """One row a key, the one with the latest `updated_at` (or `ts`), which is then left out; no key, no row.
+
+    Where no such column tells, or it ties, the row with the greatest values wins, column by column in the
+    order of their names: always the same one, in whatever order the files are read.
+    """
+    versions = [name for name in _VERSIONS if name in rows.columns][:1]
+    rest = [name for name in rows.columns if name not in (key, *_VERSIONS)]
+    row = F.struct(*versions, *sorted(rest), F.lit(0).alias("#"))  # a struct wants a field
+    latest = rows.where(F.col(key).isNotNull()).groupBy(key).agg(F.max(row).alias("#row"))
+    return latest.select(key, *[F.col("#row")[name].alias(name) for name in rest])

@@ -1,0 +1,39 @@
+"""Where raw logs come from: one interface, one module a kind of source."""
+
+from datetime import date
+from typing import Any, Protocol
+
+from pyspark.sql import DataFrame, SparkSession
+
+from ncs.config import Config
+from ncs.lake import storage
+from ncs.lake.layout import Lake
+from ncs.logs.kuairand import KuaiRand
+from ncs.logs.landing import Landing
+
+
+class Source(Protocol):
+    """Logs of one origin. `log` is impressions, clicks or plays, with a day; or users or videos, without."""
+
+    def fingerprint(self, log: str, day: date | None) -> dict[str, Any]:
+        """The files that decide the rows, as plain JSON data: relative path -> [bytes, time of change].
+
+        Raises DataError if there is none.
+        """
+
+    def read(self, spark: SparkSession, log: str, day: date | None) -> DataFrame:
+        """The rows, typed as bronze (`ncs.logs.schemas`); with a day, that day in a column `day`.
+
+        Raises DataError naming the file, the column and the remedy if they cannot be read so.
+        """
+
+    def close(self) -> None:
+        """Let go of what reading keeps in memory for the next read."""
+
+
+def open_source(conf: Config, lake: Lake) -> Source:
+    """The source that `logs.adapter` and `logs.source` name; null: the lake's own landing folders."""
+    if conf.logs.source is None:
+        return Landing(lake.landing)
+    root = storage.absolute(conf.logs.source)
+    return KuaiRand(root, conf.logs.timezone) if conf.logs.adapter == "kuairand" else Landing(root)

@@ -1,0 +1,163 @@
+"""Synthetic logs as DataFrames: the world's columns, a day's folder at a time, and some broken rows among them.
+
+A click or play stands in the folder of the day that it falls on, which may be the day after its impression. What
+falls after the last day is left out: that log has not been written yet. Broken rows are additional to the others
+and never change what those say; their share of a log's rows is `logs.synthetic.dirty` for each kind.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date
+from functools import cache, partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from ncs.logs.draws import Ints, uniform
+from ncs.logs.schedule import DAY, SECOND
+from ncs.logs.world import Columns, World
+
+if TYPE_CHECKING:  # workers of Spark start faster without the configuration's machinery
+    from ncs.config import Logs
+
+_ROWS_PER_TASK = 100_000  # ids; makes the files' size, never their rows
+
+_ID, _LONG, _STRING = ("impression_id", pa.string()), pa.int64(), pa.string()
+_TS = ("ts", pa.timestamp("us", "UTC"))
+_SCHEMAS = {
+    "impressions": pa.schema(
+        [
+            *(_ID, ("user_id", _LONG), ("video_id", _LONG), _TS),
+            *(("position", pa.int32()), ("scene", _STRING), ("device", _STRING)),
+        ]
+    ),
+    "clicks": pa.schema([_ID, _TS]),
+    "plays": pa.schema([_ID, _TS, ("watched_seconds", pa.float64())]),
+    "truth": pa.schema([_ID, ("click_probability", pa.float64()), ("expected_cvr", pa.float64())]),
+    "users": pa.schema([("user_id", _LONG), ("age_group", _STRING), ("active_days", pa.int32())]),
+    "videos": pa.schema(
+        [("video_id", _LONG), ("length_seconds", pa.float64()), ("author_id", _LONG), ("category", _STRING)]
+    ),
+}
+
+Block = Callable[[Ints], Columns]
+"""Ids of a block of a range -> the rows that they stand for, not always one each."""
+
+
+def generate_day(spark: SparkSession, logs: "Logs", day: date) -> dict[str, DataFrame]:
+    """A day's folders: `impressions`, `clicks`, `plays`, and the `truth` of its impressions.
+
+    `truth` holds `impression_id, click_probability, expected_cvr` (the mean of the label if clicked). Raises
+    ConfigError for a day that is not among `logs.days`.
+    """
+    world, dirty = _world(logs), logs.synthetic.dirty
+    bounds = world.schedule.bounds(day)
+    own, around = world.schedule.rows(day), world.schedule.rows_with_events(day)
+    return {
+        "impressions": _frame(spark, "impressions", own, partial(_impressions, world, bounds, dirty)),
+        "clicks": _frame(spark, "clicks", around, partial(_clicks, world, bounds, dirty)),
+        "plays": _frame(spark, "plays", around, partial(_plays, world, bounds, dirty)),
+        "truth": _frame(spark, "truth", own, partial(_truth, world)),
+    }
+
+
+def profiles(spark: SparkSession, logs: "Logs") -> dict[str, DataFrame]:
+    """All `users` and `videos`; some videos lack a usable length."""
+    world = _world(logs)
+    return {
+        "users": _frame(spark, "users", range(world.n_users), world.users),
+        "videos": _frame(spark, "videos", range(world.n_videos), partial(_videos, world, logs.synthetic.dirty)),
+    }
+
+
+@cache
+def _world(logs: "Logs") -> World:
+    return World(logs)
+
+
+def _frame(spark: SparkSession, log: str, ids: range, block: Block) -> DataFrame:
+    schema = _SCHEMAS[log]
+
+    def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            columns = block(batch.column(0).to_numpy())
+            arrays = [pa.array(columns[field.name], field.type) for field in schema]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    tasks = -(-len(ids) // _ROWS_PER_TASK)
+    return spark.range(ids.start, ids.stop, 1, tasks).mapInArrow(rows, from_arrow_schema(schema))
+
+
+def _impressions(world: World, bounds: tuple[int, int], dirty: float, rows: Ints) -> Columns:
+    clean = {"index": rows, **world.impressions(rows)}
+    repeated = _some(world, "repeated", dirty, clean)
+    repeated["ts"] = repeated["ts"] + _seconds(world, "repeated", repeated["index"])
+    stray = _some(world, "wrong_day", dirty, clean)
+    stray["ts"] = stray["ts"] - 2 * DAY
+    logged = _within(bounds, _joined(_named(clean), _named(repeated)))
+    return _joined(logged, _named(stray, unknown=True))
+
+
+def _clicks(world: World, bounds: tuple[int, int], dirty: float, rows: Ints) -> Columns:
+    return _within(bounds, _events(world, "click", dirty, world.clicks(rows)))
+
+
+def _plays(world: World, bounds: tuple[int, int], dirty: float, rows: Ints) -> Columns:
+    clean = world.plays(rows)
+    broken = []
+    for kind, watched in (("negative", -1.0), ("not_a_number", np.nan), ("infinite", np.inf)):
+        some = _some(world, kind, dirty, clean)
+        some["watched_seconds"] = np.full(len(some["index"]), watched)
+        broken.append(_named(some))
+    return _within(bounds, _joined(_events(world, "play", dirty, clean), *broken))
+
+
+def _events(world: World, log: str, dirty: float, clean: Columns) -> Columns:
+    """Clicks or plays with, among them, some of no impression and some from before their impression."""
+    orphans = _some(world, f"{log}.no_impression", dirty, clean)
+    early = _some(world, f"{log}.before_impression", dirty, clean)
+    early["ts"] = world.schedule.shown_at(early["index"]) - _seconds(world, f"{log}.early", early["index"])
+    return _joined(_named(clean), _named(orphans, unknown=True), _named(early))
+
+
+def _truth(world: World, rows: Ints) -> Columns:
+    return _named({"index": rows, **world.truth(world.impressions(rows))})
+
+
+def _videos(world: World, dirty: float, ids: Ints) -> Columns:
+    """Videos, some with a length that is null, zero or negative."""
+    videos = world.videos(ids)
+    broken = uniform(world.seed, "dirty.length", ids)
+    length = videos["length_seconds"].astype(object)
+    length[broken < 2 * dirty] = 0.0
+    length[broken < 1.5 * dirty] = -1.0
+    length[broken < dirty] = None
+    return {**videos, "length_seconds": length}
+
+
+def _some(world: World, kind: str, share: float, rows: Columns) -> Columns:
+    chosen = uniform(world.seed, f"dirty.{kind}", rows["index"]) < share
+    return {name: column[chosen] for name, column in rows.items()}
+
+
+def _seconds(world: World, stream: str, rows: Ints) -> Ints:
+    """From one to sixty seconds, in microseconds."""
+    return (SECOND * (1 + 59 * uniform(world.seed, f"dirty.{stream}.seconds", rows))).astype(np.int64)
+
+
+def _named(rows: Columns, unknown: bool = False) -> Columns:
+    """The rows with the id of their impression, or of one that no log knows."""
+    letter = "x" if unknown else "i"
+    ids = np.array([f"{letter}{index:010d}" for index in rows["index"].tolist()], object)
+    return {"impression_id": ids, **rows}
+
+
+def _within(bounds: tuple[int, int], rows: Columns) -> Columns:
+    inside = (bounds[0] <= rows["ts"]) & (rows["ts"] < bounds[1])
+    return {name: column[inside] for name, column in rows.items()}
+
+
+def _joined(*parts: Columns) -> Columns:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

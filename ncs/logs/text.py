@@ -1,0 +1,164 @@
+"""CSV and JSON lines: read as text, cast by column; a value that does not cast is refused by its place."""
+
+import csv
+from collections.abc import Collection, Mapping, Sequence
+from functools import reduce
+from io import TextIOWrapper
+from urllib.parse import unquote
+
+import fsspec
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, StringType, StructType, TimestampType
+
+from ncs.errors import DataError
+from ncs.logs.files import reading, refuse_difference, spark_path
+from ncs.logs.schemas import LogSchema, refuse_twice
+
+BAD = "#bad"
+"""Column of `cast_columns`: file, column and value of the first value of a row that is not of its type."""
+
+_BROKEN, _FILE = "#broken", "#file"
+_OWN = (_BROKEN, _FILE)
+_DECIMAL = r"^([-+]?((0|[1-9]\d*)(\.\d*|(?=[eE]))|\.\d+)([eE][-+]?\d+)?|[nN]a[nN])$"
+
+
+def read_text(
+    spark: SparkSession, extension: str, uris: Sequence[str], schema: LogSchema, what: str, numbers: bool
+) -> DataFrame:
+    """Rows of CSV files (with a header) or of JSON lines, typed as bronze; gzip is told by the name.
+
+    Columns without a type of their own stay strings; with `numbers`, for tables that are read whole, they
+    become numbers where all their values are. Raises DataError naming file, column, an example and the count.
+    """
+    texts = (read_csv if extension == "csv" else _read_json)(spark, uris, what)
+    names = schema.take(columns_of(texts), f"{what}, {uris[0]}")
+    rows = cast_columns(texts.select(*names, *_OWN), schema.types)
+    refuse_bad(rows, schema.types, what)
+    rows = rows.drop(BAD)
+    return with_numbers(rows, [name for name in names if name not in schema.types], what) if numbers else rows
+
+
+def read_csv(spark: SparkSession, uris: Sequence[str], what: str) -> DataFrame:
+    """All columns of CSV files as strings, matched by the names in each file's header, in whatever order."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for uri in uris:
+        header = _header(uri, what)
+        refuse_difference(header, next(iter(groups), header), f"{what}, {uri}")
+        groups.setdefault(header, []).append(uri)
+    parts = []
+    for header, some in groups.items():
+        reader = spark.read.schema(_strings([*header, _BROKEN])).option("columnNameOfCorruptRecord", _BROKEN)
+        # Without pruning every line's number of values is seen; quotes are doubled, as RFC 4180 has it.
+        reader = reader.option("columnPruning", False).option("escape", '"')
+        parts.append(_with_file(reader.csv([spark_path(uri) for uri in some], header=True)))
+    return reduce(DataFrame.unionByName, parts)
+
+
+def columns_of(texts: DataFrame) -> list[str]:
+    """The names that the files give to their columns."""
+    return [name for name in texts.columns if name not in _OWN]
+
+
+def cast_columns(texts: DataFrame, types: Mapping[str, DataType], filled: Collection[str] = ()) -> DataFrame:
+    """Cast the columns of `types`; `#bad` is null on rows where all went well and no `filled` one is null."""
+    bad = [_bad(F.col(_BROKEN).isNotNull(), "", F.col(_BROKEN))]
+    columns = []
+    for name in columns_of(texts):
+        text = F.col(name)
+        if name in types:
+            cast = _cast(text, types[name])
+            wrong = cast.isNull() if name in filled else cast.isNull() & text.isNotNull()
+            bad.append(_bad(wrong, name, F.coalesce(text, F.lit(""))))
+            columns.append(cast.alias(name))
+        else:
+            columns.append(text)
+    return texts.select(*columns, F.coalesce(*bad).alias(BAD))
+
+
+def refuse_bad(rows: DataFrame, types: Mapping[str, DataType], what: str) -> None:
+    """Raise DataError for the first column of `cast_columns` with a bad value. One pass over the rows."""
+    bad = rows.where(F.col(BAD).isNotNull()).select(f"{BAD}.*")
+    bad = bad.groupBy("column").agg(F.count("*").alias("rows"), F.min(F.struct("file", "value")).alias("first"))
+    with reading(what):
+        found = bad.orderBy("column").first()
+    if found is None:
+        return
+    where = f"{what}, {unquote(found.first.file).removeprefix('file:')}"
+    if not found.column:
+        raise DataError(
+            f"{where}: {found.rows} lines are not of the header's or of JSON's form, as {found.first.value!r}"
+        )
+    raise DataError(
+        f"{where}: column {found.column!r} has {found.rows} values that are no "
+        f"{types[found.column].simpleString()}, as {found.first.value!r}; mend the file"
+    )
+
+
+def with_numbers(rows: DataFrame, names: Sequence[str], what: str) -> DataFrame:
+    """Make those columns numbers whose every value is one: bigint if all are whole, else double, NaN as null.
+
+    "007", and whole numbers beyond bigint, are codes and stay text. One pass over the rows.
+    """
+    if not names:
+        return rows
+    whole = {
+        name: F.coalesce(F.col(name).try_cast("bigint").cast("string") == F.col(name), F.lit(False)) for name in names
+    }
+    tests = [
+        F.bool_and(F.when(F.col(name).isNotNull(), test)).alias(alias)
+        for name, is_whole in whole.items()
+        for alias, test in ((name, is_whole), (f"{name}#", is_whole | F.col(name).rlike(_DECIMAL)))
+    ]
+    with reading(what):
+        found = rows.agg(*tests).first()
+    assert found is not None
+    longs = {name: F.col(name).cast("bigint") for name in names if found[name]}
+    doubles = {name: F.col(name).cast("double") for name in names if found[f"{name}#"] and not found[name]}
+    return rows.withColumns({**longs, **{name: F.when(~F.isnan(value), value) for name, value in doubles.items()}})
+
+
+def _bad(condition: Column, name: str, value: Column) -> Column:
+    place = F.struct(F.col(_FILE).alias("file"), F.lit(name).alias("column"), value.alias("value"))
+    return F.when(condition, place)
+
+
+def _cast(text: Column, dtype: DataType) -> Column:
+    if isinstance(dtype, TimestampType):  # a cast alone takes "2022" for a year and "12:30" for today
+        return F.when(text.rlike(r"^\d{4}-\d{2}-\d{2}"), text.try_cast(dtype))
+    return text.try_cast(dtype)
+
+
+def _header(uri: str, what: str) -> tuple[str, ...]:
+    try:
+        with fsspec.open(uri, "rb", compression="infer") as file:
+            line = next(csv.reader(TextIOWrapper(file, encoding="utf-8-sig", newline="")), [])
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as err:
+        raise DataError(f"{what}, {uri}: no header line can be read ({err}); deliver the file again") from None
+    if not line:
+        raise DataError(f"{what}, {uri}: empty, without even a header line; deliver the file again")
+    refuse_twice(line, f"{what}, {uri}")
+    return tuple(line)
+
+
+def _read_json(spark: SparkSession, uris: Sequence[str], what: str) -> DataFrame:
+    paths = [spark_path(uri) for uri in uris]
+    reader = spark.read.option("columnNameOfCorruptRecord", _BROKEN)
+    with reading(what):
+        fields = reader.option("primitivesAsString", True).json(paths).schema.fields
+    names = [field.name for field in fields if field.name != _BROKEN]
+    nested = [field.name for field in fields if field.dataType != StringType()]
+    if nested:
+        raise DataError(f"{what}, {uris[0]}: column {nested[0]!r} is nested; flatten it where the log is written")
+    return _with_file(reader.schema(_strings([*names, _BROKEN])).json(paths))
+
+
+def _with_file(texts: DataFrame) -> DataFrame:
+    return texts.select("*", F.col("_metadata.file_path").alias(_FILE))
+
+
+def _strings(names: Sequence[str]) -> StructType:
+    schema = StructType()
+    for name in names:
+        schema.add(name, StringType())
+    return schema

@@ -1,0 +1,230 @@
+"""Every rule of every suite: good rows meet all of them, one broken row or day fails exactly the one it breaks."""
+
+import copy
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from ncs.config import Config
+from ncs.days import Days
+from ncs.lake.layout import Lake
+from validation import TABLES, suites
+from validation.gate import Gate
+
+FIELDS = (
+    "fields={user_id: {side: user, encode: vocabulary}, video_id: {side: video, encode: vocabulary}, "
+    "scene: {side: context, encode: vocabulary}}"
+)
+DAYS = Days.parse("2022-04-08..2022-04-09")
+FIRST, SECOND = DAYS
+IDS = {"user_id": 3, "video_id": 3, "scene": 3}
+PAIR = "impression_id string, user_id bigint, video_id bigint"
+ENCODED = "impression_id string, day date, split string, day_number int, user_id int, video_id int, scene int"
+SCHEMAS = {
+    "bronze/impressions": f"{PAIR}, ts timestamp, day date, scene string",
+    "bronze/clicks": "impression_id string, ts timestamp, day date",
+    "bronze/plays": "impression_id string, ts timestamp, watched_seconds double, day date",
+    "bronze/users": "user_id bigint, age_group string",
+    "bronze/videos": "video_id bigint, category string",
+    "silver/samples": f"{PAIR}, ts timestamp, day date, scene string, length_seconds double, clicked int, "
+    "watched_seconds double, cvr double",
+    "gold/ctr_samples": f"{ENCODED}, clicked float",
+    "gold/cvr_samples": f"{ENCODED}, cvr float",
+    "gold/predictions": f"run_id string, system string, {PAIR}, day date, pctr double, pcvr double",
+}
+Rows = list[dict[str, Any]]
+Change = Callable[[Rows], Any]
+
+
+def good_rows() -> Rows:
+    """Ten impressions a day with every column that a table may ask for; the even ones are clicked."""
+    rows = []
+    for n in range(20):
+        day, clicked = (FIRST, SECOND)[n // 10], int(n % 2 == 0)
+        rows.append(
+            {
+                "impression_id": f"i{n:02d}",
+                "user_id": n,
+                "video_id": n,
+                "ts": datetime(day.year, day.month, day.day, 12, n),
+                "day": day,
+                "scene": "home",
+                "length_seconds": 20.0,
+                "clicked": clicked,
+                "watched_seconds": 10.0 * clicked,
+                "cvr": 0.5 if clicked else None,
+                "age_group": "18-24",
+                "category": "music",
+                "split": "train",
+                "day_number": n // 10,
+                "pctr": 0.4,
+                "pcvr": 0.5,
+                "run_id": "r1",
+            }
+        )
+    return rows
+
+
+def table_rows(table: str) -> Rows:
+    rows = good_rows()
+    if table in ("gold/ctr_samples", "gold/cvr_samples"):
+        for row in rows:
+            row |= {"user_id": 3, "video_id": 0, "scene": 1, "clicked": 1.0, "cvr": 0.5}
+    if table == "gold/predictions":
+        rows = [{**row, "system": system} for system in ("layer_share", "connection_share") for row in rows]
+    return rows
+
+
+def put(at: int | slice, **values: Any) -> Change:
+    """A change of one row or several."""
+
+    def change(rows: Rows) -> None:
+        for row in rows[at] if isinstance(at, slice) else [rows[at]]:
+            row.update(values)
+
+    return change
+
+
+def again(at: int) -> Change:
+    return lambda rows: rows.append(copy.deepcopy(rows[at]))
+
+
+def without(at: int | slice) -> Change:
+    return lambda rows: rows.__delitem__(at)
+
+
+SECOND_DAY = slice(10, 20)
+CASES: list[tuple[str, Change, str, str, str]] = [
+    # table, what is broken, column that is named, part of the rule, part of what was found
+    (
+        "bronze/impressions",
+        put(slice(10, 12), user_id=None),
+        "user_id",
+        "lack user_id",
+        f"day {SECOND}, found 2, among 10",
+    ),
+    ("bronze/impressions", put(3, ts=None), "ts", "lack ts", f"day {FIRST}, found 1, among 10"),
+    ("bronze/impressions", without(SECOND_DAY), "day", f"every day of {DAYS}", f"day {SECOND}"),
+    ("bronze/clicks", without(slice(0, 10)), "day", f"every day of {DAYS}", f"day {FIRST}"),
+    ("bronze/clicks", put(0, impression_id=None), "impression_id", "lack impression_id", "found 1, among 10"),
+    ("bronze/plays", put(12, watched_seconds=-1.0), "watched_seconds", "negative", f"day {SECOND}, found 1, among 10"),
+    ("bronze/plays", put(12, watched_seconds=float("nan")), "watched_seconds", "infinite", "found 1, among 10"),
+    (
+        "bronze/users",
+        put(1, user_id=0),
+        "user_id",
+        "no user_id comes twice",
+        'repeated_keys 1, rows 2, example {"user_id":0}',
+    ),
+    ("bronze/users", put(1, user_id=None), "user_id", "holds", "1 of 20 rows that do not (5.000%)"),
+    ("bronze/videos", again(7), "video_id", "no video_id comes twice", "repeated_keys 1, rows 2"),
+    ("bronze/videos", put(1, video_id=None), "video_id", "holds", "1 of 20 rows"),
+    ("silver/samples", put(2, impression_id="i00"), "impression_id", "comes twice", "repeated_keys 1, rows 2"),
+    ("silver/samples", put(2, user_id=None), "user_id", "holds", "1 of 20 rows"),
+    ("silver/samples", put(1, clicked=2), "clicked", "value_set=[0, 1]", "1 of 20 rows that do not (5.000%)"),
+    ("silver/samples", put(0, cvr=1.5), "cvr", "max_value=1", "1 of 10 rows that do not (10.000%)"),
+    ("silver/samples", put(0, watched_seconds=-1.0), "watched_seconds", "min_value=0", "1 of 20 rows"),
+    ("silver/samples", put(0, watched_seconds=float("nan")), "watched_seconds", "min_value=0", "1 of 20 rows"),
+    ("silver/samples", put(1, cvr=0.1), "cvr", "not clicked", f"day {FIRST}, rows 1"),
+    ("silver/samples", put(0, length_seconds=0.0), "cvr", "has no length", f"day {FIRST}, rows 1"),
+    ("silver/samples", put(10, cvr=None), "cvr", "has a length has a cvr", f"day {SECOND}, rows 1"),
+    (
+        "silver/samples",
+        put(slice(10, 16), cvr=None, length_seconds=None),
+        "cvr",
+        "at most 0.5 of the clicked rows",
+        f"day {SECOND}, found 3, among 5",
+    ),
+    (
+        "silver/samples",
+        put(SECOND_DAY, clicked=0, cvr=None),
+        "clicked",
+        "mean of clicked",
+        f"day {SECOND}, mean 0, rows 10",
+    ),
+    ("silver/samples", put(slice(0, 10, 2), cvr=0.01), "cvr", "mean of cvr", f"day {FIRST}, mean 0.01, rows 10"),
+    ("silver/samples", without(SECOND_DAY), "day", f"every day of {DAYS}", f"day {SECOND}"),
+    ("gold/ctr_samples", put(0, scene=4), "scene", "max_value=3", "1 of 20 rows"),
+    ("gold/ctr_samples", put(0, user_id=-1), "user_id", "min_value=0", "1 of 20 rows"),
+    ("gold/ctr_samples", put(0, video_id=None), "video_id", "holds", "1 of 20 rows"),
+    ("gold/ctr_samples", put(0, split="eval"), "split", "'validation'", "1 of 20 rows"),
+    ("gold/ctr_samples", put(0, clicked=0.5), "clicked", "value_set", "1 of 20 rows"),
+    ("gold/ctr_samples", again(0), "impression_id", "comes twice", "rows 2"),
+    ("gold/cvr_samples", put(0, cvr=-0.1), "cvr", "min_value=0", "1 of 20 rows"),
+    ("gold/cvr_samples", put(0, cvr=None), "cvr", "holds", "1 of 20 rows"),
+    ("gold/predictions", put(0, pctr=1.0), "pctr", "strict_max=True", "1 of 40 rows"),
+    ("gold/predictions", put(0, pcvr=float("nan")), "pcvr", "strict_max=True", "1 of 40 rows"),
+    ("gold/predictions", put(0, pcvr=None), "pcvr", "holds", "1 of 40 rows"),
+    ("gold/predictions", put(1, impression_id="i00"), "impression_id", "comes twice", "repeated_keys 1, rows 2"),
+    ("gold/predictions", without(0), "system", "same number", "system layer_share, rows 19, rows_of_others 20"),
+]
+
+
+@pytest.fixture(scope="module")
+def conf(load_conf: Callable[..., Config]) -> Config:
+    return load_conf(FIELDS)
+
+
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory: pytest.TempPathFactory) -> Gate:
+    """A lake that is no folder to Great Expectations: verdicts alone, no pages."""
+    return Gate(Lake(tmp_path_factory.mktemp("suites").as_uri()))
+
+
+def frame(spark: SparkSession, table: str, rows: Rows) -> DataFrame:
+    names = [column.split()[0] for column in SCHEMAS[table].split(", ")]
+    return spark.createDataFrame([tuple(row[name] for name in names) for row in rows], SCHEMAS[table]).coalesce(1)
+
+
+def check(gate: Gate, conf: Config, rows: DataFrame, table: str) -> Any:
+    # A name of its own for each check: the gate of one run sees a table once.
+    suite = suites.build(table, conf, DAYS, IDS)
+    suite.name = f"{suite.name}-{id(suite)}"
+    return gate.check(rows, suite, table, 0, str(DAYS), "digest")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_good_rows_meet_every_expectation(spark: SparkSession, gate: Gate, conf: Config, table: str) -> None:
+    verdict = check(gate, conf, frame(spark, table, table_rows(table)), table)
+    assert verdict.failed == []
+    assert verdict.success
+    assert verdict.statistics["evaluated_expectations"] == len(suites.build(table, conf, DAYS, IDS).expectations)
+
+
+@pytest.mark.parametrize(("table", "change", "column", "rule", "found"), CASES)
+def test_one_fault_fails_exactly_its_expectation(
+    spark: SparkSession, gate: Gate, conf: Config, table: str, change: Change, column: str, rule: str, found: str
+) -> None:
+    rows = table_rows(table)
+    change(rows)
+    verdict = check(gate, conf, frame(spark, table, rows), table)
+    assert not verdict.success
+    (failure,) = verdict.failed
+    assert failure.column == column
+    assert rule in failure.rule
+    assert found in failure.found
+
+
+def test_a_missing_column_is_the_only_failure(spark: SparkSession, gate: Gate, conf: Config) -> None:
+    rows = frame(spark, "silver/samples", good_rows()).drop("scene", "cvr")
+    (failure,) = check(gate, conf, rows, "silver/samples").failed
+    assert failure.expectation == "expect_table_columns_to_match_set"
+    assert failure.found == "no column cvr, scene"
+
+
+def test_a_mistyped_column_is_the_only_failure(spark: SparkSession, gate: Gate, conf: Config) -> None:
+    rows = frame(spark, "silver/samples", good_rows())
+    rows = rows.withColumn("clicked", rows["clicked"].cast("string"))
+    (failure,) = check(gate, conf, rows, "silver/samples").failed
+    assert (failure.column, failure.rule, failure.found) == ("clicked", "type_=IntegerType", "StringType")
+
+
+def test_an_empty_table_has_no_rows_and_no_days(spark: SparkSession, gate: Gate, conf: Config) -> None:
+    failed = check(gate, conf, frame(spark, "bronze/clicks", []), "bronze/clicks").failed
+    assert [(failure.column, failure.found) for failure in failed] == [
+        ("(table)", "0"),
+        ("day", f"day {date(2022, 4, 8)}; day {date(2022, 4, 9)}"),
+    ]

@@ -1,0 +1,25 @@
+"""The gates of the flow: Great Expectations suites for the lake's tables, and the verdicts on them.
+
+`suites` says what each table must be, `gate` holds a DataFrame against that. Only `suites` imports Great
+Expectations when it is imported, for that takes seconds which a gate that has nothing to do should not cost.
+"""
+
+from ncs.lake.layout import (
+    CLICKS,
+    CTR_SAMPLES,
+    CVR_SAMPLES,
+    IMPRESSIONS,
+    PLAYS,
+    PREDICTIONS,
+    SAMPLES,
+    USERS,
+    VIDEOS,
+)
+
+TABLES = (IMPRESSIONS, CLICKS, PLAYS, USERS, VIDEOS, SAMPLES, CTR_SAMPLES, CVR_SAMPLES, PREDICTIONS)
+"""The tables that have a suite, in the order of the flow."""
+
+
+def page(table: str) -> str:
+    """A table's name as suites, files and pages bear it, without a slash."""
+    return table.replace("/", "-")

@@ -1,0 +1,232 @@
+"""The gate: hold tables against their suites, keep the verdicts beside the tables, stop the flow when one is bad.
+
+Below `<lake>/validation` stand the verdicts (`silver-samples.json`), Data Docs (`data_docs/index.html`), and in `gx/`
+what Great Expectations makes the pages from: each table's newest suite and result. The pages need a folder: a lake
+at another kind of URI gets the verdicts alone.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import DataFrame
+
+from ncs.errors import GateError
+from ncs.lake import storage
+from ncs.lake.layout import Lake
+from validation import page
+
+if TYPE_CHECKING:
+    from great_expectations import ExpectationSuite
+    from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
+    from great_expectations.data_context import EphemeralDataContext
+    from great_expectations.data_context.types.base import DataContextConfig
+    from great_expectations.datasource.fluent import SparkDatasource
+
+# Counts come from one pass for all columns; fetching examples of bad values would be a Spark job a rule.
+_RESULT = {"result_format": "BASIC", "partial_unexpected_count": 0}
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One expectation that a table did not meet."""
+
+    column: str
+    rule: str
+    found: str
+    expectation: str
+
+    def __str__(self) -> str:
+        return f"{self.column}: {self.rule}; found {self.found} ({self.expectation})"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of holding one version of a table against one suite.
+
+    `digest` stands for everything that decided the suite: the same table, version and digest get the same verdict.
+    """
+
+    table: str
+    version: int
+    days: str
+    digest: str
+    success: bool
+    failed: list[Failure] = field(default_factory=list)
+    statistics: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        what = f"{self.table} (days {self.days}, version {self.version})"
+        count = self.statistics.get("evaluated_expectations", 0)
+        if self.success:
+            return f"{what} meets its {count} expectations"
+        lines = [f"{what} fails {len(self.failed)} of {count} expectations:", *map(str, self.failed)]
+        return "\n  ".join(lines)
+
+
+def stored(lake: Lake, table: str) -> Verdict | None:
+    """The newest verdict on a table, if there is one."""
+    uri = _verdict_uri(lake, table)
+    if not storage.exists(uri):
+        return None
+    values = storage.read_json(uri)
+    return Verdict(**{**values, "failed": [Failure(**each) for each in values["failed"]]})
+
+
+class Gate:
+    """The gate of a lake: `check` tables one by one, then `enforce` what came out."""
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
+        self._results: list[Any] = []  # identifiers of results that have no page yet
+
+    def check(
+        self, frame: DataFrame, suite: "ExpectationSuite", table: str, version: int, days: str, digest: str
+    ) -> Verdict:
+        """Hold `frame`, the rows of a table's version, against a suite and write the verdict.
+
+        The frame is kept in Spark's memory meanwhile, for each query of the suite passes over it.
+        """
+        frame.persist()
+        try:
+            result = self._validate(frame, _computable(suite, frame))
+        finally:
+            frame.unpersist()
+            frame.sparkSession.catalog.dropTempView("tmp_view")  # left behind by the queries
+        failed = sorted((_failure(each) for each in result.results if not each.success), key=str)
+        verdict = Verdict(table, version, days, digest, bool(result.success), failed, dict(result.statistics))
+        storage.write_json(_verdict_uri(self.lake, table), asdict(verdict))
+        return verdict
+
+    def enforce(self, verdicts: Iterable[Verdict]) -> None:
+        """Render the pages of what was checked, and let good tables pass.
+
+        Raises GateError with every expectation that failed, on what column, with counts.
+        """
+        if self._results and self._folder:
+            self._context.build_data_docs(resource_identifiers=self._results)
+            self._results = []
+        bad = [verdict for verdict in verdicts if not verdict.success]
+        if bad:
+            pages = f"\nSee {storage.join(self._folder, 'data_docs', 'index.html')}" if self._folder else ""
+            raise GateError("the data gate is shut\n" + "\n".join(map(str, bad)) + pages)
+
+    @property
+    def _folder(self) -> str | None:
+        return None if "://" in self.lake.root else self.lake.uri("validation")
+
+    @cached_property
+    def _context(self) -> "EphemeralDataContext":
+        """A project whose settings live in memory, so that a killed run leaves none that cannot be read again."""
+        import great_expectations as gx
+
+        logging.getLogger("great_expectations").setLevel(logging.ERROR)
+        return gx.get_context(mode="ephemeral", project_config=_project(self._folder))
+
+    @cached_property
+    def _source(self) -> "SparkDatasource":
+        return self._context.data_sources.add_spark("lake", persist=False)  # check persists, and lets go
+
+    def _validate(self, frame: DataFrame, suite: "ExpectationSuite") -> "ExpectationSuiteValidationResult":
+        """Run the suite as a checkpoint of its name; its earlier suite, result and page make room."""
+        from great_expectations import Checkpoint, ValidationDefinition
+
+        context, name = self._context, suite.name
+        for old in (f"gx/expectations/{name}.json", f"gx/results/{name}", f"data_docs/validations/{name}"):
+            storage.remove(self.lake.uri("validation", old))
+        batch = self._source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("days")
+        definition = ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
+        checkpoint = Checkpoint(
+            name=name, validation_definitions=[context.validation_definitions.add(definition)], result_format=_RESULT
+        )
+        results = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": frame}).run_results
+        ((identifier, result),) = results.items()
+        self._results += [identifier, identifier.expectation_suite_identifier]
+        return result
+
+
+def _project(folder: str | None) -> "DataContextConfig":
+    """Great Expectations' settings: no progress bars; suites, results and pages below a folder if there is one."""
+    from great_expectations.data_context.types import base
+
+    def below(name: str, **more: str) -> dict[str, str]:
+        place = storage.join(folder or "", name)
+        return {"class_name": "TupleFilesystemStoreBackend", "base_directory": place, **more}
+
+    project = base.DataContextConfig(
+        store_backend_defaults=base.InMemoryStoreBackendDefaults(),
+        data_docs_sites={},
+        progress_bars=base.ProgressBarsConfig(globally=False),
+    )
+    if folder:
+        stores, json = project.stores, {"filepath_suffix": ".json"}
+        stores[project.expectations_store_name]["store_backend"] = below("gx/expectations", **json)
+        stores[project.validation_results_store_name]["store_backend"] = below("gx/results", **json)
+        project.data_docs_sites = {
+            "lake": {
+                "class_name": "SiteBuilder",
+                "show_how_to_buttons": False,
+                "store_backend": below("data_docs"),
+                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            }
+        }
+    return project
+
+
+def _verdict_uri(lake: Lake, table: str) -> str:
+    return lake.uri("validation", f"{page(table)}.json")
+
+
+def _computable(suite: "ExpectationSuite", frame: DataFrame) -> "ExpectationSuite":
+    """The suite; where the schema does not fit only its schema part, for the rest cannot be computed."""
+    from great_expectations import ExpectationSuite
+    from great_expectations.expectations import ExpectColumnValuesToBeOfType, ExpectTableColumnsToMatchSet
+
+    found = {column.name: type(column.dataType).__name__ for column in frame.schema}
+    names = [each for each in suite.expectations if isinstance(each, ExpectTableColumnsToMatchSet)]
+    types = [each for each in suite.expectations if isinstance(each, ExpectColumnValuesToBeOfType)]
+    complete = all(set(each.column_set or ()) <= set(found) for each in names)
+    if complete and all(found[each.column] == each.type_ for each in types):
+        return suite
+    return ExpectationSuite(name=suite.name, expectations=[*names, *(each for each in types if each.column in found)])
+
+
+def _failure(result: "ExpectationValidationResult") -> Failure:
+    config = result.expectation_config
+    assert config is not None
+    kwargs = {key: value for key, value in config.kwargs.items() if key not in ("column", "batch_id")}
+    rule = config.description or ", ".join(f"{key}={value}" for key, value in kwargs.items()) or "holds"
+    return Failure(config.kwargs.get("column", "(table)"), rule, _found(result), config.type)
+
+
+def _found(result: "ExpectationValidationResult") -> str:
+    values = result.result
+    rows = values.get("details", {}).get("unexpected_rows")
+    missing = values.get("details", {}).get("mismatched", {}).get("missing")
+    if rows:
+        shown = "; ".join(_row(row) for row in rows[:_SHOWN])
+        return shown + (f"; and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else "")
+    if missing:
+        return f"no column {', '.join(missing)}"
+    if "unexpected_count" in values:
+        count, among = values["unexpected_count"], values["element_count"] - values.get("missing_count", 0)
+        return f"{count} of {among} rows that do not ({count / among:.3%})"
+    if "observed_value" in values:
+        return str(values["observed_value"])
+    return f"nothing, it could not be computed: {_exception(result.exception_info)}"
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{key} {value:.6g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()
+    )
+
+
+def _exception(info: Mapping[str, Any]) -> str:
+    for each in (info, *(value for value in info.values() if isinstance(value, Mapping))):
+        if each.get("exception_message"):
+            return str(each["exception_message"]).strip().splitlines()[0]
+    return "no reason given"
