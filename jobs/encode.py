@@ -4,6 +4,7 @@ spark-submit jobs/encode.py --conf conf/demo.yaml --lake lake/demo --days 2022-0
 """
 
 import sys
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -12,12 +13,13 @@ from pyspark.sql import functions as F
 
 from jobs.cli import main
 from jobs.job import Job
+from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake import layout
 from ncs.lake.content import content
 from ncs.lake.layout import ALL, Record
-from ncs.lake.writer import replace_all, replace_day
-from ncs.samples.features import build_vocabulary, check_columns, encode_day
+from ncs.lake.writer import replace_all, replace_days
+from ncs.samples.features import build_vocabulary, check_columns, encode_days
 
 
 def run(job: Job) -> None:
@@ -27,7 +29,7 @@ def run(job: Job) -> None:
     samples = job.lake.records(layout.SAMPLES)
     vocabulary, _ = job.lake.records(layout.VOCABULARY)[ALL]
     conf = job.conf.digest("fields", "encode", "split.validation")
-    stale = []
+    stale = {}
     for day in job.days:
         if str(day) not in samples:
             raise DataError(f"{layout.SAMPLES} has no day {day}; run `ncs label --days {day}` first")
@@ -37,14 +39,10 @@ def run(job: Job) -> None:
             "inputs": {layout.VOCABULARY: vocabulary, f"{layout.SAMPLES}/{day}": samples[str(day)][0]},
         }
         if str(day) not in done or done[str(day)][1].made_from != made_from:
-            stale.append((day, made_from))
-    for day, made_from in job.progress(stale, "encode"):
-        _encode(job, day, made_from)
+            stale[day] = made_from
+    for days in job.progress(Days.runs(stale, job.conf.days_at_once), "encode"):
+        _encode(job, days, stale)
     job.say(f"encode: {len(stale)} of {len(job.days)} days encoded, in {job.lake.uri('gold')}")
-
-
-def _samples(job: Job) -> DataFrame:
-    return job.spark.read.format("delta").load(job.lake.uri(layout.SAMPLES))
 
 
 def _learn_vocabulary(job: Job) -> None:
@@ -60,7 +58,7 @@ def _learn_vocabulary(job: Job) -> None:
     done = job.lake.records(layout.VOCABULARY)
     if ALL in done and done[ALL][1].made_from == made_from:
         return
-    samples = _samples(job).where(F.col("day").between(days.first, days.last))
+    samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
     check_columns(samples, job.conf.fields)
     if samples.where(F.col("cvr").isNotNull()).isEmpty():
         raise DataError(
@@ -68,23 +66,26 @@ def _learn_vocabulary(job: Job) -> None:
         )
     vocabulary = build_vocabulary(samples, job.conf.fields).persist()
     try:
-        record = Record("encode", ALL, made_from, {"content": content(vocabulary)})
+        record = Record("encode", ALL, made_from, {"content": content(vocabulary, "field")})
         replace_all(vocabulary, job.lake.uri(layout.VOCABULARY), record)
     finally:
         vocabulary.unpersist()
     job.say(f"encode: vocabulary of {len(job.conf.fields)} fields learnt on {days}")
 
 
-def _encode(job: Job, day: date, made_from: dict[str, Any]) -> None:
+def _encode(job: Job, days: Days, made_from: Mapping[date, dict[str, Any]]) -> None:
     conf = job.conf
-    vocabulary = job.spark.read.format("delta").load(job.lake.uri(layout.VOCABULARY))
-    samples = _samples(job).where(F.col("day") == day)
-    rows = encode_day(samples, vocabulary, conf.fields, conf.split, conf.encode, made_from["test"]).persist()
+    samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
+    rows = encode_days(samples, job.table_of(layout.VOCABULARY), conf.fields, conf.split, conf.encode, conf.train_days)
+    rows = rows.persist()
     try:
-        record = Record("encode", str(day), made_from, {"content": content(rows)})
-        # The CVR samples' commit closes the day: killed before it, the day is encoded again.
+        contents = content(rows, "day")
+        records = [
+            Record("encode", str(day), made_from[day], {"content": contents.get(str(day), "empty")}) for day in days
+        ]
+        # The CVR samples' commit closes the days: killed before it, they are encoded again.
         for table, columns in ((layout.CTR_SAMPLES, rows.drop("cvr")), (layout.CVR_SAMPLES, _labelled(rows))):
-            replace_day(columns, job.lake.uri(table), record, ("day", "split"), conf.encode.rows_per_file)
+            replace_days(columns, job.lake.uri(table), records, ("day", "split"), conf.encode.rows_per_file)
     finally:
         rows.unpersist()
 

@@ -12,14 +12,15 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import DataType, StructType
 
 from jobs.cli import main
 from jobs.job import Job
+from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake import layout
 from ncs.lake.layout import ALL, Lake, Record
-from ncs.lake.writer import replace_all, replace_day
+from ncs.lake.writer import replace_all, replace_days
 from ncs.logs.files import reading
 from ncs.logs.schemas import DAY_LOGS, PROFILES, fits, latest_rows
 from ncs.logs.source import Source, open_source
@@ -31,82 +32,119 @@ TABLES = {
     "users": layout.USERS,
     "videos": layout.VIDEOS,
 }
-Stale = dict[date | None, dict[str, Any]]
-"""What has to be read: day (None: users and videos) -> log -> what its rows will be made from."""
+Stale = dict[str, dict[date | None, dict[str, Any]]]
+"""What has to be read: log -> day (None for users and videos) -> what its rows will be made from."""
 
 
 def run(job: Job) -> None:
-    """Ingest the logs whose files have changed. A day is checked whole before any of it is written."""
+    """Ingest the logs whose files have changed. Days are checked whole before any of them is written."""
     source = open_source(job.conf, job.lake)
-    rows: Counter[str] = Counter()
     stale = _find_stale(job, source)
+    days = {day for log in DAY_LOGS for day in stale[log] if day}
+    rows: Counter[str] = Counter()
     try:
-        for day, logs in job.progress(stale.items(), "ingest"):
-            rows.update(_ingest(job, source, day, logs))
+        for run in job.progress(Days.runs(days, job.conf.days_at_once), "ingest"):
+            rows.update(_ingest(job, source, {log: _of(stale[log], run) for log in DAY_LOGS}, f"the logs of {run}"))
+        rows.update(_ingest(job, source, {log: stale[log] for log in PROFILES}, "users and videos"))
     finally:
         source.close()
     new = ", ".join(f"{rows[log]:,} {log}" for log in TABLES if log in rows)
-    days = len([day for day in stale if day])
-    job.say(f"ingest: {days} of {len(job.days)} days read, {new or 'nothing new'}, in {job.lake.uri('bronze')}")
+    job.say(f"ingest: {len(days)} of {len(job.days)} days read, {new or 'nothing new'}, in {job.lake.uri('bronze')}")
 
 
 def _find_stale(job: Job, source: Source) -> Stale:
     """Raises DataError for a log of which there is no file, before anything is written."""
     conf = job.conf.digest("logs.adapter", "logs.timezone")
-    done = {log: job.lake.records(table) for log, table in TABLES.items()}
-    stale: Stale = {}
-    wanted = [(log, day) for day in job.days for log in DAY_LOGS] + [(log, None) for log in PROFILES]
-    for log, day in wanted:
-        made_from = json.loads(json.dumps({"conf": conf, "files": source.fingerprint(log, day)}))
-        key = str(day or ALL)
-        if key not in done[log] or done[log][key][1].made_from != made_from:
-            stale.setdefault(day, {})[log] = made_from
+    stale: Stale = {log: {} for log in TABLES}
+    for log, table in TABLES.items():
+        done = job.lake.records(table)
+        for day in job.days if log in DAY_LOGS else [None]:
+            made_from = json.loads(json.dumps({"conf": conf, "files": source.fingerprint(log, day)}))
+            key = str(day or ALL)
+            if key not in done or done[key][1].made_from != made_from:
+                stale[log][day] = made_from
     return stale
 
 
-def _ingest(job: Job, source: Source, day: date | None, logs: dict[str, Any]) -> dict[str, int]:
-    """Read, check and count a day's logs (or users and videos), then write them. Returns the rows of each."""
-    what = f"the logs of {day}" if day else "users and videos"
+def _of(stale: dict[date | None, dict[str, Any]], days: Days) -> dict[date | None, dict[str, Any]]:
+    return {day: made_from for day, made_from in stale.items() if day and day in days}
+
+
+def _ingest(job: Job, source: Source, logs: Stale, what: str) -> dict[str, int]:
+    """Read, check and count some logs, then write each in one commit. Returns the rows of each."""
     frames: dict[str, DataFrame] = {}
     try:
-        for log in logs:
-            rows = source.read(job.spark, log, day)
-            rows = _as_table(rows, job.lake, log, f"{log} of {day}") if day else latest_rows(rows, PROFILES[log])
-            # Kept until they are written: the count reads every file to its end, so none breaks later.
-            frames[log] = rows.persist()
-        counts = _count(frames, what)
-        if counts.get("impressions") == 0:
-            raise DataError(
-                f"impressions of {day}: the files hold no row of that day, among them "
-                f"{next(iter(logs['impressions']['files']))}; deliver the day, or leave it out with --days"
-            )
+        for log, days in logs.items():
+            if days:
+                # Kept until they are written: the count reads every file to its end, so none breaks later.
+                frames[log] = _read(job, source, log, list(days)).persist()
+        counts = _count(frames, what) if frames else {}
+        _refuse_empty_days(logs, counts)
         for log, rows in frames.items():
-            record = Record("ingest", str(day or ALL), logs[log], {"rows": counts[log]})
-            (replace_day if day else replace_all)(rows, job.lake.uri(TABLES[log]), record)
+            records = [
+                Record("ingest", str(day or ALL), made_from, {"rows": counts[log].get(day, 0)})
+                for day, made_from in logs[log].items()
+            ]
+            if log in PROFILES:
+                replace_all(rows, job.lake.uri(TABLES[log]), records[0])
+            else:
+                replace_days(rows, job.lake.uri(TABLES[log]), records)
     finally:
         for rows in frames.values():
             rows.unpersist()
+    return {log: sum(found.values()) for log, found in counts.items()}
+
+
+def _read(job: Job, source: Source, log: str, days: list[date | None]) -> DataFrame:
+    if log in PROFILES:
+        return latest_rows(source.read(job.spark, log, None), PROFILES[log])
+    types = _types(job.lake, TABLES[log])
+    parts = []
+    for day in days:
+        part = _as_table(source.read(job.spark, log, day), types, TABLES[log], f"{log} of {day}")
+        types |= {field.name: field.dataType for field in part.schema}
+        parts.append(part)
+    return reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), parts)
+
+
+def _count(frames: dict[str, DataFrame], what: str) -> dict[str, dict[date | None, int]]:
+    """Rows of each frame by day, all in one Spark job."""
+    no_day = F.lit(None).cast("date")
+    parts = [
+        rows.select(F.lit(log), no_day if log in PROFILES else F.col("day").alias("day"))
+        for log, rows in frames.items()
+    ]
+    rows = reduce(DataFrame.union, parts).toDF("log", "day")
+    counts: dict[str, dict[date | None, int]] = {log: {} for log in frames}
+    with reading(what):
+        for log, day, count in rows.groupBy("log", "day").count().collect():
+            counts[log][day] = count
     return counts
 
 
-def _count(frames: dict[str, DataFrame], what: str) -> dict[str, int]:
-    """Rows of each frame, all in one Spark job."""
-    parts = [rows.select(F.lit(log).alias("log")) for log, rows in frames.items()]
-    with reading(what):
-        found = {row["log"]: row["count"] for row in reduce(DataFrame.union, parts).groupBy("log").count().collect()}
-    return {log: found.get(log, 0) for log in frames}
+def _refuse_empty_days(logs: Stale, counts: dict[str, dict[date | None, int]]) -> None:
+    for day, made_from in logs.get("impressions", {}).items():
+        if not counts["impressions"].get(day):
+            raise DataError(
+                f"impressions of {day}: the files hold no row of that day, among them "
+                f"{next(iter(made_from['files']))}; deliver the day, or leave it out with --days"
+            )
 
 
-def _as_table(rows: DataFrame, lake: Lake, log: str, what: str) -> DataFrame:
-    """Rows with the column types that the table has; new columns stay as they are."""
-    if not lake.has(TABLES[log]):
-        return rows
-    table = StructType.fromJson(json.loads(lake.table(TABLES[log]).schema().to_json()))
-    types = {field.name: field.dataType for field in table}
+def _types(lake: Lake, table: str) -> dict[str, DataType]:
+    """The column types that a table has, if it is there."""
+    if not lake.has(table):
+        return {}
+    schema = StructType.fromJson(json.loads(lake.table(table).schema().to_json()))
+    return {field.name: field.dataType for field in schema}
+
+
+def _as_table(rows: DataFrame, types: dict[str, DataType], table: str, what: str) -> DataFrame:
+    """Rows with the column types of the days before; new columns stay as they are."""
     for name, found in [(field.name, field.dataType) for field in rows.schema if field.name in types]:
         if not fits(found, types[name]):
             raise DataError(
-                f"{what}: column {name!r} is {found.simpleString()}, in {TABLES[log]} of earlier days it is "
+                f"{what}: column {name!r} is {found.simpleString()}, in {table} of earlier days it is "
                 f"{types[name].simpleString()}; mend the log, or ingest all days into another --lake"
             )
     return rows.select(*[F.col(name).cast(types[name]) if name in types else name for name in rows.columns])

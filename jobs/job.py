@@ -16,7 +16,7 @@ from ncs.days import Days
 from ncs.lake.layout import Lake
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 T = TypeVar("T")
 
@@ -39,6 +39,10 @@ class Job:
 
         log = None if self.debug else Path(tempfile.gettempdir()) / f"ncs-spark-{os.getpid()}.log"
         return spark_session(self.conf, log)
+
+    def table_of(self, name: str) -> "DataFrame":
+        """A table of the lake as it is now."""
+        return self.spark.read.format("delta").load(self.lake.uri(name))
 
     def say(self, text: str) -> None:
         """A line for whoever watches."""

@@ -4,6 +4,7 @@ spark-submit jobs/label.py --conf conf/demo.yaml --lake lake/demo --days 2022-04
 """
 
 import sys
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -16,9 +17,9 @@ from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake import layout
 from ncs.lake.layout import Record
-from ncs.lake.writer import replace_day
+from ncs.lake.writer import replace_days
 from ncs.samples.account import Account, balance
-from ncs.samples.labels import Labelled, Logs, label_day
+from ncs.samples.labels import Labelled, Logs, label_days
 
 _LOGS = {"impressions": layout.IMPRESSIONS, "clicks": layout.CLICKS, "plays": layout.PLAYS}
 
@@ -26,58 +27,64 @@ _LOGS = {"impressions": layout.IMPRESSIONS, "clicks": layout.CLICKS, "plays": la
 def run(job: Job) -> None:
     """Label the job's days whose logs, or the next day's, have changed since they were last labelled."""
     done = job.lake.records(layout.SAMPLES)
-    stale = []
+    stale = {}
     for day in job.days:
         made_from = _made_from(job, day)
         if f"{layout.IMPRESSIONS}/{day}" not in made_from["inputs"]:
             raise DataError(f"{layout.IMPRESSIONS} has no day {day}; run `ncs ingest --days {day}` first")
         if str(day) not in done or done[str(day)][1].made_from != made_from:
-            stale.append((day, made_from))
+            stale[day] = made_from
     rows = 0
-    for day, made_from in job.progress(stale, "label"):
-        rows += _label(job, day, made_from).samples
+    for days in job.progress(Days.runs(stale, job.conf.days_at_once), "label"):
+        rows += sum(account.samples for account in _label(job, days, stale).values())
     job.say(f"label: {len(stale)} of {len(job.days)} days labelled, {rows:,} samples in {job.lake.uri(layout.SAMPLES)}")
 
 
-def _around(job: Job, day: date) -> tuple[Days, Days]:
-    """The days whose impressions, and whose events, have to do with a day."""
-    reach = job.conf.labels.days_after
-    return Days(day, day).widened(before=reach), Days(day, day).widened(after=reach)
-
-
 def _made_from(job: Job, day: date) -> dict[str, Any]:
-    shown, events = _around(job, day)
-    inputs = job.lake.inputs(layout.IMPRESSIONS, days=shown)
-    inputs |= job.lake.inputs(layout.CLICKS, layout.PLAYS, days=events)
+    reach, one = job.conf.labels.days_after, Days(day, day)
+    inputs = job.lake.inputs(layout.IMPRESSIONS, days=one.widened(before=2 * reach))
+    inputs |= job.lake.inputs(layout.CLICKS, layout.PLAYS, days=one.widened(after=reach))
     inputs |= job.lake.inputs(layout.USERS, layout.VIDEOS)
     return {"conf": job.conf.digest("labels", "logs.timezone"), "inputs": inputs}
 
 
-def _label(job: Job, day: date, made_from: dict[str, Any]) -> Account:
-    shown, events = _around(job, day)
-    read = job.spark.read.format("delta")
-    tables = {name: read.load(job.lake.uri(table)) for name, table in _LOGS.items()}
+def _label(job: Job, days: Days, made_from: Mapping[date, dict[str, Any]]) -> dict[date, Account]:
+    reach = job.conf.labels.days_after
+    tables = {name: job.table_of(table) for name, table in _LOGS.items()}
+    after = days.widened(after=reach)
     logs = Logs(
-        impressions=_between(tables["impressions"], shown),
-        clicks=_between(tables["clicks"], events),
-        plays=_between(tables["plays"], events),
-        users=read.load(job.lake.uri(layout.USERS)),
-        videos=read.load(job.lake.uri(layout.VIDEOS)),
+        impressions=_between(tables["impressions"], days.widened(before=2 * reach)),
+        clicks=_between(tables["clicks"], after),
+        plays=_between(tables["plays"], after),
+        users=job.table_of(layout.USERS),
+        videos=job.table_of(layout.VIDEOS),
     )
-    labelled = label_day(logs, day, job.conf.labels, job.conf.logs.timezone)
+    labelled = label_days(logs, days, job.conf.labels, job.conf.logs.timezone)
     labelled = Labelled({log: rows.persist() for log, rows in labelled.outcomes.items()}, labelled.samples.persist())
     try:
-        rows = {name: table.where(F.col("day") == day).count() for name, table in tables.items()}
-        account = balance(labelled, rows, day)
-        provisional = f"{layout.CLICKS}/{events.last}" not in job.lake.inputs(layout.CLICKS, days=events)
-        record = Record("label", str(day), made_from, {**account.facts(), "provisional": provisional})
-        # The samples' commit closes the day: killed before it, the day is labelled again.
-        replace_day(labelled.quarantine(), job.lake.uri(layout.QUARANTINE), record)
-        replace_day(labelled.samples, job.lake.uri(layout.SAMPLES), record)
+        accounts = balance(labelled, _rows_by_day(tables, days), days)
+        delivered = job.lake.inputs(layout.CLICKS, days=after)
+        records = [
+            Record("label", str(day), made_from[day], {**account.facts(), "provisional": _open(day, reach, delivered)})
+            for day, account in accounts.items()
+        ]
+        # The samples' commit closes the days: killed before it, they are labelled again.
+        replace_days(labelled.quarantine(), job.lake.uri(layout.QUARANTINE), records)
+        replace_days(labelled.samples, job.lake.uri(layout.SAMPLES), records)
     finally:
         for frame in (*labelled.outcomes.values(), labelled.samples):
             frame.unpersist()
-    return account
+    return accounts
+
+
+def _open(day: date, reach: int, delivered: Mapping[str, int]) -> bool:
+    """Whether the window of a day's impressions reaches into a day whose clicks are not there yet."""
+    return any(f"{layout.CLICKS}/{after}" not in delivered for after in Days(day, day).widened(after=reach))
+
+
+def _rows_by_day(tables: Mapping[str, DataFrame], days: Days) -> dict[str, dict[date, int]]:
+    counts = (_between(table, days).groupBy("day").count() for table in tables.values())
+    return {name: dict(count.collect()) for name, count in zip(tables, counts, strict=True)}
 
 
 def _between(rows: DataFrame, days: Days) -> DataFrame:

@@ -1,7 +1,7 @@
 """Calendar days and ranges of them, as the logs' folders and the tables' partitions name them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -49,6 +49,17 @@ class Days:
         """Part the range into all but the `last` days, and those."""
         cut = self.last - timedelta(days=last)
         return Days(self.first, cut), Days(cut + timedelta(days=1), self.last)
+
+    @staticmethod
+    def runs(days: Iterable[date], longest: int) -> "list[Days]":
+        """Parts of consecutive days, each of at most `longest`, in order."""
+        runs: list[Days] = []
+        for day in sorted(days):
+            if runs and runs[-1].last + timedelta(days=1) == day and len(runs[-1]) < longest:
+                runs[-1] = Days(runs[-1].first, day)
+            else:
+                runs.append(Days(day, day))
+        return runs
 
     def widened(self, before: int = 0, after: int = 0) -> "Days":
         """The range with so many days more at its ends."""

@@ -88,7 +88,9 @@ masks = storage.read_json(lake.uri("models", run_id, "connection_share", "masks.
 for task, rounds in masks["rounds"].items():
     for one in rounds:
         chosen = "  <- chosen" if one["round"] == masks["chosen"][task] else ""
-        print(f"{task} round {one['round']}: {one['density']['all']:.0%} kept, validation {one['validation']:.5f}{chosen}")
+        print(
+            f"{task} round {one['round']}: {one['density']['all']:.0%} kept, validation {one['validation']:.5f}{chosen}"
+        )
 
 # COMMAND ----------
 

@@ -10,7 +10,7 @@ from deltalake import CommitProperties, write_deltalake
 from ncs import config
 from ncs.config import Config
 from ncs.lake import layout
-from ncs.lake.layout import ALL, Lake, Record
+from ncs.lake.layout import ALL, Lake, Record, user_metadata
 
 ROOT = Path(__file__).parent.parent
 USERS, VIDEOS = 60, 40
@@ -93,5 +93,5 @@ def _write(lake: Lake, table: str, rows: pa.Table, key: str, partition: list[str
         partition_by=partition,
         mode="append",
         target_file_size=4096,
-        commit_properties=CommitProperties(custom_metadata={"userMetadata": record.to_json()}),
+        commit_properties=CommitProperties(custom_metadata={"userMetadata": user_metadata([record])}),
     )

@@ -191,6 +191,7 @@ class Config(_Section):
     train: Train
     prune: Prune
     feed: Feed
+    days_at_once: Count
     workers: Count
     spark: dict[Annotated[str, Field(pattern=r"^spark\.")], str | int | float | bool]
 

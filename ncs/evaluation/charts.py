@@ -50,6 +50,7 @@ def forest(rows: Mapping[str, Sequence[tuple[str, float, float, float]]], truth:
                 axis.plot(value, n, "o", color=COLOURS[n % len(COLOURS)])
             axis.set_yticks(range(len(systems)), [name for name, *_ in systems])
             axis.invert_yaxis()
+            axis.xaxis.set_major_locator(MaxNLocator(5))
             axis.set_title(title, loc="left")
             if title in truth:
                 axis.set_xlabel(f"the truth itself would reach {truth[title]:.4f}")
@@ -116,6 +117,7 @@ def overlaps(masks: Mapping[str, Any]) -> str:
             found, chance = ([one[kind][layer] for one in masks["overlap"]] for kind in ("jaccard", "chance"))
             axes[0].plot(rounds, found, "o-", color=COLOURS[n], label=layer, markersize=4)
             axes[0].plot(rounds, chance, ":", color=COLOURS[n], label=f"{layer}, by chance")
+        axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
         axes[0].set(xlabel="pruning round", ylabel="Jaccard", title="overlap of CTR and CVR masks", ylim=(0, 1.03))
         axes[0].legend()
         final = masks["chosen_overlap"]

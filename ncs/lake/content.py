@@ -6,8 +6,8 @@ from pyspark.sql import functions as F
 from ncs.config import digest
 
 
-def content(rows: DataFrame) -> str:
-    """A digest of all rows of a frame, in one pass. Order does not count, repetition does."""
+def content(rows: DataFrame, key: str) -> dict[str, str]:
+    """A digest of the rows of each value of `key`, in one pass. Order does not count, repetition does."""
     row = F.xxhash64(*sorted(rows.columns)).cast("decimal(38,0)")
-    count, total = rows.agg(F.count("*"), F.sum(row)).first() or (0, None)
-    return digest([sorted(rows.dtypes), count, str(total)])
+    sums = rows.groupBy(key).agg(F.count("*"), F.sum(row)).collect()
+    return {str(value): digest([sorted(rows.dtypes), count, str(total)]) for value, count, total in sums}

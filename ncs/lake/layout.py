@@ -4,8 +4,8 @@ Read by both halves, so it imports neither Spark nor torch: the log of a Delta t
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import date
 from typing import Any
 
 import fsspec
@@ -38,11 +38,11 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class Record:
-    """What one commit says of itself, in the commit: it is there exactly when the rows are.
+    """What a commit says of a part of the table that it replaced, in the commit: there exactly when the rows are.
 
-    `key` is the day (or run, or `all`) that the commit replaced, `made_from` everything that decided its rows: the
-    digest of the configuration's keys and the versions of the inputs. A stage whose record would say the same
-    again has nothing to do.
+    `key` is that part, a day (or a run, or `all`); `made_from` everything that decided its rows: the digest of the
+    configuration's keys and the versions of the inputs. A stage whose record would say the same again has nothing
+    to do.
     """
 
     stage: str
@@ -50,9 +50,10 @@ class Record:
     made_from: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> str:
-        """The text for Delta's `userMetadata`."""
-        return json.dumps(asdict(self), sort_keys=True)
+
+def user_metadata(records: Iterable[Record]) -> str:
+    """The text that a commit carries as Delta's `userMetadata`."""
+    return json.dumps([asdict(record) for record in records], sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -137,8 +138,8 @@ class Lake:
         newest: dict[str, tuple[int, Record]] = {}
         for commit in self.table(name).history():  # newest first
             text = commit.get("userMetadata")
-            if text:
-                record = Record(**json.loads(text))
+            for values in json.loads(text) if text else []:
+                record = Record(**values)
                 newest.setdefault(record.key, (commit["version"], record))
         return newest
 
@@ -152,8 +153,3 @@ class Lake:
             for key in keys
             if key in records
         }
-
-
-def day_key(day: date) -> str:
-    """A day as records and partitions write it."""
-    return day.isoformat()

@@ -1,7 +1,9 @@
 """The account of a labelled day: no raw row may get lost or come twice."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from functools import reduce
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -41,36 +43,40 @@ class Account:
         return asdict(self)
 
 
-def balance(labelled: Labelled, rows: dict[str, int], day: date) -> Account:
-    """Count the outcomes and the samples of a day, and hold them against the rows that came in.
+def balance(labelled: Labelled, rows: Mapping[str, Mapping[date, int]], days: Iterable[date]) -> dict[date, Account]:
+    """Count the outcomes and the samples of each day, and hold them against the rows that came in.
 
     Args:
-        labelled: the day, best persisted, for this is one pass over it.
-        rows: rows of each log's folder of the day, counted on the bronze table itself.
+        labelled: the days, best persisted, for this is a pass over them.
+        rows: rows of each log's folder of each day, counted on the bronze table itself.
+        days: the days that were labelled.
 
     Raises:
-        DataError: a row was lost or doubled, or the day has no impression or no click to learn from.
+        DataError: a row was lost or doubled, or a day has no impression or no click to learn from.
     """
-    logs = {name: LogAccount(rows=count) for name, count in rows.items()}
-    for log, outcome, count in _outcomes(labelled).collect():
+    logs = {day: {name: LogAccount(counts.get(day, 0)) for name, counts in rows.items()} for day in days}
+    for name, day, outcome, count in _outcomes(labelled).collect():
+        log = logs[day][name]
         if outcome == KEPT:
-            logs[log].kept = count
+            log.kept = count
         elif outcome == DUPLICATE:
-            logs[log].duplicates = count
+            log.duplicates = count
         else:
-            logs[log].quarantined[outcome] = count
+            log.quarantined[outcome] = count
     clicked = F.col("clicked") == 1
-    samples, clicks, unlabelled = labelled.samples.agg(
+    counts = labelled.samples.groupBy("day").agg(
         F.count("*"), F.count_if(clicked), F.count_if(clicked & F.col("cvr").isNull())
-    ).first() or (0, 0, 0)
-    account = Account(logs, samples, clicks, unlabelled)
-    _check(account, day)
-    return account
+    )
+    samples = {day: found for day, *found in counts.collect()}
+    accounts = {day: Account(logs[day], *samples.get(day, (0, 0, 0))) for day in logs}
+    for day, account in accounts.items():
+        _check(account, day)
+    return accounts
 
 
 def _outcomes(labelled: Labelled) -> DataFrame:
-    parts = [rows.select(F.lit(log).alias("log"), "outcome") for log, rows in labelled.outcomes.items()]
-    return parts[0].unionByName(parts[1]).unionByName(parts[2]).groupBy("log", "outcome").count()
+    parts = [rows.select(F.lit(log).alias("log"), "day", "outcome") for log, rows in labelled.outcomes.items()]
+    return reduce(DataFrame.unionByName, parts).groupBy("log", "day", "outcome").count()
 
 
 def _check(account: Account, day: date) -> None:

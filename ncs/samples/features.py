@@ -10,6 +10,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from ncs.config import Encode, FeatureField, Split
+from ncs.days import Days
 from ncs.errors import DataError
 
 _QUANTILE_ROWS = 1_000_000
@@ -62,18 +63,18 @@ def build_vocabulary(samples: DataFrame, fields: Mapping[str, FeatureField]) -> 
     return counts.select("field", "value", F.row_number().over(order).alias("id"), "count")
 
 
-def encode_day(
+def encode_days(
     samples: DataFrame,
     vocabulary: DataFrame,
     fields: Mapping[str, FeatureField],
     split: Split,
     encode: Encode,
-    test: bool,
+    train_days: Days,
 ) -> DataFrame:
-    """Samples of one day as ids: `impression_id, day, split, day_number, <an int a field>, clicked, cvr`.
+    """Samples as ids: `impression_id, day, split, day_number, <an int a field>, clicked, cvr`.
 
-    `split` is `test` on test days, else `validation` or `train` by a hash of the impression id. Rows are in a
-    seeded random order.
+    `split` is `validation` or `train` by a hash of the impression id on the training days, and `test` on all
+    others. Rows are in a seeded random order.
     """
     rows = samples
     for name, field in fields.items():
@@ -85,21 +86,20 @@ def encode_day(
             known = known.select(F.col("value").alias(f"{name}_"), F.col("id").alias(f"{name}#"))
             rows = rows.join(known, F.col(name).cast("string") == F.col(f"{name}_"), "left")
     share = F.pmod(F.xxhash64("impression_id", F.lit("split")), F.lit(1_000_000)) / 1_000_000
+    training = F.col("day").between(train_days.first, train_days.last)
     order = F.xxhash64("impression_id", F.lit(encode.seed))
     return (
         rows.select(
             "impression_id",
             "day",
-            (F.lit("test") if test else F.when(share < split.validation, "validation").otherwise("train")).alias(
-                "split"
-            ),
+            F.when(~training, "test").when(share < split.validation, "validation").otherwise("train").alias("split"),
             F.unix_date("day").alias("day_number"),
             *[F.coalesce(f"{name}#", F.lit(0)).cast("int").alias(name) for name in fields],
             F.col("clicked").cast("float"),
             F.col("cvr").cast("float"),
         )
         .repartition(order)
-        .sortWithinPartitions("split", order)
+        .sortWithinPartitions("day", "split", order)
     )
 
 

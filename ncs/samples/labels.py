@@ -1,4 +1,4 @@
-"""The label join: impressions, clicks and plays of a day become labelled samples (paper sections 1 and 3.1).
+"""The label join: impressions, clicks and plays of some days become labelled samples (paper sections 1 and 3.1).
 
 Every raw row gets exactly one outcome: `kept`, `duplicate`, or the reason for which it is quarantined. The account
 of a day follows from the outcomes and is held against the rows that are written.
@@ -6,15 +6,18 @@ of a day follows from the outcomes and is held against the rows that are written
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from ncs.config import Labels
+from ncs.days import Days
 from ncs.errors import DataError
 
 KEPT, DUPLICATE = "kept", "duplicate"
+# Helping columns; no raw column can have such a name.
+BROKEN, NTH, SHOWN_ID, SHOWN_AT, SHOWN_ON = "#broken", "#nth", "#shown_id", "#shown_at", "#shown_on"
 
 SAMPLE_COLUMNS = ("impression_id", "user_id", "video_id", "ts", "day")
 LABEL_COLUMNS = ("length_seconds", "clicked", "watched_seconds", "cvr")
@@ -22,8 +25,9 @@ LABEL_COLUMNS = ("length_seconds", "clicked", "watched_seconds", "cvr")
 
 @dataclass(frozen=True)
 class Logs:
-    """Bronze rows around a day: impressions of the day and the days before it that its events may belong to,
-    clicks and plays of the day and the days after it that its window reaches into."""
+    """Bronze rows around some days: impressions from twice the window's days before them (an event may belong to
+    the day before, whose impression may repeat one of the day before that), clicks and plays to the window's days
+    after them."""
 
     impressions: DataFrame
     clicks: DataFrame
@@ -34,7 +38,7 @@ class Logs:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A labelled day: each log's rows with their `outcome`, and the samples made of the kept ones."""
+    """Labelled days: each log's rows with their `outcome`, and the samples made of the kept ones."""
 
     outcomes: Mapping[str, DataFrame]
     samples: DataFrame
@@ -51,58 +55,53 @@ class Labelled:
             )
             for log, rows in self.outcomes.items()
         ]
-        whole = parts[0]
-        for part in parts[1:]:
-            whole = whole.unionByName(part)
-        return whole
+        return reduce(DataFrame.unionByName, parts)
 
 
-def label_day(logs: Logs, day: date, labels: Labels, timezone: str) -> Labelled:
-    """Label the impressions of `day`, and account for the rows of its folders.
+def label_days(logs: Logs, days: Days, labels: Labels, timezone: str) -> Labelled:
+    """Label the impressions of `days`, and account for the rows of their folders.
 
     Clicked: a click within the window after the impression. Watched: the sum of its play segments within the
-    window, in seconds. CVR: min(watched / length, 1) where clicked and the length is positive, else null.
+    window, in seconds. CVR: min(watched / length, 1) where clicked and the length is positive, else null. What a
+    day's rows become does not depend on which days are labelled beside it.
     """
-    impressions = impression_outcomes(logs.impressions, timezone)
+    on_days = F.col("day").between(days.first, days.last)
+    impressions = impression_outcomes(logs.impressions, labels, timezone)
     kept = impressions.where(F.col("outcome") == KEPT)
-    shown = kept.select("impression_id", F.col("ts").alias("shown_at"), F.col("day").alias("shown_on"))
-    clicks = event_outcomes(logs.clicks, shown, labels, timezone)
-    plays = event_outcomes(logs.plays, shown, labels, timezone)
+    shown = kept.select("impression_id", F.col("ts").alias(SHOWN_AT), F.col("day").alias(SHOWN_ON))
+    clicks, plays = (event_outcomes(events, shown, labels, timezone) for events in (logs.clicks, logs.plays))
 
-    events = _of_day(clicks, day).unionByName(_of_day(plays, day), allowMissingColumns=True)
-    events = events.groupBy("impression_id").agg(
-        F.max(F.col("clicked")).alias("clicked"), F.sum("watched_seconds").alias("watched_seconds")
+    events = _belonging(clicks.withColumn("clicked", F.lit(1)), days)
+    events = events.unionByName(_belonging(plays, days), allowMissingColumns=True)
+    events = events.groupBy("impression_id", SHOWN_ON).agg(
+        F.max("clicked").alias("clicked"), F.sum("watched_seconds").alias("watched_seconds")
     )
-    samples = _with_labels(_with_profiles(kept.where(F.col("day") == day), logs).join(events, "impression_id", "left"))
-    folder = F.col("day") == day
-    extra = ("shown_on", "clicked")
-    return Labelled(
-        {
-            "impressions": impressions.where(folder),
-            "clicks": clicks.where(folder).drop(*extra),
-            "plays": plays.where(folder).drop(*extra),
-        },
-        samples,
-    )
+    rows = _with_profiles(kept.where(on_days).withColumn(SHOWN_ON, F.col("day")), logs)
+    samples = _with_labels(rows.join(events, ["impression_id", SHOWN_ON], "left").drop(SHOWN_ON))
+    parts = {"impressions": impressions, "clicks": clicks.drop(SHOWN_ON), "plays": plays.drop(SHOWN_ON)}
+    return Labelled({log: part.where(on_days) for log, part in parts.items()}, samples)
 
 
-def impression_outcomes(impressions: DataFrame, timezone: str) -> DataFrame:
-    """Add `outcome`: null_key, wrong_day (not the folder's day), duplicate (the earliest row is kept), or kept."""
+def impression_outcomes(impressions: DataFrame, labels: Labels, timezone: str) -> DataFrame:
+    """Add `outcome`: null_key, wrong_day (not the folder's day), duplicate, or kept.
+
+    Of repeated impressions the earliest is kept. Beyond the days that a window reaches over, an id may come again.
+    """
     keys = ("impression_id", "user_id", "video_id", "ts")
     broken = _first_of(null_key=_any_null(*keys), wrong_day=_local_day(timezone) != F.col("day"))
     # Equal times are parted by the rest of the row, so that the choice does not depend on the order of reading.
     rest = [name for name in sorted(impressions.columns) if name not in ("ts", "impression_id")]
-    earliest = Window.partitionBy("impression_id", "broken").orderBy("ts", *rest)
+    before = F.lag("day").over(Window.partitionBy("impression_id", BROKEN).orderBy("ts", *rest))
+    repeated = F.date_diff("day", before) <= labels.days_after
     return (
-        impressions.withColumn("broken", broken)
-        .withColumn("nth", F.row_number().over(earliest))
-        .withColumn("outcome", F.coalesce("broken", F.when(F.col("nth") > 1, DUPLICATE), F.lit(KEPT)))
-        .drop("broken", "nth")
+        impressions.withColumn(BROKEN, broken)
+        .withColumn("outcome", F.coalesce(BROKEN, F.when(repeated, DUPLICATE), F.lit(KEPT)))
+        .drop(BROKEN)
     )
 
 
 def event_outcomes(events: DataFrame, shown: DataFrame, labels: Labels, timezone: str) -> DataFrame:
-    """Add `outcome` and `shown_on` (day of the impression) to clicks or plays.
+    """Add `outcome`, and the day of the impression, to clicks or plays.
 
     Reasons: null_key, wrong_day, bad_watch (null, negative, NaN or infinite seconds), no_impression,
     before_impression, after_window. A row that repeats another in every value is a duplicate: a segment logged twice.
@@ -110,29 +109,29 @@ def event_outcomes(events: DataFrame, shown: DataFrame, labels: Labels, timezone
     watched = F.col("watched_seconds") if "watched_seconds" in events.columns else None
     raw = events.columns
     same = Window.partitionBy("impression_id", *[name for name in raw if name != "impression_id"]).orderBy(F.lit(0))
-    # Delays are taken in microseconds: a watch's second fraction decides at the edge of the window.
-    delay = F.unix_micros("ts") - F.unix_micros("shown_at")
+    # Delays are taken in microseconds: a second's fraction decides at the edge of the window.
+    delay = F.unix_micros("ts") - F.unix_micros(SHOWN_AT)
     outcome = _first_of(
         null_key=_any_null("impression_id", "ts"),
         wrong_day=_local_day(timezone) != F.col("day"),
         bad_watch=F.lit(False) if watched is None else ~_finite(watched) | (watched < 0),
-        no_impression=F.col("shown_at").isNull(),
+        no_impression=F.col(SHOWN_AT).isNull(),
         before_impression=delay < 0,
         after_window=delay > int(labels.window_hours * 3600e6),
-        duplicate=F.col("nth") > 1,
+        duplicate=F.col(NTH) > 1,
     )
-    joined = events.withColumn("nth", F.row_number().over(same)).join(shown, "impression_id", "left")
-    return joined.select(
-        *raw,
-        "shown_on",
-        (F.lit(1) if watched is None else F.lit(None)).cast("int").alias("clicked"),
-        F.coalesce(outcome, F.lit(KEPT)).alias("outcome"),
-    )
+    # Kept impressions of one id lie further apart than this, so that an event finds one at the most.
+    reachable = F.date_diff("day", SHOWN_ON).between(0, labels.days_after)
+    own = events.withColumn(NTH, F.row_number().over(same))
+    shown = shown.withColumnRenamed("impression_id", SHOWN_ID)
+    joined = own.join(shown, (F.col("impression_id") == F.col(SHOWN_ID)) & reachable, "left")
+    return joined.select(*raw, SHOWN_ON, F.coalesce(outcome, F.lit(KEPT)).alias("outcome"))
 
 
-def _of_day(events: DataFrame, day: date) -> DataFrame:
-    columns = [name for name in ("impression_id", "clicked", "watched_seconds") if name in events.columns]
-    return events.where((F.col("outcome") == KEPT) & (F.col("shown_on") == day)).select(*columns)
+def _belonging(events: DataFrame, days: Days) -> DataFrame:
+    """What is left of kept events to label impressions of `days` with."""
+    columns = [name for name in ("impression_id", SHOWN_ON, "clicked", "watched_seconds") if name in events.columns]
+    return events.where((F.col("outcome") == KEPT) & F.col(SHOWN_ON).between(days.first, days.last)).select(*columns)
 
 
 def _with_profiles(impressions: DataFrame, logs: Logs) -> DataFrame:

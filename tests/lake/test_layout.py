@@ -13,7 +13,7 @@ from ncs.errors import DataError
 from ncs.lake import storage
 from ncs.lake.content import content
 from ncs.lake.layout import ALL, Lake, Record
-from ncs.lake.writer import replace_all, replace_day, replace_where
+from ncs.lake.writer import replace_all, replace_days, replace_where
 from tests.toy import toy_conf
 
 TABLE = "silver/samples"
@@ -31,7 +31,7 @@ def found(spark: SparkSession, lake: Lake) -> dict[str, list[int]]:
 def test_a_day_is_replaced_and_no_other_is_touched(spark: SparkSession, lake: Lake) -> None:
     uri = lake.uri(TABLE)
     for day, version in (("2022-04-08", 1), ("2022-04-09", 1), ("2022-04-08", 2)):
-        replace_day(rows(spark, day, version, version), uri, Record("label", day, {"n": version}, {"rows": 2}))
+        replace_days(rows(spark, day, version, version), uri, [Record("label", day, {"n": version}, {"rows": 2})])
     assert found(spark, lake) == {"2022-04-08": [2, 2], "2022-04-09": [1, 1]}
     records = lake.records(TABLE)
     assert {key: (version, record.made_from) for key, (version, record) in records.items()} == {
@@ -41,7 +41,7 @@ def test_a_day_is_replaced_and_no_other_is_touched(spark: SparkSession, lake: La
     days = Days.parse("2022-04-07..2022-04-09")
     assert lake.inputs(TABLE, days=days) == {f"{TABLE}/2022-04-08": 2, f"{TABLE}/2022-04-09": 1}
     with pytest.raises(Exception, match="DELTA_REPLACE_WHERE_MISMATCH"):
-        replace_day(rows(spark, "2022-04-10", 5), uri, Record("label", "2022-04-08", {}))
+        replace_days(rows(spark, "2022-04-10", 5), uri, [Record("label", "2022-04-08", {})])
     assert found(spark, lake) == {"2022-04-08": [2, 2], "2022-04-09": [1, 1]}
 
 
@@ -57,9 +57,17 @@ def test_a_whole_table_and_a_part_of_one_are_replaced(spark: SparkSession, lake:
 
 def test_content_is_the_same_in_any_order_and_not_for_other_rows(spark: SparkSession) -> None:
     one = rows(spark, "2022-04-08", 1, 2, 3)
-    assert content(one) == content(rows(spark, "2022-04-08", 3, 1, 2).repartition(3))
-    others = [(1, 2), (1, 2, 4), (1, 2, 3, 3), ()]
-    assert len({content(one), *[content(rows(spark, "2022-04-08", *values)) for values in others]}) == 5
+    assert content(one, "day") == content(rows(spark, "2022-04-08", 3, 1, 2).repartition(3), "day")
+    others = [(1, 2), (1, 2, 4), (1, 2, 3, 3), (6,)]
+    assert (
+        len(
+            {
+                content(one, "day")["2022-04-08"],
+                *[content(rows(spark, "2022-04-08", *values), "day")["2022-04-08"] for values in others],
+            }
+        )
+        == 5
+    )
 
 
 def test_a_lake_keeps_to_its_logs(lake: Lake, load_conf) -> None:  # type: ignore[no-untyped-def]

@@ -8,8 +8,9 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from ncs.config import Encode, FeatureField, Split
+from ncs.days import Days
 from ncs.errors import DataError
-from ncs.samples.features import build_vocabulary, check_columns, encode_day
+from ncs.samples.features import build_vocabulary, check_columns, encode_days
 
 DAY = date(2022, 4, 8)
 FIELDS = {
@@ -17,6 +18,7 @@ FIELDS = {
     "scene": FeatureField(side="context", encode="vocabulary"),
     "length_seconds": FeatureField(side="video", encode="buckets", buckets=4),
 }
+TRAINING, TESTING = Days(DAY, DAY), Days(date(2022, 4, 1), date(2022, 4, 7))
 SPLIT = Split(test_days=1, validation=0.2)
 LAYOUT = Encode(seed=1, rows_per_file=64)
 SCHEMA = "impression_id string, day date, user_id long, scene string, length_seconds double, clicked int, cvr double"
@@ -69,7 +71,7 @@ def test_values_become_their_ids_and_what_is_unknown_becomes_0(spark: SparkSessi
         (None, None, None, 0, None),
         (7, "feed", 1e9, 1, None),
     ]
-    day = encode_day(samples(spark, rows), vocabulary, FIELDS, SPLIT, LAYOUT, test=True)
+    day = encode_days(samples(spark, rows), vocabulary, FIELDS, SPLIT, LAYOUT, TESTING)
     found = {row.impression_id: row for row in day.collect()}
     assert [(found[f"i{n}"].user_id, found[f"i{n}"].scene, found[f"i{n}"].length_seconds) for n in range(5)] == [
         (1, 1, 3),
@@ -87,12 +89,12 @@ def test_values_become_their_ids_and_what_is_unknown_becomes_0(spark: SparkSessi
 
 def test_the_split_hangs_on_the_impression_alone_and_has_its_share(spark: SparkSession, vocabulary: DataFrame) -> None:
     many = samples(spark, [(5, "feed", 1.0, 0, None)] * 4000)
-    day = encode_day(many, vocabulary, FIELDS, SPLIT, LAYOUT, test=False)
+    day = encode_days(many, vocabulary, FIELDS, SPLIT, LAYOUT, TRAINING)
     split = {row.impression_id: row.split for row in day.collect()}
     share = Counter(split.values())["validation"] / 4000
     assert set(split.values()) == {"train", "validation"}
     assert share == pytest.approx(0.2, abs=0.025)
-    other = encode_day(many.limit(500).repartition(3), vocabulary, FIELDS, SPLIT, LAYOUT, test=False)
+    other = encode_days(many.limit(500).repartition(3), vocabulary, FIELDS, SPLIT, LAYOUT, TRAINING)
     assert all(split[row.impression_id] == row.split for row in other.collect())
 
 
@@ -101,7 +103,7 @@ def test_rows_of_a_day_are_shuffled_by_the_seed(spark: SparkSession, vocabulary:
 
     def order(seed: int) -> list[str]:
         layout = Encode(seed=seed, rows_per_file=64)
-        day = encode_day(many, vocabulary, FIELDS, SPLIT, layout, test=True)
+        day = encode_days(many, vocabulary, FIELDS, SPLIT, layout, TESTING)
         return [row.impression_id for row in day.select("impression_id").collect()]
 
     assert order(1) == order(1) != order(2)

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
 
 from ncs.config import Labels
+from ncs.days import Days
 from ncs.errors import DataError
 from ncs.samples.account import balance
-from ncs.samples.labels import Labelled, Logs, label_day
+from ncs.samples.labels import Labelled, Logs, label_days
 
 DAY = date(2022, 4, 9)
 NOON = datetime(2022, 4, 9, 12)
@@ -52,9 +54,13 @@ def label(spark: SparkSession) -> Any:
                 "video_id long, length_seconds double",
             ),
         )
-        return label_day(logs, DAY, Labels(window_hours=hours), timezone)
+        return label_days(logs, Days(DAY, DAY), Labels(window_hours=hours), timezone)
 
     return run
+
+
+def counted(**rows: int) -> dict[str, dict[date, int]]:
+    return {log: {DAY: count} for log, count in rows.items()}
 
 
 def by_id(samples: DataFrame) -> dict[str, Row]:
@@ -232,7 +238,7 @@ def test_a_length_in_the_impressions_wins_over_the_videos(spark: SparkSession) -
         spark.createDataFrame([(1, "x")], "user_id long, age_group string"),
         spark.createDataFrame([(10, 100.0)], "video_id long, length_seconds double"),
     )
-    row = label_day(logs, DAY, Labels(window_hours=24), "UTC").samples.first()
+    row = label_days(logs, Days(DAY, DAY), Labels(window_hours=24), "UTC").samples.first()
     assert row is not None
     assert (row.length_seconds, row.cvr) == (50.0, pytest.approx(0.2))
 
@@ -243,7 +249,7 @@ def test_the_account_balances_and_names_where_rows_went(label: Any) -> None:
         [click("a"), click("b"), click("x")],
         [play("a", 30.0), play("a", 30.0), play("a", -1.0)],
     )
-    account = balance(labelled, {"impressions": 4, "clicks": 3, "plays": 3}, DAY)
+    account = balance(labelled, counted(impressions=4, clicks=3, plays=3), [DAY])[DAY]
     assert (account.samples, account.clicked, account.unlabelled) == (2, 2, 1)
     impressions, clicks, plays = (account.logs[name] for name in ("impressions", "clicks", "plays"))
     assert (impressions.kept, impressions.duplicates, impressions.quarantined) == (2, 1, {"null_key": 1})
@@ -254,12 +260,12 @@ def test_the_account_balances_and_names_where_rows_went(label: Any) -> None:
 def test_a_lost_row_is_found(label: Any) -> None:
     labelled = label([shown("a")], [click("a")], [])
     with pytest.raises(DataError, match=r"bronze/clicks on 2022-04-09 does not balance.*leaves 1 rows over"):
-        balance(labelled, {"impressions": 1, "clicks": 2, "plays": 0}, DAY)
+        balance(labelled, counted(impressions=1, clicks=2, plays=0), [DAY])
 
 
 def test_a_day_without_clicks_is_refused(label: Any) -> None:
     with pytest.raises(DataError, match=r"no click of bronze/clicks belongs to an impression of 2022-04-09"):
-        balance(label([shown("a")], [], []), {"impressions": 1, "clicks": 0, "plays": 0}, DAY)
+        balance(label([shown("a")], [], []), counted(impressions=1, clicks=0, plays=0), [DAY])
 
 
 def test_a_video_that_stands_twice_is_refused(spark: SparkSession) -> None:
@@ -270,6 +276,45 @@ def test_a_video_that_stands_twice_is_refused(spark: SparkSession) -> None:
         spark.createDataFrame([(1, "x")], "user_id long, age_group string"),
         spark.createDataFrame([(10, 100.0), (10, 90.0)], "video_id long, length_seconds double"),
     )
-    labelled = label_day(logs, DAY, Labels(window_hours=24), "UTC")
+    labelled = label_days(logs, Days(DAY, DAY), Labels(window_hours=24), "UTC")
     with pytest.raises(DataError, match="holds a key twice"):
-        balance(labelled, {"impressions": 1, "clicks": 1, "plays": 0}, DAY)
+        balance(labelled, counted(impressions=1, clicks=1, plays=0), [DAY])
+
+
+def test_what_a_day_becomes_does_not_depend_on_the_days_beside_it(spark: SparkSession) -> None:
+    """Three days at once are the three days one by one, ids that come again and late events included."""
+    days = Days(date(2022, 4, 9), date(2022, 4, 11))
+    at = [datetime(2022, 4, day, 23, 30) for day in range(7, 13)]
+    impressions = [shown("again", ts) for ts in (at[0], at[1], at[4])] + [shown(f"i{n}", ts) for n, ts in enumerate(at)]
+    late = [ts + timedelta(hours=2) for ts in at]
+    clicks = [click(f"i{n}", ts) for n, ts in enumerate(late)] + [
+        click("again", ts) for ts in (late[0], late[1], late[4])
+    ]
+    clicks += [click("i1", late[3])]
+    plays = [play(f"i{n}", 10.0 + n, ts) for n, ts in enumerate(late)]
+    frames = [
+        spark.createDataFrame(impressions, IMPRESSION).persist(),
+        spark.createDataFrame(clicks, CLICK).persist(),
+        spark.createDataFrame(plays, PLAY).persist(),
+        spark.createDataFrame([(1, "x")], "user_id long, age_group string"),
+        spark.createDataFrame([(10, 100.0)], "video_id long, length_seconds double"),
+    ]
+
+    def labelled(days: Days) -> Labelled:
+        before, after = days.widened(before=2), days.widened(after=1)
+        around = [
+            rows.where(f"day between '{d.first}' and '{d.last}'")
+            for rows, d in zip(frames[:3], (before, after, after), strict=True)
+        ]
+        return label_days(Logs(*around, *frames[3:]), days, Labels(window_hours=24), "UTC")
+
+    whole = labelled(days)
+    for day in days:
+        alone = labelled(Days(day, day))
+        on_day = F.col("day") == day
+        assert sorted(whole.samples.where(on_day).collect()) == sorted(alone.samples.collect())
+        assert sorted(whole.quarantine().where(on_day).collect()) == sorted(alone.quarantine().collect())
+    rows = {(row.impression_id, row.day.day): row for row in whole.samples.collect()}
+    assert set(rows) == {("i2", 9), ("i3", 10), ("again", 11), ("i4", 11)}
+    assert rows["i3", 10].watched_seconds == 13.0
+    assert rows["again", 11].clicked == 1
