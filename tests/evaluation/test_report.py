@@ -37,9 +37,14 @@ MASKS: dict[str, Any] = {
         for task in ("ctr", "cvr")
     },
     "chosen": {"ctr": 1, "cvr": 0},
-    "overlap": [{"round": n, "jaccard": {"all": j, "hidden.0": j}, "chance": {"all": j, "hidden.0": j / 2}} for n, j in enumerate((1.0, 0.6))],
-    "chosen_overlap": {kind: {"all": 0.3, "hidden.0": 0.3} for kind in ("jaccard", "chance", "shared", "ctr_only", "cvr_only")},
-}  # fmt: skip
+    "overlap": [
+        {"round": n, "jaccard": {"all": j, "hidden.0": j}, "chance": {"all": j, "hidden.0": j / 2}}
+        for n, j in enumerate((1.0, 0.6))
+    ],
+    "chosen_overlap": {
+        kind: {"all": 0.3, "hidden.0": 0.3} for kind in ("jaccard", "chance", "shared", "ctr_only", "cvr_only")
+    },
+}
 
 
 @pytest.fixture(scope="module")
