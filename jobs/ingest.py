@@ -22,7 +22,7 @@ from ncs.lake import layout
 from ncs.lake.layout import ALL, Lake, Record
 from ncs.lake.writer import replace_all, replace_days
 from ncs.logs.files import reading
-from ncs.logs.schemas import DAY_LOGS, PROFILES, fits, latest_rows
+from ncs.logs.schemas import DAY_LOGS, PROFILES, as_types, latest_rows
 from ncs.logs.source import Source, open_source
 
 TABLES = {
@@ -77,7 +77,7 @@ def _ingest(job: Job, source: Source, logs: Stale, what: str) -> dict[str, int]:
         for log, days in logs.items():
             if days:
                 # Kept until they are written: the count reads every file to its end, so none breaks later.
-                frames[log] = _read(job, source, log, list(days)).persist()
+                frames[log] = _read(job, source, log, [day for day in days if day]).persist()
         counts = _count(frames, what) if frames else {}
         _refuse_empty_days(logs, counts)
         for log, rows in frames.items():
@@ -95,16 +95,12 @@ def _ingest(job: Job, source: Source, logs: Stale, what: str) -> dict[str, int]:
     return {log: sum(found.values()) for log, found in counts.items()}
 
 
-def _read(job: Job, source: Source, log: str, days: list[date | None]) -> DataFrame:
+def _read(job: Job, source: Source, log: str, days: list[date]) -> DataFrame:
+    rows = source.read(job.spark, log, days)
     if log in PROFILES:
-        return latest_rows(source.read(job.spark, log, None), PROFILES[log])
-    types = _types(job.lake, TABLES[log])
-    parts = []
-    for day in days:
-        part = _as_table(source.read(job.spark, log, day), types, TABLES[log], f"{log} of {day}")
-        types |= {field.name: field.dataType for field in part.schema}
-        parts.append(part)
-    return reduce(lambda left, right: left.unionByName(right, allowMissingColumns=True), parts)
+        return latest_rows(rows, PROFILES[log])
+    what = f"{log} of {Days(days[0], days[-1])}"
+    return as_types(rows, _types(job.lake, TABLES[log]), what, f"{TABLES[log]} of earlier days")
 
 
 def _count(frames: dict[str, DataFrame], what: str) -> dict[str, dict[date | None, int]]:
@@ -137,17 +133,6 @@ def _types(lake: Lake, table: str) -> dict[str, DataType]:
         return {}
     schema = StructType.fromJson(json.loads(lake.table(table).schema().to_json()))
     return {field.name: field.dataType for field in schema}
-
-
-def _as_table(rows: DataFrame, types: dict[str, DataType], table: str, what: str) -> DataFrame:
-    """Rows with the column types of the days before; new columns stay as they are."""
-    for name, found in [(field.name, field.dataType) for field in rows.schema if field.name in types]:
-        if not fits(found, types[name]):
-            raise DataError(
-                f"{what}: column {name!r} is {found.simpleString()}, in {table} of earlier days it is "
-                f"{types[name].simpleString()}; mend the log, or ingest all days into another --lake"
-            )
-    return rows.select(*[F.col(name).cast(types[name]) if name in types else name for name in rows.columns])
 
 
 if __name__ == "__main__":

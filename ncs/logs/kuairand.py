@@ -12,6 +12,7 @@ future.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -63,11 +64,11 @@ class KuaiRand:
             raise DataError(f"{self.root} holds KuaiRand in several sizes, {files}; let logs.source name one's folder")
         return found
 
-    def read(self, spark: SparkSession, log: str, day: date | None) -> DataFrame:
+    def read(self, spark: SparkSession, log: str, days: Sequence[date]) -> DataFrame:
         """See Source."""
-        if day is None:
+        if not days:
             return read_text(spark, "csv", self._uris(log), SCHEMAS[log], f"KuaiRand's {log}", numbers=True)
-        rows = self._log(spark).where(F.col("day") == day)
+        rows = self._log(spark).where(F.col("day").isin(*days))
         if log == "impressions":
             length = (F.col("duration_ms") / 1000).alias("length_seconds")
             return rows.select(_impression_id(), "user_id", "video_id", "ts", *_tab(rows), length, "day")

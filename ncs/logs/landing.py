@@ -7,6 +7,7 @@ are numbers where all their values are. Parquet is checked by its footers, text 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -17,7 +18,7 @@ from pyspark.sql import functions as F
 from ncs.errors import DataError
 from ncs.lake import storage
 from ncs.logs.files import read_parquet
-from ncs.logs.schemas import PROFILES, SCHEMAS
+from ncs.logs.schemas import PROFILES, SCHEMAS, stack
 from ncs.logs.text import read_text
 
 _EXTENSION = re.compile(r"\.(?:(parquet)|(csv|json|jsonl)(?:\.gz)?)$")
@@ -37,8 +38,16 @@ class Landing:
             raise DataError(self._missing(log, day))
         return {f"{folder}/{name}": list(stat) for name, stat in found.items()}
 
-    def read(self, spark: SparkSession, log: str, day: date | None) -> DataFrame:
+    def read(self, spark: SparkSession, log: str, days: Sequence[date]) -> DataFrame:
         """See Source."""
+        if not days:
+            return self._read_folder(spark, log, None)
+        return stack({f"{log} of {day}": self._read_folder(spark, log, day) for day in days})
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    def _read_folder(self, spark: SparkSession, log: str, day: date | None) -> DataFrame:
         what = f"{log} of {day}" if day else log
         uris = [storage.join(self.root, name) for name in self.fingerprint(log, day)]
         extension = _extension(uris, what)
@@ -47,9 +56,6 @@ class Landing:
         else:
             rows = read_text(spark, extension, uris, SCHEMAS[log], what, numbers=log in PROFILES)
         return rows.withColumn("day", F.lit(day)) if day else rows
-
-    def close(self) -> None:
-        """Nothing is kept."""
 
     def _missing(self, log: str, day: date | None) -> str:
         folder = storage.join(self.root, _folder(log, day))

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -103,6 +104,31 @@ def refuse_twice(found: Sequence[str], where: str) -> None:
 def fits(found: DataType, expected: DataType) -> bool:
     """Whether every value of one type is, without loss, a value of the other."""
     return found == expected or type(expected) in _WIDER.get(type(found), ())
+
+
+def as_types(rows: DataFrame, types: Mapping[str, DataType], what: str, where: str) -> DataFrame:
+    """Rows with the column types of `where` (a table, or the days before); new columns stay as they are.
+
+    Raises DataError, which begins with `what`, for a column whose values may not fit.
+    """
+    for column in rows.schema:
+        name, found = column.name, column.dataType
+        if name in types and not fits(found, types[name]):
+            raise DataError(
+                f"{what}: column {name!r} is {found.simpleString()}, in {where} it is "
+                f"{types[name].simpleString()}; mend the log, or ingest all days into another --lake"
+            )
+    return rows.select(*[F.col(name).cast(types[name]) if name in types else name for name in rows.columns])
+
+
+def stack(parts: Mapping[str, DataFrame]) -> DataFrame:
+    """Days on top of each other, by what they are called; a column that a day lacks is null there."""
+    types: dict[str, DataType] = {}
+    stacked = []
+    for what, rows in parts.items():
+        stacked.append(as_types(rows, types, what, "the days before"))
+        types |= {column.name: column.dataType for column in stacked[-1].schema}
+    return reduce(lambda above, below: above.unionByName(below, allowMissingColumns=True), stacked)
 
 
 def latest_rows(rows: DataFrame, key: str) -> DataFrame:

@@ -1,5 +1,6 @@
 """Where raw logs come from: one interface, one module a kind of source."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, Protocol
 
@@ -21,8 +22,10 @@ class Source(Protocol):
         Raises DataError if there is none.
         """
 
-    def read(self, spark: SparkSession, log: str, day: date | None) -> DataFrame:
-        """The rows, typed as bronze (`ncs.logs.schemas`); with a day, that day in a column `day`.
+    def read(self, spark: SparkSession, log: str, days: Sequence[date]) -> DataFrame:
+        """The rows, typed as bronze (`ncs.logs.schemas`), each day's with that day in a column `day`.
+
+        Users and videos know no days.
 
         Raises DataError naming the file, the column and the remedy if they cannot be read so.
         """

@@ -48,7 +48,7 @@ def test_rows_are_those_of_the_csv(spark: SparkSession, raw: pd.DataFrame) -> No
     source = KuaiRand(str(DATA), ZONE)
     day = DAYS[4]
     expected = raw[raw.day == day]
-    impressions = source.read(spark, "impressions", day)
+    impressions = source.read(spark, "impressions", [day])
     assert impressions.dtypes == [
         ("impression_id", "string"),
         ("user_id", "bigint"),
@@ -66,12 +66,14 @@ def test_rows_are_those_of_the_csv(spark: SparkSession, raw: pd.DataFrame) -> No
 
     longest = expected.sort_values(["play_time_ms", "is_click"]).drop_duplicates("impression_id", keep="last")
     clicked = longest[longest.is_click == 1]
-    clicks = source.read(spark, "clicks", day).selectExpr("impression_id", "unix_millis(ts)", "day").collect()
+    clicks = source.read(spark, "clicks", [day]).selectExpr("impression_id", "unix_millis(ts)", "day").collect()
     assert sorted(tuple(row) for row in clicks) == sorted(
         zip(clicked.impression_id, clicked.time_ms, clicked.day, strict=True)
     )
     played = longest[longest.play_time_ms > 0]
-    plays = source.read(spark, "plays", day).selectExpr("impression_id", "unix_millis(ts)", "watched_seconds").collect()
+    plays = (
+        source.read(spark, "plays", [day]).selectExpr("impression_id", "unix_millis(ts)", "watched_seconds").collect()
+    )
     assert sorted(tuple(row) for row in plays) == sorted(
         zip(played.impression_id, played.time_ms, played.play_time_ms / 1000, strict=True)
     )
@@ -80,7 +82,7 @@ def test_rows_are_those_of_the_csv(spark: SparkSession, raw: pd.DataFrame) -> No
 
 def test_features_come_as_they_are(spark: SparkSession) -> None:
     source = KuaiRand(str(DATA), ZONE)
-    users, videos = source.read(spark, "users", None), source.read(spark, "videos", None)
+    users, videos = source.read(spark, "users", []), source.read(spark, "videos", [])
     raw = pd.read_csv(DATA / "user_features_sample.csv").set_index("user_id")
     found = {row.user_id: row for row in users.collect()}
     assert set(found) == set(raw.index)
@@ -107,7 +109,7 @@ def test_days_are_those_of_the_time_zone_and_parts_are_read_together(spark: Spar
     write_log(tmp_path / "data" / "log_random_4_22_to_5_08_27k.csv", [f"8,2,{before},0,0,1,0"])
     source = KuaiRand(str(tmp_path), ZONE)
     found = [
-        sorted(source.read(spark, "impressions", day).select("user_id", "tab", "length_seconds").collect())
+        sorted(source.read(spark, "impressions", [day]).select("user_id", "tab", "length_seconds").collect())
         for day in (date(2022, 4, 8), date(2022, 4, 9))
     ]
     assert found == [[(1, 3, 0.0), (7, 0, 0.001)], [(1, 4, 9.0)]]
@@ -122,9 +124,9 @@ def test_a_repeated_impression_is_watched_once_and_clicked_as_its_longest_row_sa
     rows = [f"1,2,{time},0,3000,9000,0", f"1,2,{time},1,4000,9000,0", f"1,2,{time},1,4000,9000,0"]
     write_log(tmp_path / LOG.format("pure"), [*rows, f"3,2,{time},0,0,9000,0"])
     source = KuaiRand(str(tmp_path), ZONE)
-    counts = {log: source.read(spark, log, date(2022, 4, 8)).count() for log in ("impressions", "clicks", "plays")}
+    counts = {log: source.read(spark, log, [date(2022, 4, 8)]).count() for log in ("impressions", "clicks", "plays")}
     assert counts == {"impressions": 4, "clicks": 1, "plays": 1}
-    play = source.read(spark, "plays", date(2022, 4, 8)).first()
+    play = source.read(spark, "plays", [date(2022, 4, 8)]).first()
     assert play is not None
     assert (play.impression_id, play.watched_seconds) == (f"1-2-{time}", 4.0)
     source.close()
@@ -137,13 +139,13 @@ def test_what_cannot_be_read_is_named(spark: SparkSession, tmp_path: Path) -> No
     log = tmp_path / LOG.format("1k")
     write_log(log, ["1,2,x3,0,0,0,0", "1,2,4,0,0,0,0"])
     with pytest.raises(DataError, match=r"4_21_1k\.csv: column 'time_ms' has 1 values that are no bigint, as 'x3'"):
-        KuaiRand(str(tmp_path), ZONE).read(spark, "clicks", day)
+        KuaiRand(str(tmp_path), ZONE).read(spark, "clicks", [day])
     write_log(log, ["1,2,,0,0,0,0"])  # without a time it would be of no day
     with pytest.raises(DataError, match=r"column 'time_ms' has 1 values that are no bigint, as ''"):
-        KuaiRand(str(tmp_path), ZONE).read(spark, "clicks", day)
+        KuaiRand(str(tmp_path), ZONE).read(spark, "clicks", [day])
     write_log(log, ["1,2,3,0,0"], "user_id,video_id,time_ms,click,play_time_ms")
     with pytest.raises(DataError, match=r"4_21_1k\.csv: no column 'is_click'; .*found .*click"):
-        KuaiRand(str(tmp_path), ZONE).read(spark, "clicks", day)
+        KuaiRand(str(tmp_path), ZONE).read(spark, "clicks", [day])
     with pytest.raises(DataError, match=r"users in .*: no file called like user_features_27k\.csv"):
         KuaiRand(str(tmp_path), ZONE).fingerprint("users", None)
     write_log(tmp_path / LOG.format("pure"), ["1,2,3,0,0,0,0"])

@@ -59,7 +59,7 @@ def folder(root: Path, log: str = "impressions") -> Path:
 
 
 def read(spark: SparkSession, root: Path, log: str = "impressions") -> list[tuple[Any, ...]]:
-    rows = Landing(str(root)).read(spark, log, None if log in ("users", "videos") else DAY)
+    rows = Landing(str(root)).read(spark, log, [] if log in ("users", "videos") else [DAY])
     return sorted(tuple(row) for row in rows.collect())
 
 
@@ -83,7 +83,7 @@ FILES: dict[str, Callable[[], Any]] = {
 def test_each_kind_of_file_gives_the_same_typed_rows(spark: SparkSession, tmp_path: Path, name: str) -> None:
     write(folder(tmp_path) / name, FILES[name]())
     write(folder(tmp_path) / "_SUCCESS", "")
-    rows = Landing(str(tmp_path)).read(spark, "impressions", DAY)
+    rows = Landing(str(tmp_path)).read(spark, "impressions", [DAY])
     assert sorted(rows.dtypes) == sorted(TYPES)
     assert utc(sorted(tuple(row) for row in rows.select(*dict(TYPES)).collect())) == EXPECTED
 
@@ -99,7 +99,7 @@ def test_parquet_is_widened_without_loss_and_matched_by_name(spark: SparkSession
     other = table(impression_id=pa.array(["c", "d"]))
     write(folder(tmp_path) / "1.parquet", one)
     write(folder(tmp_path) / "2.parquet", other.select(other.column_names[::-1]))
-    rows = Landing(str(tmp_path)).read(spark, "impressions", DAY).select(*dict(TYPES))
+    rows = Landing(str(tmp_path)).read(spark, "impressions", [DAY]).select(*dict(TYPES))
     assert rows.dtypes == TYPES
     renamed = [({"a": "c", "b": "d"}[row[0]], *row[1:]) for row in EXPECTED]
     assert utc(sorted(tuple(row) for row in rows.collect())) == EXPECTED + renamed
@@ -108,7 +108,7 @@ def test_parquet_is_widened_without_loss_and_matched_by_name(spark: SparkSession
 def test_csv_files_of_a_day_may_order_their_columns_differently(spark: SparkSession, tmp_path: Path) -> None:
     write(folder(tmp_path, "clicks") / "1.csv", "impression_id,ts\na,2022-04-08 09:00:01\n")
     write(folder(tmp_path, "clicks") / "2.csv", '\ufeffts,impression_id\n2022-04-08 18:00:02+08:00,"b,""x"""\n')
-    rows = Landing(str(tmp_path)).read(spark, "clicks", DAY).select("impression_id", "ts", "day")
+    rows = Landing(str(tmp_path)).read(spark, "clicks", [DAY]).select("impression_id", "ts", "day")
     assert utc(sorted(tuple(row) for row in rows.collect())) == [
         ("a", datetime(2022, 4, 8, 9, 0, 1), DAY),
         ("b" + ',"x"', datetime(2022, 4, 8, 10, 0, 2), DAY),
@@ -123,7 +123,7 @@ def test_other_columns_of_clicks_and_a_column_day_are_left_out(spark: SparkSessi
 def test_profiles_get_numbers_and_the_latest_row_of_a_key(spark: SparkSession, tmp_path: Path) -> None:
     lines = ["user_id,updated_at,days,height,code,plan", "1,2022-04-08,5,1.5,007,a", "1,2022-04-09,4,NaN,12,b"]
     write(tmp_path / "users" / "u.csv", "\n".join([*lines, "2,,7,2,3,", ",2022-04-09,1,1,1,1", ""]))
-    rows = Landing(str(tmp_path)).read(spark, "users", None)
+    rows = Landing(str(tmp_path)).read(spark, "users", [])
     assert dict(rows.dtypes) == {
         "user_id": "bigint",
         "updated_at": "timestamp",
