@@ -5,6 +5,7 @@ spark-submit jobs/evaluate.py --conf conf/demo.yaml --lake lake/demo
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -33,20 +34,17 @@ def run(job: Job) -> None:
     if not predictions:
         raise DataError(f"{layout.PREDICTIONS} has nothing of run {run_id}; run `ncs predict`")
     inputs = {f"{layout.PREDICTIONS}/{run_id}": predictions[0]} | job.lake.inputs(layout.SAMPLES, days=conf.logs.days)
+    made_from = {"inputs": inputs, "systems": described["systems"]}
     done = job.lake.records(layout.EVALUATIONS).get(run_id)
     path = job.lake.uri("reports", run_id, "report.html")
-    read = job.spark.read.format("delta")
-    if done and done[1].made_from == {"inputs": inputs} and storage.exists(path):
-        rows = read.load(job.lake.uri(layout.EVALUATIONS)).where(F.col("run_id") == run_id)
+    if done and done[1].made_from == made_from and storage.exists(path):
+        rows = job.table_of(layout.EVALUATIONS).where(F.col("run_id") == run_id)
         figures = [Figure(**row.asDict()) for row in rows.collect()]
     else:
-        figures = evaluate(_scored(job, run_id, conf.test_days), run_id)
-        rows = job.spark.createDataFrame([asdict(one) for one in figures], SCHEMA)
-        record = Record("evaluate", run_id, {"inputs": inputs})
-        replace_where(rows, job.lake.uri(layout.EVALUATIONS), f"run_id = '{run_id}'", record, ("run_id",))
-        page = report.render(
-            described, figures, _systems(job, described), report.label_days(_samples(job, conf.logs.days))
-        )
+        figures = evaluate(_scored(job, run_id, conf.test_days), run_id, described["systems"])
+        _write(job, figures, Record("evaluate", run_id, made_from))
+        labels = report.label_days(_samples(job, conf.logs.days))
+        page = report.render(described, figures, _trained(job, described), labels, _newest(inputs))
         storage.write_bytes(path, page.encode())
     print(as_text(figures, described["systems"]))
     print(f"report: {path}")
@@ -55,27 +53,31 @@ def run(job: Job) -> None:
 def _scored(job: Job, run_id: str, days: Days) -> DataFrame:
     """The test days' predictions with their labels; for synthetic logs the truth's too, as a system of its own."""
     labels = _samples(job, days).select("impression_id", "clicked", "cvr")
-    predictions = job.spark.read.format("delta").load(job.lake.uri(layout.PREDICTIONS))
-    rows = predictions.where(F.col("run_id") == run_id).select("impression_id", "system", "pctr", "pcvr")
-    truth = [job.lake.uri("landing", "truth", f"day={day}") for day in days]
-    if all(storage.exists(path) for path in truth):
-        rows = rows.unionByName(
-            job.spark.read.parquet(*truth).select(
-                "impression_id",
-                F.lit(TRUTH).alias("system"),
-                F.col("click_probability").alias("pctr"),
-                F.col("expected_cvr").alias("pcvr"),
-            )
-        )
-    return rows.join(labels, "impression_id")
+    predictions = job.table_of(layout.PREDICTIONS).where(F.col("run_id") == run_id)
+    # A left join: predictions without a sample are counted and refused, not lost.
+    rows = predictions.select("impression_id", "system", "pctr", "pcvr").join(labels, "impression_id", "left")
+    paths = [job.lake.uri("landing", "truth", f"day={day}") for day in days]
+    if not all(storage.exists(path) for path in paths):
+        return rows
+    truth = job.spark.read.parquet(*paths).select(
+        "impression_id",
+        F.lit(TRUTH).alias("system"),
+        F.col("click_probability").alias("pctr"),
+        F.col("expected_cvr").alias("pcvr"),
+    )
+    return rows.unionByName(truth.join(labels, "impression_id"))
 
 
 def _samples(job: Job, days: Days) -> DataFrame:
-    samples = job.spark.read.format("delta").load(job.lake.uri(layout.SAMPLES))
-    return samples.where(F.col("day").between(days.first, days.last))
+    return job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
 
 
-def _systems(job: Job, described: dict[str, Any]) -> dict[str, report.Trained]:
+def _write(job: Job, figures: Sequence[Figure], record: Record) -> None:
+    rows = job.spark.createDataFrame([asdict(one) for one in figures], SCHEMA)
+    replace_where(rows, job.lake.uri(layout.EVALUATIONS), f"run_id = '{record.key}'", record, ("run_id",))
+
+
+def _trained(job: Job, described: dict[str, Any]) -> dict[str, report.Trained]:
     """What training has left of each system: metrics by epoch, and masks where it has them."""
     found = {}
     for system in described["systems"]:
@@ -86,6 +88,15 @@ def _systems(job: Job, described: dict[str, Any]) -> dict[str, report.Trained]:
             [json.loads(line) for line in lines], storage.read_json(masks) if storage.exists(masks) else None
         )
     return found
+
+
+def _newest(inputs: dict[str, int]) -> dict[str, int]:
+    """Table -> the newest version of any of its parts that was read."""
+    tables: dict[str, int] = {}
+    for part, version in inputs.items():
+        table = part.rpartition("/")[0]
+        tables[table] = max(version, tables.get(table, version))
+    return tables
 
 
 if __name__ == "__main__":

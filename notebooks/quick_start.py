@@ -1,7 +1,8 @@
 # Databricks notebook source
 # MAGIC %md
 # MAGIC # Quick start: labels, masks, comparison
-# MAGIC Reads the lake that `make demo` leaves. Set the widget `lake` to another root to look at your own.
+# MAGIC Reads the lake that `make demo` leaves. Set the widget `lake` (or, outside Databricks, the variable `NCS_LAKE`)
+# MAGIC to another root to look at your own.
 
 # COMMAND ----------
 
@@ -27,6 +28,9 @@ except NameError:
     spark = spark_session(config.load("conf/demo.yaml"))
 
 lake = Lake.at(root)
+run_id = storage.read_json(lake.uri("models", "latest.json"))["run_id"]
+systems = storage.read_json(lake.uri("models", run_id, "run.json"))["systems"]
+print(f"run {run_id} of {', '.join(systems)}, in {lake.root}")
 
 
 def table(name):
@@ -60,7 +64,7 @@ print(labels.to_string(index=False))
 figure, axis = plt.subplots(figsize=(7, 3), layout="constrained")
 axis.plot(labels["day"].astype(str), labels["click_rate"], "o-", label="click rate")
 axis.plot(labels["day"].astype(str), labels["mean_cvr"], "o-", label="mean CVR")
-axis.set(ylim=(0, 1), title="labels by day")
+axis.set(ylim=(0, 1), title="labels by day", xlabel="day", ylabel="share")
 axis.tick_params(axis="x", rotation=45)
 axis.legend()
 
@@ -83,45 +87,48 @@ print(reasons.to_string(index=False))
 
 # COMMAND ----------
 
-run_id = storage.read_json(lake.uri("models", "latest.json"))["run_id"]
-masks = storage.read_json(lake.uri("models", run_id, "connection_share", "masks.json"))
-for task, rounds in masks["rounds"].items():
-    for one in rounds:
-        chosen = "  <- chosen" if one["round"] == masks["chosen"][task] else ""
-        print(
-            f"{task} round {one['round']}: {one['density']['all']:.0%} kept, validation {one['validation']:.5f}{chosen}"
-        )
+paths = {system: lake.uri("models", run_id, system, "masks.json") for system in systems}
+masked = {system: storage.read_json(path) for system, path in paths.items() if storage.exists(path)}
+for system, masks in masked.items():
+    for task, rounds in masks["rounds"].items():
+        for one in rounds:
+            chosen = "  <- chosen" if one["round"] == masks["chosen"][task] else ""
+            kept = ", ".join(f"{layer} {share:.0%}" for layer, share in one["density"].items())
+            print(f"{system}, {task} round {one['round']}: keeps {kept}; validation {one['validation']:.5f}{chosen}")
 
 # COMMAND ----------
 
-figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
-for task, rounds in masks["rounds"].items():
-    axes[0].plot([one["round"] for one in rounds], [one["density"]["all"] for one in rounds], "o-", label=task)
-axes[0].set(title="connections kept", xlabel="pruning round", ylim=(0, 1.03))
-axes[0].legend()
-for kind, style in (("jaccard", "o-"), ("chance", ":")):
-    axes[1].plot(
-        [one["round"] for one in masks["overlap"]],
-        [one[kind]["all"] for one in masks["overlap"]],
-        style,
-        label="overlap" if kind == "jaccard" else "by chance",
-    )
-axes[1].set(title="overlap of the two masks (Jaccard)", xlabel="pruning round", ylim=(0, 1.03))
-axes[1].legend()
+for system, masks in masked.items():
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained", sharey=True)
+    for axis, (task, rounds) in zip(axes, masks["rounds"].items(), strict=False):
+        for layer in masks["layers"]:
+            numbers = [one["round"] for one in rounds]
+            axis.plot(numbers, [one["density"][layer] for one in rounds], "o-", label=layer)
+        axis.set(title=f"{task.upper()} mask of {system}", ylabel="share of connections kept")
+    rounds = [one["round"] for one in masks["overlap"]]
+    for number, layer in enumerate(name for name in masks["overlap"][0]["jaccard"] if name != "all"):
+        for kind, style, note in (("jaccard", "o-", ""), ("chance", ":", ", by chance")):
+            shares = [one[kind][layer] for one in masks["overlap"]]
+            axes[2].plot(rounds, shares, style, color=f"C{number}", label=f"{layer}{note}")
+    axes[2].set(title="overlap of the two masks", ylabel="Jaccard: in both / in any")
+    for axis in axes:
+        axis.set(xlabel="pruning round", ylim=(0, 1.03), xticks=rounds)
+        axis.legend()
 
 # COMMAND ----------
 
 # MAGIC %md
 # MAGIC ## Which system is better
 # MAGIC CVR by mean squared error (less is better), CTR by AUC (more is better), with 95 % intervals over the test
-# MAGIC impressions. `truth` is what the generator itself would reach, where the logs are synthetic.
+# MAGIC impressions. `gain` is relative to the baseline. `truth` is what the generator itself would reach, where the logs
+# MAGIC are synthetic. Where intervals overlap, one run does not settle which system is better.
 
 # COMMAND ----------
 
 comparison = (
     table(layout.EVALUATIONS)
     .where((F.col("run_id") == run_id) & F.col("metric").isin("mse", "auc"))
-    .select("task", "metric", "system", "value", "ci_low", "ci_high", "gain")
+    .select("task", "metric", "system", "value", "ci_low", "ci_high", "n", "baseline", "gain")
     .orderBy("task", "system")
     .toPandas()
 )
@@ -131,7 +138,7 @@ print(comparison.to_string(index=False))
 
 figure, axes = plt.subplots(1, 2, figsize=(10, 2.8), layout="constrained")
 for axis, (task, metric) in zip(axes, (("cvr", "mse"), ("ctr", "auc")), strict=True):
-    rows = comparison[(comparison["task"] == task) & (comparison["system"] != "truth")]
-    middle, low, high = rows["value"], rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]
-    axis.errorbar(middle, rows["system"], xerr=[low, high], fmt="o")
-    axis.set_title(f"{task.upper()} {metric.upper()}")
+    rows = comparison[(comparison["task"] == task) & comparison["system"].isin(systems)]
+    low, high = rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]
+    axis.errorbar(rows["value"], rows["system"], xerr=[low, high], fmt="o")
+    axis.set(title=f"{task.upper()} {metric.upper()}, 95 % interval", ylim=(-0.5, len(rows) - 0.5))

@@ -76,7 +76,7 @@ def test_the_comparison_and_the_report_are_there(spark: SparkSession, lake: Lake
     page = Path(lake.uri("reports", run_id, "report.html")).read_text()
     for part in ('id="comparison"', 'id="learning"', 'id="masks-connection_share"', 'id="labels"', 'id="lineage"'):
         assert part in page
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 15
     assert not re.search(r'(src|href)="?https?:', page), "self-contained"
     lineage = storage.read_json(lake.uri("models", run_id, "run.json"))["lineage"]
     assert lineage["tables"].items() <= tables(lake).items()

@@ -1,7 +1,11 @@
-"""The report's pictures: matplotlib to inline SVG, one palette that colour-blind readers can tell apart."""
+"""The report's pictures: matplotlib to inline SVG, a panel each, in colours that the colour-blind can tell apart."""
 
 import io
+import math
+import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import matplotlib
@@ -9,10 +13,12 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c")  # Okabe and Ito
 GREY = "#8a8f98"
+TITLES = {"cvr_mse": "CVR MSE", "ctr_auc": "CTR AUC"}
+UNITS = {"cvr_mse": "mean squared error", "ctr_auc": "area under the ROC curve"}
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9,
@@ -22,132 +28,209 @@ STYLE: Any = {
     "axes.grid": True,
     "grid.color": "#e6e8eb",
     "axes.axisbelow": True,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
     "legend.frameon": False,
+    "lines.markersize": 4,
     "svg.fonttype": "none",  # text stays text: small, and it can be searched
     "svg.hashsalt": "ncs",
 }
 
 
-def svg(draw: Callable[[Sequence[Axes]], None], columns: int = 2, height: float = 2.9) -> str:
-    """Run `draw` on a row of axes and give the figure as an SVG element."""
+def svg(draw: Callable[[Axes], None], title: str, height: float = 2.9) -> str:
+    """Run `draw` on one pair of axes and give the figure as an SVG element. `height` is in inches, of 4.4 in width."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, columns, figsize=(4.4 * columns, height), layout="constrained", squeeze=False)
-        draw(list(axes[0]))
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-        plt.close(figure)
+        figure, axis = plt.subplots(figsize=(4.4, height), layout="constrained")
+        try:
+            axis.set_title(title)
+            draw(axis)
+            buffer = io.StringIO()
+            figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+        finally:
+            plt.close(figure)
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    # Names of groups would come again in every panel, and an id must not.
+    return re.sub(r'<g id="[^"]*">', "<g>", text).replace("<svg ", '<svg role="img" ', 1)
 
 
-def forest(rows: Mapping[str, Sequence[tuple[str, float, float, float]]], truth: Mapping[str, float]) -> str:
-    """Title -> (system, value, low, high): points with their intervals; the reachable end as a line."""
+def forest(rows: Mapping[str, Sequence[tuple[str, float, float, float]]], truth: Mapping[str, float]) -> list[str]:
+    """Score -> (system, value, low, high): points with their 95 % intervals; the reachable end in words."""
 
-    def draw(axes: Sequence[Axes]) -> None:
-        for axis, (title, systems) in zip(axes, rows.items(), strict=True):
-            for n, (_, value, low, high) in enumerate(systems):
-                axis.plot([low, high], [n, n], color=COLOURS[n % len(COLOURS)], linewidth=2)
-                axis.plot(value, n, "o", color=COLOURS[n % len(COLOURS)])
-            axis.set_yticks(range(len(systems)), [name for name, *_ in systems])
-            axis.invert_yaxis()
-            axis.xaxis.set_major_locator(MaxNLocator(5))
-            axis.set_title(title, loc="left")
-            if title in truth:
-                axis.set_xlabel(f"the truth itself would reach {truth[title]:.4f}")
+    def draw(axis: Axes, score: str) -> None:
+        for n, (_, value, low, high) in enumerate(rows[score]):
+            axis.plot([low, high], [n, n], color=_colour(n), linewidth=2)
+            axis.plot(value, n, "o", color=_colour(n), markersize=6)
+        axis.set_yticks(range(len(rows[score])), [system for system, *_ in rows[score]])
+        axis.set_ylim(len(rows[score]) - 0.5, -0.5)
+        axis.xaxis.set_major_locator(MaxNLocator(4))
+        reach = f"\nthe truth itself would reach {truth[score]:.5f}" if score in truth else ""
+        axis.set_xlabel(f"{UNITS[score]}, 95 % interval{reach}")
 
-    return svg(draw, len(rows), 1.0 + 0.32 * max(map(len, rows.values())))
+    return [svg(partial(draw, score=score), TITLES[score], 1.1 + 0.3 * len(rows[score])) for score in rows]
 
 
-def learning_curves(systems: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Validation figures by epoch of each system's final training."""
+def learning_curves(systems: Mapping[str, Sequence[Mapping[str, Any]]], loss_weights: Mapping[str, float]) -> list[str]:
+    """Validation figure and training loss of each task by epoch; theta's epochs hollow, before those that follow it."""
 
-    def draw(axes: Sequence[Axes]) -> None:
-        for axis, (score, title) in zip(axes, (("cvr_mse", "CVR MSE"), ("ctr_auc", "CTR AUC")), strict=True):
-            for n, (system, lines) in enumerate(systems.items()):
-                points = [
-                    (line["epoch"], line["validation"][score])
-                    for line in lines
-                    if line["phase"] == "joint" and score in line["validation"]
-                ]
-                axis.plot(*zip(*points, strict=True), "o-", color=COLOURS[n % len(COLOURS)], label=system, markersize=4)
-            axis.set(xlabel="epoch", title=f"validation {title}")
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes[-1].legend()
+    def draw(axis: Axes, task: str, unit: str, value: Callable[[Mapping[str, Any]], float]) -> None:
+        for n, (system, lines) in enumerate(systems.items()):
+            epochs, mine = trained_epochs(lines, task)
+            axis.plot(epochs, [value(line) for line in mine], "-", color=_colour(n), label=system)
+            for x, line in zip(epochs, mine, strict=True):
+                face = "white" if line["phase"] == "theta" else _colour(n)
+                axis.plot(x, value(line), "o", color=_colour(n), markerfacecolor=face)
+        axis.set(xlabel="epochs of training", ylabel=unit)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.legend()
 
-    return svg(draw)
-
-
-def pruning(masks: Mapping[str, Any]) -> str:
-    """Validation figure and density of each task's mask, by pruning round; the chosen round is ringed."""
-
-    def draw(axes: Sequence[Axes]) -> None:
-        for n, (task, rounds) in enumerate(masks["rounds"].items()):
-            density = [one["density"]["all"] for one in rounds]
-            scores = [one["validation"] for one in rounds]
-            chosen = masks["chosen"][task]
-            axes[n].plot(density, scores, "o-", color=COLOURS[n], markersize=4)
-            axes[n].plot(density[chosen], scores[chosen], "o", color=COLOURS[n], markersize=10, fillstyle="none")
-            axes[n].set(xlabel="share of connections kept", ylabel="validation", title=f"{task.upper()} masks")
-            axes[n].invert_xaxis()
-
-    return svg(draw)
+    panels = []
+    for task, score, loss in (("cvr", "cvr_mse", "mean squared error"), ("ctr", "ctr_auc", "log loss")):
+        reached = partial(_validation, score=score)
+        fitted = partial(_loss, task=task, weight=loss_weights[task])
+        panels += [
+            svg(partial(draw, task=task, unit=UNITS[score], value=reached), f"Validation {TITLES[score]}"),
+            svg(partial(draw, task=task, unit=loss, value=fitted), f"Training loss of {task.upper()}"),
+        ]
+    return panels
 
 
-def densities(masks: Mapping[str, Any]) -> str:
+def trained_epochs(lines: Sequence[Mapping[str, Any]], task: str) -> tuple[list[float], list[Mapping[str, Any]]]:
+    """The epochs that led to the final weights, theta's first, and how many had been trained after each.
+
+    Theta may end within an epoch: rows tell how far it came.
+    """
+    mine = [line for line in lines if line["phase"] in ("theta", "joint") and task in line["loss"]]
+    mine.sort(key=lambda line: (line["phase"] == "joint", line["epoch"]))
+    whole = max((line["samples"] for line in mine), default=1)
+    return list(accumulate(line["samples"] / whole for line in mine)), mine
+
+
+def pruning(masks: Mapping[str, Any]) -> list[str]:
+    """Validation figure of each task by pruning round, with the share of connections kept; the chosen is ringed."""
+
+    def draw(axis: Axes, task: str, score: str) -> None:
+        rounds = masks["rounds"][task]
+        numbers, scores = [one["round"] for one in rounds], [one["validation"] for one in rounds]
+        chosen = masks["chosen"][task]
+        axis.plot(numbers, scores, "o-", color=COLOURS[0])
+        axis.plot(chosen, scores[numbers.index(chosen)], "o", color=COLOURS[1], markersize=11, fillstyle="none")
+        axis.set_xticks(numbers, [f"{one['round']}\n{one['density']['all']:.0%}" for one in rounds])
+        axis.set(xlabel="pruning round, and share of connections kept", ylabel=UNITS[score])
+
+    scores = {"ctr": "ctr_auc", "cvr": "cvr_mse"}
+    return [
+        svg(partial(draw, task=task, score=scores[task]), f"Validation {TITLES[scores[task]]} under the mask")
+        for task in masks["rounds"]
+    ]
+
+
+def densities(masks: Mapping[str, Any]) -> list[str]:
     """Share of connections that each layer keeps, by pruning round."""
 
-    def draw(axes: Sequence[Axes]) -> None:
-        for axis, (task, rounds) in zip(axes, masks["rounds"].items(), strict=True):
-            for n, layer in enumerate(masks["layers"]):
-                values = [one["density"][layer] for one in rounds]
-                axis.plot([one["round"] for one in rounds], values, "o-", color=COLOURS[n], label=layer, markersize=4)
-            axis.set(xlabel="pruning round", ylabel="kept", title=f"{task.upper()} density by layer", ylim=(0, 1.03))
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes[-1].legend()
+    def draw(axis: Axes, task: str) -> None:
+        rounds = masks["rounds"][task]
+        for n, layer in enumerate(masks["layers"]):
+            values = [one["density"][layer] for one in rounds]
+            axis.plot([one["round"] for one in rounds], values, "o-", color=_colour(n), label=layer)
+        _by_round(axis, "share of connections kept")
+        axis.legend(loc="lower left")
 
-    return svg(draw)
+    return [svg(partial(draw, task=task), f"{task.upper()} mask by layer") for task in masks["rounds"]]
 
 
-def overlaps(masks: Mapping[str, Any]) -> str:
-    """Jaccard overlap of the two tasks' masks by round, beside chance; and what the chosen masks share by layer."""
+def overlaps(masks: Mapping[str, Any]) -> list[str]:
+    """Jaccard overlap of the two tasks' masks by layer and round, beside chance; what the chosen masks are made of."""
 
-    def draw(axes: Sequence[Axes]) -> None:
+    def by_round(axis: Axes) -> None:
         rounds = [one["round"] for one in masks["overlap"]]
-        for n, layer in enumerate(name for name in masks["overlap"][0]["jaccard"] if name != "all"):
+        for n, layer in enumerate(_layers(masks["overlap"][0]["jaccard"])):
             found, chance = ([one[kind][layer] for one in masks["overlap"]] for kind in ("jaccard", "chance"))
-            axes[0].plot(rounds, found, "o-", color=COLOURS[n], label=layer, markersize=4)
-            axes[0].plot(rounds, chance, ":", color=COLOURS[n], label=f"{layer}, by chance")
-        axes[0].xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes[0].set(xlabel="pruning round", ylabel="Jaccard", title="overlap of CTR and CVR masks", ylim=(0, 1.03))
-        axes[0].legend()
+            axis.plot(rounds, found, "o-", color=_colour(n), label=layer)
+            axis.plot(rounds, chance, ":", color=_colour(n))
+        axis.plot([], [], ":", color=GREY, label="by chance")
+        _by_round(axis, "Jaccard: in both / in any")
+        axis.legend(loc="lower left")
+
+    def chosen(axis: Axes) -> None:
         final = masks["chosen_overlap"]
-        layers = [name for name in final["shared"] if name != "all"]
+        layers = _layers(final["shared"])
         left = [0.0] * len(layers)
-        for kind, colour in (("shared", COLOURS[2]), ("ctr_only", COLOURS[0]), ("cvr_only", COLOURS[1])):
+        for kind, label, colour in (
+            ("shared", "shared", COLOURS[2]),
+            ("ctr_only", "CTR only", COLOURS[0]),
+            ("cvr_only", "CVR only", COLOURS[1]),
+        ):
             values = [final[kind][layer] for layer in layers]
-            axes[1].barh(layers, values, left=left, color=colour, label=kind.replace("_", " "))
+            axis.barh(layers, values, left=left, color=colour, label=label, height=0.6)
             left = [a + b for a, b in zip(left, values, strict=True)]
-        axes[1].set(xlabel="share of the layer's connections", title="chosen masks", xlim=(0, 1))
-        axes[1].invert_yaxis()
-        axes[1].legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
+        dead = [max(1 - used, 0.0) for used in left]
+        axis.barh(layers, dead, left=left, color="#d9dce1", label="dead", height=0.6)
+        axis.set(xlabel="share of the layer's connections", xlim=(0, 1))
+        axis.xaxis.set_major_formatter(PercentFormatter(1))
+        axis.grid(axis="y", visible=False)
+        axis.invert_yaxis()
+        axis.figure.legend(loc="outside lower center", ncols=4)
 
-    return svg(draw)
+    return [svg(by_round, "Overlap of the CTR and CVR masks"), svg(chosen, "The chosen masks")]
 
 
-def labels(days: Sequence[Mapping[str, Any]], edges: Sequence[float], counts: Sequence[int]) -> str:
-    """Click rate and mean CVR by day, and the distribution of the CVR label over all days."""
+def labels(days: Sequence[Mapping[str, Any]], histograms: Mapping[str, Sequence[int]]) -> list[str]:
+    """Impressions, click rate and mean CVR by day; the distribution of the CVR label over all days and on each."""
+    names = [str(one["day"])[5:] for one in days]
 
-    def draw(axes: Sequence[Axes]) -> None:
-        names = [str(one["day"])[5:] for one in days]
-        axes[0].plot(
-            names, [one["click_rate"] for one in days], "o-", color=COLOURS[0], label="click rate", markersize=4
-        )
-        axes[0].plot(names, [one["mean_cvr"] for one in days], "o-", color=COLOURS[1], label="mean CVR", markersize=4)
-        axes[0].set(title="labels by day", ylim=(0, 1))
-        axes[0].tick_params(axis="x", rotation=45)
-        axes[0].legend()
-        total = max(sum(counts), 1)
-        axes[1].bar(edges, [n / total for n in counts], width=0.045, align="edge", color=COLOURS[1])
-        axes[1].set(xlabel="CVR = watched / length", ylabel="share of clicked rows", title="CVR labels")
+    def rows(axis: Axes) -> None:
+        axis.bar(names, [one["impressions"] for one in days], color=COLOURS[5], width=0.7)
+        axis.set(xlabel="day", ylabel="impressions")
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        _by_day(axis)
 
-    return svg(draw)
+    def rates(axis: Axes) -> None:
+        for n, (key, label) in enumerate((("click_rate", "click rate"), ("mean_cvr", "mean CVR"))):
+            axis.plot(names, [one[key] for one in days], "o-", color=_colour(n), label=label)
+        axis.set(xlabel="day", ylabel="share", ylim=(0, 1))
+        _by_day(axis)
+        axis.legend(loc="upper right", ncols=2)
+
+    def cvr(axis: Axes) -> None:
+        bins = len(next(iter(histograms.values())))
+        edges = [n / bins for n in range(bins + 1)]
+        for n, counts in enumerate(histograms.values()):
+            axis.stairs(_shares(counts), edges, color=GREY, linewidth=0.6, label=None if n else "each day")
+        whole = [sum(counts) for counts in zip(*histograms.values(), strict=True)]
+        axis.stairs(_shares(whole), edges, color=COLOURS[1], fill=True, alpha=0.75, zorder=0.9, label="all days")
+        axis.set(xlabel="CVR label = watched / length", ylabel="share of labelled clicks", xlim=(0, 1))
+        axis.legend(loc="upper center")
+
+    return [svg(rows, "Impressions by day"), svg(rates, "Click rate and mean CVR by day"), svg(cvr, "CVR labels")]
+
+
+def _colour(n: int) -> str:
+    return COLOURS[n % len(COLOURS)]
+
+
+def _validation(line: Mapping[str, Any], score: str) -> float:
+    return line["validation"].get(score, math.nan)
+
+
+def _loss(line: Mapping[str, Any], task: str, weight: float) -> float:
+    return line["loss"][task] / weight
+
+
+def _layers(by_layer: Mapping[str, float]) -> list[str]:
+    return [name for name in by_layer if name != "all"]
+
+
+def _shares(counts: Sequence[int]) -> list[float]:
+    return [n / max(sum(counts), 1) for n in counts]
+
+
+def _by_round(axis: Axes, what: str) -> None:
+    axis.set(xlabel="pruning round", ylabel=what, ylim=(0, 1.03))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def _by_day(axis: Axes) -> None:
+    axis.tick_params(axis="x", rotation=45)
+    axis.grid(axis="x", visible=False)

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 from pyspark.sql.window import WindowSpec
 
@@ -41,46 +42,101 @@ SCHEMA = (
 )
 
 
-def evaluate(scored: DataFrame, run_id: str) -> list[Figure]:
-    """Every system's figures.
+class Estimate(NamedTuple):
+    """A figure with its standard error, over `n` rows."""
+
+    system: str
+    task: str
+    metric: str
+    value: float
+    error: float
+    n: int
+
+
+def evaluate(scored: DataFrame, run_id: str, systems: Sequence[str]) -> list[Figure]:
+    """Every system's figures, in the order of their names.
 
     Args:
         scored: `system, clicked (0/1), cvr (null where it has no label), pctr, pcvr`, a row a system and impression.
         run_id: the run that the predictions are of.
+        systems: those that are compared; the baseline is single_task, or the first where it is not among them.
 
     Raises:
-        DataError: the rows hold no click, nothing but clicks, or no CVR label.
+        DataError: a system has no predictions, or some that are unfit or of impressions without a label; or the rows
+            hold no click, nothing but clicks, or no CVR label.
     """
-    raw: list[tuple[str, str, str, float, float, int]] = []
-    raw += [(s, "cvr", "mse", value, error, n) for s, value, error, n in _mean(scored, _squared_error())]
-    raw += [(s, "ctr", "log_loss", value, error, n) for s, value, error, n in _mean(scored, _log_loss())]
-    raw += [(s, "ctr", "auc", value, error, n) for s, value, error, n in auc(scored)]
-    systems = sorted({row[0] for row in raw} - {TRUTH})
+    rows = scored.select("system", "clicked", "cvr", "pctr", "pcvr").persist()
+    try:
+        estimates = [*means(rows, systems), *auc(rows)]
+    finally:
+        rows.unpersist()
     baseline = BASELINE if BASELINE in systems else systems[0]
-    base = {(task, metric): value for system, task, metric, value, *_ in raw if system == baseline}
+    base = {one.metric: one.value for one in estimates if one.system == baseline}
     return [
         Figure(
             run_id,
-            system,
-            task,
-            metric,
-            value=value,
-            ci_low=value - Z95 * error,
-            ci_high=value + Z95 * error,
-            n=n,
+            one.system,
+            one.task,
+            one.metric,
+            value=one.value,
+            ci_low=one.value - Z95 * one.error,
+            ci_high=one.value + Z95 * one.error,
+            n=one.n,
             baseline=baseline,
-            gain=value / base[task, metric] - 1 if base[task, metric] else 0.0,
+            gain=one.value / base[one.metric] - 1 if base[one.metric] else 0.0,
         )
-        for system, task, metric, value, error, n in sorted(raw)
+        for one in sorted(estimates)
     ]
 
 
-def auc(scored: DataFrame) -> Sequence[tuple[str, float, float, int]]:
-    """Area under the ROC curve of `pctr`: `(system, auc, standard error, rows)`, exact, ties counting half.
+def means(scored: DataFrame, systems: Sequence[str]) -> list[Estimate]:
+    """Mean squared error of `pcvr` over the rows with a CVR label, and log loss of `pctr` over all, in one pass."""
+    squared = (F.col("cvr") - F.col("pcvr")) ** 2
+    loss = -F.when(F.col("clicked") == 1, F.log("pctr")).otherwise(F.log1p(-F.col("pctr")))
+    found = scored.groupBy("system").agg(
+        F.count("*").alias("rows"),
+        F.count_if(F.col("clicked").isNull()).alias("unlabelled"),
+        F.count_if(~_fit()).alias("unfit"),
+        *_moments("squared", squared),
+        *_moments("loss", loss),
+    )
+    by_system = {row.system: row for row in found.collect()}
+    for system in systems:
+        if system not in by_system:
+            raise DataError(f"there are no predictions of {system}; run `ncs predict`")
+    for row in by_system.values():
+        _check(row)
+    return [
+        Estimate(system, task, metric, row[f"{name}_mean"], row[f"{name}_sd"] / math.sqrt(row[name]), row[name])
+        for system, row in by_system.items()
+        for task, metric, name in (("cvr", "mse", "squared"), ("ctr", "log_loss", "loss"))
+    ]
+
+
+def _check(row: Row) -> None:
+    if row.unlabelled:
+        raise DataError(
+            f"{row.unlabelled} of {row.rows} predictions of {row.system} are of impressions that silver/samples does "
+            f"not hold; run `ncs predict` on the samples as they are now"
+        )
+    if row.unfit:
+        raise DataError(
+            f"{row.unfit} of {row.rows} predictions of {row.system} are null, NaN or not inside (0, 1); see "
+            f"`ncs validate --table gold/predictions`, then train and predict again"
+        )
+    if row.squared < 2:
+        raise DataError(
+            f"CVR MSE of {row.system} needs clicked rows with a length; the predictions hold {row.squared}; test on "
+            f"more days (split.test_days)"
+        )
+
+
+def auc(scored: DataFrame) -> list[Estimate]:
+    """Area under the ROC curve of `pctr`, exact, ties counting half, with DeLong's standard error.
 
     Every positive has a placement: the share of negatives below it; AUC is their mean, and DeLong's variance is that
-    of the placements of both kinds. Rows are counted by distinct score first, then summed along ranges of scores, so
-    that no single task ever sorts all of them.
+    of the placements of both kinds (DeLong, DeLong and Clarke-Pearson 1988). Rows are counted by distinct score first,
+    then summed along ranges of scores, so that no single task ever sorts all of them.
     """
     positive = F.sum("clicked").cast("double")
     counts = scored.groupBy("system", "pctr").agg(positive.alias("pos"), (F.count("*") - positive).alias("neg"))
@@ -92,18 +148,13 @@ def auc(scored: DataFrame) -> Sequence[tuple[str, float, float, int]]:
         whole = Window.partitionBy("system")
         offsets = totals.select("system", "range", *_sums("all_", earlier, "offset_"), *_sums("all_", whole, "total_"))
         placed = ranges.join(F.broadcast(offsets), ["system", "range"]).withColumns(
-            {
-                "above_neg": (F.col("offset_neg") + _sum("neg", before) + F.col("neg") / 2)
-                / F.nullif(F.col("total_neg"), F.lit(0.0)),
-                "below_pos": (F.col("offset_pos") + _sum("pos", before) + F.col("pos") / 2)
-                / F.nullif(F.col("total_pos"), F.lit(0.0)),
-            }
+            {"below_neg": _below("neg", before), "below_pos": _below("pos", before)}
         )
         rows = placed.groupBy("system").agg(
             F.max("total_pos").alias("pos"),
             F.max("total_neg").alias("neg"),
-            F.sum(F.col("pos") * F.col("above_neg")).alias("placements"),
-            F.sum(F.col("pos") * F.col("above_neg") ** 2).alias("squares_pos"),
+            F.sum(F.col("pos") * F.col("below_neg")).alias("placements"),
+            F.sum(F.col("pos") * F.col("below_neg") ** 2).alias("squares_pos"),
             F.sum(F.col("neg") * (1 - F.col("below_pos")) ** 2).alias("squares_neg"),
         )
         found = rows.collect()
@@ -112,33 +163,32 @@ def auc(scored: DataFrame) -> Sequence[tuple[str, float, float, int]]:
     return [_delong(*row) for row in found]
 
 
-def _delong(
-    system: str, pos: float, neg: float, placements: float, squares_pos: float, squares_neg: float
-) -> tuple[str, float, float, int]:
+def _delong(system: str, pos: float, neg: float, placements: float, squares_pos: float, squares_neg: float) -> Estimate:
     if pos < 2 or neg < 2:
         raise DataError(
-            f"CTR AUC of {system} needs clicked and other rows; the predictions hold {pos:.0f} and {neg:.0f}"
+            f"CTR AUC of {system} needs clicked and other rows; the predictions hold {pos:.0f} and {neg:.0f}; test on "
+            f"more days (split.test_days)"
         )
     value = placements / pos
     variance = (squares_pos - pos * value**2) / (pos - 1) / pos + (squares_neg - neg * value**2) / (neg - 1) / neg
-    return system, value, math.sqrt(max(variance, 0.0)), int(pos + neg)
+    return Estimate(system, "ctr", "auc", value, math.sqrt(max(variance, 0.0)), int(pos + neg))
 
 
-def _mean(scored: DataFrame, error: Column) -> Sequence[tuple[str, float, float, int]]:
-    """Mean of an error over the rows that have it: `(system, mean, standard error, rows)`."""
-    rows = scored.groupBy("system").agg(F.avg(error), F.stddev_samp(error), F.count(error)).collect()
-    for system, mean, _, count in rows:
-        if mean is None or count < 2:
-            raise DataError(f"CVR MSE of {system} needs clicked rows with a length; the predictions hold {count}")
-    return [(system, mean, deviation / math.sqrt(count), count) for system, mean, deviation, count in rows]
+def _fit() -> Column:
+    # Logarithms are taken of pctr: Spark's would turn an end into null, and the mean would leave the row out. NaN is
+    # the largest of all to Spark.
+    fit = (F.col("pctr") > 0) & (F.col("pctr") < 1) & F.col("pcvr").between(0, 1)
+    return F.coalesce(fit, F.lit(False))
 
 
-def _squared_error() -> Column:
-    return (F.col("cvr") - F.col("pcvr")) ** 2
+def _moments(name: str, error: Column) -> list[Column]:
+    return [F.count(error).alias(name), F.avg(error).alias(f"{name}_mean"), F.stddev_samp(error).alias(f"{name}_sd")]
 
 
-def _log_loss() -> Column:
-    return -F.when(F.col("clicked") == 1, F.log("pctr")).otherwise(F.log1p(-F.col("pctr")))
+def _below(kind: str, before: WindowSpec) -> Column:
+    """Share of the rows of a kind whose score is lower; of equal scores, half."""
+    lower = F.col(f"offset_{kind}") + _sum(kind, before) + F.col(kind) / 2
+    return lower / F.nullif(F.col(f"total_{kind}"), F.lit(0.0))
 
 
 def _sum(name: str, window: WindowSpec) -> Column:

@@ -1,13 +1,17 @@
 """Figures in Spark against plain references on the same rows."""
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from ncs.errors import DataError
-from ncs.evaluation.metrics import Z95, evaluate
+from ncs.evaluation.metrics import TRUTH, Z95, Figure, evaluate
 
 SCHEMA = "system string, clicked int, cvr double, pctr double, pcvr double"
+SYSTEMS = ("layer_share", "single_task")
 
 
 def scored(spark: SparkSession, seed: int = 0, rows: int = 500, decimals: int = 2) -> DataFrame:
@@ -31,6 +35,10 @@ def of(system: str, frame: DataFrame) -> dict[str, np.ndarray]:
     return {name: table[name].to_numpy() for name in ("clicked", "cvr", "pctr", "pcvr")}
 
 
+def by_metric(found: Sequence[Figure]) -> dict[tuple[str, str], Figure]:
+    return {(one.system, one.metric): one for one in found}
+
+
 def pairwise(values: dict[str, np.ndarray]) -> tuple[float, float]:
     """AUC and DeLong's standard error, pair by pair."""
     positive, negative = values["pctr"][values["clicked"] == 1], values["pctr"][values["clicked"] == 0]
@@ -45,10 +53,10 @@ def test_figures_are_those_of_plain_references(spark: SparkSession, partitions: 
     before = spark.conf.get("spark.sql.shuffle.partitions")
     spark.conf.set("spark.sql.shuffle.partitions", partitions)
     try:
-        found = {(one.system, one.metric): one for one in evaluate(frame, "run-1")}
+        found = by_metric(evaluate(frame, "run-1", SYSTEMS))
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", before or "2")
-    for system in ("single_task", "layer_share"):
+    for system in SYSTEMS:
         values = of(system, frame)
         value, error = pairwise(values)
         one = found[system, "auc"]
@@ -66,24 +74,49 @@ def test_figures_are_those_of_plain_references(spark: SparkSession, partitions: 
     assert (base.gain, base.baseline, other.baseline) == (0.0, "single_task", "single_task")
 
 
+def test_a_tie_and_an_interval_by_hand(spark: SparkSession) -> None:
+    """Clicked 0.8 and 0.4, others 0.4 and 0.2: placements 1 and 0.75 of either kind, so AUC 0.875.
+
+    Their variance is 1/32 of either kind, DeLong's (1/32) / 2 + (1/32) / 2. The truth ranks them perfectly.
+    """
+    rows = [("b", 1, 1.0, 0.8, 0.5), ("b", 1, 0.5, 0.4, 0.5), ("b", 0, None, 0.4, 0.5), ("b", 0, None, 0.2, 0.5)]
+    rows += [("a", *row[1:]) for row in rows]
+    rows += [(TRUTH, row[1], row[2], 0.9 if row[1] else 0.1, row[2] or 0.5) for row in rows[:4]]
+    found = by_metric(evaluate(spark.createDataFrame(rows, SCHEMA), "r", ["b", "a"]))
+    one = found["b", "auc"]
+    assert (one.value, one.n) == (0.875, 4)
+    assert one.ci_high - one.value == pytest.approx(Z95 * math.sqrt(1 / 32))
+    assert (found["b", "mse"].value, found["b", "mse"].n) == (0.125, 2)
+    assert {one.baseline for one in found.values()} == {"b"}, "the first, where there is no single_task"
+    perfect = found[TRUTH, "auc"]
+    assert (perfect.value, perfect.ci_low, perfect.ci_high) == (1.0, 1.0, 1.0)
+    assert perfect.gain == pytest.approx(1 / 0.875 - 1)
+    assert found[TRUTH, "mse"].value == 0.0
+
+
 def test_all_scores_equal_is_an_auc_of_one_half(spark: SparkSession) -> None:
     frame = spark.createDataFrame([("x", n % 2, 0.5 if n % 2 else None, 0.3, 0.5) for n in range(10)], SCHEMA)
-    (one,) = [figure for figure in evaluate(frame, "r") if figure.metric == "auc"]
+    one = by_metric(evaluate(frame, "r", ["x"]))["x", "auc"]
     assert (one.value, one.ci_low, one.ci_high) == (0.5, 0.5, 0.5)
 
 
-def test_a_perfect_ranking_is_1(spark: SparkSession) -> None:
-    frame = spark.createDataFrame(
-        [("x", int(n > 4), 0.1 * n if n > 4 else None, n / 11, 0.5) for n in range(10)], SCHEMA
-    )
-    (one,) = [figure for figure in evaluate(frame, "r") if figure.metric == "auc"]
-    assert one.value == 1.0
+GOOD = [("x", n % 2, 0.5 if n % 2 else None, 0.1 * n, 0.5) for n in range(1, 9)]
 
 
-def test_rows_of_one_kind_are_refused(spark: SparkSession) -> None:
-    frame = spark.createDataFrame([("x", 1, 0.5, 0.1 * n, 0.5) for n in range(1, 9)], SCHEMA)
-    with pytest.raises(DataError, match="needs clicked and other rows; the predictions hold 8 and 0"):
-        evaluate(frame, "r")
-    frame = spark.createDataFrame([("x", n % 2, None, 0.1 * n, 0.5) for n in range(1, 9)], SCHEMA)
-    with pytest.raises(DataError, match="CVR MSE of x needs clicked rows with a length; the predictions hold 0"):
-        evaluate(frame, "r")
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([("x", 1, 0.5, 0.1 * n, 0.5) for n in range(1, 9)], "CTR AUC of x needs .* predictions hold 8 and 0"),
+        ([("x", 0, 0.5, 0.1 * n, 0.5) for n in range(1, 9)], "CTR AUC of x needs .* predictions hold 0 and 8"),
+        ([("x", n % 2, None, 0.1 * n, 0.5) for n in range(1, 9)], "CVR MSE of x needs .* predictions hold 0"),
+        ([("y", *row[1:]) for row in GOOD], "no predictions of x; run `ncs predict`"),
+        ([*GOOD, ("x", None, None, 0.5, 0.5)], "1 of 9 predictions of x are of impressions that silver/samples does"),
+        ([*GOOD, ("x", 1, None, math.nan, 0.5)], r"1 of 9 predictions of x are null, NaN or not inside \(0, 1\)"),
+        ([*GOOD, ("x", 1, None, 1.0, 0.5)], "1 of 9 predictions of x are null"),
+        ([*GOOD, ("x", 1, 0.5, 0.5, None)], "1 of 9 predictions of x are null"),
+    ],
+    ids=["only clicks", "no click", "no label", "other system", "no sample", "nan", "saturated", "null"],
+)
+def test_rows_that_give_no_figure_are_refused(spark: SparkSession, rows: list[tuple], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        evaluate(spark.createDataFrame(rows, SCHEMA), "r", ["x"])
