@@ -51,7 +51,7 @@ $(READY): requirements.txt setup.cfg pyproject.toml
 	@$(BIN)/uv pip install -q --python $(BIN)/python -r .venv/packages.txt
 	@$(MAKE) --no-print-directory horovod
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
-	@$(BIN)/python -m ncs.lake.jars
+	@$(BIN)/python -m ncs.lake.jars > .venv/jars.log 2>&1 || { tail -n 5 .venv/jars.log; echo "Delta's jars cannot be fetched, see .venv/jars.log" >&2; exit 1; }
 	@touch $@
 
 comma := ,

@@ -41,7 +41,10 @@ class Cluster:
 
 
 class _Horovod(Cluster):
-    """Horovod's collectives. Every worker has to call them in the same order."""
+    """Horovod's collectives. Every worker has to call them in the same order.
+
+    They are named by what they carry: nameless ones would be new to Horovod each time, and fill its cache.
+    """
 
     def __init__(self) -> None:
         import horovod.torch as hvd
@@ -51,17 +54,17 @@ class _Horovod(Cluster):
         self.rank, self.size = hvd.rank(), hvd.size()
 
     def sum(self, tensor: Tensor) -> Tensor:
-        return self._hvd.allreduce(tensor, op=self._hvd.Sum)
+        return self._hvd.allreduce(tensor, op=self._hvd.Sum, name=f"sum {tensor.dtype} {list(tensor.shape)}")
 
     def concatenate(self, tensor: Tensor) -> Tensor:
-        return self._hvd.allgather(tensor)
+        return self._hvd.allgather(tensor, name=f"concatenate {tensor.dtype} {list(tensor.shape[1:])}")
 
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         for tensor in tensors:
-            self._hvd.broadcast_(tensor.data, root_rank=0)
+            self._hvd.broadcast_(tensor.data, root_rank=0, name=f"broadcast {tensor.dtype} {list(tensor.shape)}")
 
     def agree(self, answer: bool) -> bool:
-        return bool(self._hvd.broadcast(torch.tensor([int(answer)]), root_rank=0).item())
+        return bool(self._hvd.broadcast(torch.tensor([int(answer)]), root_rank=0, name="agree").item())
 
 
 def connect() -> Cluster:
