@@ -1,6 +1,5 @@
 """A small encoded lake without Spark: two tasks with a common and an opposed part, ready to train on."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +48,7 @@ def toy_rows(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.stack([user, video], 1) + 1, clicked.astype(np.float32), np.where(clicked, watched, np.nan)
 
 
-def write_toy_lake(lake: Lake, conf: Config, rows: int = 1200, say: Callable[[str], None] | None = None) -> Lake:
+def write_toy_lake(lake: Lake, conf: Config, rows: int = 1200, last_day_rows: int | None = None) -> Lake:
     """Encoded tables as `ncs encode` leaves them, `rows` a day."""
     vocabulary = [("user_id", n) for n in range(1, USERS + 1)] + [("video_id", n) for n in range(1, VIDEOS + 1)]
     names, ids = zip(*vocabulary, strict=True)
@@ -61,6 +60,7 @@ def write_toy_lake(lake: Lake, conf: Config, rows: int = 1200, say: Callable[[st
     }
     _write(lake, layout.VOCABULARY, pa.table(columns), ALL, [])
     for number, day in enumerate(conf.logs.days):
+        rows = last_day_rows or rows if day == conf.logs.days.last else rows
         ids_, clicked, cvr = toy_rows(rows, seed=number + 1)
         random = np.random.default_rng(number)
         split = (

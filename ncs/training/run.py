@@ -82,9 +82,16 @@ class Run:
         }
 
     def _data(self) -> dict[str, Any]:
-        # Not the versions: a day that a killed run had to write twice has another version, but the same rows.
+        """What the vocabulary and the training days hold.
+
+        Not their versions: a day that a killed run had to write twice has another version, but the same rows.
+        """
+        decisive = {layout.ALL, *map(str, self.conf.train_days)}
         records = {table: self.lake.records(table) for table in TABLES}
-        return {table: {key: record.facts for key, (_, record) in records[table].items()} for table in TABLES}
+        return {
+            table: {key: record.facts for key, (_, record) in found.items() if key in decisive}
+            for table, found in records.items()
+        }
 
 
 def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -> None:

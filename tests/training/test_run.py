@@ -154,6 +154,12 @@ def test_another_configuration_or_other_rows_are_another_run(undisturbed: Run, l
     assert Run.of(conf, write_toy_lake(lake, conf, rows=1100)).run_id != undisturbed.run_id
 
 
+def test_days_after_the_training_days_leave_the_run_what_it_is(undisturbed: Run, lake: Lake) -> None:
+    conf = undisturbed.conf
+    write_toy_lake(lake, conf, last_day_rows=900)
+    assert Run.of(conf, lake).run_id == undisturbed.run_id
+
+
 def test_a_broken_artefact_is_named(lake: Lake) -> None:
     store = Store(lake.uri("models"), Cluster())
     store.save("theta", {"w": torch.ones(3)})
