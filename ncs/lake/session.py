@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
@@ -27,7 +28,7 @@ _LOCAL = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
-    "spark.sql.warehouse.dir": "/tmp/ncs-warehouse",
+    "spark.sql.warehouse.dir": os.path.join(tempfile.gettempdir(), "ncs-warehouse"),
 }
 
 
