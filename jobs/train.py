@@ -56,7 +56,8 @@ def _launch(job: Job, this: Run) -> None:
     """As the one that starts the workers: this very program, on the effective configuration."""
     with tempfile.TemporaryDirectory() as folder:
         conf = Path(folder) / "conf.yaml"
-        conf.write_text(yaml.safe_dump(job.conf.model_dump()))
+        # The order of `fields` is the order of their embeddings.
+        conf.write_text(yaml.safe_dump(job.conf.model_dump(), sort_keys=False))
         command = [sys.executable, "-m", "jobs.train", "--conf", str(conf), "--lake", job.lake.root]
         command += ["--quiet"] if job.quiet else []
         cluster.launch(job.conf.workers, command, Path(folder) / "workers.log")
