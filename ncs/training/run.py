@@ -48,7 +48,8 @@ class Run:
         """The same for the same configuration and samples, so that an interrupted run is found again."""
         decisive = self.conf.part("logs.days", "split", "fields", "net", "train", "prune", "workers")
         train = {key: value for key, value in decisive.pop("train").items() if key not in ("system", "threads")}
-        return f"{self.conf.name}-{digest([decisive, train, self._data()])}"
+        # A digest sorts keys; the order of the fields is that of their embeddings.
+        return f"{self.conf.name}-{digest([decisive, list(self.conf.fields), train, self._data()])}"
 
     @property
     def folder(self) -> str:

@@ -5,15 +5,26 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from jobs.cli import main
+from ncs.config import Config
 from ncs.errors import TrainingError
 from ncs.lake.layout import Lake
 from ncs.tasks import TASKS
 from ncs.training.cluster import Cluster, launch
+from ncs.training.metrics import auc
+from ncs.training.predictor import Predictor
+from ncs.training.run import Run, field_sizes
 from ncs.training.store import Store
-from tests.toy import toy_conf, write_toy_lake
+from tests.toy import toy_conf, toy_rows, write_toy_lake
 from tests.training import halves
+
+
+def written(conf: Config, folder: Path) -> str:
+    path = folder / "conf.yaml"
+    path.write_text(yaml.safe_dump(conf.model_dump(), sort_keys=False))
+    return str(path)
 
 
 def test_two_workers_fed_the_halves_of_each_batch_end_as_one_does(tmp_path: Path) -> None:
@@ -34,14 +45,17 @@ def test_two_workers_fed_the_halves_of_each_batch_end_as_one_does(tmp_path: Path
 
 
 def test_the_command_line_starts_its_own_workers(lake: Lake, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    conf = toy_conf("workers=2", "train.system=layer_share", "logs.source=nowhere")
+    fields = "fields={video_id: {side: video, encode: vocabulary}, user_id: {side: user, encode: vocabulary}}"
+    conf = toy_conf("workers=2", "train.system=layer_share", "logs.source=nowhere", fields)
     write_toy_lake(lake, conf)
-    path = tmp_path / "conf.yaml"
-    path.write_text(__import__("yaml").safe_dump(conf.model_dump()))
-    assert main(["train", "--conf", str(path), "--lake", lake.root]) == 0
+    assert main(["train", "--conf", written(conf, tmp_path), "--lake", lake.root]) == 0
     printed = capfd.readouterr().err
     assert "train: layer_share in" in printed
     assert "layer_share trained; run toy-" in printed
+    run = Run.of(conf, lake)
+    ids, clicked, _ = toy_rows(4000, seed=99)
+    predictor = Predictor.load(run.folder, "layer_share", conf, field_sizes(run))
+    assert auc(clicked, predictor.predict(ids[:, ::-1])["ctr"]) > 0.6, "the workers keep the fields in their order"
 
 
 def test_more_workers_than_row_groups_is_one_clear_line(
@@ -49,9 +63,7 @@ def test_more_workers_than_row_groups_is_one_clear_line(
 ) -> None:
     conf = toy_conf("workers=2", "train.system=layer_share", "logs.source=nowhere", "logs.days=2022-04-08..2022-04-09")
     write_toy_lake(lake, conf, rows=150)  # one row group of cvr samples
-    path = tmp_path / "conf.yaml"
-    path.write_text(__import__("yaml").safe_dump(conf.model_dump()))
-    assert main(["train", "--conf", str(path), "--lake", lake.root]) == 1
+    assert main(["train", "--conf", written(conf, tmp_path), "--lake", lake.root]) == 1
     last = capfd.readouterr().err.strip().splitlines()[-1]
     assert "row groups for 2 workers; use --workers 1" in last
     assert not (Path(lake.root) / "models").exists()

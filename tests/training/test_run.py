@@ -131,7 +131,7 @@ def test_a_killed_process_goes_on_with_the_same_command(undisturbed: Run, lake: 
     conf = undisturbed.conf
     write_toy_lake(lake, conf)
     path = tmp_path / "conf.yaml"
-    path.write_text(yaml.safe_dump(conf.model_dump()))
+    path.write_text(yaml.safe_dump(conf.model_dump(), sort_keys=False))
     command = [sys.executable, "-m", "jobs.train", "--conf", str(path), "--lake", lake.root, "--quiet"]
     process = subprocess.Popen(command)
     theta = Path(Run.of(conf, lake).folder, "connection_share", "theta.pt")
@@ -150,6 +150,8 @@ def test_another_configuration_or_other_rows_are_another_run(undisturbed: Run, l
     conf = undisturbed.conf
     other = toy_conf("prune.rate=0.5")
     assert Run.of(other, undisturbed.lake).run_id != undisturbed.run_id
+    reordered = conf.model_copy(update={"fields": dict(reversed(conf.fields.items()))})
+    assert Run.of(reordered, undisturbed.lake).run_id != undisturbed.run_id
     assert Run.of(toy_conf("train.system=layer_share"), undisturbed.lake).run_id == undisturbed.run_id
     assert Run.of(conf, write_toy_lake(lake, conf, rows=1100)).run_id != undisturbed.run_id
 
