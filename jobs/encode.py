@@ -1,4 +1,4 @@
-"""Turn samples into ids: a vocabulary from the training days, then each day's CTR and CVR samples.
+"""Turn samples into ids: a vocabulary from the training days, then each day's samples of each task.
 
 spark-submit jobs/encode.py --conf conf/demo.yaml --lake lake/demo --days 2022-04-08..2022-04-16
 """
@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.cli import main
 from jobs.job import Job
+from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake import layout
@@ -20,15 +20,18 @@ from ncs.lake.content import content
 from ncs.lake.layout import ALL, Record
 from ncs.lake.writer import replace_all, replace_days
 from ncs.samples.features import build_vocabulary, check_columns, encode_days
+from ncs.tasks import tasks_of
 
 
 def run(job: Job) -> None:
     """Learn the vocabulary if the training days have changed, then encode the days that are not up to date."""
     _learn_vocabulary(job)
-    done = job.lake.records(layout.CVR_SAMPLES)
+    *_, last = tasks_of(job.conf).values()
+    done = job.lake.records(last.table)
     samples = job.lake.records(layout.SAMPLES)
     vocabulary, _ = job.lake.records(layout.VOCABULARY)[ALL]
-    conf = job.conf.digest("fields", "encode", "split.validation")
+    labels = {task.name: [task.label, task.expression, task.where] for task in tasks_of(job.conf).values()}
+    conf = digest([job.conf.part("fields", "encode", "split.validation"), labels])
     stale = {}
     for day in job.days:
         if str(day) not in samples:
@@ -74,24 +77,21 @@ def _learn_vocabulary(job: Job) -> None:
 
 
 def _encode(job: Job, days: Days, made_from: Mapping[date, dict[str, Any]]) -> None:
-    conf = job.conf
+    conf, tasks = job.conf, tasks_of(job.conf)
     samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
-    rows = encode_days(samples, job.table_of(layout.VOCABULARY), conf.fields, conf.split, conf.encode, conf.train_days)
-    rows = rows.persist()
+    vocabulary = job.table_of(layout.VOCABULARY)
+    rows = encode_days(samples, vocabulary, conf.fields, conf.split, conf.encode, conf.train_days, tasks).persist()
     try:
         contents = content(rows, "day")
         records = [
             Record("encode", str(day), made_from[day], {"content": contents.get(str(day), "empty")}) for day in days
         ]
-        # The CVR samples' commit closes the days: killed before it, they are encoded again.
-        for table, columns in ((layout.CTR_SAMPLES, rows.drop("cvr")), (layout.CVR_SAMPLES, _labelled(rows))):
-            replace_days(columns, job.lake.uri(table), records, ("day", "split"), conf.encode.rows_per_file)
+        # The last task's commit closes the days: killed before it, they are encoded again.
+        for task in tasks.values():
+            labelled = rows.where(~F.isnan(task.label))
+            replace_days(labelled, job.lake.uri(task.table), records, ("day", "split"), conf.encode.rows_per_file)
     finally:
         rows.unpersist()
-
-
-def _labelled(rows: DataFrame) -> DataFrame:
-    return rows.where(F.col("cvr").isNotNull()).drop("clicked")
 
 
 if __name__ == "__main__":

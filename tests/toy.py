@@ -10,6 +10,7 @@ from ncs import config
 from ncs.config import Config
 from ncs.lake import layout
 from ncs.lake.layout import ALL, Lake, Record, user_metadata
+from ncs.nets.system import NetSpec
 
 ROOT = Path(__file__).parent.parent
 USERS, VIDEOS = 60, 40
@@ -30,6 +31,14 @@ OVERRIDES = (
 
 def toy_conf(*overrides: str) -> Config:
     return config.load(ROOT / "conf" / "demo.yaml", [*OVERRIDES, *overrides])
+
+
+def toy_spec(*overrides: str, system: str = "connection_share") -> NetSpec:
+    """What a system of the catalogue is built from, on three small fields and two crosses."""
+    sides = {"user_id": "user", "video_id": "video", "scene": "video"}
+    fields = ", ".join(f"{name}: {{side: {side}, encode: vocabulary}}" for name, side in sides.items())
+    conf = toy_conf(f"fields={{{fields}}}", "net.embedding=2", "net.hidden=[6, 4]", *overrides)
+    return NetSpec.of(conf.of_system(system), {"user_id": 5, "video_id": 7, "scene": 3})
 
 
 def toy_rows(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -76,12 +85,11 @@ def write_toy_lake(lake: Lake, conf: Config, rows: int = 1200, last_day_rows: in
                 "user_id": pa.array(ids_[:, 0], pa.int32()),
                 "video_id": pa.array(ids_[:, 1], pa.int32()),
                 "clicked": pa.array(clicked, pa.float32()),
-                "cvr": pa.array(cvr, pa.float32(), from_pandas=True),
+                "cvr": pa.array(cvr, pa.float32()),
             }
         )
-        _write(lake, layout.CTR_SAMPLES, whole.drop(["cvr"]), str(day), ["day", "split"])
-        labelled = whole.filter(pa.compute.is_valid(whole["cvr"])).drop(["clicked"])
-        _write(lake, layout.CVR_SAMPLES, labelled, str(day), ["day", "split"])
+        _write(lake, layout.CTR_SAMPLES, whole, str(day), ["day", "split"])
+        _write(lake, layout.CVR_SAMPLES, whole.filter(pa.array(~np.isnan(cvr))), str(day), ["day", "split"])
     return lake
 
 

@@ -5,20 +5,9 @@ decides what it does.
 """
 
 from ncs.config.files import load
-from ncs.config.schema import (
-    Config,
-    Encode,
-    FeatureField,
-    Gates,
-    Labels,
-    Logs,
-    Net,
-    Prune,
-    Split,
-    Synthetic,
-    Train,
-    digest,
-)
+from ncs.config.learning import Net, Prune, Share, Train
+from ncs.config.schema import Config, Encode, FeatureField, Gates, Labels, Logs, Split, Synthetic
+from ncs.config.values import digest
 
 __all__ = [
     "Config",
@@ -29,6 +18,7 @@ __all__ = [
     "Logs",
     "Net",
     "Prune",
+    "Share",
     "Split",
     "Synthetic",
     "Train",

@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from ncs.config.schema import Config
+from ncs.config.values import set_key
 from ncs.errors import ConfigError
 
 
@@ -22,11 +23,17 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ConfigError(f"--set {override!r}: write --set a.b=value")
-        _set(values, key.strip(), _parse(text, f"--set {key}"))
+        set_key(values, key.strip(), _parse(text, f"--set {key}"))
     try:
-        return Config.model_validate(values)
+        conf = Config.model_validate(values)
     except ValidationError as err:
         raise ConfigError(f"{path}: " + "; ".join(_lines(err))) from None
+    for name in conf.systems:
+        try:
+            conf.of_system(name)
+        except ValidationError as err:
+            raise ConfigError(f"{path}: systems.{name}.set: " + "; ".join(_lines(err))) from None
+    return conf
 
 
 def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -70,18 +77,6 @@ def _merge(base: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
         deep = key != "fields" and isinstance(value, dict) and isinstance(base.get(key), dict)
         merged[key] = _merge(base[key], value) if deep else value
     return merged
-
-
-def _set(values: dict[str, Any], key: str, value: Any) -> None:
-    head, *rest = key.split(".")
-    if head == "spark":  # the names of Spark's settings hold dots of their own
-        rest = ["spark." + ".".join(rest).removeprefix("spark.")]
-    for name in rest:
-        inner = values.setdefault(head, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"--set {key}: {head} is a value, it has no keys below it")
-        values, head = inner, name
-    values[head] = value
 
 
 def _lines(err: ValidationError) -> Iterable[str]:

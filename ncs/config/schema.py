@@ -1,49 +1,29 @@
 """The configuration's keys and their types; what each means is said in `conf/base.yaml`, where its default stands."""
 
-import hashlib
-import json
 import math
-import pkgutil
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
-import ncs.systems
+from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant
+from ncs.config.values import Count, DayRange, Identifier, Part, Positive, Section, digest, set_key
 from ncs.days import Days
 from ncs.errors import ConfigError
 
 Side = Literal["user", "video", "context"]
-DayRange = Annotated[Days, BeforeValidator(lambda v: Days.parse(v) if isinstance(v, str) else v), PlainSerializer(str)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Rate = Annotated[float, Field(gt=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
-
-
-class Synthetic(_Section):
+class Synthetic(Section):
     """The generated world: how many take part and how the two tasks relate."""
 
     users: Count
     videos: Count
     conflict: Annotated[float, Field(ge=0, le=1)]
-    dirty: Share
+    dirty: Part
 
 
-class Logs(_Section):
+class Logs(Section):
     """Which logs, of which days."""
 
     adapter: Literal["landing", "kuairand"]
@@ -70,7 +50,7 @@ class Logs(_Section):
         return self
 
 
-class Labels(_Section):
+class Labels(Section):
     """How events become labels."""
 
     window_hours: Positive
@@ -81,14 +61,14 @@ class Labels(_Section):
         return math.ceil(self.window_hours / 24)
 
 
-class Split(_Section):
+class Split(Section):
     """Which rows train, which choose, which test."""
 
     test_days: Annotated[int, Field(ge=0)]
-    validation: Share
+    validation: Part
 
 
-class FeatureField(_Section):
+class FeatureField(Section):
     """One feature: a column of the samples and how its values become ids."""
 
     side: Side
@@ -97,7 +77,7 @@ class FeatureField(_Section):
     buckets: Annotated[int, Field(ge=2, le=1000)] = 16
 
 
-class Encode(_Section):
+class Encode(Section):
     """How encoded samples are laid out in files."""
 
     seed: int
@@ -107,7 +87,7 @@ class Encode(_Section):
 Band = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
-class Gates(_Section):
+class Gates(Section):
     """Bands of the validation suites."""
 
     click_rate: Band
@@ -123,61 +103,14 @@ class Gates(_Section):
         return band
 
 
-class Net(_Section):
-    """Sizes of the base network."""
-
-    embedding: Count
-    hidden: Annotated[list[Count], Field(min_length=1)]
-    crosses: Literal["user*video"] | list[Annotated[list[str], Field(min_length=2, max_length=2)]]
-    mask_output: bool
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
-
-
-class Train(_Section):
-    """What is trained, and how long."""
-
-    system: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
-    epochs: Count
-    patience: Count
-    batch_size: Count
-    learning_rate: Positive
-    embedding_learning_rate: Positive
-    weight_decay: Annotated[float, Field(ge=0)]
-    cvr_loss_weight: Positive
-    seed: int
-    threads: Count | None
-
-    @field_validator("system")
-    @classmethod
-    def _known_systems(cls, names: list[str]) -> list[str]:
-        known = [module.name for module in pkgutil.iter_modules(ncs.systems.__path__)]
-        for name in names:
-            if name not in known:
-                raise ValueError(f"no system is called {name!r}; there are {', '.join(known)}")
-        return names
-
-
-class Prune(_Section):
-    """The mask search."""
-
-    score: Literal["magnitude", "movement"]
-    rate: Rate
-    rounds: Annotated[int, Field(ge=0)]
-    scope: Literal["global", "layer"]
-    theta_epochs: Positive
-
-
-class Feed(_Section):
+class Feed(Section):
     """How rows come from Delta files to the net."""
 
     memory_rows: Annotated[int, Field(ge=0)]
     buffer_rows: Count
 
 
-class Config(_Section):
+class Config(Section):
     """The whole configuration of a lake and its runs."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -187,9 +120,12 @@ class Config(_Section):
     fields: Annotated[dict[Identifier, FeatureField], Field(min_length=1)]
     encode: Encode
     gates: Gates
+    tasks: dict[Identifier, TaskLabel]
     net: Net
     train: Train
     prune: Prune
+    share: Share
+    systems: dict[Identifier, Variant]
     feed: Feed
     days_at_once: Count
     workers: Count
@@ -203,7 +139,29 @@ class Config(_Section):
             for name in pair:
                 if name not in self.fields:
                     raise ValueError(f"net.crosses names {name!r}, which is not among fields")
+        for task in ("ctr", "cvr"):
+            if task not in self.tasks:
+                raise ValueError(f"tasks.{task} is missing; other tasks may join these two")
+        if self.share.masks not in ("own", "swapped", "random", "none", *self.tasks):
+            raise ValueError(f"share.masks: own, swapped, random, none or a task, not {self.share.masks!r}")
+        if isinstance(self.prune.rate, dict) and (missing := set(self.tasks) - set(self.prune.rate)):
+            raise ValueError(f"prune.rate lacks {', '.join(sorted(missing))}")
+        for name in self.train.system:
+            if name not in self.systems:
+                raise ValueError(f"train.system: no system is called {name!r}; there are {', '.join(self.systems)}")
+        for name, variant in self.systems.items():
+            if variant.module is None and name not in MODULES:
+                raise ValueError(f"systems.{name}.module is missing; there are {', '.join(MODULES)}")
         return self
+
+    def of_system(self, name: str) -> "Config":
+        """The configuration that a system of the catalogue is trained with: its own keys in the place of these."""
+        values, variant = self.model_dump(), self.systems[name]
+        for key, value in variant.set.items():
+            set_key(values, key, value)
+        values["systems"] = {name: {"module": variant.module or name}}
+        values["train"]["system"] = [name]
+        return Config.model_validate(values)
 
     @property
     def train_days(self) -> Days:
@@ -234,12 +192,6 @@ class Config(_Section):
     def digest(self, *keys: str) -> str:
         """A short hash of the named keys, or of everything."""
         return digest(self.part(*keys) if keys else self.model_dump())
-
-
-def digest(value: Any) -> str:
-    """Twelve hexadecimal digits that change when `value`, plain data, does."""
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _reach(values: Any, key: str) -> Any:

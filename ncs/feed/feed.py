@@ -1,6 +1,6 @@
 """Batches of one task for one worker: an epoch is every row of the shard once, in as many steps as on every worker."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,12 +16,13 @@ from ncs.feed.snapshot import Snapshot
 class Batch:
     """One worker's part of a global batch.
 
-    `ids` int64 [rows, fields], `labels` float32 [rows]; `total` is the rows of the global batch over all workers,
-    by which every worker divides its summed loss, so that a short part counts by its rows.
+    `ids` int64 [rows, fields]; `labels` float32 [rows] of every task, NaN where a row has none of a task that is not
+    the batch's own; `total` is the rows of the global batch over all workers, by which every worker divides its
+    summed loss, so that a short part counts by its rows.
     """
 
     ids: torch.Tensor
-    labels: torch.Tensor
+    labels: Mapping[str, torch.Tensor]
     total: int
 
 
@@ -47,7 +48,7 @@ class TableFeed:
         self,
         snapshot: Snapshot,
         fields: Sequence[str],
-        label: str,
+        labels: Mapping[str, str],
         *,
         batch_size: int,
         shard: int = 0,
@@ -57,10 +58,10 @@ class TableFeed:
         memory_rows: int = 20_000_000,
         buffer_rows: int = 200_000,
     ) -> None:
-        """`batch_size` is the global one; each worker takes an equal part of it."""
+        """`labels` names each task's column; `batch_size` is the global one, each worker takes an equal part of it."""
         if batch_size % shards:
             raise TrainingError(f"train.batch_size {batch_size} cannot be parted evenly over {shards} workers")
-        self._snapshot, self._fields, self._label = snapshot, tuple(fields), label
+        self._snapshot, self._fields, self._labels = snapshot, tuple(fields), dict(labels)
         self._part, self._shard, self._shards = batch_size // shards, shard, shards
         self._seed, self._shuffle = seed, shuffle
         self._shard_rows = snapshot.shard_rows(shards)
@@ -81,11 +82,18 @@ class TableFeed:
     def epoch(self, number: int) -> Iterator[Batch]:
         """Every row of the shard once; shuffled by seed, epoch and shard, the same on each call."""
         parts = self._parts(np.random.default_rng([self._seed, number, self._shard]))
+        nothing = Rows(
+            np.empty((0, len(self._fields)), dtype=np.int32), np.empty((0, len(self._labels)), dtype=np.float32)
+        )
         for step in range(self.steps):
-            rows = next(parts, None)
-            ids, labels = (rows.ids, rows.labels) if rows else (np.empty((0, len(self._fields))), np.empty(0))
+            rows = next(parts, nothing)
             total = sum(min(max(rows - step * self._part, 0), self._part) for rows in self._shard_rows)
-            yield Batch(torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(labels.astype(np.float32)), total)
+            labels = torch.from_numpy(rows.labels)
+            yield Batch(
+                torch.from_numpy(rows.ids.astype(np.int64)),
+                {task: labels[:, n] for n, task in enumerate(self._labels)},
+                total,
+            )
 
     def _parts(self, random: np.random.Generator) -> Iterator[Rows]:
         if self._in_memory:
@@ -124,4 +132,5 @@ class TableFeed:
             yield rows.take(slice(start, start + self._part))
 
     def _read(self, seed: int | None) -> Iterator[Rows]:
-        return read_shard(self._snapshot, self._fields, self._label, self._shard, self._shards, seed)
+        columns = list(self._labels.values())
+        return read_shard(self._snapshot, self._fields, columns, self._shard, self._shards, seed)

@@ -12,7 +12,7 @@ from ncs.feed.snapshot import Snapshot
 
 
 class Rows(NamedTuple):
-    """Decoded rows: `ids` int32 [rows, fields], `labels` float32 [rows]."""
+    """Decoded rows: `ids` int32 [rows, fields], `labels` float32 [rows, labels]."""
 
     ids: np.ndarray
     labels: np.ndarray
@@ -28,7 +28,7 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
 
 
 def read_shard(
-    snapshot: Snapshot, fields: Sequence[str], label: str, shard: int, shards: int, seed: int | None
+    snapshot: Snapshot, fields: Sequence[str], labels: Sequence[str], shard: int, shards: int, seed: int | None
 ) -> Iterator[Rows]:
     """Yield a shard's row groups, each once, in file order or, with a seed, in a seeded one.
 
@@ -42,7 +42,7 @@ def read_shard(
         warnings.simplefilter("ignore", DeprecationWarning)
         reader = make_batch_reader(
             urls,
-            schema_fields=[f"^{name}$" for name in (*fields, label)],
+            schema_fields=[f"^{name}$" for name in (*fields, *labels)],
             reader_pool_type="thread",
             workers_count=1,
             results_queue_size=4,
@@ -54,8 +54,8 @@ def read_shard(
         )
         with reader:
             for group in reader:
-                ids = np.stack([getattr(group, name) for name in fields], axis=1).astype(np.int32, copy=False)
-                rows = Rows(ids, np.asarray(getattr(group, label), dtype=np.float32))
+                ids, values = (np.stack([getattr(group, n) for n in names], axis=1) for names in (fields, labels))
+                rows = Rows(ids.astype(np.int32, copy=False), values.astype(np.float32, copy=False))
                 found += len(rows.labels)
                 yield rows
     if found != expected:

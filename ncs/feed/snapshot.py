@@ -30,12 +30,14 @@ class Snapshot:
         delta = lake.table(table, version)
         wanted = {str(day) for day in days}
         added = delta.get_add_actions(flatten=True)
-        columns = (added.column(name).to_pylist() for name in ("path", "partition.day", "partition.split"))
-        live = [(path, str(on), part) for path, on, part in zip(*columns, strict=True) if str(on) in wanted]
-        missing = wanted - {on for _, on, _ in live}
+        # Names of files hold chance: by their first rows, equal tables are read in the same order.
+        names = ("partition.day", "partition.split", "min.impression_id", "path")
+        columns = (added.column(name).to_pylist() for name in names)
+        live = [(str(on), part, first or "", path) for on, part, first, path in zip(*columns, strict=True)]
+        missing = wanted - {on for on, *_ in live}
         if missing:
             raise DataError(f"{table} version {version} lacks {', '.join(sorted(missing))}; run `ncs encode` on them")
-        paths = sorted(path for path, _, part in live if part == split)
+        paths = [path for on, part, _, path in sorted(live) if on in wanted and part == split]
         if not paths:
             raise DataError(f"{table} version {version} has no {split} rows on {days}; see split in the configuration")
         files = tuple(lake.uri(table, path) for path in paths)

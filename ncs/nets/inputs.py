@@ -1,7 +1,8 @@
-"""From ids to the FC layers' input: embeddings and their Kronecker products (paper section 2.1, Fig. 1a)."""
+"""From ids to the FC layers' input: embeddings and products of them (paper section 2.1, Fig. 1a)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +16,15 @@ class InputSpec:
     sizes: tuple[int, ...]
     embedding: int
     crosses: tuple[tuple[int, int], ...]
+    interaction: Literal["kronecker", "dot"] = "kronecker"
 
     @property
     def width(self) -> int:
         """Width of what comes out."""
-        return len(self.sizes) * self.embedding + len(self.crosses) * self.embedding**2
+        fields = len(self.sizes)
+        if self.interaction == "dot":
+            return fields * self.embedding + fields * (fields - 1) // 2
+        return fields * self.embedding + len(self.crosses) * self.embedding**2
 
 
 class FieldEmbedding(nn.Module):
@@ -50,20 +55,30 @@ class FieldEmbedding(nn.Module):
 
 
 class Inputs(nn.Module):
-    """Embedding layer and feature-cross layer: the embeddings and the Kronecker products of pairs of them."""
+    """Embedding layer and feature-cross layer, concatenated.
+
+    The cross is either the Kronecker products of the configured pairs, or, as in DLRM (Naumov et al. 2019), the dot
+    products of all pairs of embeddings.
+    """
 
     def __init__(self, spec: InputSpec) -> None:
         super().__init__()
         self.embedding = FieldEmbedding(spec.sizes, spec.embedding)
-        pairs = torch.tensor(spec.crosses or [], dtype=torch.long).reshape(-1, 2)
-        self.register_buffer("left", pairs[:, 0].contiguous(), persistent=False)
-        self.register_buffer("right", pairs[:, 1].contiguous(), persistent=False)
+        self.interaction = spec.interaction
+        pairs = torch.tensor(spec.crosses or [], dtype=torch.long).reshape(-1, 2).T
+        if spec.interaction == "dot":
+            pairs = torch.triu_indices(len(spec.sizes), len(spec.sizes), offset=1)
+        self.register_buffer("left", pairs[0].contiguous(), persistent=False)
+        self.register_buffer("right", pairs[1].contiguous(), persistent=False)
         self.left: Tensor
         self.right: Tensor
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Ids [batch, fields] -> [batch, fields * width + pairs * width ** 2]."""
+        """Ids [batch, fields] -> [batch, `InputSpec.width`]."""
         embedded = self.embedding(ids)
-        left, right = embedded.index_select(1, self.left), embedded.index_select(1, self.right)
-        products = left.unsqueeze(3) * right.unsqueeze(2)  # all pairs at once: [batch, pairs, width, width]
+        if self.interaction == "dot":
+            products = torch.bmm(embedded, embedded.transpose(1, 2))[:, self.left, self.right]
+        else:
+            left, right = embedded.index_select(1, self.left), embedded.index_select(1, self.right)
+            products = left.unsqueeze(3) * right.unsqueeze(2)  # all pairs at once: [batch, pairs, width, width]
         return torch.cat([embedded.flatten(1), products.flatten(1)], dim=1)

@@ -1,7 +1,7 @@
 """Fully connected layers, whole or under a mask."""
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise, repeat
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,9 +14,9 @@ class MaskedLinear(nn.Linear):
     sNET ⊙ mask).
     """
 
-    def forward(self, input: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, input: Tensor, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         """Input [batch, in] -> [batch, out]; mask [out, in] of 0 and 1, or None for the whole layer."""
-        return F.linear(input, self.weight if mask is None else self.weight * mask, self.bias)
+        return F.linear(input, self.weight if mask is None else self.weight * mask, self.bias if bias is None else bias)
 
 
 class Tower(nn.Module):
@@ -32,18 +32,25 @@ class Tower(nn.Module):
         return self.output(through(self.hidden, input)).squeeze(1)
 
 
-def hidden_layers(width: int, hidden: Sequence[int]) -> nn.ModuleList:
+def hidden_layers(width: int, hidden: Sequence[int], bias: bool = True) -> nn.ModuleList:
     """Linear layers of the given widths, behind an input of `width`."""
     widths = [width, *hidden]
-    layers = [MaskedLinear(before, after) for before, after in pairwise(widths)]
+    layers = [MaskedLinear(before, after, bias) for before, after in pairwise(widths)]
     for layer in layers:
         nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
-        nn.init.zeros_(layer.bias)
+        if bias:
+            nn.init.zeros_(layer.bias)
     return nn.ModuleList(layers)
 
 
-def through(layers: nn.ModuleList, input: Tensor, masks: Mapping[str, Tensor] | None = None) -> Tensor:
-    """Input [batch, width] through hidden layers with ReLU; masks by name `hidden.<n>.weight`."""
-    for n, layer in enumerate(layers):
-        input = F.relu(layer(input, masks.get(f"hidden.{n}.weight") if masks else None))
+def through(
+    layers: Iterable[nn.Module],
+    input: Tensor,
+    masks: Mapping[str, Tensor] | None = None,
+    biases: Iterable[Tensor] | None = None,
+) -> Tensor:
+    """Input [batch, width] through hidden layers with ReLU; masks by name `hidden.<n>`, biases for the layers' own."""
+    own = repeat(None) if biases is None else biases
+    for n, (layer, bias) in enumerate(zip(layers, own, strict=False)):
+        input = F.relu(layer(input, masks.get(f"hidden.{n}") if masks else None, bias))
     return input

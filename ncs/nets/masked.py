@@ -1,43 +1,66 @@
 """The base network sNET and the subnetworks sNET ⊙ mask that tasks take from it (paper section 2.2, Fig. 2)."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import MaskedLinear, hidden_layers, through
 from ncs.nets.system import NetSpec, System
-from ncs.sharing.mask import Mask
-from ncs.tasks import TASKS
+from ncs.sharing.mask import OUTPUT
+
+SHARED = "shared"
+"""The name of the hidden layers that all tasks have in common."""
 
 
 class MaskedNet(System):
     """Shared inputs and hidden layers, an output layer a task; a task without a mask uses all of it.
 
-    Masks cover weights of FC layers. Embeddings and biases are shared and dense.
+    Masks cover weights of FC layers. Embeddings are shared and dense, so are biases unless `share.task_biases`.
+    With `towers` each task has hidden layers of its own: the same net, but for sharing.
     """
 
-    def __init__(self, spec: NetSpec) -> None:
-        super().__init__()
+    def __init__(self, spec: NetSpec, towers: bool = False) -> None:
+        super().__init__(spec)
         self.inputs = Inputs(spec.inputs)
-        self.hidden = hidden_layers(spec.inputs.width, spec.hidden)
-        self.outputs = nn.ModuleDict({task: MaskedLinear(spec.hidden[-1], 1) for task in TASKS})
-        self.mask_output = spec.mask_output
-        self.task_masks: dict[str, Mask] = {}
+        self.owners = {task: task if towers else SHARED for task in spec.tasks}
+        hidden, biased = spec.net.hidden, not spec.share.task_biases
+        self.bodies = nn.ModuleDict(
+            {owner: hidden_layers(spec.inputs.width, hidden, biased) for owner in dict.fromkeys(self.owners.values())}
+        )
+        self.biases = nn.ModuleDict(
+            {} if biased else {task: nn.ParameterList(torch.zeros(width) for width in hidden) for task in spec.tasks}
+        )
+        self.outputs = nn.ModuleDict({task: MaskedLinear(hidden[-1], 1) for task in spec.tasks})
+        self.mask_output = spec.net.mask_output
+
+    def hidden(self, task: str) -> Sequence[MaskedLinear]:
+        """The hidden layers that the task uses."""
+        return cast(Sequence[MaskedLinear], self.bodies[self.owners[task]])
 
     def maskable(self, task: str) -> dict[str, nn.Parameter]:
         """The weights that a mask of the task covers, by layer name."""
-        weights = dict(self.named_parameters())
-        names = [f"hidden.{n}.weight" for n in range(len(self.hidden))]
-        return {name: weights[name] for name in [*names, *([f"outputs.{task}.weight"] if self.mask_output else [])]}
+        weights = {f"hidden.{n}": layer.weight for n, layer in enumerate(self.hidden(task))}
+        if self.mask_output:
+            weights[OUTPUT] = cast(MaskedLinear, self.outputs[task]).weight
+        return cast(dict[str, nn.Parameter], weights)
 
     def logits(self, ids: Tensor, task: str) -> Tensor:
         """The task's subnetwork."""
         masks: Mapping[str, Tensor] = self.task_masks.get(task, {})
-        hidden = through(self.hidden, self.inputs(ids), masks)
-        return self.outputs[task](hidden, masks.get(f"outputs.{task}.weight")).squeeze(1)
+        biases = cast(nn.ParameterList, self.biases[task]) if self.biases else None
+        hidden = through(self.hidden(task), self.inputs(ids), masks, biases)
+        return self.outputs[task](hidden, masks.get(OUTPUT)).squeeze(1)
 
     def masks(self, task: str) -> Mapping[nn.Parameter, Tensor]:
         """The part of each maskable weight that the task may move."""
         mask = self.task_masks.get(task)
         return {weight: mask[name] for name, weight in self.maskable(task).items()} if mask else {}
+
+    def start_from(self, theta: Mapping[str, Tensor]) -> None:
+        """Take over the weights of a net of the same sizes; every tower those of the shared hidden layers."""
+        shared = f"bodies.{SHARED}."
+        self.load_state_dict({name: theta[re.sub(r"^bodies\.\w+\.", shared, name)] for name in self.state_dict()})

@@ -1,60 +1,99 @@
-"""What every system is: a net with a logit for each task. The systems themselves are in `ncs.systems`."""
+"""What every system is: a net that predicts every task. The systems themselves are in `ncs.systems`."""
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ncs.config import Config
+from ncs.config import Config, Net, Share
+from ncs.feed import Batch
 from ncs.nets.inputs import InputSpec
-from ncs.tasks import TASKS
+from ncs.sharing.mask import Mask
+from ncs.tasks import Task, tasks_of
 
 
 @dataclass(frozen=True)
 class NetSpec:
-    """Sizes that all systems of a comparison have in common."""
+    """What a system is built from: the tasks, the inputs, and the sizes that the configuration gives."""
 
+    tasks: Mapping[str, Task]
     inputs: InputSpec
-    hidden: tuple[int, ...]
-    mask_output: bool
+    net: Net
+    share: Share
 
     @classmethod
     def of(cls, conf: Config, sizes: Mapping[str, int]) -> "NetSpec":
-        """From the configuration and the number of ids of each field."""
+        """From a system's configuration and the number of ids of each field."""
         names = list(conf.fields)
         crosses = tuple((names.index(left), names.index(right)) for left, right in conf.crosses)
-        inputs = InputSpec(tuple(sizes[name] for name in names), conf.net.embedding, crosses)
-        return cls(inputs, tuple(conf.net.hidden), conf.net.mask_output)
+        inputs = InputSpec(tuple(sizes[name] for name in names), conf.net.embedding, crosses, conf.net.interaction)
+        return cls(tasks_of(conf), inputs, conf.net, conf.share)
+
+    def for_task(self, task: str) -> "NetSpec":
+        """The same for one task alone."""
+        return replace(self, tasks={task: self.tasks[task]})
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tasks that are trained and chosen together, and the tasks of whose samples they learn."""
+
+    tasks: tuple[str, ...]
+    samples: tuple[str, ...]
 
 
 class System(nn.Module):
     """A net that predicts every task.
 
-    `groups` are the tasks that are trained together; tasks of different groups have no weight in common, and
-    each group stops and is chosen by itself.
+    Tasks of different `groups` have no weight in common; each group stops and is chosen by itself.
     """
 
-    groups: ClassVar[tuple[tuple[str, ...], ...]] = (tuple(TASKS),)
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.tasks = spec.tasks
+        self.groups: tuple[Group, ...] = (Group(tuple(spec.tasks), tuple(spec.tasks)),)
+        self.task_masks: dict[str, Mask] = {}
 
     def logits(self, ids: Tensor, task: str) -> Tensor:
         """Ids int64 [batch, fields] -> logits [batch]."""
         raise NotImplementedError
 
+    def probability(self, ids: Tensor, task: str) -> Tensor:
+        """Ids int64 [batch, fields] -> the task's prediction [batch], within [0, 1]."""
+        return torch.sigmoid(self.logits(ids, task))
+
+    def loss(self, batch: Batch, task: str) -> Tensor:
+        """The loss of a batch of the task's samples, summed over its rows."""
+        return logit_loss(self.tasks[task], self.logits(batch.ids, task), batch.labels[task])
+
     def masks(self, task: str) -> Mapping[nn.Parameter, Tensor]:
-        """The weights of which `task` may move only a part, and that part (0 or 1, of the weight's shape)."""
+        """The weights of which a step of `task` may move only a part, and that part (0 or 1, of the weight's shape)."""
         return {}
 
     @torch.no_grad()
     def predict(self, ids: Tensor) -> dict[str, Tensor]:
-        """Ids int64 [batch, fields] -> each task's prediction [batch], within (0, 1)."""
-        return {task: torch.sigmoid(self.logits(ids, task)) for task in TASKS}
+        """Ids int64 [batch, fields] -> each task's prediction [batch], within [0, 1]."""
+        return {task: self.probability(ids, task) for task in self.tasks}
 
 
-def build(name: str, spec: NetSpec, seed: int) -> System:
-    """A system by its name in the configuration, with weights drawn from `seed`."""
+def logit_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
+    """The task's weighted loss, summed over rows, of predictions that are sigmoids of `logits` [rows]."""
+    if task.loss == "cross_entropy":
+        return task.weight * F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+    return task.weight * F.mse_loss(torch.sigmoid(logits), labels, reduction="sum")
+
+
+def build(conf: Config, sizes: Mapping[str, int], seed: int) -> System:
+    """The one system of a configuration as `Config.of_system` gives it, with weights drawn from `seed`."""
     torch.manual_seed(seed)
-    module = importlib.import_module(f"ncs.systems.{name}")
-    return module.build(spec)
+    return module_of(conf).build(NetSpec.of(conf, sizes))
+
+
+def module_of(conf: Config):  # type: ignore[no-untyped-def]
+    """The module of `ncs.systems` behind the one system of a configuration."""
+    (variant,) = conf.systems.values()
+    return importlib.import_module(f"ncs.systems.{variant.module}")

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from ncs.config import Encode, FeatureField, Split
 from ncs.days import Days
 from ncs.errors import DataError
+from ncs.tasks import Task
 
 _QUANTILE_ROWS = 1_000_000
 """Rows that bucket edges are taken from: enough for a thousand buckets, and bounded whatever the log's size."""
@@ -70,8 +71,11 @@ def encode_days(
     split: Split,
     encode: Encode,
     train_days: Days,
+    tasks: Mapping[str, Task],
 ) -> DataFrame:
-    """Samples as ids: `impression_id, day, split, day_number, <an int a field>, clicked, cvr`.
+    """Samples as ids: `impression_id, day, split, day_number, <an int a field>, <a float a task's label>`.
+
+    A label is NaN where the task does not apply: Petastorm refuses nulls.
 
     `split` is `validation` or `train` by a hash of the impression id on the training days, and `test` on all
     others. Rows are in a seeded random order.
@@ -95,12 +99,16 @@ def encode_days(
             F.when(~training, "test").when(share < split.validation, "validation").otherwise("train").alias("split"),
             F.unix_date("day").alias("day_number"),
             *[F.coalesce(f"{name}#", F.lit(0)).cast("int").alias(name) for name in fields],
-            F.col("clicked").cast("float"),
-            F.col("cvr").cast("float"),
+            *[_label(task).alias(task.label) for task in tasks.values()],
         )
         .repartition(order)
         .sortWithinPartitions("day", "split", order)
     )
+
+
+def _label(task: Task) -> Column:
+    label = F.when(F.expr(task.where), F.expr(task.expression).cast("float"))
+    return F.coalesce(label, F.lit(float("nan")).cast("float"))
 
 
 def _edges(samples: DataFrame, buckets: Mapping[str, int]) -> dict[str, list[float]]:

@@ -5,6 +5,9 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+OUTPUT = "output"
+"""The name of a task's own output layer in its mask; the others are `hidden.<n>`."""
+
 
 class Mask(Mapping[str, Tensor]):
     """Layer name -> tensor of the weight's shape that holds 0 and 1 alone, as floats to multiply with."""
@@ -46,14 +49,14 @@ class Mask(Mapping[str, Tensor]):
 
 
 def overlap(left: Mask, right: Mask) -> dict[str, dict[str, float]]:
-    """How two tasks' masks lie on the layers that both cover: by layer and `all`.
+    """How two tasks' masks lie on the hidden layers, by layer and `all`; the output layers are each task's own.
 
     `jaccard` is the share of the kept weights that both keep, `chance` what independent masks of the same
     densities would give; `shared`, `left_only` and `right_only` are shares of all weights.
     """
     layers: dict[str, tuple[float, float, float, float]] = {}
     for name in left:
-        if name in right and left[name].shape == right[name].shape:
+        if name != OUTPUT:
             both = float((left[name] * right[name]).sum())
             layers[name] = (both, float(left[name].sum()), float(right[name].sum()), left[name].numel())
     columns = zip(*layers.values(), strict=True)

@@ -1,6 +1,6 @@
-"""Algorithm 1 of the paper: theta, each task's mask by iterative pruning, joint training under the masks."""
+"""Step 1 of the paper's Algorithm 1: theta, then each task's mask by iterative pruning."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,69 +9,90 @@ from torch import Tensor
 from ncs.config import Prune
 from ncs.nets.masked import MaskedNet
 from ncs.sharing.mask import Mask, overlap
-from ncs.sharing.pruning import prune
+from ncs.sharing.pruning import Scope, prune
 from ncs.sharing.score import SCORES
-from ncs.tasks import TASKS
+from ncs.tasks import Task
 from ncs.training.loop import Phase, Trainer
 
 Theta = Mapping[str, Tensor]
+PruneRound = Callable[[Mask, Mapping[str, Tensor], float, Scope], Mask]
 
 
 @dataclass(frozen=True)
 class Round:
-    """Pruning round i of a task: mask i, and the validation figure of theta trained under it for an epoch."""
+    """Pruning round i of a task: mask i, and the validation figure of theta trained under it for an epoch.
+
+    The figure is None where the last round is taken whatever it would be.
+    """
 
     mask: Mask
-    validation: float
+    validation: float | None
 
 
-def connection_sharing(net: MaskedNet, trainer: Trainer, conf: Prune, epochs: int, patience: int) -> None:
-    """The whole of Algorithm 1; leaves in `net` the shared weights and each task's mask."""
-    tasks = tuple(TASKS)
+@dataclass(frozen=True)
+class Found:
+    """What a search has found: theta, every task's rounds, the round that was chosen."""
+
+    theta: Theta
+    rounds: Mapping[str, Sequence[Round]]
+    chosen: Mapping[str, int]
+
+    @property
+    def masks(self) -> dict[str, Mask]:
+        """Each task's chosen mask."""
+        return {task: self.rounds[task][best].mask for task, best in self.chosen.items()}
+
+
+def find_masks(net: MaskedNet, trainer: Trainer, conf: Prune, prune: PruneRound = prune) -> Found:
+    """Lines 1 to 11: the masks of all tasks of `net`, whose weights and masks are changed on the way."""
     theta = train_theta(net, trainer, conf)  # line 2
-    rounds = {task: search_mask(net, theta, trainer, conf, task) for task in tasks}  # lines 3 to 11
-    chosen = {task: select(rounds[task], task) for task in tasks}  # line 10
-    trainer.store.write_json("masks", describe(rounds, chosen))
-    net.load_state_dict(theta)  # line 13
-    net.task_masks = {task: rounds[task][chosen[task]].mask for task in tasks}
-    joint = Phase("joint", tasks, epochs, patience=patience)
-    trainer.fit(net, joint)  # lines 14 to 18
+    rounds = {task: search_mask(net, theta, trainer, conf, task, prune) for task in net.tasks}  # lines 3 to 11
+    chosen = {task: select(rounds[task], net.tasks[task]) for task in net.tasks}  # line 10
+    trainer.store.clear_checkpoints()
+    return Found(theta, rounds, chosen)
 
 
 def train_theta(net: MaskedNet, trainer: Trainer, conf: Prune) -> Theta:
-    """Weights of the dense net after mixed training of all tasks (Algorithm 1, line 2)."""
-    phase = Phase("theta", tuple(TASKS), conf.theta_epochs)
+    """Weights of the dense net after mixed training of all tasks (line 2); at 0 epochs, the ones it was made with."""
+    tasks = tuple(net.tasks)
 
     def train() -> dict[str, Any]:
         net.task_masks = {}
-        trainer.fit(net, phase)
+        if conf.theta_epochs:
+            trainer.fit(net, Phase("theta", tasks, tasks, conf.theta_epochs))
         return net.state_dict()
 
-    return trainer.store.once("theta", train)
+    return trainer.store.once(f"theta-{tasks[0]}" if len(tasks) == 1 else "theta", train)
 
 
-def search_mask(net: MaskedNet, theta: Theta, trainer: Trainer, conf: Prune, task: str) -> list[Round]:
-    """Masks 0 (dense) to `conf.rounds` of a task, each pruned from the one before (Algorithm 1, lines 4 to 9).
+def search_mask(
+    net: MaskedNet, theta: Theta, trainer: Trainer, conf: Prune, task: str, prune: PruneRound
+) -> list[Round]:
+    """Masks 0 (dense) to `conf.rounds` of a task, each pruned from the one before (lines 4 to 9).
 
     Each round starts from theta with a fresh optimiser and trains an epoch of the task's own samples under the
-    round's mask. That epoch both scores this mask and ranks the connections for the next.
+    round's mask. That epoch both scores this mask and ranks the connections for the next. The last mask's epoch is
+    left out where nothing hangs on its score.
     """
-    mask = Mask.ones(net.maskable(task))
-    rounds = []
+    net.load_state_dict(theta)
+    at_start = {name: weight.detach().clone() for name, weight in net.maskable(task).items()}
+    mask, rounds = Mask.ones(at_start), list[Round]()
     for i in range(conf.rounds + 1):
-        net.load_state_dict(theta)  # lines 8 and 13: every round starts from theta
-        net.task_masks = {task: mask}
-        phase = Phase("search", (task,), 1, round=i)
+        if conf.select == "last" and i == conf.rounds:
+            return [*rounds, Round(mask, None)]
+        phase = Phase("search", (task,), (task,), 1, round=i)
 
         def train(phase: Phase = phase, mask: Mask = mask) -> dict[str, Any]:
-            validation = trainer.fit(net, phase)[TASKS[task].score]  # line 6
+            net.load_state_dict(theta)  # lines 8 and 13: every round starts from theta
+            net.task_masks = {task: mask}
+            validation = trainer.fit(net, phase)[net.tasks[task].score]  # line 6
             scores = {
-                name: SCORES[conf.score](weight.detach(), theta[name]) for name, weight in net.maskable(task).items()
+                name: SCORES[conf.score](weight.detach(), at_start[name]) for name, weight in net.maskable(task).items()
             }
             return {
                 "validation": validation,
-                "next": dict(prune(mask, scores, conf.rate, conf.scope)),
-            }  # line 7
+                "next": dict(prune(mask, scores, conf.rate_of(task), conf.scope)),  # line 7
+            }
 
         result = trainer.store.once(phase.key, train)
         rounds.append(Round(mask, result["validation"]))
@@ -79,45 +100,44 @@ def search_mask(net: MaskedNet, theta: Theta, trainer: Trainer, conf: Prune, tas
     return rounds
 
 
-def select(rounds: list[Round], task: str) -> int:
-    """The round with the best validation figure; of equal ones the sparser (Algorithm 1, line 10)."""
+def select(rounds: Sequence[Round], task: Task) -> int:
+    """The round with the best validation figure, of equal ones the sparser (line 10); the last, if it has none."""
     best = 0
     for i, candidate in enumerate(rounds):
-        if not TASKS[task].better(rounds[best].validation, than=candidate.validation):
+        score, than = candidate.validation, rounds[best].validation
+        if score is None or than is None or not task.better(than, than=score):
             best = i
     return best
 
 
-def describe(rounds: Mapping[str, list[Round]], chosen: Mapping[str, int]) -> dict[str, Any]:
-    """Densities, validation figures and overlaps of all rounds as plain data, for the report and the notebooks."""
-    left, right = rounds
-    whole = {name: mask.numel() for task in rounds for name, mask in rounds[task][0].mask.items()}
-    per_round = [overlap(a.mask, b.mask) for a, b in zip(rounds[left], rounds[right], strict=True)]
-    final = overlap(rounds[left][chosen[left]].mask, rounds[right][chosen[right]].mask)
+def describe(found: Found, masks: Mapping[str, Mask]) -> dict[str, Any]:
+    """Densities, validation figures and overlaps of all rounds as plain data, for the report and the notebooks.
+
+    `masks` are those that the tasks were given in the end.
+    """
+    left, right, *_ = found.rounds  # the first two tasks
+    pairs = zip(found.rounds[left], found.rounds[right], strict=True)
     return {
-        "layers": {_short(name): count for name, count in whole.items()},
+        "layers": {name: mask.numel() for name, mask in found.rounds[left][0].mask.items()},
         "rounds": {
             task: [
-                {"round": i, "density": _shortened(one.mask.density()), "validation": one.validation}
-                for i, one in enumerate(rounds[task])
+                {"round": i, "density": one.mask.density(), "validation": one.validation}
+                for i, one in enumerate(rounds)
             ]
-            for task in rounds
+            for task, rounds in found.rounds.items()
         },
-        "chosen": dict(chosen),
-        "overlap": [
-            {"round": i, **{figure: _shortened(one[figure]) for figure in ("jaccard", "chance")}}
-            for i, one in enumerate(per_round)
-        ],
+        "chosen": dict(found.chosen),
+        "density": {task: mask.density() for task, mask in masks.items()},
+        "overlap": [{"round": i, **_shares(a.mask, b.mask, "jaccard", "chance")} for i, (a, b) in enumerate(pairs)],
         "chosen_overlap": {
-            figure.replace("left", left).replace("right", right): _shortened(values) for figure, values in final.items()
-        },
+            figure.replace("left", left).replace("right", right): values
+            for figure, values in overlap(masks[left], masks[right]).items()
+        }
+        if masks
+        else {},
     }
 
 
-def _shortened(by_layer: Mapping[str, float]) -> dict[str, float]:
-    return {_short(name): value for name, value in by_layer.items()}
-
-
-def _short(name: str) -> str:
-    name = name.removesuffix(".weight")
-    return "output" if name.startswith("outputs.") else name
+def _shares(left: Mask, right: Mask, *figures: str) -> dict[str, dict[str, float]]:
+    whole = overlap(left, right)
+    return {figure: whole[figure] for figure in figures}

@@ -1,11 +1,42 @@
 """ConnectionShare: one base network, a subnetwork for each task (paper section 2.2, Fig. 1c, Algorithm 1).
 
 Differs from the paper where it is silent: each task has an output layer of its own (one sigmoid a task), which
-its mask covers too if `net.mask_output`.
+its mask covers too if `net.mask_output`. `share` makes controls of it, which take something away: the right mask
+(`share.masks`), or sharing itself (`share.towers`, the same subnetworks in nets of their own).
 """
 
-from torch import nn
+from dataclasses import replace
+from typing import Any
 
+from ncs.config import Config, digest
 from ncs.nets.masked import MaskedNet
+from ncs.nets.system import NetSpec, System
+from ncs.sharing.assign import assign
+from ncs.sharing.pruning import prune
+from ncs.sharing.search import PruneRound, describe, find_masks
+from ncs.training.loop import Trainer, train_groups
 
-build: type[nn.Module] = MaskedNet
+
+def build(spec: NetSpec) -> System:
+    """The base network."""
+    return MaskedNet(spec, spec.share.towers)
+
+
+def train(net: MaskedNet, trainer: Trainer, conf: Config, prune: PruneRound = prune) -> None:
+    """The whole of Algorithm 1; leaves in `net` the trained weights and each task's mask."""
+    base = MaskedNet(net.spec) if conf.share.towers else net
+    store = trainer.store.beside(f"search-{digest([_decisive(conf), prune.__name__])}")
+    found = find_masks(base, replace(trainer, store=store), conf.prune, prune)
+    for line in store.logged():  # a search that several systems of a run have in common counts for each
+        trainer.store.log(line)
+    net.start_from(found.theta)  # line 13
+    net.task_masks = assign(found.masks, conf.share.masks, conf.train.seed)
+    trainer.store.write_json("masks", describe(found, net.task_masks))
+    train_groups(net, trainer, conf)  # lines 14 to 18
+
+
+def _decisive(conf: Config) -> dict[str, Any]:
+    """What decides a search within a run."""
+    found = conf.part("tasks", "net", "prune", "share.task_biases", "train")
+    later = ("system", "epochs", "patience", "threads")
+    return found | {"train": {key: value for key, value in found["train"].items() if key not in later}}

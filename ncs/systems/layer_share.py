@@ -8,16 +8,15 @@ from torch import Tensor, nn
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
 from ncs.nets.system import NetSpec, System
-from ncs.tasks import TASKS
 
 
 class LayerShare(System):
     """Shared inputs, separate towers."""
 
     def __init__(self, spec: NetSpec) -> None:
-        super().__init__()
+        super().__init__(spec)
         self.inputs = Inputs(spec.inputs)
-        self.towers = nn.ModuleDict({task: Tower(spec.inputs.width, spec.hidden) for task in TASKS})
+        self.towers = nn.ModuleDict({task: Tower(spec.inputs.width, spec.net.hidden) for task in spec.tasks})
 
     def logits(self, ids: Tensor, task: str) -> Tensor:
         """The task's tower on the shared inputs."""

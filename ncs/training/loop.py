@@ -9,15 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 from tqdm import tqdm
 
-from ncs.config import Train
+from ncs.config import Config, Train
 from ncs.errors import TrainingError
 from ncs.feed import Batch, Feed
 from ncs.nets.system import System
-from ncs.tasks import TASKS
 from ncs.training.cluster import Cluster
 from ncs.training.metrics import skill, validate
 from ncs.training.optim import MaskedAdam
@@ -30,6 +27,8 @@ class Phase:
 
     name: str
     tasks: tuple[str, ...]
+    samples: tuple[str, ...]
+    """The tasks whose samples it draws: mostly `tasks` itself."""
     epochs: float
     round: int | None = None
     patience: int | None = None
@@ -111,10 +110,12 @@ class Trainer:
         started = time.monotonic()
         facts = self._train(net, optimizer, phase, progress.epoch)
         scores = {
-            TASKS[task].score: validate(net, TASKS[task], self.validation[task], self.cluster) for task in phase.tasks
+            net.tasks[task].score: validate(net, task, self.validation[task], self.cluster) for task in phase.tasks
         }
         progress.epoch += 1
-        whole = sum(skill(TASKS[task], scores[TASKS[task].score], self.label_variance[task]) for task in phase.tasks)
+        whole = sum(
+            skill(net.tasks[task], scores[net.tasks[task].score], self.label_variance[task]) for task in phase.tasks
+        )
         if phase.patience is None or whole > progress.best:
             progress.best, progress.best_epoch, progress.scores = whole, progress.epoch, scores
             if phase.patience is not None:
@@ -128,10 +129,12 @@ class Trainer:
     def _train(self, net: System, optimizer: MaskedAdam, phase: Phase, epoch: int) -> dict[str, Any]:
         """One epoch, or the part of it that a phase of a broken number of epochs ends with."""
         number = zlib.crc32(phase.key.encode()) + epoch  # another order in every phase
-        batches = {task: self.feeds[task].epoch(number) for task in phase.tasks}
+        torch.manual_seed(self.conf.seed + number)  # what a net draws while it trains is the same on every worker
+        net.train()
+        batches = {task: self.feeds[task].epoch(number) for task in phase.samples}
         order = self._order(phase, number)
         order = order[: math.ceil(len(order) * min(1.0, phase.epochs - epoch))]
-        losses, rows = dict.fromkeys(phase.tasks, 0.0), dict.fromkeys(phase.tasks, 0)
+        losses, rows = dict.fromkeys(phase.samples, 0.0), dict.fromkeys(phase.samples, 0)
         waited, started = 0.0, time.monotonic()
         for task in self._bar(order, phase, epoch):
             asked = time.monotonic()
@@ -146,7 +149,7 @@ class Trainer:
         }
 
     def _step(self, net: System, optimizer: MaskedAdam, task: str, batch: Batch) -> float:
-        loss = self._loss(task, net.logits(batch.ids, task), batch.labels) / batch.total
+        loss = net.loss(batch, task) / batch.total
         loss.backward()
         optimizer.step(net.masks(task))
         value = loss.item()
@@ -156,14 +159,9 @@ class Trainer:
             )
         return value * batch.total
 
-    def _loss(self, task: str, logits: Tensor, labels: Tensor) -> Tensor:
-        if TASKS[task].loss == "cross_entropy":
-            return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
-        return self.conf.cvr_loss_weight * F.mse_loss(torch.sigmoid(logits), labels, reduction="sum")
-
     def _order(self, phase: Phase, number: int) -> list[str]:
         """Which task each step's batch is of: all batches of all tasks, shuffled (Algorithm 1, line 15)."""
-        order = [task for task in phase.tasks for _ in range(self.feeds[task].steps)]
+        order = [task for task in phase.samples for _ in range(self.feeds[task].steps)]
         shuffled = np.random.default_rng([self.conf.seed, number]).permutation(len(order))
         return [order[n] for n in shuffled]
 
@@ -174,3 +172,9 @@ class Trainer:
     def _bar(self, order: list[str], phase: Phase, epoch: int) -> Iterator[str]:
         hidden = True if self.quiet or self.cluster.rank else None  # None: unless a terminal watches
         return iter(tqdm(order, desc=f"{phase.key} epoch {epoch + 1}", unit="batch", disable=hidden, leave=False))
+
+
+def train_groups(net: System, trainer: Trainer, conf: Config) -> None:
+    """Train a system's groups of tasks one after another: what a module of `ncs.systems` gets by default."""
+    for group in net.groups:
+        trainer.fit(net, Phase("joint", group.tasks, group.samples, conf.train.epochs, patience=conf.train.patience))

@@ -10,7 +10,7 @@ from torch import Tensor
 from ncs.errors import TrainingError
 from ncs.feed import Feed
 from ncs.nets.system import System
-from ncs.tasks import TASKS, Task
+from ncs.tasks import Task
 from ncs.training.cluster import Cluster
 
 
@@ -34,18 +34,19 @@ def mse(labels: np.ndarray, scores: np.ndarray) -> float:
 @torch.no_grad()
 def predictions(system: System, task: str, feed: Feed) -> Iterable[tuple[Tensor, Tensor]]:
     """Labels and predictions of a task, batch by batch."""
+    system.eval()
     for batch in feed.epoch(0):
-        yield batch.labels, torch.sigmoid(system.logits(batch.ids, task))
+        yield batch.labels[task], system.probability(batch.ids, task)
 
 
-def validate(system: System, task: Task, feed: Feed, cluster: Cluster) -> float:
+def validate(system: System, task: str, feed: Feed, cluster: Cluster) -> float:
     """The task's validation figure, over the rows of all workers: the same number on each of them."""
-    figure = auc if task.metric == "auc" else mse
-    shard = (torch.cat(parts) for parts in zip(*predictions(system, task.name, feed), strict=True))
+    figure = auc if system.tasks[task].metric == "auc" else mse
+    shard = (torch.cat(parts) for parts in zip(*predictions(system, task, feed), strict=True))
     labels, scores = (cluster.concatenate(part).numpy() for part in shard)
     return figure(labels, scores)
 
 
 def skill(task: Task, score: float, label_variance: float) -> float:
     """A figure on a common scale: 0 is a constant prediction, 1 a perfect one."""
-    return 2 * score - 1 if TASKS[task.name].metric == "auc" else 1 - score / label_variance
+    return 2 * score - 1 if task.metric == "auc" else 1 - score / label_variance

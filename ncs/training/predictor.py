@@ -9,43 +9,40 @@ import torch
 
 from ncs.config import Config
 from ncs.lake import storage
-from ncs.nets.masked import MaskedNet
-from ncs.nets.system import NetSpec, System, build
+from ncs.nets.system import System, build
 from ncs.sharing.mask import Mask
-from ncs.tasks import TASKS
 
 
 @dataclass(frozen=True)
 class Predictor:
     """One system: what builds it, and its weights as bytes, so that it can be pickled without torch's help."""
 
-    system: str
-    spec: NetSpec
+    conf: Config
+    sizes: dict[str, int]
     model: bytes
 
     @classmethod
     def load(cls, folder: str, system: str, conf: Config, sizes: dict[str, int]) -> "Predictor":
         """From a run's folder."""
-        return cls(system, NetSpec.of(conf, sizes), storage.read_bytes(storage.join(folder, system, "model.pt")))
+        path = storage.join(folder, conf.systems[system].key(system), "model.pt")
+        return cls(conf.of_system(system), sizes, storage.read_bytes(path))
 
     @cached_property
     def _net(self) -> System:
-        net = build(self.system, self.spec, seed=0)
+        net = build(self.conf, self.sizes, seed=0)
         saved = torch.load(io.BytesIO(self.model), weights_only=True)
         net.load_state_dict(saved["net"])
-        if isinstance(net, MaskedNet):
-            net.task_masks = {task: Mask(layers) for task, layers in saved["masks"].items()}
-        return net
+        net.task_masks = {task: Mask(layers) for task, layers in saved["masks"].items()}
+        return net.eval()
 
     def predict(self, ids: np.ndarray) -> dict[str, np.ndarray]:
         """Ids int [rows, fields] in the order of `conf.fields` -> each task's prediction, float64 [rows].
 
         Predictions lie strictly inside (0, 1), also where float32 would round to an end.
         """
-        found: dict[str, list[np.ndarray]] = {task: [] for task in TASKS}
+        found: dict[str, list[np.ndarray]] = {task: [] for task in self._net.tasks}
         for part in torch.from_numpy(ids.astype(np.int64)).split(8192):
-            with torch.no_grad():
-                for task in TASKS:
-                    found[task].append(torch.sigmoid(self._net.logits(part, task).double()).numpy())
+            for task, values in self._net.predict(part).items():
+                found[task].append(values.double().numpy())
         inside = np.nextafter(0.0, 1.0), np.nextafter(1.0, 0.0)
         return {task: np.clip(np.concatenate(parts), *inside) for task, parts in found.items()}

@@ -18,15 +18,12 @@ from ncs.errors import TrainingError
 from ncs.feed import Snapshot, TableFeed
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
-from ncs.nets.masked import MaskedNet
-from ncs.nets.system import NetSpec, System, build
-from ncs.sharing.search import connection_sharing
-from ncs.tasks import TASKS
+from ncs.nets.system import build, module_of
+from ncs.tasks import tasks_of
 from ncs.training.cluster import Cluster
-from ncs.training.loop import Phase, Trainer
+from ncs.training.loop import Trainer, train_groups
 from ncs.training.store import Store
 
-TABLES = (layout.VOCABULARY, layout.CTR_SAMPLES, layout.CVR_SAMPLES)
 _PACKAGES = ("torch", "horovod", "petastorm", "deltalake", "pyarrow", "numpy", "pyspark", "delta-spark")
 
 
@@ -41,12 +38,13 @@ class Run:
     @classmethod
     def of(cls, conf: Config, lake: Lake) -> "Run":
         """The run of this configuration on the samples as they are now."""
-        return cls(conf, lake, {table: lake.version(table) for table in TABLES})
+        tables = [layout.VOCABULARY, *(task.table for task in tasks_of(conf).values())]
+        return cls(conf, lake, {table: lake.version(table) for table in tables})
 
     @property
     def run_id(self) -> str:
         """The same for the same configuration and samples, so that an interrupted run is found again."""
-        decisive = self.conf.part("logs.days", "split", "fields", "net", "train", "prune", "workers")
+        decisive = self.conf.part("logs.days", "split", "fields", "tasks", "net", "train", "prune", "share", "workers")
         train = {key: value for key, value in decisive.pop("train").items() if key not in ("system", "threads")}
         # A digest sorts keys; the order of the fields is that of their embeddings.
         return f"{self.conf.name}-{digest([decisive, list(self.conf.fields), train, self._data()])}"
@@ -58,8 +56,15 @@ class Run:
 
     def pending(self) -> list[str]:
         """The systems that have no final weights yet."""
-        systems = self.conf.train.system
-        return [name for name in systems if not storage.exists(storage.join(self.folder, name, "model.pt"))]
+        return [
+            name
+            for name in self.conf.train.system
+            if not storage.exists(storage.join(self.folder_of(name), "model.pt"))
+        ]
+
+    def folder_of(self, system: str) -> str:
+        """Where everything of a system is kept."""
+        return storage.join(self.folder, self.conf.systems[system].key(system))
 
     def describe(self) -> dict[str, Any]:
         """The run's own description, for people and later stages."""
@@ -88,7 +93,7 @@ class Run:
         Not their versions: a day that a killed run had to write twice has another version, but the same rows.
         """
         decisive = {layout.ALL, *map(str, self.conf.train_days)}
-        records = {table: self.lake.records(table) for table in TABLES}
+        records = {table: self.lake.records(table) for table in self.versions}
         return {
             table: {key: record.facts for key, (_, record) in found.items() if key in decisive}
             for table, found in records.items()
@@ -101,41 +106,28 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
     threads = conf.train.threads or max(1, len(os.sched_getaffinity(0)) // cluster.size)
     torch.set_num_threads(threads)
     feeds, validation = _feeds(run, cluster, "train"), _feeds(run, cluster, "validation")
-    spec = NetSpec.of(conf, field_sizes(run))
-    variance = {task: _variance(feed, cluster) for task, feed in validation.items()}
+    sizes = field_sizes(run)
+    variance = {task: _variance(task, feed, cluster) for task, feed in validation.items()}
     for name in run.pending():
         started = time.monotonic()
-        store = Store(storage.join(run.folder, name), cluster)
-        trainer = Trainer(conf.train, feeds, validation, cluster, store, variance, quiet)
-        net = build(name, spec, conf.train.seed)
-        fit(net, trainer, conf)
-        store.save("model", {"net": net.state_dict(), "masks": _masks(net)})
+        own = conf.of_system(name)
+        store = Store(run.folder_of(name), cluster)
+        trainer = Trainer(own.train, feeds, validation, cluster, store, variance, quiet)
+        net = build(own, sizes, own.train.seed)
+        getattr(module_of(own), "train", train_groups)(net, trainer, own)
+        store.save("model", {"net": net.state_dict(), "masks": {task: dict(m) for task, m in net.task_masks.items()}})
         store.clear_checkpoints()
         if cluster.rank == 0:
-            say(f"train: {name} in {time.monotonic() - started:.0f} s, {storage.join(run.folder, name)}")
-
-
-def fit(net: System, trainer: Trainer, conf: Config) -> None:
-    """Train a system in its own way: a masked net by Algorithm 1, any other group of tasks by group."""
-    epochs, patience = conf.train.epochs, conf.train.patience
-    if isinstance(net, MaskedNet):
-        connection_sharing(net, trainer, conf.prune, epochs, patience)
-        return
-    for group in net.groups:
-        trainer.fit(net, Phase("joint", group, epochs, patience=patience))
-
-
-def _masks(net: System) -> dict[str, dict[str, torch.Tensor]]:
-    return {task: dict(mask) for task, mask in net.task_masks.items()} if isinstance(net, MaskedNet) else {}
+            say(f"train: {name} in {time.monotonic() - started:.0f} s, {store.root}")
 
 
 def _feeds(run: Run, cluster: Cluster, split: str) -> dict[str, TableFeed]:
-    conf = run.conf
+    conf, tasks = run.conf, tasks_of(run.conf)
     return {
         task.name: TableFeed(
             Snapshot.of(run.lake, task.table, run.versions[task.table], conf.train_days, split),
             list(conf.fields),
-            task.label,
+            {other.name: other.label for other in tasks.values()},
             batch_size=conf.train.batch_size,
             shard=cluster.rank,
             shards=cluster.size,
@@ -144,20 +136,20 @@ def _feeds(run: Run, cluster: Cluster, split: str) -> dict[str, TableFeed]:
             memory_rows=conf.feed.memory_rows,
             buffer_rows=conf.feed.buffer_rows,
         )
-        for task in TASKS.values()
+        for task in tasks.values()
     }
 
 
-def _variance(feed: TableFeed, cluster: Cluster) -> float:
+def _variance(task: str, feed: TableFeed, cluster: Cluster) -> float:
     """Variance of the labels: the squared error of the best constant."""
     sums = np.zeros(3)
     for batch in feed.epoch(0):
-        labels = batch.labels.double().numpy()
+        labels = batch.labels[task].double().numpy()
         sums += [len(labels), labels.sum(), (labels**2).sum()]
     count, total, squares = cluster.sum(torch.from_numpy(sums)).tolist()
     variance = squares / count - (total / count) ** 2
     if variance <= 0:
-        raise TrainingError("all validation labels of a task are equal; there is nothing to choose by")
+        raise TrainingError(f"all validation labels of {task} are equal; there is nothing to choose by")
     return variance
 
 

@@ -18,6 +18,10 @@ class Store:
     def __init__(self, root: str, cluster: Cluster) -> None:
         self.root, self._cluster = root, cluster
 
+    def beside(self, name: str) -> "Store":
+        """Another folder of the same run."""
+        return Store(storage.join(self.root.rpartition("/")[0], name), self._cluster)
+
     def once(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The artefact `name`, made now if it is not there yet: what a resumed run skips."""
         if not self.has(name):
@@ -55,16 +59,24 @@ class Store:
         """Keep a line of metrics; one that a resumed run measures again takes the place of the first."""
         if self._cluster.rank:
             return
-        path, key = storage.join(self.root, "metrics.jsonl"), ("phase", "task", "round", "epoch")
-        lines = storage.read_bytes(path).decode().splitlines() if storage.exists(path) else []
-        entries = [json.loads(line) for line in lines]
-        entries = [e for e in entries if any(e[k] != entry[k] for k in key)] + [entry]
-        storage.write_bytes(path, "".join(json.dumps(e) + "\n" for e in entries).encode())
+        key = ("phase", "task", "round", "epoch")
+        entries = [e for e in self.logged() if any(e[k] != entry[k] for k in key)] + [entry]
+        storage.write_bytes(self._metrics, "".join(json.dumps(e) + "\n" for e in entries).encode())
+
+    def logged(self) -> list[dict[str, Any]]:
+        """All lines of metrics."""
+        if not storage.exists(self._metrics):
+            return []
+        return [json.loads(line) for line in storage.read_bytes(self._metrics).decode().splitlines()]
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a value that others than this program read."""
         if self._cluster.rank == 0:
             storage.write_json(storage.join(self.root, f"{name}.json"), value)
+
+    @property
+    def _metrics(self) -> str:
+        return storage.join(self.root, "metrics.jsonl")
 
     def _path(self, name: str) -> str:
         return storage.join(self.root, f"{name}.pt")

@@ -48,7 +48,7 @@ def table(lake: Lake) -> Lake:
 
 
 def feed(snapshot: Snapshot, **settings: int | bool) -> TableFeed:
-    return TableFeed(snapshot, ["user_id", "video_id"], "clicked", **{"batch_size": 16, **settings})  # type: ignore[arg-type]
+    return TableFeed(snapshot, ["user_id", "video_id"], {"ctr": "clicked"}, **{"batch_size": 16, **settings})  # type: ignore[arg-type]
 
 
 def users(feed: TableFeed, epoch: int = 0) -> list[int]:
@@ -72,17 +72,17 @@ def test_an_epoch_is_every_row_once_in_equal_steps(table: Lake, memory_rows: int
         assert [len(one) for one in batches] == [feeds[0].steps] * shards
         assert sorted(int(user) for one in batches for batch in one for user in batch.ids[:, 0]) == EXPECTED
         for parts in zip(*batches, strict=True):
-            assert {part.total for part in parts} == {sum(len(part.labels) for part in parts)}
-            assert all(len(part.labels) <= 48 // shards for part in parts)
+            assert {part.total for part in parts} == {sum(len(part.ids) for part in parts)}
+            assert all(len(part.ids) <= 48 // shards for part in parts)
         for batch in batches[0][:-1]:
-            assert len(batch.labels) == 48 // shards, "exact, whatever the row groups"
+            assert len(batch.ids) == 48 // shards, "exact, whatever the row groups"
 
 
 def test_labels_stay_with_their_rows(table: Lake) -> None:
     snapshot = Snapshot.of(table, TABLE, table.version(TABLE), DAYS, "train")
     for batch in feed(snapshot).epoch(0):
         assert batch.ids.dtype.is_floating_point is False
-        assert (batch.labels == batch.ids[:, 0] % 2).all()
+        assert (batch.labels["ctr"] == batch.ids[:, 0] % 2).all()
         assert (batch.ids[:, 1] == -batch.ids[:, 0]).all()
 
 
@@ -118,6 +118,12 @@ def test_a_shard_counts_row_groups_not_files(lake: Lake) -> None:
     assert snapshot.shard_rows(3) == [40, 25, 25]
     found = Counter(user for n in range(3) for user in users(feed(snapshot, batch_size=15, shard=n, shards=3)))
     assert found == Counter(range(90))
+
+
+def test_files_of_chance_names_are_read_in_the_order_of_their_rows(table: Lake) -> None:
+    snapshot = Snapshot.of(table, TABLE, table.version(TABLE), Days(DAYS.first, DAYS.first), "train")
+    first = [int(pq.ParquetFile(file).read(["user_id"])["user_id"][0].as_py()) for file in snapshot.files]
+    assert first == sorted(first)
 
 
 def test_more_workers_than_row_groups(table: Lake) -> None:

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ncs.sharing.mask import Mask, overlap
-from ncs.sharing.pruning import prune
+from ncs.sharing.assign import assign
+from ncs.sharing.pruning import prune, prune_neurons
 from ncs.sharing.score import magnitude, movement
 
-SHAPES = {"hidden.0.weight": (6, 9), "hidden.1.weight": (4, 6)}
+SHAPES = {"hidden.0": (6, 9), "hidden.1": (4, 6)}
 SIZE = 6 * 9 + 4 * 6
 
 
@@ -68,13 +69,13 @@ def test_rounds_go_on_pruning_because_the_quantile_is_over_the_alive() -> None:
 
 
 def test_a_pruned_weight_is_not_counted_though_its_stored_value_is_large() -> None:
-    mask = Mask({"hidden.0.weight": torch.tensor([[0.0, 1.0, 1.0]])})
-    scores = {"hidden.0.weight": torch.tensor([[9.0, 1.0, 2.0]])}
-    assert prune(mask, scores, 0.5, "global")["hidden.0.weight"].tolist() == [[0.0, 0.0, 1.0]]
+    mask = Mask({"hidden.0": torch.tensor([[0.0, 1.0, 1.0]])})
+    scores = {"hidden.0": torch.tensor([[9.0, 1.0, 2.0]])}
+    assert prune(mask, scores, 0.5, "global")["hidden.0"].tolist() == [[0.0, 0.0, 1.0]]
 
 
 def test_equal_scores_all_stay() -> None:
-    scores = {"hidden.0.weight": torch.ones(2, 5)}
+    scores = {"hidden.0": torch.ones(2, 5)}
     assert prune(Mask.ones(scores), scores, 0.5, "global").alive == 10
 
 
@@ -85,7 +86,7 @@ def test_movement_counts_what_grew_in_its_own_direction() -> None:
 
 def test_a_mask_refuses_anything_but_0_and_1() -> None:
     with pytest.raises(ValueError, match="0 and 1 alone"):
-        Mask({"hidden.0.weight": torch.tensor([0.0, 0.5])})
+        Mask({"hidden.0": torch.tensor([0.0, 0.5])})
 
 
 @given(seeds, seeds)
@@ -106,3 +107,37 @@ def test_chance_is_what_independent_masks_give() -> None:
     figures = overlap(left, right)
     assert figures["jaccard"]["w"] == pytest.approx(figures["chance"]["w"], abs=0.002)
     assert figures["chance"]["w"] == pytest.approx(0.1 / 0.6, abs=0.002)
+
+
+@given(seeds, rates)
+@settings(max_examples=40, deadline=None)
+def test_a_pruned_neuron_loses_all_connections_in_and_out(seed: int, rate: float) -> None:
+    scores = {**weights(seed), "output": torch.randn(1, 4, generator=torch.Generator().manual_seed(seed))}
+    after = prune_neurons(Mask.ones(scores), scores, rate, "global")
+    first, second, output = after["hidden.0"], after["hidden.1"], after["output"]
+    alive = [first.amax(1), second.amax(1) if first.any() else output[0]]
+    assert int(sum(float(part.sum()) for part in alive)) >= 10 - int(rate * 10) - (0 if first.any() else 6)
+    assert torch.equal(first, alive[0].unsqueeze(1).expand_as(first)), "whole rows"
+    assert torch.equal(second, alive[1].unsqueeze(1) * alive[0].unsqueeze(0))
+    assert torch.equal(output, alive[1].unsqueeze(0))
+
+
+def test_the_neuron_with_the_smallest_mean_square_goes() -> None:
+    scores = {"hidden.0": torch.tensor([[3.0, 0.0], [1.0, 1.0], [2.0, 2.0]]), "output": torch.ones(1, 3)}
+    after = prune_neurons(Mask.ones(scores), scores, 0.34, "global")
+    assert after["hidden.0"].tolist() == [[1, 1], [0, 0], [1, 1]]
+    assert after["output"].tolist() == [[1, 0, 1]]
+
+
+def test_controls_give_the_tasks_other_masks() -> None:
+    masks = {"ctr": random_mask(1, 0.3), "cvr": random_mask(2, 0.7)}
+    assert assign(masks, "own", 0) == masks
+    assert assign(masks, "none", 0) == {}
+    assert assign(masks, "cvr", 0) == {"ctr": masks["cvr"], "cvr": masks["cvr"]}
+    assert assign(masks, "swapped", 0) == {"ctr": masks["cvr"], "cvr": masks["ctr"]}
+    drawn, again, other = (assign(masks, "random", seed) for seed in (0, 0, 1))
+    for task, mask in masks.items():
+        assert drawn[task].density() == mask.density()
+        assert all(torch.equal(drawn[task][name], again[task][name]) for name in mask)
+        assert not all(torch.equal(drawn[task][name], other[task][name]) for name in mask)
+        assert not all(torch.equal(drawn[task][name], mask[name]) for name in mask)

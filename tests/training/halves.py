@@ -11,13 +11,10 @@ import numpy as np
 import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 import torch
 
-from ncs.config import Config
 from ncs.feed import Batch
-from ncs.nets.inputs import InputSpec
 from ncs.nets.masked import MaskedNet
-from ncs.nets.system import NetSpec, build
-from ncs.sharing.search import connection_sharing
-from ncs.tasks import TASKS
+from ncs.nets.system import build
+from ncs.systems import connection_share
 from ncs.training.cluster import Cluster, connect
 from ncs.training.loop import Trainer
 from ncs.training.store import Store
@@ -28,6 +25,7 @@ from tests.toy import USERS, VIDEOS, toy_conf, toy_rows
 class HalvesFeed:
     """All rows in a seeded order, cut into global batches; a worker takes its part of each."""
 
+    task: str
     ids: torch.Tensor
     labels: torch.Tensor
     cluster: Cluster
@@ -41,31 +39,29 @@ class HalvesFeed:
         order = torch.from_numpy(np.random.default_rng(number).permutation(len(self.labels)))
         for whole in order.split(self.batch_size):
             part = whole.tensor_split(self.cluster.size)[self.cluster.rank]
-            yield Batch(self.ids[part], self.labels[part], len(whole))
+            yield Batch(self.ids[part], {self.task: self.labels[part]}, len(whole))
 
 
 def feeds(seed: int, rows: int, cluster: Cluster) -> dict[str, HalvesFeed]:
     ids, clicked, cvr = toy_rows(rows, seed)
     labelled = ~np.isnan(cvr)
     return {
-        "ctr": HalvesFeed(torch.from_numpy(ids), torch.from_numpy(clicked), cluster),
-        "cvr": HalvesFeed(torch.from_numpy(ids[labelled]), torch.from_numpy(cvr[labelled].astype(np.float32)), cluster),
+        "ctr": HalvesFeed("ctr", torch.from_numpy(ids), torch.from_numpy(clicked), cluster),
+        "cvr": HalvesFeed("cvr", torch.from_numpy(ids[labelled]), torch.from_numpy(cvr[labelled].astype(np.float32)), cluster),
     }
 
 
 def run(folder: str, cluster: Cluster) -> None:
     torch.set_num_threads(1)
-    conf: Config = toy_conf()
-    spec = NetSpec(InputSpec((USERS + 1, VIDEOS + 1), 4, ((0, 1),)), (16, 8), mask_output=True)
-    net = build("connection_share", spec, seed=5)
+    conf = toy_conf().of_system("connection_share")
+    net = build(conf, {"user_id": USERS + 1, "video_id": VIDEOS + 1}, seed=5)
     assert isinstance(net, MaskedNet)
-    store = Store(folder, cluster)
-    trainer = Trainer(
-        conf.train, feeds(1, 2030, cluster), feeds(2, 600, cluster), cluster, store, dict.fromkeys(TASKS, 0.1)
-    )
-    connection_sharing(net, trainer, conf.prune, epochs=2, patience=2)
+    store = Store(f"{folder}/connection_share", cluster)
+    variance = dict.fromkeys(net.tasks, 0.1)
+    trainer = Trainer(conf.train, feeds(1, 2030, cluster), feeds(2, 600, cluster), cluster, store, variance)
+    connection_share.train(net, trainer, conf)
     chosen = {task: mask.alive for task, mask in net.task_masks.items()}
-    store.save("result", {"net": net.state_dict(), "chosen": chosen, "size": cluster.size})
+    Store(f"{folder}/result", cluster).save("result", {"net": net.state_dict(), "chosen": chosen, "size": cluster.size})
 
 
 if __name__ == "__main__":

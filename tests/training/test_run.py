@@ -134,8 +134,8 @@ def test_a_killed_process_goes_on_with_the_same_command(undisturbed: Run, lake: 
     path.write_text(yaml.safe_dump(conf.model_dump(), sort_keys=False))
     command = [sys.executable, "-m", "jobs.train", "--conf", str(path), "--lake", lake.root, "--quiet"]
     process = subprocess.Popen(command)
-    theta = Path(Run.of(conf, lake).folder, "connection_share", "theta.pt")
-    while not theta.exists() and process.poll() is None:
+    models = Path(Run.of(conf, lake).folder)
+    while not list(models.glob("search-*/theta.pt")) and process.poll() is None:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL

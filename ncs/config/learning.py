@@ -1,0 +1,100 @@
+"""What is learnt and how: tasks, nets, training, mask search, the catalogue of systems."""
+
+import pkgutil
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+import ncs.systems
+from ncs.config.values import Count, NonNegative, Positive, Rate, Section, digest
+
+MODULES = [module.name for module in pkgutil.iter_modules(ncs.systems.__path__)]
+
+
+class TaskLabel(Section):
+    """A task: what its label is, where it has one, how it is learnt and judged."""
+
+    label: Annotated[str, Field(min_length=1)]
+    where: str | None = None
+    loss: Literal["cross_entropy", "squared_error"]
+    weight: Positive = 1.0
+    metric: Literal["auc", "mse"]
+
+
+class Net(Section):
+    """Sizes of the networks."""
+
+    embedding: Count
+    interaction: Literal["kronecker", "dot"]
+    hidden: Annotated[list[Count], Field(min_length=1)]
+    crosses: Literal["user*video"] | list[Annotated[list[str], Field(min_length=2, max_length=2)]]
+    mask_output: bool
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class Train(Section):
+    """What is trained, and how long."""
+
+    system: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+    epochs: Count
+    patience: Count
+    batch_size: Count
+    learning_rate: Positive
+    embedding_learning_rate: Positive
+    weight_decay: NonNegative
+    seed: int
+    threads: Count | None
+
+
+class Prune(Section):
+    """The mask search."""
+
+    score: Literal["magnitude", "movement"]
+    rate: Rate | dict[str, Rate]
+    rounds: Annotated[int, Field(ge=0)]
+    scope: Literal["global", "layer"]
+    select: Literal["best", "last"]
+    theta_epochs: NonNegative
+
+    def rate_of(self, task: str) -> float:
+        """Share of the weights still alive that a round prunes from a task."""
+        return self.rate[task] if isinstance(self.rate, dict) else self.rate
+
+
+class Share(Section):
+    """What becomes of the masks that were found, and what the tasks have beside them."""
+
+    masks: str
+    towers: bool
+    task_biases: bool
+
+
+class Variant(Section):
+    """An entry of the catalogue: a module of `ncs.systems`, and keys that it sets otherwise."""
+
+    module: str | None = None
+    set: dict[str, Any] = Field(default_factory=dict)
+
+    def key(self, name: str) -> str:
+        """What its folder in a run is called: another definition is another system."""
+        return f"{name}-{digest(self.set)[:6]}" if self.set else name
+
+    @field_validator("module")
+    @classmethod
+    def _known_module(cls, name: str | None) -> str | None:
+        if name is not None and name not in MODULES:
+            raise ValueError(f"ncs.systems has no module {name!r}; there are {', '.join(MODULES)}")
+        return name
+
+    @field_validator("set")
+    @classmethod
+    def _of_the_system_alone(cls, overrides: dict[str, Any]) -> dict[str, Any]:
+        for key in overrides:
+            if key.split(".")[0] not in ("net", "train", "prune", "share", "tasks"):
+                raise ValueError(
+                    f"{key!r} is not of a system alone; it may set keys of net, train, prune, share, tasks"
+                )
+        return overrides

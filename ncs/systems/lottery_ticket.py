@@ -1,0 +1,44 @@
+"""Single-task lottery tickets: iterative magnitude pruning of each task's own net, nothing shared.
+
+Frankle and Carbin, ICLR 2019, with the rewinding of Frankle et al., arXiv:1903.01611: theta is the task's own net after
+`prune.theta_epochs`. What pruning alone is worth, next to SingleTask.
+"""
+
+from typing import cast
+
+from torch import Tensor, nn
+
+from ncs.config import Config
+from ncs.nets.masked import MaskedNet
+from ncs.nets.system import Group, NetSpec, System
+from ncs.sharing.search import find_masks
+from ncs.training.loop import Trainer, train_groups
+
+
+class LotteryTicket(System):
+    """A masked net for each task."""
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__(spec)
+        self.groups = tuple(Group((task,), (task,)) for task in spec.tasks)
+        self.nets = nn.ModuleDict({task: MaskedNet(spec.for_task(task)) for task in spec.tasks})
+
+    def logits(self, ids: Tensor, task: str) -> Tensor:
+        """The task's own subnetwork."""
+        net = cast(MaskedNet, self.nets[task])
+        net.task_masks = {task: self.task_masks[task]} if task in self.task_masks else {}
+        return net.logits(ids, task)
+
+
+build = LotteryTicket
+
+
+def train(net: LotteryTicket, trainer: Trainer, conf: Config) -> None:
+    """Each task's ticket by itself: its theta, its mask, its training from theta under the mask."""
+    for task in net.tasks:
+        own = cast(MaskedNet, net.nets[task])
+        found = find_masks(own, trainer, conf.prune)
+        own.start_from(found.theta)
+        own.task_masks = found.masks
+        train_groups(own, trainer, conf)
+        net.task_masks[task] = found.masks[task]
