@@ -21,6 +21,7 @@ STAGES = {
     "train": "search masks and train the systems of train.system",
     "predict": "score the test days with the newest run's systems",
     "evaluate": "compare the systems, write the report",
+    "compare": "train systems of the catalogue with several seeds, say which differences are settled",
     "run": "all of these in order; what is already there is skipped",
 }
 
@@ -38,6 +39,9 @@ def parser() -> argparse.ArgumentParser:
         stage.add_argument("--workers", type=int, metavar="N", help="Horovod workers, as --set workers=N")
         stage.add_argument("--quiet", action="store_true", help="print results and errors only")
         stage.add_argument("--debug", action="store_true", help="show the stack trace of an error")
+        if name == "compare":
+            stage.add_argument("--systems", metavar="A,B", help="as --set compare.systems=[A,B]; or all")
+            stage.add_argument("--seeds", type=int, metavar="N", help="as --set compare.seeds=N")
         if name == "validate":
             stage.add_argument("--table", metavar="NAME", help="one table, as silver/samples (default: all there are)")
     return top
@@ -47,8 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one stage. Returns 0 on success, 2 for bad usage or configuration, 3 for a failed gate, else 1."""
     args = parser().parse_args(argv)
     try:
-        overrides = [*args.set, *([f"workers={args.workers}"] if args.workers is not None else [])]
-        conf = config.load(args.conf, overrides)
+        conf = config.load(args.conf, [*args.set, *_shorthands(args)])
         job = Job(
             conf=conf,
             lake=Lake.at(args.lake or os.path.join("lake", conf.name)),
@@ -68,6 +71,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ncs {args.stage}: {_message(err)}", file=sys.stderr)
         return err.exit_code if isinstance(err, NcsError) else 1
     return 0
+
+
+def _shorthands(args: argparse.Namespace) -> list[str]:
+    """The flags that stand for a key."""
+    keys = {"workers": "workers", "systems": "compare.systems", "seeds": "compare.seeds"}
+    given = {key: getattr(args, flag, None) for flag, key in keys.items()}
+    return [
+        f"{key}=[{value}]" if key == "compare.systems" else f"{key}={value}"
+        for key, value in given.items()
+        if value is not None
+    ]
 
 
 def _message(err: Exception) -> str:

@@ -23,21 +23,26 @@ from ncs.training.run import Run, train
 
 
 def run(job: Job) -> None:
-    """Train what the run lacks: here, or, for several workers, in processes of their own."""
+    """Train what the run lacks, and make it the one that the next stages work on."""
     this = Run.of(job.conf, job.lake)
     pending = this.pending()
     if cluster.launched():
         _work(job, this)
-    elif pending:
-        if job.conf.workers > 1:
+        return
+    complete(job, this)
+    storage.write_json(job.lake.uri("models", "latest.json"), {"run_id": this.run_id})
+    done = f"{', '.join(pending)} trained" if pending else "nothing to train"
+    job.say(f"train: {done}; run {this.run_id} in {this.folder}")
+
+
+def complete(job: Job, this: Run) -> None:
+    """Train what a run lacks: here, or, for several workers, in processes of their own."""
+    if this.pending():
+        if this.conf.workers > 1:
             _launch(job, this)
         else:
             train(this, cluster.connect(), job.say, job.quiet)
-    if not cluster.launched():
-        storage.write_json(storage.join(this.folder, "run.json"), this.describe())
-        storage.write_json(job.lake.uri("models", "latest.json"), {"run_id": this.run_id})
-        done = f"{', '.join(pending)} trained" if pending else "nothing to train"
-        job.say(f"train: {done}; run {this.run_id} in {this.folder}")
+    storage.write_json(storage.join(this.folder, "run.json"), this.describe())
 
 
 def _work(job: Job, this: Run) -> None:
@@ -57,10 +62,10 @@ def _launch(job: Job, this: Run) -> None:
     with tempfile.TemporaryDirectory() as folder:
         conf = Path(folder) / "conf.yaml"
         # The order of `fields` is the order of their embeddings.
-        conf.write_text(yaml.safe_dump(job.conf.model_dump(), sort_keys=False))
+        conf.write_text(yaml.safe_dump(this.conf.model_dump(), sort_keys=False))
         command = [sys.executable, "-m", "jobs.train", "--conf", str(conf), "--lake", job.lake.root]
         command += ["--quiet"] if job.quiet else []
-        cluster.launch(job.conf.workers, command, Path(folder) / "workers.log")
+        cluster.launch(this.conf.workers, command, Path(folder) / "workers.log")
 
 
 if __name__ == "__main__":

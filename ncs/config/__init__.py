@@ -6,10 +6,11 @@ decides what it does.
 
 from ncs.config.files import load
 from ncs.config.learning import Net, Prune, Share, Train
-from ncs.config.schema import Config, Encode, FeatureField, Gates, Labels, Logs, Split, Synthetic
+from ncs.config.schema import Compare, Config, Encode, FeatureField, Gates, Labels, Logs, Split, Synthetic
 from ncs.config.values import digest
 
 __all__ = [
+    "Compare",
     "Config",
     "Encode",
     "FeatureField",

@@ -31,14 +31,15 @@ class Net(Section):
     mask_output: bool
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
+    """One name may stand where a list of names is asked for."""
     return [value] if isinstance(value, str) else value
 
 
 class Train(Section):
     """What is trained, and how long."""
 
-    system: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+    system: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
     epochs: Count
     patience: Count
     batch_size: Count
@@ -53,7 +54,8 @@ class Prune(Section):
     """The mask search."""
 
     score: Literal["magnitude", "movement"]
-    rate: Rate | dict[str, Rate]
+    rate: Rate
+    rates: dict[str, Rate]
     rounds: Annotated[int, Field(ge=0)]
     scope: Literal["global", "layer"]
     select: Literal["best", "last"]
@@ -61,7 +63,7 @@ class Prune(Section):
 
     def rate_of(self, task: str) -> float:
         """Share of the weights still alive that a round prunes from a task."""
-        return self.rate[task] if isinstance(self.rate, dict) else self.rate
+        return self.rates.get(task, self.rate)
 
 
 class Share(Section):

@@ -1,12 +1,13 @@
 """The configuration's keys and their types; what each means is said in `conf/base.yaml`, where its default stands."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant
+from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
 from ncs.config.values import Count, DayRange, Identifier, Part, Positive, Section, digest, set_key
 from ncs.days import Days
 from ncs.errors import ConfigError
@@ -110,6 +111,17 @@ class Feed(Section):
     buffer_rows: Count
 
 
+class Compare(Section):
+    """The comparison of systems: which, how often, what is tried for each."""
+
+    systems: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
+    seeds: Count
+    tries: Count
+    space: dict[str, Annotated[list[Any], Field(min_length=1)]]
+    resamples: Annotated[int, Field(ge=50)]
+    references: list[str]
+
+
 class Config(Section):
     """The whole configuration of a lake and its runs."""
 
@@ -126,6 +138,7 @@ class Config(Section):
     prune: Prune
     share: Share
     systems: dict[Identifier, Variant]
+    compare: Compare
     feed: Feed
     days_at_once: Count
     workers: Count
@@ -144,24 +157,35 @@ class Config(Section):
                 raise ValueError(f"tasks.{task} is missing; other tasks may join these two")
         if self.share.masks not in ("own", "swapped", "random", "none", *self.tasks):
             raise ValueError(f"share.masks: own, swapped, random, none or a task, not {self.share.masks!r}")
-        if isinstance(self.prune.rate, dict) and (missing := set(self.tasks) - set(self.prune.rate)):
-            raise ValueError(f"prune.rate lacks {', '.join(sorted(missing))}")
-        for name in self.train.system:
-            if name not in self.systems:
-                raise ValueError(f"train.system: no system is called {name!r}; there are {', '.join(self.systems)}")
+        for task in self.prune.rates:
+            if task not in self.tasks:
+                raise ValueError(f"prune.rates names {task!r}, which is not among tasks")
+        compared = [name for name in self.compare.systems if name != "all"]
+        for key, names in (("train.system", self.train.system), ("compare.systems", compared)):
+            for name in names:
+                if name not in self.systems:
+                    raise ValueError(f"{key}: no system is called {name!r}; there are {', '.join(self.systems)}")
         for name, variant in self.systems.items():
             if variant.module is None and name not in MODULES:
                 raise ValueError(f"systems.{name}.module is missing; there are {', '.join(MODULES)}")
         return self
 
+    def with_keys(self, overrides: Mapping[str, Any]) -> "Config":
+        """The same configuration with some keys (`a.b`) set otherwise."""
+        values = self.model_dump()
+        for key, value in overrides.items():
+            set_key(values, key, value)
+        return Config.model_validate(values)
+
     def of_system(self, name: str) -> "Config":
         """The configuration that a system of the catalogue is trained with: its own keys in the place of these."""
-        values, variant = self.model_dump(), self.systems[name]
-        for key, value in variant.set.items():
-            set_key(values, key, value)
-        values["systems"] = {name: {"module": variant.module or name}}
-        values["train"]["system"] = [name]
-        return Config.model_validate(values)
+        variant = self.systems[name]
+        alone = {
+            "systems": {name: {"module": variant.module or name}},
+            "train.system": [name],
+            "compare.systems": [name],
+        }
+        return self.with_keys({**variant.set, **alone})
 
     @property
     def train_days(self) -> Days:

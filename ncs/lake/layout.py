@@ -11,7 +11,7 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
 from ncs.config import Config
@@ -31,6 +31,8 @@ CTR_SAMPLES = "gold/ctr_samples"
 CVR_SAMPLES = "gold/cvr_samples"
 PREDICTIONS = "gold/predictions"
 EVALUATIONS = "gold/evaluations"
+COMPARISONS = "gold/comparisons"
+DIFFERENCES = "gold/differences"
 
 ALL = "all"
 """The key of a record of a table that is replaced whole."""
@@ -122,6 +124,10 @@ class Lake:
             with fsspec.open(uri, "rb") as file:
                 parts.append(pq.read_table(file, columns=columns))
         return pa.concat_tables(parts)
+
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Add rows to a table that nothing is ever replaced in; a new column is null in the rows before."""
+        write_deltalake(self.uri(name), rows, mode="append", schema_mode="merge")
 
     def has(self, name: str) -> bool:
         """Whether a table is there."""

@@ -74,6 +74,14 @@ class System(nn.Module):
         """The weights of which a step of `task` may move only a part, and that part (0 or 1, of the weight's shape)."""
         return {}
 
+    def size(self) -> int:
+        """Parameters that some task uses."""
+        used: dict[nn.Parameter, Tensor] = {}
+        for task in self.tasks:
+            for weight, mask in self.masks(task).items():
+                used[weight] = torch.maximum(used[weight], mask) if weight in used else mask
+        return sum(int(used[weight].sum()) if weight in used else weight.numel() for weight in self.parameters())
+
     @torch.no_grad()
     def predict(self, ids: Tensor) -> dict[str, Tensor]:
         """Ids int64 [batch, fields] -> each task's prediction [batch], within [0, 1]."""

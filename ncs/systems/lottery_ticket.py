@@ -4,6 +4,7 @@ Frankle and Carbin, ICLR 2019, with the rewinding of Frankle et al., arXiv:1903.
 `prune.theta_epochs`. What pruning alone is worth, next to SingleTask.
 """
 
+from collections.abc import Mapping
 from typing import cast
 
 from torch import Tensor, nn
@@ -25,9 +26,16 @@ class LotteryTicket(System):
 
     def logits(self, ids: Tensor, task: str) -> Tensor:
         """The task's own subnetwork."""
+        return self._own(task).logits(ids, task)
+
+    def masks(self, task: str) -> Mapping[nn.Parameter, Tensor]:
+        """Those of the task's own net."""
+        return self._own(task).masks(task)
+
+    def _own(self, task: str) -> MaskedNet:
         net = cast(MaskedNet, self.nets[task])
         net.task_masks = {task: self.task_masks[task]} if task in self.task_masks else {}
-        return net.logits(ids, task)
+        return net
 
 
 build = LotteryTicket

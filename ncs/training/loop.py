@@ -121,7 +121,7 @@ class Trainer:
             if phase.patience is not None:
                 self.store.save(f"{phase.key}.best", {"net": net.state_dict()})
         entry = {"phase": phase.name, "task": phase.task, "round": phase.round, "epoch": progress.epoch}
-        self.store.log({**entry, "validation": scores, "seconds": time.monotonic() - started, **facts})
+        self.store.log({**entry, "validation": scores, "skill": whole, "seconds": time.monotonic() - started, **facts})
         state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "progress": vars(progress)}
         if phase.epochs > 1:
             self.store.save(f"{phase.key}.checkpoint", state)

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,8 +18,8 @@ from ncs.errors import TrainingError
 from ncs.feed import Snapshot, TableFeed
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
-from ncs.nets.system import build, module_of
-from ncs.tasks import tasks_of
+from ncs.nets.system import System, build, module_of
+from ncs.tasks import CTR, tasks_of
 from ncs.training.cluster import Cluster
 from ncs.training.loop import Trainer, train_groups
 from ncs.training.store import Store
@@ -65,6 +65,17 @@ class Run:
     def folder_of(self, system: str) -> str:
         """Where everything of a system is kept."""
         return storage.join(self.folder, self.conf.systems[system].key(system))
+
+    def facts(self, system: str) -> dict[str, Any]:
+        """Of a trained system: `skill` on validation, `seconds` of training, `parameters` in use, mask `density`."""
+        return storage.read_json(storage.join(self.folder_of(system), "facts.json"))
+
+    def test_feed(self) -> TableFeed:
+        """The test days' impressions with the labels of all tasks, in order. Raises DataError if they are not there."""
+        conf, tasks = self.conf, tasks_of(self.conf)
+        snapshot = Snapshot.of(self.lake, tasks[CTR].table, self.versions[tasks[CTR].table], conf.test_days, "test")
+        labels = {task.name: task.label for task in tasks.values()}
+        return TableFeed(snapshot, list(conf.fields), labels, batch_size=conf.train.batch_size, shuffle=False)
 
     def describe(self) -> dict[str, Any]:
         """The run's own description, for people and later stages."""
@@ -115,10 +126,26 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
         trainer = Trainer(own.train, feeds, validation, cluster, store, variance, quiet)
         net = build(own, sizes, own.train.seed)
         getattr(module_of(own), "train", train_groups)(net, trainer, own)
+        store.write_json("facts", _facts(net, store.logged()))
         store.save("model", {"net": net.state_dict(), "masks": {task: dict(m) for task, m in net.task_masks.items()}})
         store.clear_checkpoints()
         if cluster.rank == 0:
             say(f"train: {name} in {time.monotonic() - started:.0f} s, {store.root}")
+
+
+def _facts(net: System, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What a comparison says of a system beside its figures."""
+    best: dict[str | None, float] = {}
+    for line in lines:
+        if line["phase"] == "joint":
+            best[line["task"]] = max(line["skill"], best.get(line["task"], -np.inf))
+    densities = [mask.density()["all"] for mask in net.task_masks.values()]
+    return {
+        "skill": sum(best.values()),
+        "seconds": sum(line["seconds"] for line in lines),
+        "parameters": net.size(),
+        "density": float(np.mean(densities)) if densities else 1.0,
+    }
 
 
 def _feeds(run: Run, cluster: Cluster, split: str) -> dict[str, TableFeed]:

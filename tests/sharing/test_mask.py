@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ncs.sharing.mask import Mask, overlap
 from ncs.sharing.assign import assign
+from ncs.sharing.mask import Mask, overlap
 from ncs.sharing.pruning import prune, prune_neurons
 from ncs.sharing.score import magnitude, movement
 

@@ -47,7 +47,9 @@ def feeds(seed: int, rows: int, cluster: Cluster) -> dict[str, HalvesFeed]:
     labelled = ~np.isnan(cvr)
     return {
         "ctr": HalvesFeed("ctr", torch.from_numpy(ids), torch.from_numpy(clicked), cluster),
-        "cvr": HalvesFeed("cvr", torch.from_numpy(ids[labelled]), torch.from_numpy(cvr[labelled].astype(np.float32)), cluster),
+        "cvr": HalvesFeed(
+            "cvr", torch.from_numpy(ids[labelled]), torch.from_numpy(cvr[labelled].astype(np.float32)), cluster
+        ),
     }
 
 

@@ -31,9 +31,7 @@ def test_two_workers_fed_the_halves_of_each_batch_end_as_one_does(tmp_path: Path
     command = [sys.executable, "-m", "tests.training.halves", str(tmp_path / "two")]
     launch(2, command, tmp_path / "log")
     one, two = (Store(str(tmp_path / name / "result"), Cluster()).load("result") for name in ("one", "two"))
-    stores = [
-        Store(str(folder), Cluster()) for name in ("one", "two") for folder in (tmp_path / name).glob("search-*")
-    ]
+    stores = [Store(str(folder), Cluster()) for name in ("one", "two") for folder in (tmp_path / name).glob("search-*")]
     assert (one["size"], two["size"]) == (1, 2)
     for key in [f"search-{task}-{i:02d}" for task in ("ctr", "cvr") for i in range(3)]:
         masks, others = (store.load(key)["next"] for store in stores)

@@ -1,0 +1,140 @@
+"""Train systems with several seeds, say which differences are settled; what is trained already is not trained again.
+
+    ncs compare --conf conf/demo.yaml --lake lake/demo --systems all --seeds 5
+
+Needs the encoded samples (`ncs run` or `ncs encode`). Each seed is a run of its own, resumed where it was interrupted.
+Figures by seed are appended to gold/comparisons, differences to gold/differences; the table goes to reports/.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # before torch: the other order has crashed
+
+from jobs.cli import main
+from jobs.job import Job
+from jobs.train import complete
+from ncs.config import Config, digest
+from ncs.errors import DataError
+from ncs.evaluation import paired
+from ncs.evaluation.comparison import Compared, as_table, differences, legend
+from ncs.lake import layout, storage
+from ncs.tasks import tasks_of
+from ncs.training.predictor import Predictor
+from ncs.training.run import Run, field_sizes
+from ncs.training.tuning import tune
+
+
+def run(job: Job) -> None:
+    """Tune, train, score, compare; print the table."""
+    wanted = job.conf.compare
+    names = list(job.conf.systems) if "all" in wanted.systems else wanted.systems
+    conf = job.conf.with_keys({"name": f"{job.conf.name}-compare", "train.system": names})
+    conf = tune(conf, lambda trial: _trained(job, trial))
+    runs = []
+    for n in range(wanted.seeds):
+        runs.append(_trained(job, conf.with_keys({"train.seed": conf.train.seed + n})))
+        job.say(f"compare: {n + 1} of {wanted.seeds} seeds trained, {runs[-1].folder}")
+    labels, predictions = _scored(job, runs, names)
+    tasks = tasks_of(conf)
+    figures = {
+        task.name: paired.figures(
+            task,
+            labels[task.name],
+            [{name: found[task.name] for name, found in one.items()} for one in predictions],
+            wanted.resamples,
+            conf.train.seed,
+        )
+        for task in tasks.values()
+    }
+    compared = [
+        Compared(
+            name,
+            {key: value for key, value in conf.systems[name].set.items() if key not in job.conf.systems[name].set},
+            [one.facts(name) for one in runs],
+            {task: figures[task][name] for task in tasks},
+        )
+        for name in names
+    ]
+    comparison = digest([[one.run_id, *(conf.systems[name].key(name) for name in names)] for one in runs])
+    table = as_table(compared, tasks, wanted.references)
+    path = job.lake.uri("reports", f"compare-{comparison}", "comparison.md")
+    rows = len(next(iter(labels.values())))
+    storage.write_bytes(path, f"{table}\n\n{legend(wanted.references, wanted.seeds, rows)}\n".encode())
+    _keep(job, comparison, conf, runs, compared, wanted.references)
+    print(table)
+    print(f"comparison: {path}")
+
+
+def _trained(job: Job, conf: Config) -> Run:
+    this = Run.of(conf, job.lake)
+    complete(job, this)
+    return this
+
+
+def _scored(
+    job: Job, runs: Sequence[Run], names: Sequence[str]
+) -> tuple[Mapping[str, np.ndarray], list[dict[str, Mapping[str, np.ndarray]]]]:
+    """The test rows' labels by task, and for each run every system's predictions of them."""
+    batches = list(runs[0].test_feed().epoch(0))
+    ids = np.concatenate([batch.ids.numpy() for batch in batches])
+    labels = {task: np.concatenate([batch.labels[task].numpy() for batch in batches]) for task in batches[0].labels}
+    for task, values in labels.items():
+        if np.isnan(values).all():
+            raise DataError(f"the test days {job.conf.test_days} hold no label of {task}; test on more of them")
+    sizes = field_sizes(runs[0])
+    predictions: list[dict[str, Mapping[str, np.ndarray]]] = []
+    for one in job.progress(runs, "score", "seed"):
+        scorers = {name: Predictor.load(one.folder, name, one.conf, sizes) for name in names}
+        predictions.append({name: scorer.predict(ids) for name, scorer in scorers.items()})
+    return labels, predictions
+
+
+def _keep(
+    job: Job,
+    comparison: str,
+    conf: Config,
+    runs: Sequence[Run],
+    compared: Sequence[Compared],
+    references: Sequence[str],
+) -> None:
+    """Append the comparison to the lake, unless it is there."""
+    tasks, lake = tasks_of(conf), job.lake
+    if lake.has(layout.DIFFERENCES):
+        known = lake.read(layout.DIFFERENCES, lake.version(layout.DIFFERENCES), ["comparison_id"])
+        if comparison in known["comparison_id"].to_pylist():
+            return
+    made = {"comparison_id": comparison, "made_at": datetime.now(UTC)}
+    by_seed: list[dict[str, Any]] = []
+    for n, one in enumerate(runs):
+        lineage = one.describe()["lineage"]
+        for system in compared:
+            for task in tasks.values():
+                by_seed.append(
+                    {
+                        **made,
+                        "run_id": one.run_id,
+                        "seed": one.conf.train.seed,
+                        "system": system.system,
+                        "task": task.name,
+                        "metric": task.metric,
+                        "value": float(system.figures[task.name].by_seed[n]),
+                        **{key: system.facts[n][key] for key in ("parameters", "density", "seconds")},
+                        "tuned": json.dumps(system.tuned),
+                        "conf": one.conf.of_system(system.system).digest(),
+                        "tables": json.dumps(lineage["tables"]),
+                        "git": lineage["git"],
+                    }
+                )
+    lake.append(layout.COMPARISONS, pa.Table.from_pylist(by_seed))
+    found = [{**made, **one} for one in differences(compared, tasks, references)]
+    if found:
+        lake.append(layout.DIFFERENCES, pa.Table.from_pylist(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main(["compare", *sys.argv[1:]]))

@@ -1,0 +1,113 @@
+"""A comparison of systems over several seeds: rows for Delta, and a table in the form of the paper's Table 2."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ncs.evaluation.paired import Figures
+from ncs.evaluation.paper import TABLE_2
+from ncs.tasks import CVR, Task
+
+UNITS = {"mse": 1e-5, "auc": 1e-4}
+"""What differences are printed in."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One system: the keys that tuning set, what training said of each seed's run, each task's figures."""
+
+    system: str
+    tuned: Mapping[str, Any]
+    facts: Sequence[Mapping[str, Any]]
+    figures: Mapping[str, Figures]
+
+    def mean(self, fact: str) -> float:
+        """A fact's mean over the seeds."""
+        return float(np.mean([one[fact] for one in self.facts]))
+
+
+def differences(
+    compared: Sequence[Compared], tasks: Mapping[str, Task], references: Sequence[str]
+) -> Iterable[dict[str, Any]]:
+    """For each system, task and other reference: the difference with its intervals, and whether it is a win.
+
+    `better` is true where the interval over seeds and rows excludes zero on the better side, false on the worse, null
+    where it holds zero: nothing is claimed then.
+    """
+    by_name = {one.system: one for one in compared}
+    for one in compared:
+        for task in tasks.values():
+            for reference in references:
+                if reference in by_name and reference != one.system:
+                    base = by_name[reference].figures[task.name]
+                    found = one.figures[task.name].minus(base)
+                    both, seeds, rows = found.over_both, found.over_seeds, found.over_rows
+                    yield {
+                        "system": one.system,
+                        "reference": reference,
+                        "task": task.name,
+                        "metric": task.metric,
+                        "difference": found.value,
+                        "relative": found.value / base.value,
+                        "low": both.low,
+                        "high": both.high,
+                        "seeds_low": seeds.low,
+                        "seeds_high": seeds.high,
+                        "rows_low": rows.low,
+                        "rows_high": rows.high,
+                        "better": task.better(found.value, 0.0) if both.excludes_zero else None,
+                    }
+
+
+def as_table(compared: Sequence[Compared], tasks: Mapping[str, Task], references: Sequence[str]) -> str:
+    """The comparison as a Markdown table, which reads well as text too.
+
+    A system a line: each task's mean figure, its differences from the references with 95 % intervals, `+` where it is
+    better and settled, `-` where it is worse and settled; what it costs.
+    """
+    found = {(d["system"], d["task"], d["reference"]): d for d in differences(compared, tasks, references)}
+    there = [name for name in references if any(one.system == name for one in compared)]
+    # The task that the paper is about comes first.
+    order = sorted(tasks.values(), key=lambda task: task.name != CVR)
+    seconds = next((one.mean("seconds") for one in compared if one.system == there[0]), None) if there else None
+    header = ["system"]
+    for task in order:
+        header += [f"{task.name.upper()} {task.metric.upper()}", "paper", *(f"- {name}" for name in there)]
+    lines = [[*header, "parameters", "density", "time"]]
+    for one in compared:
+        line = [one.system]
+        for task in order:
+            paper = TABLE_2.get(one.system, {}).get(task.name)
+            line += [f"{one.figures[task.name].value:.5f}", f"{paper:.5f}" if paper else ""]
+            line += [_difference(found.get((one.system, task.name, name)), task) for name in there]
+        times = f"{one.mean('seconds') / seconds:.1f}" if seconds else ""
+        lines.append([*line, f"{one.mean('parameters'):,.0f}", f"{one.mean('density'):.2f}", times])
+    lines.insert(1, ["-"] * len(lines[0]))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "| "
+        + " | ".join(cell.ljust(width, "-" if n == 1 else " ") for cell, width in zip(line, widths, strict=True))
+        + " |"
+        for n, line in enumerate(lines)
+    )
+
+
+def _difference(one: Mapping[str, Any] | None, task: Task) -> str:
+    if one is None:
+        return ""
+    unit = UNITS[task.metric]
+    settled = {None: "", True: " +", False: " -"}[one["better"]]
+    interval = f"[{one['low'] / unit:+.0f}, {one['high'] / unit:+.0f}]"
+    return f"{one['difference'] / unit:+.0f} {interval} ({one['relative']:+.2%}){settled}"
+
+
+def legend(references: Sequence[str], seeds: int, rows: int) -> str:
+    """What the table's columns mean."""
+    return (
+        f"Means over {seeds} seeds on {rows:,} test impressions. Differences in 1e-5 (MSE) and 1e-4 (AUC), with 95 % "
+        f"intervals over seeds and paired resamples of the impressions; + better, - worse, where the interval excludes "
+        f"zero, nothing claimed elsewhere. paper: its Table 2, on its own logs. time: of training, search included, as "
+        f"a multiple of {references[0] if references else 'nothing'}; density: of the FC weights a task uses."
+    )

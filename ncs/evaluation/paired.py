@@ -1,0 +1,120 @@
+"""Differences between systems over the same seeds and the same test rows, with intervals over both."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from ncs.tasks import Task
+
+_AT_ONCE = 50
+"""Resamples that are weighed at once; bounds the memory."""
+
+
+class Interval(NamedTuple):
+    """A 95 % interval."""
+
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether a difference is settled."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A task's figure of one system: by seed, and by resample of the test rows (the mean over the seeds)."""
+
+    by_seed: np.ndarray
+    by_resample: np.ndarray
+
+    @property
+    def value(self) -> float:
+        """Mean over the seeds, on all test rows."""
+        return float(self.by_seed.mean())
+
+    def minus(self, other: "Figures") -> "Figures":
+        """The differences of one system from another, seed by seed and resample by resample."""
+        return Figures(self.by_seed - other.by_seed, self.by_resample - other.by_resample)
+
+    @property
+    def over_rows(self) -> Interval:
+        """Interval over the test rows: percentiles of the bootstrap, these seeds given."""
+        low, high = np.percentile(self.by_resample, [2.5, 97.5])
+        return Interval(float(low), float(high))
+
+    @property
+    def over_seeds(self) -> Interval:
+        """Interval over the seeds: Student's t, these rows given. Without end for one seed."""
+        seeds = len(self.by_seed)
+        if seeds < 2:
+            return Interval(-np.inf, np.inf)
+        half = stats.t.ppf(0.975, seeds - 1) * self.by_seed.std(ddof=1) / np.sqrt(seeds)
+        return Interval(self.value - half, self.value + half)
+
+    @property
+    def over_both(self) -> Interval:
+        """Interval over seeds and rows, whose variances add; Student's t with Satterthwaite's degrees of freedom.
+
+        With one seed it is that over the rows alone.
+        """
+        seeds = len(self.by_seed)
+        of_rows = self.by_resample.var(ddof=1)
+        of_seeds = self.by_seed.var(ddof=1) / seeds if seeds > 1 else 0.0
+        whole = of_rows + of_seeds
+        freedom = (seeds - 1) * (whole / of_seeds) ** 2 if of_seeds > 0 else np.inf
+        half = stats.t.ppf(0.975, freedom) * np.sqrt(whole)
+        return Interval(float(self.value - half), float(self.value + half))
+
+
+def figures(
+    task: Task, labels: np.ndarray, predictions: Sequence[Mapping[str, np.ndarray]], resamples: int, seed: int
+) -> dict[str, Figures]:
+    """Every system's figures of a task.
+
+    Args:
+        task: whose metric is taken.
+        labels: [rows], NaN where the task does not apply.
+        predictions: for each seed, system -> [rows].
+        resamples: of the rows: every row counts as often as a Poisson variable of mean 1 says, the same for all.
+        seed: of the resamples.
+    """
+    there = ~np.isnan(labels)
+    labels = labels[there]
+    weights = np.random.default_rng(seed).poisson(1.0, (len(labels), resamples)).astype(np.int8)
+    weights = np.concatenate([np.ones((len(labels), 1), dtype=np.int8), weights], axis=1)  # first, the rows themselves
+    measure = weighted_auc if task.metric == "auc" else weighted_mse
+    found = {}
+    for system in predictions[0]:
+        of_seeds = np.stack([measure(labels, one[system][there], weights) for one in predictions])
+        found[system] = Figures(of_seeds[:, 0], of_seeds[:, 1:].mean(0))
+    return found
+
+
+def weighted_mse(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean squared error under each column of `weights` [rows, columns]."""
+    errors = (labels.astype(np.float64) - scores) ** 2
+    parts = [part.T @ errors / part.sum(0) for part in _columns(weights)]
+    return np.concatenate(parts)
+
+
+def weighted_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Exact AUC, ties counting half, under each column of `weights` [rows, columns]."""
+    order = np.argsort(scores, kind="stable")
+    positive = (labels[order] > 0.5)[:, None]
+    ordered = scores[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # of each run of equal scores
+    parts = []
+    for part in _columns(weights[order]):
+        pos, neg = (np.add.reduceat(part * kind, starts, axis=0) for kind in (positive, ~positive))
+        below = np.cumsum(neg, axis=0) - neg / 2
+        parts.append((pos * below).sum(0) / (pos.sum(0) * neg.sum(0)))
+    return np.concatenate(parts)
+
+
+def _columns(weights: np.ndarray) -> list[np.ndarray]:
+    return [weights[:, n : n + _AT_ONCE].astype(np.float64) for n in range(0, weights.shape[1], _AT_ONCE)]

@@ -1,0 +1,55 @@
+"""The same small search for every system: the same tries, the same seed, validation alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ncs.config import Compare, Config
+from ncs.training.run import Run
+
+SEED_APART = 100_003
+"""How far the seed of the tries is from the first that is reported."""
+
+
+def tune(conf: Config, trained: Callable[[Config], Run]) -> Config:
+    """The configuration in which each of `train.system` has the keys of the try that did best for it on validation.
+
+    `trained` trains a configuration's systems, unless they are there.
+    """
+    candidates = tries(conf.compare, conf.train.seed)
+    if len(candidates) == 1:
+        return conf
+    apart = conf.with_keys({"train.seed": conf.train.seed + SEED_APART})
+    scores: dict[str, list[float]] = {name: [] for name in conf.train.system}
+    for overrides in candidates:
+        run = trained(with_tries(apart, dict.fromkeys(scores, overrides)))
+        for name, found in scores.items():
+            found.append(run.facts(name)["skill"])
+    return with_tries(conf, {name: candidates[int(np.argmax(found))] for name, found in scores.items()})
+
+
+def tries(conf: Compare, seed: int) -> list[dict[str, Any]]:
+    """Keys that the tries set: none for the first, then drawn from `conf.space`, all different."""
+    random = np.random.default_rng(seed)
+    drawn: list[dict[str, Any]] = [{}]
+    most = 1 + int(np.prod([len(values) for values in conf.space.values()]))
+    while len(drawn) < min(conf.tries, most):
+        one = {key: values[int(random.integers(len(values)))] for key, values in conf.space.items()}
+        if one not in drawn:
+            drawn.append(one)
+    return drawn
+
+
+def with_tries(conf: Config, chosen: dict[str, dict[str, Any]]) -> Config:
+    """The configuration with further keys set for some systems of the catalogue."""
+    return conf.with_keys(
+        {
+            f"systems.{name}": {
+                "module": conf.systems[name].module or name,
+                "set": {**conf.systems[name].set, **overrides},
+            }
+            for name, overrides in chosen.items()
+            if overrides
+        }
+    )
