@@ -99,4 +99,6 @@ class Variant(Section):
                 raise ValueError(
                     f"{key!r} is not of a system alone; it may set keys of net, train, prune, share, tasks"
                 )
+            if key in ("train.system", "train.batch_size", "train.seed", "train.threads"):
+                raise ValueError(f"{key!r} is the same for all systems of a run")
         return overrides

@@ -1,0 +1,113 @@
+"""`ncs compare` on a toy lake: resumed run by run, appended once, equal tries for every system."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from jobs.cli import main
+from ncs.config import Config
+from ncs.errors import ConfigError
+from ncs.lake import layout
+from ncs.lake.layout import Lake
+from ncs.training.tuning import tries, tune
+from tests.toy import toy_conf, write_toy_lake
+
+SYSTEMS = "single_task,connection_share,random_masks,layer_share_theta"
+
+
+@pytest.fixture
+def compare(lake: Lake, tmp_path: Path) -> Callable[..., int]:
+    conf = toy_conf("logs.source=nowhere", "train.epochs=1", "compare.resamples=50")
+    write_toy_lake(lake, conf)
+    path = tmp_path / "conf.yaml"
+    path.write_text(yaml.safe_dump(conf.model_dump(), sort_keys=False))
+
+    def call(*arguments: str) -> int:
+        return main(["compare", "--conf", str(path), "--lake", lake.root, *arguments])
+
+    return call
+
+
+def rows(lake: Lake, table: str, *columns: str) -> list[dict]:
+    return lake.read(table, lake.version(table), list(columns)).to_pylist()
+
+
+def test_a_comparison_is_trained_once_and_kept_once(
+    compare: Callable[..., int], lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert compare("--systems", SYSTEMS, "--seeds", "2") == 0
+    first = capsys.readouterr()
+    assert [line.split("|")[1].strip() for line in first.out.splitlines()[2:6]] == SYSTEMS.split(",")
+    searches = list(Path(lake.root).glob("models/*/search-*"))
+    assert len(searches) == 2, "one search a seed, for all systems that share it"
+    kept = rows(lake, layout.COMPARISONS, "comparison_id", "system", "seed", "task", "value", "density", "run_id")
+    assert len(kept) == 2 * 4 * 2
+    assert {row["seed"] for row in kept} == {7, 8}
+    density = {row["system"]: row["density"] for row in kept}
+    assert density["random_masks"] == pytest.approx(density["connection_share"])
+    assert density["layer_share_theta"] == 1.0
+
+    assert compare("--systems", SYSTEMS, "--seeds", "2") == 0
+    again = capsys.readouterr()
+    assert again.out == first.out
+    assert "train:" not in again.err
+    assert len(rows(lake, layout.COMPARISONS, "seed")) == len(kept), "the same comparison is not kept twice"
+
+    assert compare("--systems", SYSTEMS, "--seeds", "3") == 0
+    assert capsys.readouterr().err.count("train:") == 4, "the third seed alone"
+    after = rows(lake, layout.COMPARISONS, "comparison_id", "system", "seed", "task", "value", "density", "run_id")
+    assert all(row in after for row in kept), "nothing overwrites what was found before"
+    assert len({row["comparison_id"] for row in after}) == 2
+    found = rows(lake, layout.DIFFERENCES, "system", "reference", "task", "low", "difference", "high")
+    assert all(row["low"] < row["difference"] < row["high"] for row in found)
+    assert not (Path(lake.root) / "models" / "latest.json").exists(), "predict goes on with what `ncs train` trained"
+
+
+def test_every_system_gets_the_same_tries() -> None:
+    space = "compare.space={train.learning_rate: [0.001, 0.01], train.weight_decay: [0.0, 0.1]}"
+    conf = toy_conf("compare.tries=3", space, "train.system=[single_task, layer_share_theta]")
+    candidates = tries(conf.compare, conf.train.seed)
+    assert candidates[0] == {}
+    assert len(candidates) == 3
+    assert candidates[1] != candidates[2]
+    seen: list[Config] = []
+
+    class Trained:
+        def __init__(self, conf: Config) -> None:
+            seen.append(conf)
+
+        def facts(self, name: str) -> dict[str, float]:
+            return {"skill": [0.1, 0.3, 0.2][len(seen) - 1] if name == "single_task" else 1.0 / len(seen)}
+
+    chosen = tune(conf, Trained)  # type: ignore[arg-type]
+    assert chosen.systems["single_task"].set == candidates[1]
+    assert chosen.systems["layer_share_theta"] == conf.systems["layer_share_theta"], "the first try was best"
+    assert {one.train.seed for one in seen} == {seen[0].train.seed} != {conf.train.seed}
+    for one, overrides in zip(seen, candidates, strict=True):
+        for name in conf.train.system:
+            for key, value in overrides.items():
+                assert one.of_system(name).part(key)[key] == value
+
+
+def test_a_system_that_is_not_in_the_catalogue(compare: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert compare("--systems", "nobody") == 2
+    assert "compare.systems: no system is called 'nobody'; there are single_task" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("{module: nobody}", "systems.x.module: ncs.systems has no module 'nobody'"),
+        ("{}", "systems.x.module is missing"),
+        ("{module: mask, set: {logs.seed: 3}}", "systems.x"),
+        ("{module: single_task, set: {logs.seed: 3}}", "'logs.seed' is not of a system alone"),
+        ("{module: single_task, set: {train.seed: 3}}", "'train.seed' is the same for all systems"),
+        ("{module: single_task, set: {net.width: 3}}", "systems.x.set: net.width is no key"),
+        ("{module: connection_share, set: {share.masks: both}}", "share.masks: own, swapped"),
+    ],
+)
+def test_entries_of_the_catalogue_are_checked(entry: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        toy_conf(f"systems.x={entry}")
