@@ -21,6 +21,14 @@ class TaskLabel(Section):
     metric: Literal["auc", "mse"]
 
 
+class Ple(Section):
+    """Experts of PLE: their numbers in a level, and the levels."""
+
+    shared: Count
+    own: Count
+    levels: Count
+
+
 class Net(Section):
     """Sizes of the networks."""
 
@@ -29,6 +37,8 @@ class Net(Section):
     hidden: Annotated[list[Count], Field(min_length=1)]
     crosses: Literal["user*video"] | list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     mask_output: bool
+    experts: Count
+    ple: Ple
 
 
 def as_list(value: Any) -> Any:

@@ -20,12 +20,12 @@ class MaskedLinear(nn.Linear):
 
 
 class Tower(nn.Module):
-    """FC layers with ReLU and an output layer with one logit."""
+    """FC layers with ReLU (none: `hidden` is empty) and an output layer with one logit."""
 
     def __init__(self, width: int, hidden: Sequence[int]) -> None:
         super().__init__()
         self.hidden = hidden_layers(width, hidden)
-        self.output = MaskedLinear(hidden[-1], 1)
+        self.output = MaskedLinear([width, *hidden][-1], 1)
 
     def forward(self, input: Tensor) -> Tensor:
         """Input [batch, width] -> logits [batch]."""
