@@ -29,6 +29,13 @@ class Ple(Section):
     levels: Count
 
 
+class Snr(Section):
+    """Sub-network routing: sub-networks a level, and the L0 penalty of an open gate."""
+
+    subnets: Count
+    l0: NonNegative
+
+
 class Net(Section):
     """Sizes of the networks."""
 
@@ -39,6 +46,7 @@ class Net(Section):
     mask_output: bool
     experts: Count
     ple: Ple
+    snr: Snr
 
 
 def as_list(value: Any) -> Any:

@@ -1,0 +1,92 @@
+"""Sub-network routing: connections between sub-networks that gates open and close (Ma et al., AAAI 2019).
+
+"SNR: Sub-Network Routing for Flexible Parameter Sharing in Multi-Task Learning". The coding variables z are hard
+concrete gates (Louizos et al., ICLR 2018, "Learning Sparse Neural Networks through L0 Regularization"), one a
+connection, the same for every row.
+"""
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ncs.feed import Batch
+from ncs.nets.experts import Experts, shared_and_tower
+from ncs.nets.inputs import Inputs
+from ncs.nets.layers import Tower
+from ncs.nets.system import NetSpec, System
+
+BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1
+"""Temperature and stretch of the gates, as Louizos et al. have them."""
+
+
+class HardConcrete(nn.Module):
+    """Gates within [0, 1] that can be 0 and 1 exactly: drawn while training, their deterministic form otherwise."""
+
+    def __init__(self, targets: int, sources: int) -> None:
+        super().__init__()
+        self.shape = targets, sources
+        # One axis: the optimiser decays weights of two, and decay would hold gates half open.
+        self.log_alpha = nn.Parameter(torch.empty(targets * sources))
+        nn.init.normal_(self.log_alpha, std=0.01)  # as often open as closed
+
+    def forward(self) -> Tensor:
+        """A gate a connection [targets, sources]; a draw takes as many random numbers whatever the batch."""
+        if self.training:
+            noise = torch.logit(torch.rand_like(self.log_alpha), eps=1e-6)
+            open_ = torch.sigmoid((noise + self.log_alpha) / BETA)
+        else:
+            open_ = torch.sigmoid(self.log_alpha)
+        return (open_ * (ZETA - GAMMA) + GAMMA).clamp(0, 1).view(self.shape)
+
+    def penalty(self) -> Tensor:
+        """The expected number of gates that are not 0 (a scalar)."""
+        return torch.sigmoid(self.log_alpha - BETA * math.log(-GAMMA / ZETA)).sum()
+
+
+class Routing(nn.Module):
+    """What sub-networks of one level hand to those of the next: u_j = sum over i of z_ji W_ji v_i, or z_ji v_i."""
+
+    def __init__(self, targets: int, sources: int, width: int, transform: bool) -> None:
+        super().__init__()
+        self.gates = HardConcrete(targets, sources)
+        self.width = width
+        self.weight = nn.Parameter(torch.empty(targets * width, sources * width)) if transform else None
+        if self.weight is not None:  # the blocks W_ji of [targets, sources], each [width, width]
+            nn.init.kaiming_uniform_(self.weight, nonlinearity="relu")
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Input [batch, sources, width] -> [batch, targets, width]."""
+        z = self.gates()
+        if self.weight is None:
+            return z @ input
+        blocks = z.repeat_interleave(self.width, 0).repeat_interleave(self.width, 1)
+        return (input.flatten(1) @ (self.weight * blocks).T).unflatten(1, (-1, self.width))
+
+
+class RoutedNet(System):
+    """Two levels of sub-networks on shared inputs; a task's tower reads the upper level through gates of its own."""
+
+    def __init__(self, spec: NetSpec, transform: bool) -> None:
+        super().__init__(spec)
+        count = spec.net.snr.subnets
+        hidden, tower = shared_and_tower(spec.net.hidden)
+        width = hidden[-1]
+        self.inputs = Inputs(spec.inputs)
+        self.lower = Experts(count, spec.inputs.width, hidden)
+        self.between = Routing(count, count, width, transform)
+        self.upper = Experts(count, width, hidden)
+        self.to_task = nn.ModuleDict({task: Routing(1, count, width, transform) for task in spec.tasks})
+        self.towers = nn.ModuleDict({task: Tower(width, tower) for task in spec.tasks})
+
+    def logits(self, ids: Tensor, task: str) -> Tensor:
+        """The task's tower on what its gates let through."""
+        upper = self.upper(self.between(self.lower(self.inputs(ids))))
+        return self.towers[task](self.to_task[task](upper).squeeze(1))
+
+    def loss(self, batch: Batch, task: str) -> Tensor:
+        """The task's loss, and for each row the penalty of the gates that the task uses."""
+        to_task = cast(Routing, self.to_task[task])
+        open_ = self.between.gates.penalty() + to_task.gates.penalty()
+        return super().loss(batch, task) + self.spec.net.snr.l0 * len(batch.ids) * open_
