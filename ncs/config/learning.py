@@ -36,6 +36,12 @@ class Snr(Section):
     l0: NonNegative
 
 
+class Esm2(Section):
+    """The post-click actions of ESM²."""
+
+    played: Rate
+
+
 class Net(Section):
     """Sizes of the networks."""
 
@@ -47,6 +53,7 @@ class Net(Section):
     experts: Count
     ple: Ple
     snr: Snr
+    esm2: Esm2
 
 
 def as_list(value: Any) -> Any:
