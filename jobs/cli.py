@@ -22,6 +22,7 @@ STAGES = {
     "predict": "score the test days with the newest run's systems",
     "evaluate": "compare the systems, write the report",
     "compare": "train systems of the catalogue with several seeds, say which differences are settled",
+    "sweep": "compare systems along the values of one key, draw curves",
     "run": "all of these in order; what is already there is skipped",
 }
 
@@ -39,9 +40,12 @@ def parser() -> argparse.ArgumentParser:
         stage.add_argument("--workers", type=int, metavar="N", help="Horovod workers, as --set workers=N")
         stage.add_argument("--quiet", action="store_true", help="print results and errors only")
         stage.add_argument("--debug", action="store_true", help="show the stack trace of an error")
-        if name == "compare":
+        if name in ("compare", "sweep"):
             stage.add_argument("--systems", metavar="A,B", help="as --set compare.systems=[A,B]; or all")
             stage.add_argument("--seeds", type=int, metavar="N", help="as --set compare.seeds=N")
+        if name == "sweep":
+            stage.add_argument("--key", required=True, metavar="K", help="the key, as net.hidden")
+            stage.add_argument("--values", required=True, metavar="[V,..]", help="its values, a YAML list")
         if name == "validate":
             stage.add_argument("--table", metavar="NAME", help="one table, as silver/samples (default: all there are)")
     return top
@@ -59,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             quiet=args.quiet,
             debug=args.debug,
             table=getattr(args, "table", None),
+            sweep=(args.key, config.parse(args.values, "--values")) if args.stage == "sweep" else None,
         )
         job.lake.claim(conf)
         importlib.import_module(f"jobs.{args.stage}").run(job)

@@ -3,7 +3,7 @@
     ncs compare --conf conf/demo.yaml --lake lake/demo --systems all --seeds 5
 
 Needs the encoded samples (`ncs run` or `ncs encode`). Each seed is a run of its own, resumed where it was interrupted.
-Figures by seed are appended to gold/comparisons, differences to gold/differences; the table goes to reports/.
+Figures by seed are appended to gold/comparisons, differences to gold/differences; the table is in reports/ too.
 """
 
 import json
@@ -30,7 +30,18 @@ from ncs.training.tuning import tune
 
 
 def run(job: Job) -> None:
-    """Tune, train, score, compare; print the table."""
+    """Compare, print the table."""
+    compared = compare(job)
+    tasks, references = tasks_of(job.conf), job.conf.compare.references
+    table = as_table(compared, tasks, references)
+    path = job.lake.uri("reports", f"comparison-{job.conf.digest()}.md")
+    storage.write_bytes(path, f"{table}\n\n{legend(references, job.conf.compare.seeds)}\n".encode())
+    print(table)
+    print(f"comparison: {path}")
+
+
+def compare(job: Job) -> list[Compared]:
+    """Tune, train, score; each system's figures, which the lake keeps too."""
     wanted = job.conf.compare
     names = list(job.conf.systems) if "all" in wanted.systems else wanted.systems
     conf = job.conf.with_keys({"name": f"{job.conf.name}-compare", "train.system": names})
@@ -40,7 +51,6 @@ def run(job: Job) -> None:
         runs.append(_trained(job, conf.with_keys({"train.seed": conf.train.seed + n})))
         job.say(f"compare: {n + 1} of {wanted.seeds} seeds trained, {runs[-1].folder}")
     labels, predictions = _scored(job, runs, names)
-    tasks = tasks_of(conf)
     figures = {
         task.name: paired.figures(
             task,
@@ -49,25 +59,16 @@ def run(job: Job) -> None:
             wanted.resamples,
             conf.train.seed,
         )
-        for task in tasks.values()
+        for task in tasks_of(conf).values()
     }
-    compared = [
-        Compared(
-            name,
-            {key: value for key, value in conf.systems[name].set.items() if key not in job.conf.systems[name].set},
-            [one.facts(name) for one in runs],
-            {task: figures[task][name] for task in tasks},
-        )
-        for name in names
-    ]
-    comparison = digest([[one.run_id, *(conf.systems[name].key(name) for name in names)] for one in runs])
-    table = as_table(compared, tasks, wanted.references)
-    path = job.lake.uri("reports", f"compare-{comparison}", "comparison.md")
-    rows = len(next(iter(labels.values())))
-    storage.write_bytes(path, f"{table}\n\n{legend(wanted.references, wanted.seeds, rows)}\n".encode())
-    _keep(job, comparison, conf, runs, compared, wanted.references)
-    print(table)
-    print(f"comparison: {path}")
+    compared = []
+    for name in names:
+        own, before = conf.systems[name].set, job.conf.systems[name].set
+        tuned = {key: value for key, value in own.items() if before.get(key) != value}
+        of_name = {task: found[name] for task, found in figures.items()}
+        compared.append(Compared(name, tuned, [one.facts(name) for one in runs], of_name))
+    _keep(job, conf, runs, compared)
+    return compared
 
 
 def _trained(job: Job, conf: Config) -> Run:
@@ -94,18 +95,13 @@ def _scored(
     return labels, predictions
 
 
-def _keep(
-    job: Job,
-    comparison: str,
-    conf: Config,
-    runs: Sequence[Run],
-    compared: Sequence[Compared],
-    references: Sequence[str],
-) -> None:
+def _keep(job: Job, conf: Config, runs: Sequence[Run], compared: Sequence[Compared]) -> None:
     """Append the comparison to the lake, unless it is there."""
     tasks, lake = tasks_of(conf), job.lake
-    if lake.has(layout.DIFFERENCES):
-        known = lake.read(layout.DIFFERENCES, lake.version(layout.DIFFERENCES), ["comparison_id"])
+    keys = [conf.systems[system.system].key(system.system) for system in compared]
+    comparison = digest([[one.run_id, *keys] for one in runs])
+    if lake.has(layout.COMPARISONS):
+        known = lake.read(layout.COMPARISONS, lake.version(layout.COMPARISONS), ["comparison_id"])
         if comparison in known["comparison_id"].to_pylist():
             return
     made = {"comparison_id": comparison, "made_at": datetime.now(UTC)}
@@ -130,10 +126,10 @@ def _keep(
                         "git": lineage["git"],
                     }
                 )
-    lake.append(layout.COMPARISONS, pa.Table.from_pylist(by_seed))
-    found = [{**made, **one} for one in differences(compared, tasks, references)]
+    found = [{**made, **one} for one in differences(compared, tasks, conf.compare.references)]
     if found:
         lake.append(layout.DIFFERENCES, pa.Table.from_pylist(found))
+    lake.append(layout.COMPARISONS, pa.Table.from_pylist(by_seed))  # last: it says that both are there
 
 
 if __name__ == "__main__":

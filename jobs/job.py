@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tqdm import tqdm
 
@@ -31,6 +31,7 @@ class Job:
     quiet: bool = False
     debug: bool = False
     table: str | None = None  # of validate
+    sweep: tuple[str, Any] | None = None  # of sweep: the key and its values
 
     @cached_property
     def spark(self) -> "SparkSession":

@@ -4,7 +4,7 @@ Defaults stand in `conf/base.yaml` alone. Models are frozen: a stage gets the co
 decides what it does.
 """
 
-from ncs.config.files import load
+from ncs.config.files import load, parse
 from ncs.config.learning import Net, Prune, Share, Train
 from ncs.config.schema import Compare, Config, Encode, FeatureField, Gates, Labels, Logs, Split, Synthetic
 from ncs.config.values import digest
@@ -25,4 +25,5 @@ __all__ = [
     "Train",
     "digest",
     "load",
+    "parse",
 ]

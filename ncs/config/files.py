@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from ncs.config.schema import Config
-from ncs.config.values import set_key
+from ncs.config.values import problems, set_key
 from ncs.errors import ConfigError
 
 
@@ -23,16 +23,16 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ConfigError(f"--set {override!r}: write --set a.b=value")
-        set_key(values, key.strip(), _parse(text, f"--set {key}"))
+        set_key(values, key.strip(), parse(text, f"--set {key}"))
     try:
         conf = Config.model_validate(values)
     except ValidationError as err:
-        raise ConfigError(f"{path}: " + "; ".join(_lines(err))) from None
+        raise ConfigError(f"{path}: " + "; ".join(problems(err))) from None
     for name in conf.systems:
         try:
             conf.of_system(name)
-        except ValidationError as err:
-            raise ConfigError(f"{path}: systems.{name}.set: " + "; ".join(_lines(err))) from None
+        except ConfigError as err:
+            raise ConfigError(f"{path}: systems.{name}.set: {err}") from None
     return conf
 
 
@@ -43,7 +43,7 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except OSError as err:
         raise ConfigError(f"no configuration can be read at {path} ({err.strerror}); see conf/") from None
-    values = _parse(text, str(path))
+    values = parse(text, str(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a configuration is a mapping of keys, this is {type(values).__name__}")
     base = values.pop("base", None)
@@ -64,7 +64,8 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _parse(text: str, where: str) -> Any:
+def parse(text: str, where: str) -> Any:
+    """Text as YAML. Raises ConfigError that says `where` it stands."""
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as err:
@@ -77,16 +78,3 @@ def _merge(base: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
         deep = key != "fields" and isinstance(value, dict) and isinstance(base.get(key), dict)
         merged[key] = _merge(base[key], value) if deep else value
     return merged
-
-
-def _lines(err: ValidationError) -> Iterable[str]:
-    for error in err.errors():
-        where = ".".join(str(part) for part in error["loc"] if not str(part).startswith(("list[", "literal[")))
-        if error["type"] == "extra_forbidden":
-            yield f"{where} is no key of the configuration"
-        elif error["type"] == "missing":
-            yield f"{where} is missing"
-        else:
-            found = "" if error["type"] == "value_error" and not where else f" (found {error['input']!r})"
-            message = error["msg"].removeprefix("Value error, ")
-            yield f"{where}: {message}{found if len(found) < 80 else ''}".removeprefix(": ")

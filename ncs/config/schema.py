@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
-from ncs.config.values import Count, DayRange, Identifier, Part, Positive, Section, digest, set_key
+from ncs.config.values import Count, DayRange, Identifier, Part, Positive, Section, digest, problems, set_key
 from ncs.days import Days
 from ncs.errors import ConfigError
 
@@ -171,11 +171,14 @@ class Config(Section):
         return self
 
     def with_keys(self, overrides: Mapping[str, Any]) -> "Config":
-        """The same configuration with some keys (`a.b`) set otherwise."""
+        """The same configuration with some keys (`a.b`) set otherwise. Raises ConfigError where they cannot be."""
         values = self.model_dump()
         for key, value in overrides.items():
             set_key(values, key, value)
-        return Config.model_validate(values)
+        try:
+            return Config.model_validate(values)
+        except ValidationError as err:
+            raise ConfigError("; ".join(problems(err))) from None
 
     def of_system(self, name: str) -> "Config":
         """The configuration that a system of the catalogue is trained with: its own keys in the place of these."""

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from ncs.days import Days
 from ncs.errors import ConfigError
@@ -41,3 +42,17 @@ def set_key(values: dict[str, Any], key: str, value: Any) -> None:
             raise ConfigError(f"--set {key}: {head} is a value, it has no keys below it")
         values, head = inner, name
     values[head] = value
+
+
+def problems(err: ValidationError) -> Iterator[str]:
+    """What is wrong, a line a key, with the key's path."""
+    for error in err.errors():
+        where = ".".join(str(part) for part in error["loc"] if not str(part).startswith(("list[", "literal[")))
+        if error["type"] == "extra_forbidden":
+            yield f"{where} is no key of the configuration"
+        elif error["type"] == "missing":
+            yield f"{where} is missing"
+        else:
+            found = "" if error["type"] == "value_error" and not where else f" (found {error['input']!r})"
+            message = error["msg"].removeprefix("Value error, ")
+            yield f"{where}: {message}{found if len(found) < 80 else ''}".removeprefix(": ")

@@ -103,10 +103,10 @@ def _difference(one: Mapping[str, Any] | None, task: Task) -> str:
     return f"{one['difference'] / unit:+.0f} {interval} ({one['relative']:+.2%}){settled}"
 
 
-def legend(references: Sequence[str], seeds: int, rows: int) -> str:
+def legend(references: Sequence[str], seeds: int) -> str:
     """What the table's columns mean."""
     return (
-        f"Means over {seeds} seeds on {rows:,} test impressions. Differences in 1e-5 (MSE) and 1e-4 (AUC), with 95 % "
+        f"Means over {seeds} seeds on the test days. Differences in 1e-5 (MSE) and 1e-4 (AUC), with 95 % "
         f"intervals over seeds and paired resamples of the impressions; + better, - worse, where the interval excludes "
         f"zero, nothing claimed elsewhere. paper: its Table 2, on its own logs. time: of training, search included, as "
         f"a multiple of {references[0] if references else 'nothing'}; density: of the FC weights a task uses."

@@ -18,14 +18,14 @@ SYSTEMS = "single_task,connection_share,random_masks,layer_share_theta"
 
 
 @pytest.fixture
-def compare(lake: Lake, tmp_path: Path) -> Callable[..., int]:
+def ncs(lake: Lake, tmp_path: Path) -> Callable[..., int]:
     conf = toy_conf("logs.source=nowhere", "train.epochs=1", "compare.resamples=50")
     write_toy_lake(lake, conf)
     path = tmp_path / "conf.yaml"
     path.write_text(yaml.safe_dump(conf.model_dump(), sort_keys=False))
 
-    def call(*arguments: str) -> int:
-        return main(["compare", "--conf", str(path), "--lake", lake.root, *arguments])
+    def call(stage: str, *arguments: str) -> int:
+        return main([stage, "--conf", str(path), "--lake", lake.root, *arguments])
 
     return call
 
@@ -35,9 +35,9 @@ def rows(lake: Lake, table: str, *columns: str) -> list[dict]:
 
 
 def test_a_comparison_is_trained_once_and_kept_once(
-    compare: Callable[..., int], lake: Lake, capsys: pytest.CaptureFixture[str]
+    ncs: Callable[..., int], lake: Lake, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert compare("--systems", SYSTEMS, "--seeds", "2") == 0
+    assert ncs("compare", "--systems", SYSTEMS, "--seeds", "2") == 0
     first = capsys.readouterr()
     assert [line.split("|")[1].strip() for line in first.out.splitlines()[2:6]] == SYSTEMS.split(",")
     searches = list(Path(lake.root).glob("models/*/search-*"))
@@ -49,13 +49,13 @@ def test_a_comparison_is_trained_once_and_kept_once(
     assert density["random_masks"] == pytest.approx(density["connection_share"])
     assert density["layer_share_theta"] == 1.0
 
-    assert compare("--systems", SYSTEMS, "--seeds", "2") == 0
+    assert ncs("compare", "--systems", SYSTEMS, "--seeds", "2") == 0
     again = capsys.readouterr()
     assert again.out == first.out
     assert "train:" not in again.err
     assert len(rows(lake, layout.COMPARISONS, "seed")) == len(kept), "the same comparison is not kept twice"
 
-    assert compare("--systems", SYSTEMS, "--seeds", "3") == 0
+    assert ncs("compare", "--systems", SYSTEMS, "--seeds", "3") == 0
     assert capsys.readouterr().err.count("train:") == 4, "the third seed alone"
     after = rows(lake, layout.COMPARISONS, "comparison_id", "system", "seed", "task", "value", "density", "run_id")
     assert all(row in after for row in kept), "nothing overwrites what was found before"
@@ -63,6 +63,28 @@ def test_a_comparison_is_trained_once_and_kept_once(
     found = rows(lake, layout.DIFFERENCES, "system", "reference", "task", "low", "difference", "high")
     assert all(row["low"] < row["difference"] < row["high"] for row in found)
     assert not (Path(lake.root) / "models" / "latest.json").exists(), "predict goes on with what `ncs train` trained"
+
+
+def test_a_sweep_draws_what_it_compares(
+    ncs: Callable[..., int], lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--key", "net.hidden", "--values", "[[8], [16, 8]]", "--systems", "layer_share,full_share"]
+    assert ncs("sweep", *arguments, "--seeds", "2") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("|")[1:3] for line in lines[2:6]] == [
+        [f" {width} ", f" {system} "] for width in ("[8]", "[16, 8]") for system in ("layer_share", "full_share")
+    ]
+    folder = Path(lines[-1].removeprefix("sweep: "))
+    assert (folder / "sweep.md").read_text().splitlines() == lines[:-1]
+    for score in ("ctr_auc", "cvr_mse"):
+        picture = (folder / f"{score}.svg").read_text()
+        wanted = ("net.hidden", "[16, 8]", "full_share", "difference from layer_share")
+        assert [word for word in wanted if word not in picture] == []
+    assert len({row["run_id"] for row in rows(lake, layout.COMPARISONS, "run_id")}) == 4
+    assert ncs("sweep", "--key", "net.hidden", "--values", "3") == 2
+    assert "--values: a YAML list" in capsys.readouterr().err
+    assert ncs("sweep", "--key", "net.hiden", "--values", "[3]") == 2
+    assert "net.hiden is no key" in capsys.readouterr().err
 
 
 def test_every_system_gets_the_same_tries() -> None:
@@ -91,8 +113,8 @@ def test_every_system_gets_the_same_tries() -> None:
                 assert one.of_system(name).part(key)[key] == value
 
 
-def test_a_system_that_is_not_in_the_catalogue(compare: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    assert compare("--systems", "nobody") == 2
+def test_a_system_that_is_not_in_the_catalogue(ncs: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert ncs("compare", "--systems", "nobody") == 2
     assert "compare.systems: no system is called 'nobody'; there are single_task" in capsys.readouterr().err
 
 
