@@ -26,11 +26,12 @@ from ncs.tasks import tasks_of
 def run(job: Job) -> None:
     """Learn the vocabulary if the training days have changed, then encode the days that are not up to date."""
     _learn_vocabulary(job)
-    *_, last = tasks_of(job.conf).values()
-    done = job.lake.records(last.table)
+    tasks = tasks_of(job.conf)
+    # The tables hold each other's labels: all must be of the tasks as they are now.
+    done = [job.lake.records(task.table) for task in tasks.values()]
     samples = job.lake.records(layout.SAMPLES)
     vocabulary, _ = job.lake.records(layout.VOCABULARY)[ALL]
-    labels = {task.name: [task.label, task.expression, task.where] for task in tasks_of(job.conf).values()}
+    labels = {task.name: [task.label, task.expression, task.where] for task in tasks.values()}
     conf = digest([job.conf.part("fields", "encode", "split.validation"), labels])
     stale = {}
     for day in job.days:
@@ -41,8 +42,10 @@ def run(job: Job) -> None:
             "test": day not in job.conf.train_days,
             "inputs": {layout.VOCABULARY: vocabulary, f"{layout.SAMPLES}/{day}": samples[str(day)][0]},
         }
-        if str(day) not in done or done[str(day)][1].made_from != made_from:
+        if any(str(day) not in table or table[str(day)][1].made_from != made_from for table in done):
             stale[day] = made_from
+    if stale:
+        check_columns(job.table_of(layout.SAMPLES), job.conf.fields, tasks)
     for days in job.progress(Days.runs(stale, job.conf.days_at_once), "encode"):
         _encode(job, days, stale)
     job.say(f"encode: {len(stale)} of {len(job.days)} days encoded, in {job.lake.uri('gold')}")
@@ -62,7 +65,7 @@ def _learn_vocabulary(job: Job) -> None:
     if ALL in done and done[ALL][1].made_from == made_from:
         return
     samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
-    check_columns(samples, job.conf.fields)
+    check_columns(samples, job.conf.fields, tasks_of(job.conf))
     if samples.where(F.col("cvr").isNotNull()).isEmpty():
         raise DataError(
             f"{layout.SAMPLES} has no clicked row with a label on the training days {days}; nothing to learn"
@@ -86,7 +89,7 @@ def _encode(job: Job, days: Days, made_from: Mapping[date, dict[str, Any]]) -> N
         records = [
             Record("encode", str(day), made_from[day], {"content": contents.get(str(day), "empty")}) for day in days
         ]
-        # The last task's commit closes the days: killed before it, they are encoded again.
+        # A commit a task: killed between them, the days are encoded again.
         for task in tasks.values():
             labelled = rows.where(~F.isnan(task.label))
             replace_days(labelled, job.lake.uri(task.table), records, ("day", "split"), conf.encode.rows_per_file)

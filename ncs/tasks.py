@@ -8,6 +8,9 @@ from ncs.config import Config
 CTR, CVR = "ctr", "cvr"
 """The tasks that are always there: clicked or not; the share that was watched of what was clicked."""
 
+KEYS = ("impression_id", "day", "split", "day_number")
+"""The columns of every sample table that are neither a feature nor a label."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -39,6 +42,11 @@ class Task:
         """The validation figure's name, e.g. `ctr_auc`."""
         return f"{self.name}_{self.metric}"
 
+    @property
+    def title(self) -> str:
+        """The figure's name for people, e.g. `CTR AUC`."""
+        return f"{self.name} {self.metric}".upper()
+
     def better(self, score: float, than: float) -> bool:
         """Whether a validation figure is better than another."""
         return score > than if self.metric == "auc" else score < than
@@ -46,16 +54,12 @@ class Task:
 
 def tasks_of(conf: Config) -> dict[str, Task]:
     """The configured tasks by name."""
-    return {
-        name: Task(
-            name,
-            # A label that is computed is kept under the task's own name.
-            label=one.label if one.label.isidentifier() else name,
-            expression=one.label,
-            where=one.where or f"({one.label}) IS NOT NULL",
-            loss=one.loss,
-            weight=one.weight,
-            metric=one.metric,
-        )
-        for name, one in conf.tasks.items()
-    }
+    tasks: dict[str, Task] = {}
+    taken = {*KEYS, *conf.fields}
+    for name, one in conf.tasks.items():
+        # A label that is computed, or whose column has another meaning already, is kept under the task's own name.
+        label = one.label if one.label.isidentifier() and one.label not in taken else name
+        taken.add(label)
+        where = one.where or f"({one.label}) IS NOT NULL"
+        tasks[name] = Task(name, label, one.label, where, loss=one.loss, weight=one.weight, metric=one.metric)
+    return tasks

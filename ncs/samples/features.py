@@ -6,20 +6,25 @@ count from 1 in order of falling frequency (`vocabulary`) or rising value (`buck
 
 from collections.abc import Mapping
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from ncs.config import Encode, FeatureField, Split
 from ncs.days import Days
 from ncs.errors import DataError
-from ncs.tasks import Task
+from ncs.tasks import KEYS, Task
 
 _QUANTILE_ROWS = 1_000_000
 """Rows that bucket edges are taken from: enough for a thousand buckets, and bounded whatever the log's size."""
 
 
-def check_columns(samples: DataFrame, fields: Mapping[str, FeatureField]) -> None:
-    """Raise DataError if a configured field is no column of the samples, or a bucketed one is no number."""
+def check_columns(samples: DataFrame, fields: Mapping[str, FeatureField], tasks: Mapping[str, Task]) -> None:
+    """Raise DataError for what the samples cannot give.
+
+    A configured field that is no column of theirs, a bucketed one that is no number, a task's label or condition that
+    is no expression of their columns.
+    """
     types = dict(samples.dtypes)
     for name, field in fields.items():
         if name not in types:
@@ -35,6 +40,38 @@ def check_columns(samples: DataFrame, fields: Mapping[str, FeatureField]) -> Non
             raise DataError(
                 f"fields.{name}: buckets need numbers, silver/samples has {types[name]}; encode: vocabulary"
             )
+    columns = [*KEYS, *fields, *(task.label for task in tasks.values())]
+    for task in tasks.values():
+        if columns.count(task.label) > 1:
+            raise DataError(
+                f"tasks.{task.name}: its label would be kept in a column {task.label}, which a sample table has "
+                f"already; give the task another name"
+            )
+        kind = _kind(samples, f"tasks.{task.name}.label", task.expression)
+        if kind not in ("boolean", "int", "bigint", "float", "double", "smallint", "tinyint", "decimal"):
+            raise DataError(
+                f"tasks.{task.name}.label: a label is a number within [0, 1], {task.expression!r} is {kind}; "
+                f"write cast(... as float)"
+            )
+        kind = _kind(samples, f"tasks.{task.name}.where", task.where)
+        if kind != "boolean":
+            raise DataError(f"tasks.{task.name}.where: {task.where!r} is {kind}, no condition; write one like x > 0")
+
+
+def _kind(samples: DataFrame, key: str, expression: str) -> str:
+    """The type of an SQL expression of the samples, without reading them."""
+    try:
+        # Beside a column, so that an aggregate is refused here too.
+        return samples.select("impression_id", F.expr(expression).alias("found")).dtypes[1][1].partition("(")[0]
+    except AnalysisException as err:  # of which a ParseException is one
+        if (err.getErrorClass() or "").startswith("UNRESOLVED_COLUMN"):
+            name = (err.getMessageParameters() or {}).get("objectName", "a column").replace("`", "")
+            raise DataError(
+                f"{key}: {expression!r} names {name}, silver/samples has no such column; it has "
+                f"{', '.join(sorted(samples.columns))}"
+            ) from None
+        text = " ".join(str(err).split("SQLSTATE")[0].split())
+        raise DataError(f"{key}: {expression!r} is no SQL expression of silver/samples: {text}") from None
 
 
 def build_vocabulary(samples: DataFrame, fields: Mapping[str, FeatureField]) -> DataFrame:
@@ -99,16 +136,20 @@ def encode_days(
             F.when(~training, "test").when(share < split.validation, "validation").otherwise("train").alias("split"),
             F.unix_date("day").alias("day_number"),
             *[F.coalesce(f"{name}#", F.lit(0)).cast("int").alias(name) for name in fields],
-            *[_label(task).alias(task.label) for task in tasks.values()],
+            *[
+                F.coalesce(label_of(task).cast("float"), F.lit(float("nan")).cast("float")).alias(task.label)
+                for task in tasks.values()
+            ],
         )
         .repartition(order)
         .sortWithinPartitions("day", "split", order)
     )
 
 
-def _label(task: Task) -> Column:
-    label = F.when(F.expr(task.where), F.expr(task.expression).cast("float"))
-    return F.coalesce(label, F.lit(float("nan")).cast("float"))
+def label_of(task: Task) -> Column:
+    """A task's label on the rows of silver/samples; null where they have none."""
+    none = F.lit(None).cast("double")
+    return F.when(F.expr(task.where), F.nanvl(F.expr(task.expression).cast("double"), none))
 
 
 def _edges(samples: DataFrame, buckets: Mapping[str, int]) -> dict[str, list[float]]:
