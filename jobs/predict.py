@@ -10,13 +10,14 @@ from pyspark.sql import functions as F
 
 from jobs.cli import main
 from jobs.job import Job
-from jobs.runs import latest_run
+from jobs.runs import folders, latest_run
 from ncs.config import Config
 from ncs.errors import DataError
 from ncs.lake import layout
 from ncs.lake.layout import Record
 from ncs.lake.writer import replace_where
 from ncs.samples.scoring import score
+from ncs.tasks import CTR, tasks_of
 from ncs.training.predictor import Predictor
 
 
@@ -24,7 +25,8 @@ def run(job: Job) -> None:
     """Score the test days, unless this run's predictions of them are there."""
     found = latest_run(job.lake)
     run_id, conf = found["run_id"], Config.model_validate(found["conf"])
-    days = conf.test_days
+    days, tasks = conf.test_days, tasks_of(conf)
+    shown = tasks[CTR].table  # every impression
     vocabulary = {key: record.facts for key, (_, record) in job.lake.records(layout.VOCABULARY).items()}
     if vocabulary != found["vocabulary"]:
         raise DataError(
@@ -32,27 +34,28 @@ def run(job: Job) -> None:
             f"run `ncs train` on the samples as they are"
         )
     made_from = {
-        "systems": found["systems"],
+        "systems": list(folders(found, conf).values()),
         "models": found["lineage"]["tables"],
-        "inputs": job.lake.inputs(layout.CTR_SAMPLES, layout.SAMPLES, days=days),
+        "inputs": job.lake.inputs(shown, layout.SAMPLES, days=days),
     }
-    missing = [str(day) for day in days if f"{layout.CTR_SAMPLES}/{day}" not in made_from["inputs"]]
+    missing = [str(day) for day in days if f"{shown}/{day}" not in made_from["inputs"]]
     if missing:
-        raise DataError(f"{layout.CTR_SAMPLES} lacks the test days {', '.join(missing)}; run `ncs encode` on them")
+        raise DataError(f"{shown} lacks the test days {', '.join(missing)}; run `ncs encode` on them")
     done = job.lake.records(layout.PREDICTIONS).get(run_id)
     if done and done[1].made_from == made_from:
         job.say(f"predict: {run_id} has scored {days} already")
         return
     read = job.spark.read.format("delta")
     on_days = F.col("day").between(days.first, days.last)
-    samples = read.load(job.lake.uri(layout.CTR_SAMPLES)).where(on_days)
+    samples = read.load(job.lake.uri(shown)).where(on_days)
     who = read.load(job.lake.uri(layout.SAMPLES)).where(on_days).select("impression_id", "user_id", "video_id", "day")
     folder = job.lake.uri("models", run_id)
     scorers = {system: Predictor.load(folder, system, conf, found["sizes"]) for system in found["systems"]}
-    rows = score(samples, list(conf.fields), scorers).join(who, "impression_id")
+    rows = score(samples, list(conf.fields), scorers, tasks).join(who, "impression_id")
     rows = rows.select(
-        F.lit(run_id).alias("run_id"), "system", "impression_id", "user_id", "video_id", "day", "pctr", "pcvr"
-    )
+        F.lit(run_id).alias("run_id"), "system", "impression_id", "user_id", "video_id", "day",
+        *(task.prediction for task in tasks.values()),
+    )  # fmt: skip
     record = Record("predict", run_id, made_from)
     replace_where(rows, job.lake.uri(layout.PREDICTIONS), f"run_id = '{run_id}'", record, ("run_id", "day"))
     job.say(f"predict: {len(scorers)} systems scored {days}, in {job.lake.uri(layout.PREDICTIONS)}")

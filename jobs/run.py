@@ -11,6 +11,7 @@ from jobs.cli import main
 from jobs.job import Job
 from jobs.validate import gate
 from ncs.lake import layout
+from ncs.tasks import tasks_of
 
 
 def run(job: Job) -> None:
@@ -22,7 +23,7 @@ def run(job: Job) -> None:
     label.run(job)
     gate(job, layout.SAMPLES)
     encode.run(job)
-    gate(job, layout.CTR_SAMPLES, layout.CVR_SAMPLES)
+    gate(job, *(task.table for task in tasks_of(job.conf).values()))
     train.run(job)
     predict.run(job)
     gate(job, layout.PREDICTIONS)

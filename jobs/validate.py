@@ -17,8 +17,9 @@ from jobs.job import Job
 from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import ConfigError, DataError
-from ncs.lake.layout import CTR_SAMPLES, CVR_SAMPLES, PREDICTIONS, USERS, VIDEOS, VOCABULARY
-from validation import TABLES
+from ncs.lake.layout import PREDICTIONS, USERS, VIDEOS, VOCABULARY
+from ncs.tasks import tasks_of
+from validation import tables as tables_of
 from validation.gate import Gate, Verdict, stored
 
 
@@ -27,7 +28,7 @@ def run(job: Job) -> None:
 
     Raises GateError with all failures; ConfigError for a table without a suite, DataError for one that is not there.
     """
-    tables = [job.table] if job.table else [table for table in TABLES if job.lake.has(table)]
+    tables = [job.table] if job.table else [table for table in tables_of(job.conf) if job.lake.has(table)]
     if not tables:
         raise DataError(f"the lake {job.lake.root} has no table to validate; run `ncs ingest` first")
     gate(job, *tables)
@@ -35,9 +36,10 @@ def run(job: Job) -> None:
 
 def gate(job: Job, *tables: str) -> None:
     """Let the flow go on when all the tables are good, else raise GateError with all failures."""
+    known = tables_of(job.conf)
     for table in tables:
-        if table not in TABLES:
-            raise ConfigError(f"there is no suite for {table!r}; there are {', '.join(TABLES)}")
+        if table not in known:
+            raise ConfigError(f"there is no suite for {table!r}; there are {', '.join(known)}")
     at = Gate(job.lake)
     at.enforce([_verdict(job, at, table) for table in job.progress(tables, "validate", "table")])
 
@@ -51,7 +53,7 @@ def _verdict(job: Job, at: Gate, table: str) -> Verdict:
         return before
     from validation import suites  # takes seconds, which a gate with nothing to do should not cost
 
-    ids = _largest_ids(job) if table in (CTR_SAMPLES, CVR_SAMPLES) else None
+    ids = _largest_ids(job) if _encoded(job, table) else None
     verdict = at.check(
         _rows(job, table, version, days),
         suites.build(table, job.conf, days, ids),
@@ -69,16 +71,23 @@ def _days(job: Job, table: str) -> Days:
 
 
 def _digest(job: Job, table: str, days: Days) -> str:
-    """What decides a suite, without building it: the rules' source, the configuration, the days, the vocabulary."""
+    """What decides a suite, without building it: the rules' source, the configuration, days, tasks, vocabulary."""
     spec = find_spec("validation.suites")
     assert spec is not None
     assert spec.origin is not None
     parts = {"rules": Path(spec.origin).read_text(encoding="utf-8"), **job.conf.part("gates", "fields")}
     if table not in (USERS, VIDEOS):
         parts["days"] = str(days)
-    if table in (CTR_SAMPLES, CVR_SAMPLES):
+    if table == PREDICTIONS or _encoded(job, table):
+        parts["tasks"] = {task.name: task.label for task in tasks_of(job.conf).values()}
+    if _encoded(job, table):
         parts["vocabulary"] = job.lake.version(VOCABULARY)
     return digest(parts)
+
+
+def _encoded(job: Job, table: str) -> bool:
+    """Whether a table holds the samples of a task."""
+    return any(table == task.table for task in tasks_of(job.conf).values())
 
 
 def _rows(job: Job, table: str, version: int, days: Days) -> DataFrame:

@@ -19,7 +19,7 @@ SETTINGS = ["train.epochs=1", "prune.rounds=1", "train.threads=1", "logs.days=20
 COMMAND = [sys.executable, "-m", "jobs.cli", "run", "--conf", "conf/kuairand.yaml", "--quiet"]
 COMMAND += [part for setting in SETTINGS for part in ("--set", setting)]
 TABLES = [layout.IMPRESSIONS, layout.PLAYS, layout.VIDEOS, layout.SAMPLES, layout.QUARANTINE, layout.VOCABULARY]
-TABLES += [layout.CTR_SAMPLES, layout.CVR_SAMPLES, layout.PREDICTIONS, layout.EVALUATIONS]
+TABLES += ["gold/ctr_samples", "gold/cvr_samples", layout.PREDICTIONS, layout.EVALUATIONS]
 
 
 def run(lake: Lake) -> subprocess.Popen[bytes]:

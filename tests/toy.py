@@ -11,6 +11,7 @@ from ncs.config import Config
 from ncs.lake import layout
 from ncs.lake.layout import ALL, Lake, Record, user_metadata
 from ncs.nets.system import NetSpec
+from ncs.tasks import tasks_of
 
 ROOT = Path(__file__).parent.parent
 USERS, VIDEOS = 60, 40
@@ -88,8 +89,9 @@ def write_toy_lake(lake: Lake, conf: Config, rows: int = 1200, last_day_rows: in
                 "cvr": pa.array(cvr, pa.float32()),
             }
         )
-        _write(lake, layout.CTR_SAMPLES, whole, str(day), ["day", "split"])
-        _write(lake, layout.CVR_SAMPLES, whole.filter(pa.array(~np.isnan(cvr))), str(day), ["day", "split"])
+        tasks = tasks_of(conf)
+        _write(lake, tasks["ctr"].table, whole, str(day), ["day", "split"])
+        _write(lake, tasks["cvr"].table, whole.filter(pa.array(~np.isnan(cvr))), str(day), ["day", "split"])
     return lake
 
 

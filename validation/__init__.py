@@ -4,20 +4,15 @@
 Expectations when it is imported, for that takes seconds which a gate that has nothing to do should not cost.
 """
 
-from ncs.lake.layout import (
-    CLICKS,
-    CTR_SAMPLES,
-    CVR_SAMPLES,
-    IMPRESSIONS,
-    PLAYS,
-    PREDICTIONS,
-    SAMPLES,
-    USERS,
-    VIDEOS,
-)
+from ncs.config import Config
+from ncs.lake.layout import CLICKS, IMPRESSIONS, PLAYS, PREDICTIONS, SAMPLES, USERS, VIDEOS
+from ncs.tasks import tasks_of
 
-TABLES = (IMPRESSIONS, CLICKS, PLAYS, USERS, VIDEOS, SAMPLES, CTR_SAMPLES, CVR_SAMPLES, PREDICTIONS)
-"""The tables that have a suite, in the order of the flow."""
+
+def tables(conf: Config) -> tuple[str, ...]:
+    """The tables that have a suite, in the order of the flow."""
+    encoded = (task.table for task in tasks_of(conf).values())
+    return (IMPRESSIONS, CLICKS, PLAYS, USERS, VIDEOS, SAMPLES, *encoded, PREDICTIONS)
 
 
 def page(table: str) -> str:

@@ -15,17 +15,8 @@ from great_expectations.expectations.expectation import Expectation
 import validation
 from ncs.config import Config
 from ncs.days import Days
-from ncs.lake.layout import (
-    CLICKS,
-    CTR_SAMPLES,
-    CVR_SAMPLES,
-    IMPRESSIONS,
-    PLAYS,
-    PREDICTIONS,
-    SAMPLES,
-    USERS,
-    VIDEOS,
-)
+from ncs.lake.layout import CLICKS, IMPRESSIONS, PLAYS, PREDICTIONS, SAMPLES, USERS, VIDEOS
+from ncs.tasks import CTR, CVR, Task, tasks_of
 
 Rules = list[Expectation]
 
@@ -46,30 +37,11 @@ COLUMNS: dict[str, dict[str, str]] = {
         "watched_seconds": "DoubleType",
         "cvr": "DoubleType",
     },
-    CTR_SAMPLES: {
-        "impression_id": "StringType",
-        "day": "DateType",
-        "split": "StringType",
-        "day_number": "IntegerType",
-        "clicked": "FloatType",
-    },
-    CVR_SAMPLES: {
-        "impression_id": "StringType",
-        "day": "DateType",
-        "split": "StringType",
-        "day_number": "IntegerType",
-        "cvr": "FloatType",
-    },
-    PREDICTIONS: {
-        "run_id": "StringType",
-        "system": "StringType",
-        **_PAIR,
-        "day": "DateType",
-        "pctr": "DoubleType",
-        "pcvr": "DoubleType",
-    },
+    PREDICTIONS: {"run_id": "StringType", "system": "StringType", **_PAIR, "day": "DateType"},
 }
-"""The columns that a table must have, and their Spark types; those of `fields` come on top."""
+"""The columns that a table must have, and their Spark types; those of `fields` and `tasks` come on top."""
+ENCODED = {"impression_id": "StringType", "day": "DateType", "split": "StringType", "day_number": "IntegerType"}
+"""The same of every task's sample table."""
 
 
 class ExpectNoRows(gxe.UnexpectedRowsExpectation):
@@ -95,42 +67,43 @@ def build(table: str, conf: Config, days: Days, ids: Mapping[str, int] | None = 
     """The suite of a table.
 
     Args:
-        table: one of `validation.TABLES`.
-        conf: gives the bands (`gates`) and the features (`fields`).
+        table: one of `validation.tables`.
+        conf: gives the bands (`gates`), the features (`fields`) and the tasks.
         days: the days that must be there; users and videos have none.
         ids: the largest id of each field, for the encoded samples; a field that is not there may hold 0 alone.
     """
     rules = [*_schema(table, conf), gxe.ExpectTableRowCountToBeBetween(min_value=1)]
-    if "day" in COLUMNS[table]:
+    if table not in (USERS, VIDEOS):
         rules.append(_every_day(days))
-    rules += _RULES[table](conf, ids or {})
+    task = {task.table: task for task in tasks_of(conf).values()}.get(table)
+    rules += _encoded(task, conf, ids or {}) if task else _RULES[table](conf)
     return ExpectationSuite(name=validation.page(table), expectations=rules)
 
 
-def _raw_events(conf: Config, ids: Mapping[str, int]) -> Rules:
+def _raw_events(conf: Config) -> Rules:
     return [_few_null(column, conf) for column in ("impression_id", "ts")]
 
 
-def _raw_impressions(conf: Config, ids: Mapping[str, int]) -> Rules:
+def _raw_impressions(conf: Config) -> Rules:
     return [_few_null(column, conf) for column in ("impression_id", "user_id", "video_id", "ts")]
 
 
-def _raw_plays(conf: Config, ids: Mapping[str, int]) -> Rules:
+def _raw_plays(conf: Config) -> Rules:
     most = conf.gates.max_quarantined
     bad = f"watched_seconds IS NULL OR watched_seconds NOT BETWEEN 0 AND {sys.float_info.max}"
     text = f"each day, at most {most} of the watched seconds are missing, negative or infinite"
-    return [*_raw_events(conf, ids), _daily_share("watched_seconds", text, bad, "true", most)]
+    return [*_raw_events(conf), _daily_share("watched_seconds", text, bad, "true", most)]
 
 
-def _users(conf: Config, ids: Mapping[str, int]) -> Rules:
+def _users(conf: Config) -> Rules:
     return [*_not_null("user_id"), _unique("user_id")]
 
 
-def _videos(conf: Config, ids: Mapping[str, int]) -> Rules:
+def _videos(conf: Config) -> Rules:
     return [*_not_null("video_id"), _unique("video_id")]
 
 
-def _samples(conf: Config, ids: Mapping[str, int]) -> Rules:
+def _samples(conf: Config) -> Rules:
     gates = conf.gates
     long_enough = f"length_seconds > 0 AND length_seconds <= {sys.float_info.max}"
     return [
@@ -162,34 +135,51 @@ def _samples(conf: Config, ids: Mapping[str, int]) -> Rules:
     ]
 
 
-def _ctr_samples(conf: Config, ids: Mapping[str, int]) -> Rules:
-    return [*_encoded(conf, ids), *_not_null("clicked"), _in_set("clicked", [0, 1])]
-
-
-def _cvr_samples(conf: Config, ids: Mapping[str, int]) -> Rules:
-    between = gxe.ExpectColumnValuesToBeBetween(column="cvr", min_value=0, max_value=1)
-    return [*_encoded(conf, ids), *_not_null("cvr"), between]
-
-
-def _encoded(conf: Config, ids: Mapping[str, int]) -> Rules:
+def _encoded(task: Task, conf: Config, ids: Mapping[str, int]) -> Rules:
+    others = [other.label for other in tasks_of(conf).values() if other.name != task.name]
     return [
-        *_not_null("impression_id", "day", "split", "day_number", *conf.fields),
+        *_not_null(*ENCODED, *conf.fields, task.label),
         _unique("impression_id"),
         _in_set("split", ["train", "validation", "test"]),
         *(
             gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, max_value=ids.get(name, 0))
             for name in conf.fields
         ),
+        # NaN, which is no number of another kind to Spark but the largest of all, lies not between.
+        _in_set(task.label, [0, 1])
+        if task.name == CTR
+        else gxe.ExpectColumnValuesToBeBetween(column=task.label, min_value=0, max_value=1),
+        *(
+            _none_where(
+                other,
+                f"{other} is within [0, 1], or NaN where there is no such label",
+                f"{other} IS NULL OR NOT (isnan({other}) OR {other} BETWEEN 0 AND 1)",
+            )
+            for other in others
+        ),
     ]
 
 
-def _predictions(conf: Config, ids: Mapping[str, int]) -> Rules:
+def _predictions(conf: Config) -> Rules:
+    tasks = tasks_of(conf)
+    further = [task.prediction for task in tasks.values() if task.name not in (CTR, CVR)]
     return [
-        *_not_null(*COLUMNS[PREDICTIONS]),
+        *_not_null(*COLUMNS[PREDICTIONS], tasks[CTR].prediction, tasks[CVR].prediction),
         _unique("run_id", "system", "impression_id"),
         *(
-            gxe.ExpectColumnValuesToBeBetween(column=column, min_value=0, max_value=1, strict_min=True, strict_max=True)
-            for column in ("pctr", "pcvr")
+            gxe.ExpectColumnValuesToBeBetween(
+                column=task.prediction, min_value=0, max_value=1, strict_min=True, strict_max=True
+            )
+            for task in tasks.values()
+        ),
+        *(
+            ExpectNoRows(
+                column=column,
+                description=f"a run has {column} in all of its rows or, made without that task, in none",
+                unexpected_rows_query=f"SELECT run_id, count_if({column} IS NULL) AS missing, count(*) AS rows FROM "
+                "{batch} GROUP BY run_id HAVING missing BETWEEN 1 AND rows - 1 ORDER BY run_id",
+            )
+            for column in further
         ),
         ExpectNoRows(
             column="system",
@@ -201,27 +191,25 @@ def _predictions(conf: Config, ids: Mapping[str, int]) -> Rules:
     ]
 
 
-_RULES: dict[str, Callable[[Config, Mapping[str, int]], Rules]] = {
+_RULES: dict[str, Callable[[Config], Rules]] = {
     IMPRESSIONS: _raw_impressions,
     CLICKS: _raw_events,
     PLAYS: _raw_plays,
     USERS: _users,
     VIDEOS: _videos,
     SAMPLES: _samples,
-    CTR_SAMPLES: _ctr_samples,
-    CVR_SAMPLES: _cvr_samples,
     PREDICTIONS: _predictions,
 }
 
 
 def _schema(table: str, conf: Config) -> Rules:
-    types = dict(COLUMNS[table])
-    names = set(types)
-    if table == SAMPLES:
-        names |= set(conf.fields)
-    elif table in (CTR_SAMPLES, CVR_SAMPLES):
-        types |= dict.fromkeys(conf.fields, "IntegerType")
-        names |= set(types)
+    tasks = tasks_of(conf).values()
+    types = dict(COLUMNS.get(table, ENCODED))
+    if table == PREDICTIONS:
+        types |= {task.prediction: "DoubleType" for task in tasks}
+    elif table not in COLUMNS:
+        types |= dict.fromkeys(conf.fields, "IntegerType") | {task.label: "FloatType" for task in tasks}
+    names = {*types, *(conf.fields if table == SAMPLES else ())}
     return [
         gxe.ExpectTableColumnsToMatchSet(column_set=sorted(names), exact_match=False),
         *(gxe.ExpectColumnValuesToBeOfType(column=name, type_=kind) for name, kind in types.items()),

@@ -27,8 +27,8 @@ def replace_days(
 
 
 def replace_where(rows: DataFrame, uri: str, condition: str, record: Record, partition: tuple[str, ...]) -> None:
-    """Put `rows` in the place of those that meet `condition`."""
-    writer = rows.write.format("delta").mode("overwrite").partitionBy(*partition)
+    """Put `rows` in the place of those that meet `condition`; a new column is null in all others."""
+    writer = rows.write.format("delta").mode("overwrite").partitionBy(*partition).option("mergeSchema", "true")
     writer.option("replaceWhere", condition).option("userMetadata", user_metadata([record])).save(uri)
 
 

@@ -7,20 +7,24 @@ import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame
 
-SCHEMA = "impression_id string, system string, pctr double, pcvr double"
+from ncs.tasks import Task
 
 
 class Scorer(Protocol):
     """What turns ids into predictions."""
 
     def predict(self, ids: np.ndarray) -> Mapping[str, np.ndarray]:
-        """Ids int [rows, fields] -> `ctr` and `cvr`, float [rows] each."""
+        """Ids int [rows, fields] -> each task's prediction, float [rows]."""
 
 
-def score(samples: DataFrame, fields: Sequence[str], scorers: Mapping[str, Scorer]) -> DataFrame:
-    """Every system's predictions for every row: `impression_id, system, pctr, pcvr`."""
+def score(
+    samples: DataFrame, fields: Sequence[str], scorers: Mapping[str, Scorer], tasks: Mapping[str, Task]
+) -> DataFrame:
+    """Every system's predictions for every row: `impression_id, system, <a column a task>`."""
     broadcast = samples.sparkSession.sparkContext.broadcast(dict(scorers))
     columns = list(fields)
+    predictions = {task.prediction: name for name, task in tasks.items()}
+    schema = ", ".join(["impression_id string, system string", *(f"{column} double" for column in predictions)])
 
     def predict(parts: Iterable[pd.DataFrame]) -> Iterable[pd.DataFrame]:
         for part in parts:
@@ -31,9 +35,8 @@ def score(samples: DataFrame, fields: Sequence[str], scorers: Mapping[str, Score
                     {
                         "impression_id": part["impression_id"],
                         "system": system,
-                        "pctr": predicted["ctr"],
-                        "pcvr": predicted["cvr"],
+                        **{column: predicted[task] for column, task in predictions.items()},
                     }
                 )
 
-    return samples.select("impression_id", *columns).mapInPandas(predict, SCHEMA)
+    return samples.select("impression_id", *columns).mapInPandas(predict, schema)

@@ -119,8 +119,9 @@ def test_encoded_samples_are_held_against_the_vocabulary(spark: SparkSession, jo
     )
     vocabulary.coalesce(1).write.format("delta").save(job.lake.uri("gold/vocabulary"))
     encoded = spark.createDataFrame(
-        [(f"i{n}", day, "train", n, 2, 2, 1.0) for n, day in enumerate(DAYS)],
-        "impression_id string, day date, split string, day_number int, user_id int, video_id int, clicked float",
+        [(f"i{n}", day, "train", n, 2, 2, 1.0, float("nan")) for n, day in enumerate(DAYS)],
+        "impression_id string, day date, split string, day_number int, user_id int, video_id int, clicked float, "
+        "cvr float",
     )
     encoded.coalesce(1).write.format("delta").partitionBy("day").save(job.lake.uri("gold/ctr_samples"))
     with pytest.raises(GateError, match=r"fails 1 of .*\n  user_id: min_value=0.*max_value=1.*; found 2 of 2 rows"):

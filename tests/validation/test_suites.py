@@ -11,18 +11,23 @@ from pyspark.sql import DataFrame, SparkSession
 from ncs.config import Config
 from ncs.days import Days
 from ncs.lake.layout import Lake
-from validation import TABLES, suites
+from tests.toy import toy_conf
+from validation import suites, tables
 from validation.gate import Gate
 
 FIELDS = (
     "fields={user_id: {side: user, encode: vocabulary}, video_id: {side: video, encode: vocabulary}, "
     "scene: {side: context, encode: vocabulary}}"
 )
+FINISH = "tasks.finish={label: cast(cvr >= 0.95 as float), loss: cross_entropy, metric: auc}"
 DAYS = Days.parse("2022-04-08..2022-04-09")
 FIRST, SECOND = DAYS
 IDS = {"user_id": 3, "video_id": 3, "scene": 3}
 PAIR = "impression_id string, user_id bigint, video_id bigint"
-ENCODED = "impression_id string, day date, split string, day_number int, user_id int, video_id int, scene int"
+ENCODED = (
+    "impression_id string, day date, split string, day_number int, user_id int, video_id int, scene int, "
+    "clicked float, cvr float, finish float"
+)
 SCHEMAS = {
     "bronze/impressions": f"{PAIR}, ts timestamp, day date, scene string",
     "bronze/clicks": "impression_id string, ts timestamp, day date",
@@ -31,9 +36,10 @@ SCHEMAS = {
     "bronze/videos": "video_id bigint, category string",
     "silver/samples": f"{PAIR}, ts timestamp, day date, scene string, length_seconds double, clicked int, "
     "watched_seconds double, cvr double",
-    "gold/ctr_samples": f"{ENCODED}, clicked float",
-    "gold/cvr_samples": f"{ENCODED}, cvr float",
-    "gold/predictions": f"run_id string, system string, {PAIR}, day date, pctr double, pcvr double",
+    "gold/ctr_samples": ENCODED,
+    "gold/cvr_samples": ENCODED,
+    "gold/finish_samples": ENCODED,
+    "gold/predictions": f"run_id string, system string, {PAIR}, day date, pctr double, pcvr double, pfinish double",
 }
 Rows = list[dict[str, Any]]
 Change = Callable[[Rows], Any]
@@ -62,6 +68,7 @@ def good_rows() -> Rows:
                 "day_number": n // 10,
                 "pctr": 0.4,
                 "pcvr": 0.5,
+                "pfinish": 0.6,
                 "run_id": "r1",
             }
         )
@@ -70,9 +77,12 @@ def good_rows() -> Rows:
 
 def table_rows(table: str) -> Rows:
     rows = good_rows()
-    if table in ("gold/ctr_samples", "gold/cvr_samples"):
-        for row in rows:
-            row |= {"user_id": 3, "video_id": 0, "scene": 1, "clicked": 1.0, "cvr": 0.5}
+    if table.endswith("_samples") and table.startswith("gold"):
+        labels = {"ctr": "clicked", "cvr": "cvr", "finish": "finish"}
+        own = labels[table.removeprefix("gold/").removesuffix("_samples")]
+        for n, row in enumerate(rows):
+            row |= {"user_id": 3, "video_id": 0, "scene": 1, "clicked": 1.0, "cvr": 0.5, "finish": 0.0}
+            row |= {label: float("nan") for label in labels.values() if n % 2 and label != own}
     if table == "gold/predictions":
         rows = [{**row, "system": system} for system in ("layer_share", "connection_share") for row in rows]
     return rows
@@ -155,6 +165,14 @@ CASES: list[tuple[str, Change, str, str, str]] = [
     ("gold/ctr_samples", again(0), "impression_id", "comes twice", "rows 2"),
     ("gold/cvr_samples", put(0, cvr=-0.1), "cvr", "min_value=0", "1 of 20 rows"),
     ("gold/cvr_samples", put(0, cvr=None), "cvr", "holds", "1 of 20 rows"),
+    ("gold/ctr_samples", put(0, clicked=float("nan")), "clicked", "value_set", "1 of 20 rows"),
+    ("gold/cvr_samples", put(0, cvr=float("nan")), "cvr", "max_value=1", "1 of 20 rows"),
+    ("gold/ctr_samples", put(12, cvr=1.5), "cvr", "or NaN where", f"day {SECOND}, rows 1"),
+    ("gold/ctr_samples", put(0, finish=None), "finish", "or NaN where", f"day {FIRST}, rows 1"),
+    ("gold/finish_samples", put(0, finish=1.5), "finish", "max_value=1", "1 of 20 rows"),
+    ("gold/finish_samples", put(0, clicked=-1.0), "clicked", "or NaN where", f"day {FIRST}, rows 1"),
+    ("gold/predictions", put(0, pfinish=0.0), "pfinish", "strict_min=True", "1 of 40 rows"),
+    ("gold/predictions", put(0, pfinish=None), "pfinish", "made without that task", "run_id r1, missing 1, rows 40"),
     ("gold/predictions", put(0, pctr=1.0), "pctr", "strict_max=True", "1 of 40 rows"),
     ("gold/predictions", put(0, pcvr=float("nan")), "pcvr", "strict_max=True", "1 of 40 rows"),
     ("gold/predictions", put(0, pcvr=None), "pcvr", "holds", "1 of 40 rows"),
@@ -165,7 +183,7 @@ CASES: list[tuple[str, Change, str, str, str]] = [
 
 @pytest.fixture(scope="module")
 def conf(load_conf: Callable[..., Config]) -> Config:
-    return load_conf(FIELDS)
+    return load_conf(FIELDS, FINISH)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +204,7 @@ def check(gate: Gate, conf: Config, rows: DataFrame, table: str) -> Any:
     return gate.check(rows, suite, table, 0, str(DAYS), "digest")
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", tables(toy_conf(FIELDS, FINISH)))
 def test_good_rows_meet_every_expectation(spark: SparkSession, gate: Gate, conf: Config, table: str) -> None:
     verdict = check(gate, conf, frame(spark, table, table_rows(table)), table)
     assert verdict.failed == []
@@ -206,6 +224,16 @@ def test_one_fault_fails_exactly_its_expectation(
     assert failure.column == column
     assert rule in failure.rule
     assert found in failure.found
+
+
+def test_a_run_made_without_a_task_may_lack_its_predictions(spark: SparkSession, gate: Gate, conf: Config) -> None:
+    rows = table_rows("gold/predictions")
+    rows += [{**row, "run_id": "r0", "pfinish": None} for row in rows]
+    assert check(gate, conf, frame(spark, "gold/predictions", rows), "gold/predictions").success
+    for row in rows:
+        row["pcvr"] = row["pfinish"]  # of which no run is made without
+    (failure,) = check(gate, conf, frame(spark, "gold/predictions", rows), "gold/predictions").failed
+    assert (failure.column, failure.rule) == ("pcvr", "holds")
 
 
 def test_a_missing_column_is_the_only_failure(spark: SparkSession, gate: Gate, conf: Config) -> None:
