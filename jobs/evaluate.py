@@ -7,14 +7,13 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.cli import main
 from jobs.job import Job
-from jobs.runs import latest_run
+from jobs.runs import folders, latest_run
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
@@ -24,40 +23,46 @@ from ncs.evaluation.table import as_text
 from ncs.lake import layout, storage
 from ncs.lake.layout import Record
 from ncs.lake.writer import replace_where
+from ncs.samples.features import label_of
+from ncs.tasks import CTR, CVR, tasks_of
 
 
 def run(job: Job) -> None:
     """Evaluate, unless it is done for these predictions; print the comparison either way."""
     described = latest_run(job.lake)
     run_id, conf = described["run_id"], Config.model_validate(described["conf"])
+    tasks, systems = list(tasks_of(conf).values()), folders(described, conf)
     predictions = job.lake.records(layout.PREDICTIONS).get(run_id)
     if not predictions:
         raise DataError(f"{layout.PREDICTIONS} has nothing of run {run_id}; run `ncs predict`")
     inputs = {f"{layout.PREDICTIONS}/{run_id}": predictions[0]} | job.lake.inputs(layout.SAMPLES, days=conf.logs.days)
-    made_from = {"inputs": inputs, "systems": described["systems"]}
+    made_from = {"inputs": inputs, "systems": list(systems.values())}
     done = job.lake.records(layout.EVALUATIONS).get(run_id)
     path = job.lake.uri("reports", run_id, "report.html")
     if done and done[1].made_from == made_from and storage.exists(path):
         rows = job.table_of(layout.EVALUATIONS).where(F.col("run_id") == run_id)
         figures = [Figure(**row.asDict()) for row in rows.collect()]
     else:
-        figures = evaluate(_scored(job, run_id, conf.test_days), run_id, described["systems"])
+        figures = evaluate(_scored(job, run_id, conf), run_id, list(systems), tasks)
         _write(job, figures, Record("evaluate", run_id, made_from))
         labels = report.label_days(_samples(job, conf.logs.days))
-        page = report.render(described, figures, _trained(job, described), labels, _newest(inputs))
+        page = report.render(described, figures, _trained(job, run_id, systems), labels, _newest(inputs))
         storage.write_bytes(path, page.encode())
-    print(as_text(figures, described["systems"]))
+    print(as_text(figures, list(systems), tasks))
     print(f"report: {path}")
 
 
-def _scored(job: Job, run_id: str, days: Days) -> DataFrame:
+def _scored(job: Job, run_id: str, conf: Config) -> DataFrame:
     """The test days' predictions with their labels; for synthetic logs the truth's too, as a system of its own."""
-    labels = _samples(job, days).select("impression_id", "clicked", "cvr")
+    tasks, days = tasks_of(conf), conf.test_days
+    labels = _samples(job, days).select("impression_id", *[label_of(task).alias(task.label) for task in tasks.values()])
     predictions = job.table_of(layout.PREDICTIONS).where(F.col("run_id") == run_id)
     # A left join: predictions without a sample are counted and refused, not lost.
-    rows = predictions.select("impression_id", "system", "pctr", "pcvr").join(labels, "impression_id", "left")
+    rows = predictions.select("impression_id", "system", *[task.prediction for task in tasks.values()])
+    rows = rows.join(labels, "impression_id", "left")
     paths = [job.lake.uri("landing", "truth", f"day={day}") for day in days]
-    if not all(storage.exists(path) for path in paths):
+    known = (tasks[CTR].expression, tasks[CVR].expression) == ("clicked", "cvr")  # another label has no known truth
+    if not known or not all(storage.exists(path) for path in paths):
         return rows
     truth = job.spark.read.parquet(*paths).select(
         "impression_id",
@@ -65,7 +70,7 @@ def _scored(job: Job, run_id: str, days: Days) -> DataFrame:
         F.col("click_probability").alias("pctr"),
         F.col("expected_cvr").alias("pcvr"),
     )
-    return rows.unionByName(truth.join(labels, "impression_id"))
+    return rows.unionByName(truth.join(labels, "impression_id"), allowMissingColumns=True)
 
 
 def _samples(job: Job, days: Days) -> DataFrame:
@@ -77,11 +82,11 @@ def _write(job: Job, figures: Sequence[Figure], record: Record) -> None:
     replace_where(rows, job.lake.uri(layout.EVALUATIONS), f"run_id = '{record.key}'", record, ("run_id",))
 
 
-def _trained(job: Job, described: dict[str, Any]) -> dict[str, report.Trained]:
+def _trained(job: Job, run_id: str, systems: dict[str, str]) -> dict[str, report.Trained]:
     """What training has left of each system: metrics by epoch, and masks where it has them."""
     found = {}
-    for system in described["systems"]:
-        folder = job.lake.uri("models", described["run_id"], system)
+    for system, key in systems.items():
+        folder = job.lake.uri("models", run_id, key)
         lines = storage.read_bytes(storage.join(folder, "metrics.jsonl")).decode().splitlines()
         masks = storage.join(folder, "masks.json")
         found[system] = report.Trained(

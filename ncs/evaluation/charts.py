@@ -15,10 +15,12 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from ncs.tasks import Task
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c")  # Okabe and Ito
 GREY = "#8a8f98"
-TITLES = {"cvr_mse": "CVR MSE", "ctr_auc": "CTR AUC"}
-UNITS = {"cvr_mse": "mean squared error", "ctr_auc": "area under the ROC curve"}
+UNITS = {"mse": "mean squared error", "auc": "area under the ROC curve"}
+LOSSES = {"squared_error": "mean squared error", "cross_entropy": "log loss"}
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9,
@@ -54,43 +56,60 @@ def svg(draw: Callable[[Axes], None], title: str, height: float = 2.9) -> str:
     return re.sub(r'<g id="[^"]*">', "<g>", text).replace("<svg ", '<svg role="img" ', 1)
 
 
-def forest(rows: Mapping[str, Sequence[tuple[str, float, float, float]]], truth: Mapping[str, float]) -> list[str]:
-    """Score -> (system, value, low, high): points with their 95 % intervals; the reachable end in words."""
+def forest(
+    tasks: Sequence[Task], rows: Mapping[str, Sequence[tuple[str, float, float, float]]], truth: Mapping[str, float]
+) -> list[str]:
+    """Task -> (system, value, low, high): points with their 95 % intervals; the reachable end in words."""
 
-    def draw(axis: Axes, score: str) -> None:
-        for n, (_, value, low, high) in enumerate(rows[score]):
+    def draw(axis: Axes, task: Task) -> None:
+        for n, (_, value, low, high) in enumerate(rows[task.name]):
             axis.plot([low, high], [n, n], color=_colour(n), linewidth=2)
             axis.plot(value, n, "o", color=_colour(n), markersize=6)
-        axis.set_yticks(range(len(rows[score])), [system for system, *_ in rows[score]])
-        axis.set_ylim(len(rows[score]) - 0.5, -0.5)
+        axis.set_yticks(range(len(rows[task.name])), [system for system, *_ in rows[task.name]])
+        axis.set_ylim(len(rows[task.name]) - 0.5, -0.5)
         axis.xaxis.set_major_locator(MaxNLocator(4))
-        reach = f"\nthe truth itself would reach {truth[score]:.5f}" if score in truth else ""
-        axis.set_xlabel(f"{UNITS[score]}, 95 % interval{reach}")
+        reach = f"\nthe truth itself would reach {truth[task.name]:.5f}" if task.name in truth else ""
+        axis.set_xlabel(f"{UNITS[task.metric]}, 95 % interval{reach}")
 
-    return [svg(partial(draw, score=score), TITLES[score], 1.1 + 0.3 * len(rows[score])) for score in rows]
+    return [svg(partial(draw, task=task), task.title, 1.1 + 0.3 * len(rows[task.name])) for task in tasks]
 
 
-def learning_curves(systems: Mapping[str, Sequence[Mapping[str, Any]]], loss_weights: Mapping[str, float]) -> list[str]:
-    """Validation figure and training loss of each task by epoch; theta's epochs hollow, before those that follow it."""
+def learning_curves(
+    tasks: Sequence[Task],
+    systems: Mapping[str, Sequence[Mapping[str, Any]]],
+    loss_weights: Mapping[str, Mapping[str, float]],
+) -> list[str]:
+    """Validation figure and training loss of each task by epoch; theta's epochs hollow, before those that follow it.
 
-    def draw(axis: Axes, task: str, unit: str, value: Callable[[Mapping[str, Any]], float]) -> None:
+    `loss_weights` are those that each system was trained with: its losses are logged with them, and shown without.
+    """
+
+    def draw(axis: Axes, task: str, unit: str, value: Callable[[str, Mapping[str, Any]], float]) -> None:
         for n, (system, lines) in enumerate(systems.items()):
             epochs, mine = trained_epochs(lines, task)
-            axis.plot(epochs, [value(line) for line in mine], "-", color=_colour(n), label=system)
+            axis.plot(epochs, [value(system, line) for line in mine], "-", color=_colour(n), label=system)
             for x, line in zip(epochs, mine, strict=True):
                 face = "white" if line["phase"] == "theta" else _colour(n)
-                axis.plot(x, value(line), "o", color=_colour(n), markerfacecolor=face)
+                axis.plot(x, value(system, line), "o", color=_colour(n), markerfacecolor=face)
         axis.set(xlabel="epochs of training", ylabel=unit)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend()
 
+    def reached(_: str, line: Mapping[str, Any], score: str) -> float:
+        return line["validation"].get(score, math.nan)
+
+    def fitted(system: str, line: Mapping[str, Any], task: str) -> float:
+        return line["loss"].get(task, math.nan) / loss_weights[system][task]
+
     panels = []
-    for task, score, loss in (("cvr", "cvr_mse", "mean squared error"), ("ctr", "ctr_auc", "log loss")):
-        reached = partial(_validation, score=score)
-        fitted = partial(_loss, task=task, weight=loss_weights[task])
+    for task in tasks:
+        score, loss = partial(reached, score=task.score), partial(fitted, task=task.name)
         panels += [
-            svg(partial(draw, task=task, unit=UNITS[score], value=reached), f"Validation {TITLES[score]}"),
-            svg(partial(draw, task=task, unit=loss, value=fitted), f"Training loss of {task.upper()}"),
+            svg(partial(draw, task=task.name, unit=UNITS[task.metric], value=score), f"Validation {task.title}"),
+            svg(
+                partial(draw, task=task.name, unit=LOSSES[task.loss], value=loss),
+                f"Training loss of {task.name.upper()}",
+            ),
         ]
     return panels
 
@@ -100,28 +119,36 @@ def trained_epochs(lines: Sequence[Mapping[str, Any]], task: str) -> tuple[list[
 
     Theta may end within an epoch: rows tell how far it came.
     """
-    mine = [line for line in lines if line["phase"] in ("theta", "joint") and task in line["loss"]]
+    # A task may be learnt from another's samples: then it is validated, but has no loss of its own.
+    known = [(line, {*line["loss"], *(score.rpartition("_")[0] for score in line["validation"])}) for line in lines]
+    mine = [line for line, tasks in known if line["phase"] in ("theta", "joint") and task in tasks]
     mine.sort(key=lambda line: (line["phase"] == "joint", line["epoch"]))
     whole = max((line["samples"] for line in mine), default=1)
     return list(accumulate(line["samples"] / whole for line in mine)), mine
 
 
-def pruning(masks: Mapping[str, Any]) -> list[str]:
-    """Validation figure of each task by pruning round, with the share of connections kept; the chosen is ringed."""
+def pruning(tasks: Mapping[str, Task], masks: Mapping[str, Any]) -> list[str]:
+    """Validation figure of each task by pruning round, with the share of connections kept; the chosen is ringed.
 
-    def draw(axis: Axes, task: str, score: str) -> None:
-        rounds = masks["rounds"][task]
-        numbers, scores = [one["round"] for one in rounds], [one["validation"] for one in rounds]
-        chosen = masks["chosen"][task]
-        axis.plot(numbers, scores, "o-", color=COLOURS[0])
-        axis.plot(chosen, scores[numbers.index(chosen)], "o", color=COLOURS[1], markersize=11, fillstyle="none")
-        axis.set_xticks(numbers, [f"{one['round']}\n{one['density']['all']:.0%}" for one in rounds])
-        axis.set(xlabel="pruning round, and share of connections kept", ylabel=UNITS[score])
+    A round that was not validated has no point; where it is the chosen one, a dashed line stands there.
+    """
 
-    scores = {"ctr": "ctr_auc", "cvr": "cvr_mse"}
+    def draw(axis: Axes, task: Task) -> None:
+        rounds = masks["rounds"][task.name]
+        scores = {one["round"]: one["validation"] for one in rounds}
+        known = {number: score for number, score in scores.items() if score is not None}
+        chosen = masks["chosen"][task.name]
+        axis.plot(list(known), list(known.values()), "o-", color=COLOURS[0])
+        if chosen in known:
+            axis.plot(chosen, known[chosen], "o", color=COLOURS[1], markersize=11, fillstyle="none")
+        else:
+            axis.axvline(chosen, color=COLOURS[1], linestyle="--")
+        axis.set_xticks(list(scores), [f"{one['round']}\n{one['density']['all']:.0%}" for one in rounds])
+        axis.set(xlabel="pruning round, and share of connections kept", ylabel=UNITS[task.metric])
+
     return [
-        svg(partial(draw, task=task, score=scores[task]), f"Validation {TITLES[scores[task]]} under the mask")
-        for task in masks["rounds"]
+        svg(partial(draw, task=tasks[name]), f"Validation {tasks[name].title} under the mask")
+        for name in masks["rounds"]
     ]
 
 
@@ -140,7 +167,11 @@ def densities(masks: Mapping[str, Any]) -> list[str]:
 
 
 def overlaps(masks: Mapping[str, Any]) -> list[str]:
-    """Jaccard overlap of the two tasks' masks by layer and round, beside chance; what the chosen masks are made of."""
+    """Jaccard overlap of two tasks' masks by layer and round, beside chance; what the masks given to them are made of.
+
+    They are the first two of the tasks; where none was given a mask, there is nothing that it is made of.
+    """
+    left, right, *_ = masks["rounds"]
 
     def by_round(axis: Axes) -> None:
         rounds = [one["round"] for one in masks["overlap"]]
@@ -155,24 +186,25 @@ def overlaps(masks: Mapping[str, Any]) -> list[str]:
     def chosen(axis: Axes) -> None:
         final = masks["chosen_overlap"]
         layers = _layers(final["shared"])
-        left = [0.0] * len(layers)
+        used = [0.0] * len(layers)
         for kind, label, colour in (
             ("shared", "shared", COLOURS[2]),
-            ("ctr_only", "CTR only", COLOURS[0]),
-            ("cvr_only", "CVR only", COLOURS[1]),
+            (f"{left}_only", f"{left.upper()} only", COLOURS[0]),
+            (f"{right}_only", f"{right.upper()} only", COLOURS[1]),
         ):
             values = [final[kind][layer] for layer in layers]
-            axis.barh(layers, values, left=left, color=colour, label=label, height=0.6)
-            left = [a + b for a, b in zip(left, values, strict=True)]
-        dead = [max(1 - used, 0.0) for used in left]
-        axis.barh(layers, dead, left=left, color="#d9dce1", label="dead", height=0.6)
+            axis.barh(layers, values, left=used, color=colour, label=label, height=0.6)
+            used = [a + b for a, b in zip(used, values, strict=True)]
+        dead = [max(1 - share, 0.0) for share in used]
+        axis.barh(layers, dead, left=used, color="#d9dce1", label="dead", height=0.6)
         axis.set(xlabel="share of the layer's connections", xlim=(0, 1))
         axis.xaxis.set_major_formatter(PercentFormatter(1))
         axis.grid(axis="y", visible=False)
         axis.invert_yaxis()
         axis.figure.legend(loc="outside lower center", ncols=4)
 
-    return [svg(by_round, "Overlap of the CTR and CVR masks"), svg(chosen, "The chosen masks")]
+    panels = [svg(by_round, f"Overlap of the {left.upper()} and {right.upper()} masks")]
+    return [*panels, svg(chosen, "The chosen masks")] if masks["chosen_overlap"] else panels
 
 
 def labels(days: Sequence[Mapping[str, Any]], histograms: Mapping[str, Sequence[int]]) -> list[str]:
@@ -207,14 +239,6 @@ def labels(days: Sequence[Mapping[str, Any]], histograms: Mapping[str, Sequence[
 
 def _colour(n: int) -> str:
     return COLOURS[n % len(COLOURS)]
-
-
-def _validation(line: Mapping[str, Any], score: str) -> float:
-    return line["validation"].get(score, math.nan)
-
-
-def _loss(line: Mapping[str, Any], task: str, weight: float) -> float:
-    return line["loss"][task] / weight
 
 
 def _layers(by_layer: Mapping[str, float]) -> list[str]:

@@ -1,4 +1,4 @@
-"""CTR AUC and CVR MSE of predictions, exact, with 95 % intervals, for all systems at once (paper section 3.1)."""
+"""AUC and MSE of predictions, exact, with 95 % intervals, for all systems at once (paper section 3.1)."""
 
 import math
 from collections.abc import Sequence
@@ -10,11 +10,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.window import WindowSpec
 
 from ncs.errors import DataError
+from ncs.tasks import CTR, CVR, Task
 
 Z95 = 1.959963984540054
 BASELINE = "single_task"
 TRUTH = "truth"
-"""The system whose predictions are the generator's own: the reachable end, not a competitor."""
+"""The system whose predictions, of CTR and CVR alone, are the generator's own: the reachable end, not a competitor."""
+LOG_LOSS = "log_loss"
 
 
 @dataclass(frozen=True)
@@ -53,25 +55,29 @@ class Estimate(NamedTuple):
     n: int
 
 
-def evaluate(scored: DataFrame, run_id: str, systems: Sequence[str]) -> list[Figure]:
+def evaluate(scored: DataFrame, run_id: str, systems: Sequence[str], tasks: Sequence[Task]) -> list[Figure]:
     """Every system's figures, in the order of their names.
 
     Args:
-        scored: `system, clicked (0/1), cvr (null where it has no label), pctr, pcvr`, a row a system and impression.
+        scored: `system`, and of every task its label (null where there is none) and prediction, by their columns; a
+            row a system and impression.
         run_id: the run that the predictions are of.
         systems: those that are compared; the baseline is single_task, or the first where it is not among them.
+        tasks: each is judged by its own metric, CTR by the log loss too.
 
     Raises:
-        DataError: a system has no predictions, or some that are unfit or of impressions without a label; or the rows
-            hold no click, nothing but clicks, or no CVR label.
+        DataError: a system has no predictions, or some that are unfit or of impressions without a CTR label; or the
+            rows hold no label of a task, or for AUC of one kind alone.
     """
-    rows = scored.select("system", "clicked", "cvr", "pctr", "pcvr").persist()
+    rows = scored.select("system", *(name for task in tasks for name in (task.label, task.prediction))).persist()
     try:
-        estimates = [*means(rows, systems), *auc(rows)]
+        estimates = means(rows, systems, tasks)
+        for task in tasks:
+            estimates += auc(rows, systems, task) if task.metric == "auc" else []
     finally:
         rows.unpersist()
     baseline = BASELINE if BASELINE in systems else systems[0]
-    base = {one.metric: one.value for one in estimates if one.system == baseline}
+    base = {one[1:3]: one.value for one in estimates if one.system == baseline}
     return [
         Figure(
             run_id,
@@ -83,22 +89,25 @@ def evaluate(scored: DataFrame, run_id: str, systems: Sequence[str]) -> list[Fig
             ci_high=one.value + Z95 * one.error,
             n=one.n,
             baseline=baseline,
-            gain=one.value / base[one.metric] - 1 if base[one.metric] else 0.0,
+            gain=one.value / base[one[1:3]] - 1 if base[one[1:3]] else 0.0,
         )
         for one in sorted(estimates)
     ]
 
 
-def means(scored: DataFrame, systems: Sequence[str]) -> list[Estimate]:
-    """Mean squared error of `pcvr` over the rows with a CVR label, and log loss of `pctr` over all, in one pass."""
-    squared = (F.col("cvr") - F.col("pcvr")) ** 2
-    loss = -F.when(F.col("clicked") == 1, F.log("pctr")).otherwise(F.log1p(-F.col("pctr")))
+def means(scored: DataFrame, systems: Sequence[str], tasks: Sequence[Task]) -> list[Estimate]:
+    """Mean squared errors, over the rows with a label, and log loss of CTR, over all, in one pass."""
+    errors = {
+        (task.name, "mse"): (F.col(task.label) - F.col(task.prediction)) ** 2 for task in tasks if task.metric == "mse"
+    }
+    (ctr,) = (task for task in tasks if task.name == CTR)
+    clicked, pctr = F.col(ctr.label) == 1, F.col(ctr.prediction)
+    errors[CTR, LOG_LOSS] = -F.when(clicked, F.log(pctr)).otherwise(F.log1p(-pctr))
     found = scored.groupBy("system").agg(
         F.count("*").alias("rows"),
-        F.count_if(F.col("clicked").isNull()).alias("unlabelled"),
-        F.count_if(~_fit()).alias("unfit"),
-        *_moments("squared", squared),
-        *_moments("loss", loss),
+        F.count_if(F.col(ctr.label).isNull()).alias("unlabelled"),
+        F.count_if(~_fit(tasks)).alias("unfit"),
+        *(moment for (task, metric), error in errors.items() for moment in _moments(f"{task}_{metric}", error)),
     )
     by_system = {row.system: row for row in found.collect()}
     for system in systems:
@@ -106,11 +115,22 @@ def means(scored: DataFrame, systems: Sequence[str]) -> list[Estimate]:
             raise DataError(f"there are no predictions of {system}; run `ncs predict`")
     for row in by_system.values():
         _check(row)
-    return [
-        Estimate(system, task, metric, row[f"{name}_mean"], row[f"{name}_sd"] / math.sqrt(row[name]), row[name])
-        for system, row in by_system.items()
-        for task, metric, name in (("cvr", "mse", "squared"), ("ctr", "log_loss", "loss"))
-    ]
+    estimates = []
+    for system, row in by_system.items():
+        for task, metric in errors:
+            name = f"{task}_{metric}"
+            count = row[name]
+            if system == TRUTH and not count:
+                continue
+            if count < 2:
+                raise DataError(
+                    f"{task.upper()} {metric.upper()} of {system} needs rows with a label; the predictions hold "
+                    f"{count}; test on more days (split.test_days)"
+                )
+            estimates.append(
+                Estimate(system, task, metric, row[f"{name}_mean"], row[f"{name}_sd"] / math.sqrt(count), count)
+            )
+    return estimates
 
 
 def _check(row: Row) -> None:
@@ -124,27 +144,28 @@ def _check(row: Row) -> None:
             f"{row.unfit} of {row.rows} predictions of {row.system} are null, NaN or not inside (0, 1); see "
             f"`ncs validate --table gold/predictions`, then train and predict again"
         )
-    if row.squared < 2:
-        raise DataError(
-            f"CVR MSE of {row.system} needs clicked rows with a length; the predictions hold {row.squared}; test on "
-            f"more days (split.test_days)"
-        )
 
 
-def auc(scored: DataFrame) -> list[Estimate]:
-    """Area under the ROC curve of `pctr`, exact, ties counting half, with DeLong's standard error.
+def auc(scored: DataFrame, systems: Sequence[str], task: Task) -> list[Estimate]:
+    """Area under the ROC curve of a task, exact, ties counting half, with DeLong's standard error.
 
     Every positive has a placement: the share of negatives below it; AUC is their mean, and DeLong's variance is that
     of the placements of both kinds (DeLong, DeLong and Clarke-Pearson 1988). Rows are counted by distinct score first,
     then summed along ranges of scores, so that no single task ever sorts all of them.
+
+    A label above one half is positive, as in validation. The truth has no score of most tasks.
     """
-    positive = F.sum("clicked").cast("double")
-    counts = scored.groupBy("system", "pctr").agg(positive.alias("pos"), (F.count("*") - positive).alias("neg"))
-    ranges = counts.repartitionByRange("system", "pctr").withColumn("range", F.spark_partition_id()).persist()
+    label, score = F.col(task.label), F.col(task.prediction)
+    counts = (
+        scored.where(label.isNotNull() & score.isNotNull())
+        .groupBy("system", score.alias("score"))
+        .agg(_count(label > 0.5).alias("pos"), _count(label <= 0.5).alias("neg"))
+    )
+    ranges = counts.repartitionByRange("system", "score").withColumn("range", F.spark_partition_id()).persist()
     try:
         totals = ranges.groupBy("system", "range").agg(F.sum("pos").alias("all_pos"), F.sum("neg").alias("all_neg"))
         earlier = Window.partitionBy("system").orderBy("range").rowsBetween(Window.unboundedPreceding, -1)
-        before = Window.partitionBy("system", "range").orderBy("pctr").rowsBetween(Window.unboundedPreceding, -1)
+        before = Window.partitionBy("system", "range").orderBy("score").rowsBetween(Window.unboundedPreceding, -1)
         whole = Window.partitionBy("system")
         offsets = totals.select("system", "range", *_sums("all_", earlier, "offset_"), *_sums("all_", whole, "total_"))
         placed = ranges.join(F.broadcast(offsets), ["system", "range"]).withColumns(
@@ -157,28 +178,43 @@ def auc(scored: DataFrame) -> list[Estimate]:
             F.sum(F.col("pos") * F.col("below_neg") ** 2).alias("squares_pos"),
             F.sum(F.col("neg") * (1 - F.col("below_pos")) ** 2).alias("squares_neg"),
         )
-        found = rows.collect()
+        found = {row.system: row for row in rows.collect()}
     finally:
         ranges.unpersist()
-    return [_delong(*row) for row in found]
+    nothing = (0.0, 0.0, 0.0, 0.0, 0.0)
+    return [
+        _delong(task, system, *(found[system][1:] if system in found else nothing))
+        for system in dict.fromkeys([*systems, *found])
+    ]
 
 
-def _delong(system: str, pos: float, neg: float, placements: float, squares_pos: float, squares_neg: float) -> Estimate:
+def _delong(
+    task: Task, system: str, pos: float, neg: float, placements: float, squares_pos: float, squares_neg: float
+) -> Estimate:
     if pos < 2 or neg < 2:
         raise DataError(
-            f"CTR AUC of {system} needs clicked and other rows; the predictions hold {pos:.0f} and {neg:.0f}; test on "
-            f"more days (split.test_days)"
+            f"{task.title} of {system} needs rows of label 1 and of label 0; the predictions hold {pos:.0f} and "
+            f"{neg:.0f}; test on more days (split.test_days)"
         )
     value = placements / pos
     variance = (squares_pos - pos * value**2) / (pos - 1) / pos + (squares_neg - neg * value**2) / (neg - 1) / neg
-    return Estimate(system, "ctr", "auc", value, math.sqrt(max(variance, 0.0)), int(pos + neg))
+    return Estimate(system, task.name, "auc", value, math.sqrt(max(variance, 0.0)), int(pos + neg))
 
 
-def _fit() -> Column:
+def _fit(tasks: Sequence[Task]) -> Column:
     # Logarithms are taken of pctr: Spark's would turn an end into null, and the mean would leave the row out. NaN is
     # the largest of all to Spark.
-    fit = (F.col("pctr") > 0) & (F.col("pctr") < 1) & F.col("pcvr").between(0, 1)
-    return F.coalesce(fit, F.lit(False))
+    fit = F.lit(True)
+    for task in tasks:
+        one = F.col(task.prediction)
+        within = (one > 0) & (one < 1) if task.name == CTR else one.between(0, 1)
+        unknown = F.lit(False) if task.name in (CTR, CVR) else (F.col("system") == TRUTH) & one.isNull()
+        fit = fit & (F.coalesce(within, F.lit(False)) | unknown)
+    return fit
+
+
+def _count(condition: Column) -> Column:
+    return F.count_if(condition).cast("double")
 
 
 def _moments(name: str, error: Column) -> list[Column]:

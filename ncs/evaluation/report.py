@@ -11,10 +11,11 @@ import yaml
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from ncs.days import Days
+from ncs.config import Config
 from ncs.evaluation import charts
 from ncs.evaluation.metrics import TRUTH, Figure
-from ncs.evaluation.table import gain
+from ncs.evaluation.table import gain, in_order
+from ncs.tasks import CTR, Task, tasks_of
 
 PAPER = {
     "single_task": (0.13688, 0.78572),
@@ -24,8 +25,12 @@ PAPER = {
 }
 """Table 2 of the paper: CVR MSE and CTR AUC on its own logs."""
 
-SCORES = {"mse": "cvr_mse", "auc": "ctr_auc"}
+JUDGED = {"mse": "mean squared error", "auc": "the area under the ROC curve"}
+BETTER = {"mse": "less is better", "auc": "more is better"}
 BINS = 20
+
+ByTask = Mapping[tuple[str, str], Figure]
+"""(System, task) -> its figure in the task's own metric."""
 
 
 @dataclass(frozen=True)
@@ -89,65 +94,84 @@ def render(
         labels: the labels of all days.
         tables: versions of the tables that were compared on, beside those that the run was trained on.
     """
-    by_key = {(one.system, one.metric): one for one in figures}
-    systems, conf = list(run["systems"]), run["conf"]
-    compared = [*systems, *([TRUTH] if (TRUTH, "auc") in by_key else [])]
-    train_days, test_days = Days.parse(str(conf["logs"]["days"])).split(conf["split"]["test_days"])
+    systems, conf = list(run["systems"]), Config.model_validate(run["conf"])
+    tasks = in_order(tasks_of(conf).values())
+    metrics = {task.name: task.metric for task in tasks}
+    by_key = {(one.system, one.task): one for one in figures if one.metric == metrics[one.task]}
+    compared = [*systems, *([TRUTH] if (TRUTH, CTR) in by_key else [])]
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = environment.from_string((Path(__file__).parent / "report.html").read_text(encoding="utf-8"))
     return template.render(
         run=run,
-        train_days=train_days,
-        test_days=test_days,
-        rows=[{"system": s, "figures": [by_key[s, m] for m in SCORES], "paper": _paper(s)} for s in compared],
+        train_days=conf.train_days,
+        test_days=conf.test_days,
+        tasks=tasks,
+        judged=JUDGED,
+        better=BETTER,
+        rows=[{"system": s, "figures": [by_key.get((s, t.name)) for t in tasks], "paper": _paper(s)} for s in compared],
         others=[{"system": s, "paper": _paper(s)} for s in PAPER if s not in systems],
         truth=TRUTH,
         gain=gain,
-        findings=findings(by_key, systems, trained),
+        findings=findings(by_key, systems, trained, tasks),
         costs=[row for system, one in trained.items() for row in costs(system, one.metrics)],
         label_rows=labels.days,
         tables={**run["lineage"]["tables"], **tables},
-        conf=yaml.safe_dump(conf, sort_keys=False, allow_unicode=True),
-        **_pictures(by_key, systems, trained, conf["train"]["cvr_loss_weight"]),
+        conf=yaml.safe_dump(run["conf"], sort_keys=False, allow_unicode=True),
+        notes={system: _note(one.masks) for system, one in trained.items() if one.masks},
+        **_pictures(by_key, systems, trained, conf, tasks),
         label_charts=charts.labels(labels.days, labels.histograms),
     )
 
 
 def _pictures(
-    figures: Mapping[tuple[str, str], Figure],
-    systems: Sequence[str],
-    trained: Mapping[str, Trained],
-    cvr_loss_weight: float,
+    figures: ByTask, systems: Sequence[str], trained: Mapping[str, Trained], conf: Config, tasks: Sequence[Task]
 ) -> dict[str, Any]:
     points = {
-        score: [(s, figures[s, m].value, figures[s, m].ci_low, figures[s, m].ci_high) for s in systems]
-        for m, score in SCORES.items()
+        task.name: [
+            (one.system, one.value, one.ci_low, one.ci_high) for one in (figures[s, task.name] for s in systems)
+        ]
+        for task in tasks
     }
-    reachable = {score: figures[TRUTH, m].value for m, score in SCORES.items() if (TRUTH, m) in figures}
+    reachable = {task.name: figures[TRUTH, task.name].value for task in tasks if (TRUTH, task.name) in figures}
+    own = {system: tasks_of(conf.of_system(system)) for system in trained}  # a system may weigh its losses otherwise
+    weights = {system: {name: task.weight for name, task in mine.items()} for system, mine in own.items()}
+    by_name = {task.name: task for task in tasks}
     return {
-        "forest": charts.forest(points, reachable),
-        "curves": charts.learning_curves(
-            {system: one.metrics for system, one in trained.items()}, {"ctr": 1.0, "cvr": cvr_loss_weight}
-        ),
+        "forest": charts.forest(tasks, points, reachable),
+        "curves": charts.learning_curves(tasks, {system: one.metrics for system, one in trained.items()}, weights),
         "masks": {
-            system: [*charts.pruning(one.masks), *charts.densities(one.masks), *charts.overlaps(one.masks)]
+            system: [*charts.pruning(by_name, one.masks), *charts.densities(one.masks), *charts.overlaps(one.masks)]
             for system, one in trained.items()
             if one.masks
         },
     }
 
 
+def _note(masks: Mapping[str, Any]) -> str:
+    """What the general words on masks leave out."""
+    found = []
+    if any(one["validation"] is None for rounds in masks["rounds"].values() for one in rounds):
+        found.append("The last round was taken unseen: a dashed line marks it.")
+    given = masks["density"]
+    if not given:
+        found.append("A control: in the end no task was given a mask.")
+    elif any(given[task] != rounds[masks["chosen"][task]]["density"] for task, rounds in masks["rounds"].items()):
+        listed = ", ".join(f"{task.upper()} {shares['all']:.0%}" for task, shares in given.items())
+        found.append(f"A control: the masks given in the end are others than those found; they keep {listed}.")
+    return " ".join(found)
+
+
 def findings(
-    figures: Mapping[tuple[str, str], Figure], systems: Sequence[str], trained: Mapping[str, Trained]
+    figures: ByTask, systems: Sequence[str], trained: Mapping[str, Trained], tasks: Sequence[Task]
 ) -> list[str]:
     """What may be said of several systems, and what may not."""
     if len(systems) < 2:
         return []
-    found = [finding(figures, systems, metric) for metric in SCORES]
+    found = [finding(figures, systems, task) for task in tasks]
     epochs = {
-        system: max(sum(charts.trained_epochs(trained[system].metrics, task)[0][-1:]) for task in ("cvr", "ctr"))
+        system: max(sum(charts.trained_epochs(trained[system].metrics, task.name)[0][-1:]) for task in tasks)
         for system in systems
     }
     if max(epochs.values()) - min(epochs.values()) > 0.01:
@@ -159,18 +183,18 @@ def findings(
     return found
 
 
-def finding(figures: Mapping[tuple[str, str], Figure], systems: Sequence[str], metric: str) -> str:
+def finding(figures: ByTask, systems: Sequence[str], task: Task) -> str:
     """A sober sentence: whose figure is best, and from which systems the 95 % intervals part it."""
-    ranked = sorted((figures[system, metric] for system in systems), key=lambda one: one.value, reverse=metric == "auc")
+    found = (figures[system, task.name] for system in systems)
+    ranked = sorted(found, key=lambda one: one.value, reverse=task.metric == "auc")
     best, others = ranked[0], ranked[1:]
     near = [one.system for one in others if best.ci_low <= one.ci_high and one.ci_low <= best.ci_high]
-    title = charts.TITLES[SCORES[metric]]
     if near:
         return (
-            f"{title}: the best figure is that of {best.system}, but its interval overlaps that of "
+            f"{task.title}: the best figure is that of {best.system}, but its interval overlaps that of "
             f"{' and '.join(near)}: no win over {'it' if len(near) == 1 else 'them'} is claimed."
         )
-    return f"{title}: {best.system} is best, and its interval overlaps that of no other system."
+    return f"{task.title}: {best.system} is best, and its interval overlaps that of no other system."
 
 
 def costs(system: str, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -195,7 +219,7 @@ def costs(system: str, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
 
 
 def _paper(system: str) -> list[dict[str, float]] | None:
-    """The paper's figures of a system, and their relative gain, in the order of `SCORES`."""
+    """The paper's figures of a system, and their relative gain: CVR MSE and CTR AUC."""
     if system not in PAPER:
         return None
     pairs = zip(PAPER[system], PAPER["single_task"], strict=True)

@@ -1,24 +1,31 @@
 """The comparison in the form of the paper's Table 2, as text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ncs.evaluation.metrics import TRUTH, Figure
+from ncs.tasks import CTR, CVR, Task
 
-COLUMNS = (("cvr", "mse", "CVR MSE"), ("ctr", "auc", "CTR AUC"))
+
+def in_order(tasks: Iterable[Task]) -> list[Task]:
+    """CVR and CTR first, as the paper's Table 2 has them, then the further tasks."""
+    first = (CVR, CTR)
+    return sorted(tasks, key=lambda task: first.index(task.name) if task.name in first else len(first))
 
 
-def as_text(figures: Sequence[Figure], systems: Sequence[str]) -> str:
+def as_text(figures: Sequence[Figure], systems: Sequence[str], tasks: Iterable[Task]) -> str:
     """A line a system: figure, 95 % interval, absolute and relative gain against the baseline, better is +."""
     by_key = {(one.system, one.task, one.metric): one for one in figures}
+    columns = in_order(tasks)
     header = ["system"]
-    for _, _, title in COLUMNS:
-        header += [title, "95 % interval", "MTL gain"]
+    for task in columns:
+        header += [task.title, "95 % interval", "MTL gain"]
     lines = [header]
-    for system in [*systems, *([TRUTH] if (TRUTH, "ctr", "auc") in by_key else [])]:
+    for system in [*systems, *([TRUTH] if any(one.system == TRUTH for one in figures) else [])]:
         line = [f"({system})" if system == TRUTH else system]
-        for task, metric, _ in COLUMNS:
-            one = by_key[system, task, metric]
-            line += [f"{one.value:.5f}", f"{one.ci_low:.5f} .. {one.ci_high:.5f}", gain(one)]
+        for task in columns:
+            one = by_key.get((system, task.name, task.metric))
+            # The truth of a further task is not known.
+            line += [f"{one.value:.5f}", f"{one.ci_low:.5f} .. {one.ci_high:.5f}", gain(one)] if one else ["-"] * 3
         lines.append(line)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]

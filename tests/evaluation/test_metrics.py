@@ -6,12 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from ncs.errors import DataError
 from ncs.evaluation.metrics import TRUTH, Z95, Figure, evaluate
+from ncs.evaluation.table import as_text
+from ncs.tasks import tasks_of
+from tests.toy import toy_conf
 
 SCHEMA = "system string, clicked int, cvr double, pctr double, pcvr double"
 SYSTEMS = ("layer_share", "single_task")
+TASKS = list(tasks_of(toy_conf()).values())
 
 
 def scored(spark: SparkSession, seed: int = 0, rows: int = 500, decimals: int = 2) -> DataFrame:
@@ -53,7 +58,7 @@ def test_figures_are_those_of_plain_references(spark: SparkSession, partitions: 
     before = spark.conf.get("spark.sql.shuffle.partitions")
     spark.conf.set("spark.sql.shuffle.partitions", partitions)
     try:
-        found = by_metric(evaluate(frame, "run-1", SYSTEMS))
+        found = by_metric(evaluate(frame, "run-1", SYSTEMS, TASKS))
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", before or "2")
     for system in SYSTEMS:
@@ -82,7 +87,7 @@ def test_a_tie_and_an_interval_by_hand(spark: SparkSession) -> None:
     rows = [("b", 1, 1.0, 0.8, 0.5), ("b", 1, 0.5, 0.4, 0.5), ("b", 0, None, 0.4, 0.5), ("b", 0, None, 0.2, 0.5)]
     rows += [("a", *row[1:]) for row in rows]
     rows += [(TRUTH, row[1], row[2], 0.9 if row[1] else 0.1, row[2] or 0.5) for row in rows[:4]]
-    found = by_metric(evaluate(spark.createDataFrame(rows, SCHEMA), "r", ["b", "a"]))
+    found = by_metric(evaluate(spark.createDataFrame(rows, SCHEMA), "r", ["b", "a"], TASKS))
     one = found["b", "auc"]
     assert (one.value, one.n) == (0.875, 4)
     assert one.ci_high - one.value == pytest.approx(Z95 * math.sqrt(1 / 32))
@@ -96,8 +101,55 @@ def test_a_tie_and_an_interval_by_hand(spark: SparkSession) -> None:
 
 def test_all_scores_equal_is_an_auc_of_one_half(spark: SparkSession) -> None:
     frame = spark.createDataFrame([("x", n % 2, 0.5 if n % 2 else None, 0.3, 0.5) for n in range(10)], SCHEMA)
-    one = by_metric(evaluate(frame, "r", ["x"]))["x", "auc"]
+    one = by_metric(evaluate(frame, "r", ["x"], TASKS))["x", "auc"]
     assert (one.value, one.ci_low, one.ci_high) == (0.5, 0.5, 0.5)
+
+
+def test_further_tasks_have_figures_of_their_own(spark: SparkSession) -> None:
+    """`finish` is judged by AUC, where it has a label; `share` by MSE. The truth knows neither."""
+    further = toy_conf(
+        "tasks.finish={label: cast(cvr >= 0.95 as float), loss: cross_entropy, metric: auc}",
+        "tasks.share={label: cvr * cvr, loss: squared_error, metric: mse}",
+    )
+    schema = f"{SCHEMA}, finish double, pfinish double, share double, pshare double"
+    random = np.random.default_rng(1)
+    rows: list[tuple] = []
+    for n in range(60):
+        cvr, pfinish = float(random.random()), round(float(random.random()), 1)
+        labels = (cvr, float(cvr > 0.6), cvr**2) if n % 3 else (None, None, None)
+        known = n % 2, labels[0], float(random.random()), 0.5
+        rows += [(system, *known, labels[1], pfinish, labels[2], 0.3) for system in ("x", "y")]
+        rows.append((TRUTH, *known, labels[1], None, labels[2], None))
+    frame = spark.createDataFrame(rows, schema)
+    tasks = list(tasks_of(further).values())
+    found = {(one.system, one.task, one.metric): one for one in evaluate(frame, "r", ["x", "y"], tasks)}
+    assert {key[1:] for key in found if key[0] == TRUTH} == {("ctr", "auc"), ("ctr", "log_loss"), ("cvr", "mse")}
+    assert {key[1:] for key in found if key[0] == "x"} == {
+        ("ctr", "auc"), ("ctr", "log_loss"), ("cvr", "mse"), ("finish", "auc"), ("share", "mse"),
+    }  # fmt: skip
+    mine = frame.where("system = 'x' and finish is not null").toPandas()
+    value, error = pairwise({"pctr": mine["pfinish"].to_numpy(), "clicked": mine["finish"].to_numpy()})
+    one = found["x", "finish", "auc"]
+    assert (one.value, one.n) == (pytest.approx(value, abs=1e-12), 40)
+    assert one.ci_high == pytest.approx(value + Z95 * error, abs=1e-12)
+    errors = (mine["share"] - 0.3) ** 2
+    one = found["x", "share", "mse"]
+    assert (one.value, one.n, one.gain) == (pytest.approx(errors.mean()), 40, 0.0)
+    text = as_text(list(found.values()), ["x", "y"], tasks).splitlines()
+    titles = ["CVR MSE", "CTR AUC", "FINISH AUC", "SHARE MSE"]
+    assert [text[0].index(title) for title in titles] == sorted(text[0].index(title) for title in titles)
+    assert text[-1].split()[0] == "(truth)"
+    assert text[-1].endswith("-")
+
+    lacking = frame.withColumn("pfinish", F.when(F.col("system") != "y", F.col("pfinish")))
+    with pytest.raises(DataError, match="60 of 60 predictions of y are null"):
+        evaluate(lacking, "r", ["x", "y"], tasks)
+    with pytest.raises(DataError, match=r"FINISH AUC of x needs .* predictions hold 40 and 0"):
+        evaluate(frame.withColumn("finish", F.col("finish") * 0 + 1), "r", ["x", "y"], tasks)
+    with pytest.raises(DataError, match=r"FINISH AUC of x needs .* predictions hold 0 and 0"):
+        evaluate(frame.withColumn("finish", F.lit(None).cast("double")), "r", ["x", "y"], tasks)
+    with pytest.raises(DataError, match="SHARE MSE of x needs rows with a label; the predictions hold 0"):
+        evaluate(frame.withColumn("share", F.lit(None).cast("double")), "r", ["x", "y"], tasks)
 
 
 GOOD = [("x", n % 2, 0.5 if n % 2 else None, 0.1 * n, 0.5) for n in range(1, 9)]
@@ -119,4 +171,4 @@ GOOD = [("x", n % 2, 0.5 if n % 2 else None, 0.1 * n, 0.5) for n in range(1, 9)]
 )
 def test_rows_that_give_no_figure_are_refused(spark: SparkSession, rows: list[tuple], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        evaluate(spark.createDataFrame(rows, SCHEMA), "r", ["x"])
+        evaluate(spark.createDataFrame(rows, SCHEMA), "r", ["x"], TASKS)

@@ -1,5 +1,6 @@
 """The stage that compares, on a small lake made by hand: table, report, what is skipped and what is refused."""
 
+import copy
 import io
 import json
 import re
@@ -18,18 +19,20 @@ from pyspark.sql import SparkSession
 
 from jobs.evaluate import run
 from jobs.job import Job
+from jobs.runs import folders
 from ncs.days import Days
 from ncs.errors import DataError
-from ncs.evaluation.charts import trained_epochs
+from ncs.evaluation.charts import learning_curves, trained_epochs
 from ncs.evaluation.metrics import Figure
 from ncs.evaluation.report import LabelDays, Trained, costs, finding, label_days, render
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake, Record, user_metadata
+from ncs.tasks import tasks_of
 from tests.toy import toy_conf
 
 RUN = "toy-1"
 SYSTEMS = ["single_task", "connection_share"]
-CONF = toy_conf(f"train.system=[{','.join(SYSTEMS)}]", "train.cvr_loss_weight=4.0")
+CONF = toy_conf(f"train.system=[{','.join(SYSTEMS)}]", "tasks.cvr.weight=4.0")
 ROWS = 40
 """Impressions of a day, every second clicked, every fourth with a CVR label."""
 
@@ -106,6 +109,7 @@ MASKS = {
         for task, scores in {"ctr": (0.70, 0.72), "cvr": (0.20, 0.21)}.items()
     },
     "chosen": {"ctr": 1, "cvr": 0},
+    "density": {"ctr": by_layer(0.5, 0.75), "cvr": by_layer(1.0, 1.0)},
     "overlap": [
         {"round": 0, "jaccard": by_layer(1.0, 1.0), "chance": by_layer(1.0, 1.0)},
         {"round": 1, "jaccard": by_layer(0.6, 0.8), "chance": by_layer(0.3, 0.5)},
@@ -121,7 +125,7 @@ MASKS = {
 
 
 def described(**changes: Any) -> dict[str, Any]:
-    tables = {layout.VOCABULARY: 0, layout.CTR_SAMPLES: 2, layout.CVR_SAMPLES: 2}
+    tables = {layout.VOCABULARY: 0, "gold/ctr_samples": 2, "gold/cvr_samples": 2}
     lineage = {"tables": tables, "ncs": "0.1.0", "git": None, "packages": {"numpy": "1.26.4"}, "seed": 7, "workers": 1}
     found = {"run_id": RUN, "name": "toy", "systems": SYSTEMS, "conf": CONF.model_dump(), "lineage": lineage}
     return {**found, **changes}
@@ -248,7 +252,7 @@ def test_the_page_has_everything_in_it(compared: tuple[Lake, list[str], str]) ->
     assert len(pictures) == 2 + 4 + 6 + 3
     (chosen,) = [one for one in pictures if "The chosen masks" in one]
     assert all(word in chosen for word in ("hidden.0", "hidden.1", "shared", "CTR only", "CVR only", "dead"))
-    text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
+    text = text_of(page)
     assert "neuron_share not in this run" in text
     assert "0.13531" in text
     assert "reachable end" not in text, "there is no truth in this lake yet"
@@ -256,7 +260,8 @@ def test_the_page_has_everything_in_it(compared: tuple[Lake, list[str], str]) ->
     assert f"trained on {CONF.train_days} · compared on {CONF.test_days}" in text
     assert f"{layout.PREDICTIONS} 0" in text
     assert f"{layout.SAMPLES} 0" in text
-    assert "cvr_loss_weight: 4.0" in text
+    assert "weight: 4.0" in text
+    assert "A control" not in text
 
 
 def test_what_is_missing_is_named(spark: SparkSession, lake: Lake) -> None:
@@ -291,22 +296,88 @@ def figure(system: str, metric: str, value: float, half: float = 0.01) -> Figure
 def test_no_win_is_claimed_where_intervals_overlap() -> None:
     figures = [figure(system, "mse", value) for system, value in (("a", 0.20), ("b", 0.15), ("c", 0.16))]
     figures += [figure(system, "auc", value) for system, value in (("a", 0.70), ("b", 0.80), ("c", 0.75))]
-    by_key = {(one.system, one.metric): one for one in figures}
-    assert finding(by_key, ["a", "b", "c"], "mse") == (
+    by_key, tasks = {(one.system, one.task): one for one in figures}, tasks_of(CONF)
+    assert finding(by_key, ["a", "b", "c"], tasks["cvr"]) == (
         "CVR MSE: the best figure is that of b, but its interval overlaps that of c: no win over it is claimed."
     )
-    assert finding(by_key, ["a", "b", "c"], "auc") == (
+    assert finding(by_key, ["a", "b", "c"], tasks["ctr"]) == (
         "CTR AUC: b is best, and its interval overlaps that of no other system."
     )
 
 
+EMPTY = {"impressions": 9, "clicks": 0, "click_rate": 0.0, "labelled": 0, "mean_cvr": None}
+LABELS = LabelDays([{"day": date(2022, 4, 8), **EMPTY}], {"2022-04-08": [0] * 20})
+
+
+def text_of(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
+
+
+def test_controls_show_what_they_were_given() -> None:
+    """No mask at the end, masks other than those found, a last round that was not validated."""
+    unseen = copy.deepcopy(MASKS)
+    unseen["chosen"] = {"ctr": 1, "cvr": 1}
+    for task in ("ctr", "cvr"):
+        unseen["rounds"][task][1]["validation"] = None
+    unseen["density"] = {task: by_layer(0.5, 0.75) for task in ("ctr", "cvr")}
+    other = {**MASKS, "density": {"ctr": by_layer(1.0, 1.0), "cvr": by_layer(0.5, 0.75)}}
+    given = {
+        "connection_share": unseen,
+        "full_share_theta": {**MASKS, "density": {}, "chosen_overlap": {}},
+        "swapped_masks": other,
+    }
+    trained = {system: Trained(METRICS["connection_share"], masks) for system, masks in given.items()}
+    figures = [figure(system, metric, 0.2) for system in given for metric in ("mse", "auc")]
+    page = render(described(systems=list(given)), figures, trained, LABELS, {})
+    assert Page(page).open == []
+    notes = re.split(r"Masks of \w+", text_of(page))[1:]
+    assert "The last round was taken unseen: a dashed line marks it." in notes[0]
+    assert "A control" not in notes[0]
+    assert "A control: in the end no task was given a mask." in notes[1]
+    assert "The chosen masks" not in notes[1]
+    assert "are others than those found; they keep CTR 100%, CVR 62%." in notes[2]
+
+
+def test_a_further_task_stands_after_the_two_of_the_paper() -> None:
+    conf = toy_conf("tasks.finish={label: cast(cvr >= 0.95 as float), loss: cross_entropy, weight: 2.0, metric: auc}")
+    systems = ["single_task", "connection_share"]
+    figures = [figure(system, metric, 0.2) for system in [*systems, "truth"] for metric in ("mse", "auc")]
+    figures += [Figure(RUN, system, "finish", "auc", 0.7, 0.6, 0.8, 77, "single_task", 0.0) for system in systems]
+    lines = [line("joint", epoch) for epoch in (1, 2)]
+    for one in lines:
+        one["loss"]["finish"], one["validation"]["finish_auc"] = 1.2, 0.6
+    masks = copy.deepcopy(MASKS)
+    for part in ("rounds", "chosen", "density"):
+        masks[part]["finish"] = masks[part]["ctr"]
+    trained = {"single_task": Trained(lines, None), "connection_share": Trained(lines, masks)}
+    page = render(described(conf=conf.model_dump()), figures, trained, LABELS, {})
+    assert Page(page).open == []
+    text = text_of(page)
+    assert text.index("CVR MSE 95 %") < text.index("CTR AUC 95 %") < text.index("FINISH AUC 95 %")
+    assert "more is better; FINISH (cast(cvr &gt;= 0.95 as float)) by the area under the ROC curve, more is" in text
+    assert "with a CVR label, 77 with a FINISH label)" in text
+    assert "FINISH AUC: the best figure is that of single_task, but its interval overlaps" in text
+    assert page.count("<svg") == 3 + 6 + 8 + 3
+    for title in ("Validation FINISH AUC under the mask", "FINISH mask by layer", "Training loss of FINISH"):
+        assert title in text
+    truth = text[text.index("the truth") :].partition("not in this run")[0]
+    assert truth.count("–") >= 4, "its figure of the further task is not known"
+
+
+def test_a_system_is_found_by_its_definition() -> None:
+    one = described(systems=["single_task", "layer_share_theta"])
+    key = CONF.systems["layer_share_theta"].key("layer_share_theta")
+    assert folders(one, CONF) == {"single_task": "single_task", "layer_share_theta": key}
+    assert key != "layer_share_theta"
+    with pytest.raises(DataError, match="run toy-1 holds mine, which its configuration no longer names"):
+        folders(described(systems=["mine"]), CONF)
+
+
 def test_what_comes_from_data_is_escaped() -> None:
     figures = [figure("single_task", metric, 0.2) for metric in ("mse", "auc")]
-    empty = {"impressions": 9, "clicks": 0, "click_rate": 0.0, "labelled": 0, "mean_cvr": None}
-    labels = LabelDays([{"day": date(2022, 4, 8), **empty}], {"2022-04-08": [0] * 20})
     one = described(systems=["single_task"], name="<script>alert(1)</script>")
     trained = {"single_task": Trained(METRICS["single_task"], None)}
-    page = render(one, figures, trained, labels, {"gold/<b>": 3})
+    page = render(one, figures, trained, LABELS, {"gold/<b>": 3})
     assert "&lt;script&gt;" in page
     assert "gold/&lt;b&gt;" in page
     assert not Page(page).tags & {"script", "b"}
@@ -317,6 +388,16 @@ def test_theta_counts_as_far_as_it_came() -> None:
     epochs, lines = trained_epochs(METRICS["connection_share"], "cvr")
     assert epochs == [0.25, 1.25, 2.25]
     assert [one["phase"] for one in lines] == ["theta", "joint", "joint"]
+
+
+def test_a_task_that_learns_from_another_s_samples_is_validated_all_the_same() -> None:
+    lines = [line("joint", 1), {**line("joint", 2), "loss": {"ctr": 0.6}}]
+    epochs, mine = trained_epochs(lines, "cvr")
+    assert (epochs, mine) == ([1.0, 2.0], lines)
+    for panel in learning_curves(
+        list(tasks_of(CONF).values()), {"esmm": lines[1:]}, {"esmm": {"ctr": 1.0, "cvr": 4.0}}
+    ):
+        assert panel.startswith("<svg")
 
 
 def test_costs_are_those_of_each_phase() -> None:
