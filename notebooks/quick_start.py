@@ -11,8 +11,11 @@ import os
 from matplotlib import pyplot as plt
 from pyspark.sql import functions as F
 
+from ncs.config import Config
+from ncs.evaluation.table import in_order
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
+from ncs.tasks import tasks_of
 
 try:  # on Databricks
     dbutils.widgets.text("lake", "lake/demo")
@@ -29,7 +32,9 @@ except NameError:
 
 lake = Lake.at(root)
 run_id = storage.read_json(lake.uri("models", "latest.json"))["run_id"]
-systems = storage.read_json(lake.uri("models", run_id, "run.json"))["systems"]
+run = storage.read_json(lake.uri("models", run_id, "run.json"))
+conf, systems = Config.model_validate(run["conf"]), run["systems"]
+tasks = in_order(tasks_of(conf).values())
 print(f"run {run_id} of {', '.join(systems)}, in {lake.root}")
 
 
@@ -82,24 +87,26 @@ print(reasons.to_string(index=False))
 
 # MAGIC %md
 # MAGIC ## Masks
-# MAGIC How much of each layer a task keeps, round by round, and how much of it both tasks keep. Two masks that had
+# MAGIC How much of each layer a task keeps, round by round, and how much of it CTR and CVR both keep. Two masks that had
 # MAGIC nothing to do with each other would overlap as `by chance` says.
 
 # COMMAND ----------
 
-paths = {system: lake.uri("models", run_id, system, "masks.json") for system in systems}
+paths = {system: lake.uri("models", run_id, conf.systems[system].key(system), "masks.json") for system in systems}
 masked = {system: storage.read_json(path) for system, path in paths.items() if storage.exists(path)}
 for system, masks in masked.items():
     for task, rounds in masks["rounds"].items():
         for one in rounds:
             chosen = "  <- chosen" if one["round"] == masks["chosen"][task] else ""
             kept = ", ".join(f"{layer} {share:.0%}" for layer, share in one["density"].items())
-            print(f"{system}, {task} round {one['round']}: keeps {kept}; validation {one['validation']:.5f}{chosen}")
+            seen = "not validated" if one["validation"] is None else f"validation {one['validation']:.5f}"
+            print(f"{system}, {task} round {one['round']}: keeps {kept}; {seen}{chosen}")
 
 # COMMAND ----------
 
 for system, masks in masked.items():
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.2), layout="constrained", sharey=True)
+    panels = len(masks["rounds"]) + 1
+    figure, axes = plt.subplots(1, panels, figsize=(4 * panels, 3.2), layout="constrained", sharey=True)
     for axis, (task, rounds) in zip(axes, masks["rounds"].items(), strict=False):
         for layer in masks["layers"]:
             numbers = [one["round"] for one in rounds]
@@ -109,8 +116,9 @@ for system, masks in masked.items():
     for number, layer in enumerate(name for name in masks["overlap"][0]["jaccard"] if name != "all"):
         for kind, style, note in (("jaccard", "o-", ""), ("chance", ":", ", by chance")):
             shares = [one[kind][layer] for one in masks["overlap"]]
-            axes[2].plot(rounds, shares, style, color=f"C{number}", label=f"{layer}{note}")
-    axes[2].set(title="overlap of the two masks", ylabel="Jaccard: in both / in any")
+            axes[-1].plot(rounds, shares, style, color=f"C{number}", label=f"{layer}{note}")
+    left, right, *_ = masks["rounds"]
+    axes[-1].set(title=f"overlap of the {left.upper()} and {right.upper()} masks", ylabel="Jaccard: in both / in any")
     for axis in axes:
         axis.set(xlabel="pruning round", ylim=(0, 1.03), xticks=rounds)
         axis.legend()
@@ -119,8 +127,8 @@ for system, masks in masked.items():
 
 # MAGIC %md
 # MAGIC ## Which system is better
-# MAGIC CVR by mean squared error (less is better), CTR by AUC (more is better), with 95 % intervals over the test
-# MAGIC impressions. `gain` is relative to the baseline. `truth` is what the generator itself would reach, where the logs
+# MAGIC Each task by its metric, mean squared error (less is better) or AUC (more is better), with 95 % intervals over the
+# MAGIC test impressions. `gain` is relative to the baseline. `truth` is what the generator itself would reach, where the logs
 # MAGIC are synthetic. Where intervals overlap, one run does not settle which system is better.
 
 # COMMAND ----------
@@ -136,9 +144,9 @@ print(comparison.to_string(index=False))
 
 # COMMAND ----------
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 2.8), layout="constrained")
-for axis, (task, metric) in zip(axes, (("cvr", "mse"), ("ctr", "auc")), strict=True):
-    rows = comparison[(comparison["task"] == task) & comparison["system"].isin(systems)]
+figure, axes = plt.subplots(1, len(tasks), figsize=(5 * len(tasks), 2.8), layout="constrained")
+for axis, task in zip(axes, tasks, strict=True):
+    rows = comparison[(comparison["task"] == task.name) & comparison["system"].isin(systems)]
     low, high = rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]
     axis.errorbar(rows["value"], rows["system"], xerr=[low, high], fmt="o")
-    axis.set(title=f"{task.upper()} {metric.upper()}, 95 % interval", ylim=(-0.5, len(rows) - 0.5))
+    axis.set(title=f"{task.title}, 95 % interval", ylim=(-0.5, len(rows) - 0.5))

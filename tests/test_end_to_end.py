@@ -1,17 +1,24 @@
 """The whole workflow on the real KuaiRand slice: raw files in, comparison and report out, twice, and a notebook."""
 
+import io
 import re
+import shutil
 from collections import Counter
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+import torch
 from matplotlib import pyplot as plt
 from pyspark.sql import SparkSession
 
 from jobs.cli import main
+from ncs.config import Config
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
+from ncs.training.metrics import auc
 from tests.toy import ROOT
 
 SLICE = ROOT / "tests" / "data" / "kuairand"
@@ -25,6 +32,21 @@ def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     lake = Lake.at(str(tmp_path_factory.mktemp("kuairand")))
     assert main([*RUN, "--lake", lake.root]) == 0
     return lake
+
+
+FINISH = "tasks.finish={label: cast(cvr >= 0.95 as float), loss: cross_entropy, metric: auc}"
+FURTHER = ["--set", FINISH, "--set", "train.epochs=1", "--set", "prune.rounds=1"]
+FURTHER += ["--set", "train.system=[layer_share, connection_share, layer_share_theta]"]
+
+
+@pytest.fixture(scope="module")
+def further(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, str]:
+    """The same lake, where a third task has joined by configuration alone; and the table that was printed."""
+    copied = Lake.at(str(tmp_path_factory.mktemp("further") / "lake"))
+    shutil.copytree(lake.root, copied.root)
+    with redirect_stdout(io.StringIO()) as printed:
+        assert main([*RUN, *FURTHER, "--lake", copied.root, "--quiet"]) == 0
+    return copied, printed.getvalue()
 
 
 def tables(lake: Lake) -> dict[str, int]:
@@ -107,3 +129,83 @@ def test_the_notebook_runs_and_draws(spark: SparkSession, lake: Lake, monkeypatc
     assert len(names["labels"]) == 5
     assert set(names["comparison"]["system"]) == {"single_task", "layer_share", "connection_share"}
     plt.close("all")
+
+
+def rows_of(spark: SparkSession, lake: Lake, table: str) -> pd.DataFrame:
+    return spark.read.format("delta").load(lake.uri(table)).toPandas()
+
+
+def latest(lake: Lake) -> tuple[str, Config]:
+    run_id = storage.read_json(lake.uri("models", "latest.json"))["run_id"]
+    return run_id, Config.model_validate(storage.read_json(lake.uri("models", run_id, "run.json"))["conf"])
+
+
+def test_a_third_task_has_the_samples_that_its_label_says(spark: SparkSession, further: tuple[Lake, str]) -> None:
+    """Counted again by plain Python from silver."""
+    lake, _ = further
+    silver = rows_of(spark, lake, layout.SAMPLES)
+    expected = {row.impression_id: float(row.cvr >= 0.95) for row in silver.dropna(subset="cvr").itertuples()}
+    assert 100 < sum(expected.values()) < len(expected) - 100
+    found = rows_of(spark, lake, "gold/finish_samples")
+    assert len(found) == len(expected)
+    assert dict(zip(found.impression_id, found.finish, strict=True)) == expected
+    assert (found.clicked == 1).all()
+    shown = rows_of(spark, lake, "gold/ctr_samples")
+    labelled = shown[shown.finish.notna()]
+    assert len(shown) == len(silver)
+    assert dict(zip(labelled.impression_id, labelled.finish, strict=True)) == expected, "every table has all labels"
+
+
+def test_a_third_task_has_a_mask_of_its_own(further: tuple[Lake, str]) -> None:
+    lake, _ = further
+    run_id, conf = latest(lake)
+    folder = lake.uri("models", run_id, "connection_share")
+    masks = storage.read_json(storage.join(folder, "masks.json"))
+    assert list(masks["rounds"]) == ["ctr", "cvr", "finish"]
+    assert [one["round"] for one in masks["rounds"]["finish"]] == [0, 1]
+    saved = torch.load(storage.join(folder, "model.pt"), weights_only=True)
+    kept = {task: sum(float(one.sum()) for one in layers.values()) for task, layers in saved["masks"].items()}
+    size = sum(one.numel() for one in saved["masks"]["finish"].values())
+    assert kept["finish"] / size == pytest.approx(masks["density"]["finish"]["all"])
+    control = lake.uri("models", run_id, conf.systems["layer_share_theta"].key("layer_share_theta"))
+    assert storage.read_json(storage.join(control, "masks.json"))["density"] == {}
+
+
+def test_a_third_task_is_predicted_and_compared(spark: SparkSession, further: tuple[Lake, str]) -> None:
+    lake, printed = further
+    run_id, conf = latest(lake)
+    predictions = rows_of(spark, lake, layout.PREDICTIONS)
+    mine, older = predictions[predictions.run_id == run_id], predictions[predictions.run_id != run_id]
+    assert mine.pfinish.between(0, 1, inclusive="neither").all()
+    assert len(older) > 0
+    assert older.pfinish.isna().all(), "the run before had no such task"
+    assert older.pctr.notna().all()
+    figures = rows_of(spark, lake, layout.EVALUATIONS)
+    rows = figures[(figures.run_id == run_id) & (figures.task == "finish")]
+    assert set(zip(rows.system, rows.metric, strict=True)) == {(system, "auc") for system in conf.train.system}
+    labelled = rows_of(spark, lake, "gold/finish_samples").query("split == 'test'")
+    for row in rows.itertuples():
+        assert row.ci_low < row.value < row.ci_high
+        assert row.n == len(labelled)
+        scored = mine[mine.system == row.system].merge(labelled[["impression_id", "finish"]], on="impression_id")
+        assert row.value == pytest.approx(auc(scored.finish.to_numpy(), scored.pfinish.to_numpy()))
+    header, _, *lines, report = printed.splitlines()
+    assert header.index("CVR MSE") < header.index("CTR AUC") < header.index("FINISH AUC")
+    assert [one.split()[0] for one in lines] == conf.train.system
+    page = Path(report.removeprefix("report: ")).read_text()
+    assert page.count("<svg") == 3 + 6 + (3 + 3 + 2) + (3 + 3 + 1) + 3
+    assert "A control: in the end no task was given a mask." in page
+
+
+def test_a_label_that_the_samples_lack_is_one_line_and_changes_nothing(
+    further: tuple[Lake, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    lake, _ = further
+    before = tables(lake)
+    wrong = "tasks.finish={label: cast(finished as float), loss: cross_entropy, metric: auc}"
+    assert main(["encode", *RUN[1:], "--set", wrong, "--lake", lake.root]) == 1
+    (text,) = capfd.readouterr().err.strip().splitlines()
+    assert text.startswith(
+        "ncs encode: tasks.finish.label: 'cast(finished as float)' names finished, silver/samples has"
+    )
+    assert tables(lake) == before

@@ -74,7 +74,7 @@ def as_table(compared: Sequence[Compared], tasks: Mapping[str, Task], references
     seconds = next((one.mean("seconds") for one in compared if one.system == there[0]), None) if there else None
     header = ["system"]
     for task in order:
-        header += [f"{task.name.upper()} {task.metric.upper()}", "paper", *(f"- {name}" for name in there)]
+        header += [task.title, "paper", *(f"- {name}" for name in there)]
     lines = [[*header, "parameters", "density", "time"]]
     for one in compared:
         line = [one.system]

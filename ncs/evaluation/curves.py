@@ -16,7 +16,7 @@ Swept = Sequence[tuple[Any, Sequence[Compared]]]
 
 def as_table(key: str, swept: Swept, tasks: Mapping[str, Task]) -> str:
     """A line a value and system, in Markdown: each task's mean figure with its 95 % interval."""
-    header = [key, "system", *(f"{task.name.upper()} {task.metric.upper()}" for task in tasks.values())]
+    header = [key, "system", *(task.title for task in tasks.values())]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for value, compared in swept:
         for one in compared:
@@ -54,7 +54,4 @@ def draw(key: str, swept: Swept, tasks: Mapping[str, Task], reference: str) -> d
         axis.set_ylabel(f"difference from {base}, {unit:g}")
         axis.legend(fontsize=7)
 
-    return {
-        task.score: svg(partial(panel, task=task), f"{task.name.upper()} {task.metric.upper()}", height=3.2)
-        for task in tasks.values()
-    }
+    return {task.score: svg(partial(panel, task=task), task.title, height=3.2) for task in tasks.values()}

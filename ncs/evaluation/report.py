@@ -14,16 +14,9 @@ from pyspark.sql import functions as F
 from ncs.config import Config
 from ncs.evaluation import charts
 from ncs.evaluation.metrics import TRUTH, Figure
+from ncs.evaluation.paper import TABLE_2
 from ncs.evaluation.table import gain, in_order
-from ncs.tasks import CTR, Task, tasks_of
-
-PAPER = {
-    "single_task": (0.13688, 0.78572),
-    "layer_share": (0.13563, 0.78808),
-    "connection_share": (0.13226, 0.78874),
-    "neuron_share": (0.13531, 0.78346),
-}
-"""Table 2 of the paper: CVR MSE and CTR AUC on its own logs."""
+from ncs.tasks import CTR, CVR, Task, tasks_of
 
 JUDGED = {"mse": "mean squared error", "auc": "the area under the ROC curve"}
 BETTER = {"mse": "less is better", "auc": "more is better"}
@@ -111,7 +104,7 @@ def render(
         judged=JUDGED,
         better=BETTER,
         rows=[{"system": s, "figures": [by_key.get((s, t.name)) for t in tasks], "paper": _paper(s)} for s in compared],
-        others=[{"system": s, "paper": _paper(s)} for s in PAPER if s not in systems],
+        others=[{"system": s, "paper": _paper(s)} for s in TABLE_2 if s not in systems],
         truth=TRUTH,
         gain=gain,
         findings=findings(by_key, systems, trained, tasks),
@@ -220,7 +213,7 @@ def costs(system: str, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
 
 def _paper(system: str) -> list[dict[str, float]] | None:
     """The paper's figures of a system, and their relative gain: CVR MSE and CTR AUC."""
-    if system not in PAPER:
+    if system not in TABLE_2:
         return None
-    pairs = zip(PAPER[system], PAPER["single_task"], strict=True)
+    pairs = ((TABLE_2[system][task], TABLE_2["single_task"][task]) for task in (CVR, CTR))
     return [{"value": value, "gain": value / base - 1} for value, base in pairs]

@@ -175,7 +175,10 @@ def test_a_label_whose_column_is_taken_is_kept_under_the_task_s_name(training: D
         ({"label": "nowhere"}, r"^tasks\.finish\.label: 'nowhere' names nowhere, silver/samples has no such column"),
         ({"label": "cvr >="}, r"^tasks\.finish\.label: 'cvr >=' is no SQL expression of silver/samples: .*[Ss]yntax"),
         ({"label": "avg(cvr)"}, r"^tasks\.finish\.label: 'avg\(cvr\)' is no SQL expression of silver/samples: "),
-        ({"label": "scene"}, r"^tasks\.finish\.label: a label is a number within \[0, 1\], 'scene' is string; "),
+        (
+            {"label": "upper(scene)"},
+            r"^tasks\.finish\.label: a label is a number within \[0, 1\], 'upper\(scene\)' is string; ",
+        ),
         ({"label": "cvr", "where": "clickd = 1"}, r"^tasks\.finish\.where: 'clickd = 1' names clickd, .*has no such"),
         ({"label": "cvr", "where": "clicked"}, r"^tasks\.finish\.where: 'clicked' is int, no condition; "),
     ],
