@@ -1,5 +1,6 @@
 """The tasks that are learnt together: what a label is, where it stands, how it is learnt and judged."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,3 +64,9 @@ def tasks_of(conf: Config) -> dict[str, Task]:
         where = one.where or f"({one.label}) IS NOT NULL"
         tasks[name] = Task(name, label, one.label, where, loss=one.loss, weight=one.weight, metric=one.metric)
     return tasks
+
+
+def in_order(tasks: Iterable[Task]) -> list[Task]:
+    """CVR and CTR first, as the paper's Table 2 has them, then the further tasks."""
+    first = (CVR, CTR)
+    return sorted(tasks, key=lambda task: first.index(task.name) if task.name in first else len(first))

@@ -12,10 +12,9 @@ from matplotlib import pyplot as plt
 from pyspark.sql import functions as F
 
 from ncs.config import Config
-from ncs.evaluation.table import in_order
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
-from ncs.tasks import tasks_of
+from ncs.tasks import in_order, tasks_of
 
 try:  # on Databricks
     dbutils.widgets.text("lake", "lake/demo")

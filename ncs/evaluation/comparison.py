@@ -8,7 +8,7 @@ import numpy as np
 
 from ncs.evaluation.paired import Figures
 from ncs.evaluation.paper import TABLE_2
-from ncs.tasks import CVR, Task
+from ncs.tasks import Task, in_order
 
 UNITS = {"mse": 1e-5, "auc": 1e-4}
 """What differences are printed in."""
@@ -69,8 +69,7 @@ def as_table(compared: Sequence[Compared], tasks: Mapping[str, Task], references
     """
     found = {(d["system"], d["task"], d["reference"]): d for d in differences(compared, tasks, references)}
     there = [name for name in references if any(one.system == name for one in compared)]
-    # The task that the paper is about comes first.
-    order = sorted(tasks.values(), key=lambda task: task.name != CVR)
+    order = in_order(tasks.values())
     seconds = next((one.mean("seconds") for one in compared if one.system == there[0]), None) if there else None
     header = ["system"]
     for task in order:

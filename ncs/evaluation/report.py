@@ -15,8 +15,8 @@ from ncs.config import Config
 from ncs.evaluation import charts
 from ncs.evaluation.metrics import TRUTH, Figure
 from ncs.evaluation.paper import TABLE_2
-from ncs.evaluation.table import gain, in_order
-from ncs.tasks import CTR, CVR, Task, tasks_of
+from ncs.evaluation.table import gain
+from ncs.tasks import CTR, CVR, Task, in_order, tasks_of
 
 JUDGED = {"mse": "mean squared error", "auc": "the area under the ROC curve"}
 BETTER = {"mse": "less is better", "auc": "more is better"}

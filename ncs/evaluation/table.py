@@ -3,13 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from ncs.evaluation.metrics import TRUTH, Figure
-from ncs.tasks import CTR, CVR, Task
-
-
-def in_order(tasks: Iterable[Task]) -> list[Task]:
-    """CVR and CTR first, as the paper's Table 2 has them, then the further tasks."""
-    first = (CVR, CTR)
-    return sorted(tasks, key=lambda task: first.index(task.name) if task.name in first else len(first))
+from ncs.tasks import Task, in_order
 
 
 def as_text(figures: Sequence[Figure], systems: Sequence[str], tasks: Iterable[Task]) -> str:

@@ -56,11 +56,10 @@ class Run:
 
     def pending(self) -> list[str]:
         """The systems that have no final weights yet."""
-        return [
-            name
-            for name in self.conf.train.system
-            if not storage.exists(storage.join(self.folder_of(name), "model.pt"))
-        ]
+        return [name for name in self.conf.train.system if not self._is_trained(name)]
+
+    def _is_trained(self, system: str) -> bool:
+        return storage.exists(storage.join(self.folder_of(system), "model.pt"))
 
     def folder_of(self, system: str) -> str:
         """Where everything of a system is kept."""
@@ -81,10 +80,11 @@ class Run:
         """The run's own description, for people and later stages."""
         path = storage.join(self.folder, "run.json")
         before = storage.read_json(path)["systems"] if storage.exists(path) else []
+        known = [name for name in dict.fromkeys([*before, *self.conf.train.system]) if name in self.conf.systems]
         return {
             "run_id": self.run_id,
             "name": self.conf.name,
-            "systems": [*before, *[name for name in self.conf.train.system if name not in before]],
+            "systems": [name for name in known if self._is_trained(name)],
             "conf": self.conf.model_dump(),
             "sizes": field_sizes(self),
             "vocabulary": self._data()[layout.VOCABULARY],
