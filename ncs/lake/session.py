@@ -1,5 +1,6 @@
 """Spark sessions that can read and write Delta. The only place that builds one; everything else is handed it."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 import pyspark
 from delta import configure_spark_with_delta_pip
 from pyspark import SparkContext
+from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from ncs.config import Config
@@ -53,6 +55,8 @@ def spark_session(conf: Config, log: Path | None = None) -> SparkSession:
         builder = builder.config(key, value)
     if not delta_jars_installed() and SparkSession.getActiveSession() is None:
         builder = configure_spark_with_delta_pip(builder)
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
+        PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)  # a line of JSON an error, which is raised as well
     with _stderr_to(log) if log and SparkContext._gateway is None else nullcontext():
         session = builder.getOrCreate()
         session.sparkContext.setLogLevel("ERROR")
