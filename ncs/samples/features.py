@@ -64,7 +64,7 @@ def _kind(samples: DataFrame, key: str, expression: str) -> str:
         # Beside a column, so that an aggregate is refused here too.
         return samples.select("impression_id", F.expr(expression).alias("found")).dtypes[1][1].partition("(")[0]
     except AnalysisException as err:  # of which a ParseException is one
-        if (err.getErrorClass() or "").startswith("UNRESOLVED_COLUMN"):
+        if (err.getCondition() or "").startswith("UNRESOLVED_COLUMN"):
             name = (err.getMessageParameters() or {}).get("objectName", "a column").replace("`", "")
             raise DataError(
                 f"{key}: {expression!r} names {name}, silver/samples has no such column; it has "
