@@ -1,7 +1,7 @@
 """Compare systems along the values of one key of the configuration, and draw the curves.
 
-    ncs sweep --conf conf/demo.yaml --lake lake/demo --key net.hidden --values '[[32, 16], [128, 64], [512, 256]]' \\
-        --systems layer_share,connection_share --seeds 3
+    spark-submit jobs/sweep.py --conf conf/demo.yaml --lake lake/demo --key net.hidden \\
+        --values '[[32, 16], [128, 64], [512, 256]]' --systems layer_share,connection_share --seeds 3
 
 A key that decides the logs or the samples (`logs`, `labels`, `split`, `fields`, `encode`, `tasks`) gets a lake for
 each value, below <lake>/sweeps; any other is compared on the lake itself. Goes on where it was interrupted.

@@ -107,7 +107,9 @@ class Variant(Section):
 
     def key(self, name: str) -> str:
         """What its folder in a run is called: another definition is another system."""
-        return f"{name}-{digest(self.set)[:6]}" if self.set else name
+        if not self.set and self.module in (None, name):
+            return name
+        return f"{name}-{digest([self.module or name, self.set])[:6]}"
 
     @field_validator("module")
     @classmethod
