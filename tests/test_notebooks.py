@@ -13,7 +13,7 @@ from matplotlib import pyplot as plt
 
 from ncs.lake import layout
 from ncs.lake.layout import Lake
-from tests.evaluation.test_report import ROWS, RUN, SYSTEMS, put, write_lake
+from tests.evaluation.made import ROWS, RUN, SYSTEMS, put, write_lake
 from tests.toy import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))

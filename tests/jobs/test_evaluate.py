@@ -1,0 +1,121 @@
+"""The stage that compares: table and page, what is skipped and what is refused."""
+
+import io
+import re
+from contextlib import redirect_stdout
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs.evaluate import run
+from jobs.job import Job
+from jobs.runs import folders
+from ncs.errors import DataError
+from ncs.lake import layout, storage
+from ncs.lake.layout import Lake
+from tests.evaluation.made import (
+    CONF,
+    ROWS,
+    RUN,
+    SYSTEMS,
+    Page,
+    described,
+    rows_of_test_days,
+    text_of,
+    write_lake,
+    write_truth,
+)
+
+
+def compare(lake: Lake) -> list[str]:
+    """Run the stage; the lines that it prints."""
+    with redirect_stdout(io.StringIO()) as printed:
+        run(Job(CONF, lake, CONF.logs.days, quiet=True))
+    return printed.getvalue().splitlines()
+
+
+def page_of(lake: Lake) -> str:
+    return Path(lake.uri("reports", RUN, "report.html")).read_text()
+
+
+@pytest.fixture(scope="module")
+def compared(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, list[str], str]:
+    """A lake, what the first comparison printed, and its page."""
+    lake = write_lake(Lake.at(str(tmp_path_factory.mktemp("lake"))))
+    printed = compare(lake)
+    return lake, printed, page_of(lake)
+
+
+def test_compares_once_and_skips_what_is_there(spark: SparkSession, compared: tuple[Lake, list[str], str]) -> None:
+    lake, printed, _ = compared
+    assert [line.split()[0] for line in printed if "--" not in line] == ["system", *SYSTEMS, "report:"]
+    assert compare(lake) == printed
+    assert lake.version(layout.EVALUATIONS) == 0, "nothing was written again"
+    write_truth(lake)
+    storage.remove(lake.uri("reports"))
+    *table, last = compare(lake)
+    assert last == f"report: {lake.uri('reports', RUN, 'report.html')}"
+    assert "reachable end" in page_of(lake)
+    assert [line.split()[0] for line in table[2:]] == [*SYSTEMS, "(truth)"]
+    assert len({line.index("0.") for line in table[2:]}) == 1, "columns stand below each other"
+
+    rows = {(r.system, r.metric): r for r in spark.read.format("delta").load(lake.uri(layout.EVALUATIONS)).collect()}
+    assert len(rows) == 9
+    errors = [(row["cvr"] - 0.4) ** 2 for row in rows_of_test_days() if row["cvr"] is not None]
+    assert rows["single_task", "mse"].value == pytest.approx(sum(errors) / len(errors))
+    assert (rows["truth", "mse"].value, rows["truth", "auc"].value) == (0.0, 1.0)
+    assert (rows["truth", "auc"].n, rows["truth", "mse"].n) == (ROWS, ROWS // 4), "no row that silver lacks"
+    better, base = rows["connection_share", "auc"], rows["single_task", "auc"]
+    assert better.gain == pytest.approx(better.value / base.value - 1)
+    assert better.gain > 0.1
+    assert better.baseline == "single_task"
+
+
+def test_the_page_has_everything_in_it(compared: tuple[Lake, list[str], str]) -> None:
+    *_, page = compared
+    found = Page(page)
+    assert found.open == []
+    assert found.links == []
+    assert not found.tags & {"script", "link", "img", "iframe"}
+    assert not re.search(r"@import|url\((?!#)", page)
+    headings = ["comparison", "learning", "masks-connection_share", "labels", "lineage"]
+    assert re.findall(r'<h2 id="(.*?)"', page) == headings
+    pictures = [" ".join(ElementTree.fromstring(one).itertext()) for one in re.findall(r"<svg.*?</svg>", page, re.S)]
+    assert len(pictures) == 2 + 4 + 6 + 3
+    (chosen,) = [one for one in pictures if "The chosen masks" in one]
+    assert all(word in chosen for word in ("hidden.0", "hidden.1", "shared", "CTR only", "CVR only", "dead"))
+    text = text_of(page)
+    assert "neuron_share not in this run" in text
+    assert "0.13531" in text
+    assert "reachable end" not in text, "there is no truth in this lake yet"
+    assert "single_task 2, connection_share 2.25" in text
+    assert f"trained on {CONF.train_days} · compared on {CONF.test_days}" in text
+    assert f"{layout.PREDICTIONS} 0" in text
+    assert f"{layout.SAMPLES} 0" in text
+    assert "weight: 4.0" in text
+    assert "A control" not in text
+
+
+def test_what_is_missing_is_named(spark: SparkSession, lake: Lake) -> None:
+    with pytest.raises(DataError, match="no trained run; run `ncs train`"):
+        compare(lake)
+    write_lake(lake)
+    storage.write_json(lake.uri("models", RUN, "run.json"), described(systems=[*SYSTEMS, "layer_share"]))
+    with pytest.raises(DataError, match="no predictions of layer_share; run `ncs predict`"):
+        compare(lake)
+    storage.write_json(lake.uri("models", RUN, "run.json"), described(run_id="toy-2"))
+    with pytest.raises(DataError, match="gold/predictions has nothing of run toy-2; run `ncs predict`"):
+        compare(lake)
+    assert not lake.has(layout.EVALUATIONS)
+    assert not storage.exists(lake.uri("reports"))
+
+
+def test_a_system_is_found_by_its_definition() -> None:
+    one = described(systems=["single_task", "layer_share_theta"])
+    key = CONF.systems["layer_share_theta"].key("layer_share_theta")
+    assert folders(one, CONF) == {"single_task": "single_task", "layer_share_theta": key}
+    assert key != "layer_share_theta"
+    with pytest.raises(DataError, match="run toy-1 holds mine, which its configuration no longer names"):
+        folders(described(systems=["mine"]), CONF)
