@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,12 @@ def _trained(job: Job, conf: Config) -> Run:
 def _scored(
     job: Job, runs: Sequence[Run], names: Sequence[str]
 ) -> tuple[Mapping[str, np.ndarray], list[dict[str, Mapping[str, np.ndarray]]]]:
-    """The test rows' labels by task, and for each run every system's predictions of them."""
-    batches = list(runs[0].test_feed().epoch(0))
+    """The test rows' labels by task, and for each run every system's predictions of them.
+
+    Of more than `compare.rows` every n-th batch is taken, of all days alike: a day's rows stand in a random order.
+    """
+    feed = runs[0].test_feed()
+    batches = list(islice(feed.epoch(0), 0, None, -(-feed.rows // job.conf.compare.rows)))
     ids = np.concatenate([batch.ids.numpy() for batch in batches])
     labels = {task: np.concatenate([batch.labels[task].numpy() for batch in batches]) for task in batches[0].labels}
     for task, values in labels.items():
@@ -96,18 +101,14 @@ def _scored(
 
 
 def _keep(job: Job, conf: Config, runs: Sequence[Run], compared: Sequence[Compared]) -> None:
-    """Append the comparison to the lake, unless it is there."""
-    tasks, lake = tasks_of(conf), job.lake
+    """Append the comparison to the lake's tables, to each unless it is there."""
+    tasks = tasks_of(conf)
     keys = [conf.systems[system.system].key(system.system) for system in compared]
-    comparison = digest([[one.run_id, *keys] for one in runs])
-    if lake.has(layout.COMPARISONS):
-        known = lake.read(layout.COMPARISONS, lake.version(layout.COMPARISONS), ["comparison_id"])
-        if comparison in known["comparison_id"].to_pylist():
-            return
+    comparison = digest([[one.run_id for one in runs], keys, conf.part("compare.rows", "compare.resamples")])
     made = {"comparison_id": comparison, "made_at": datetime.now(UTC)}
     by_seed: list[dict[str, Any]] = []
     for n, one in enumerate(runs):
-        lineage = one.describe()["lineage"]
+        lineage = one.lineage
         for system in compared:
             for task in tasks.values():
                 by_seed.append(
@@ -127,9 +128,16 @@ def _keep(job: Job, conf: Config, runs: Sequence[Run], compared: Sequence[Compar
                     }
                 )
     found = [{**made, **one} for one in differences(compared, tasks, conf.compare.references)]
-    if found:
-        lake.append(layout.DIFFERENCES, pa.Table.from_pylist(found))
-    lake.append(layout.COMPARISONS, pa.Table.from_pylist(by_seed))  # last: it says that both are there
+    for table, rows in ((layout.COMPARISONS, by_seed), (layout.DIFFERENCES, found)):
+        if rows and comparison not in _known(job, table):
+            job.lake.append(table, pa.Table.from_pylist(rows))
+
+
+def _known(job: Job, table: str) -> set[str]:
+    """The comparisons that a table holds."""
+    if not job.lake.has(table):
+        return set()
+    return set(job.lake.read(table, job.lake.version(table), ["comparison_id"])["comparison_id"].to_pylist())
 
 
 if __name__ == "__main__":

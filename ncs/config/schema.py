@@ -118,6 +118,7 @@ class Compare(Section):
     seeds: Count
     tries: Count
     space: dict[str, Annotated[list[Any], Field(min_length=1)]]
+    rows: Count
     resamples: Annotated[int, Field(ge=50)]
     references: list[str]
 

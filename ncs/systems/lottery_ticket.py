@@ -43,10 +43,11 @@ build = LotteryTicket
 
 def train(net: LotteryTicket, trainer: Trainer, conf: Config) -> None:
     """Each task's ticket by itself: its theta, its mask, its training from theta under the mask."""
-    for task in net.tasks:
-        own = cast(MaskedNet, net.nets[task])
-        found = find_masks(own, trainer, conf.prune)
-        own.start_from(found.theta)
-        own.task_masks = found.masks
+    nets = {task: cast(MaskedNet, net.nets[task]) for task in net.tasks}
+    # All searches first: the end of one clears the checkpoints of trainings.
+    found = {task: find_masks(own, trainer, conf.prune) for task, own in nets.items()}
+    for task, own in nets.items():
+        own.start_from(found[task].theta)
+        own.task_masks = found[task].masks
         train_groups(own, trainer, conf)
-        net.task_masks[task] = found.masks[task]
+        net.task_masks[task] = own.task_masks[task]

@@ -70,11 +70,29 @@ class Run:
         return storage.read_json(storage.join(self.folder_of(system), "facts.json"))
 
     def test_feed(self) -> TableFeed:
-        """The test days' impressions with the labels of all tasks, in order. Raises DataError if they are not there."""
+        """The test days' impressions with the labels of all tasks, in order, streamed: they may be many.
+
+        Raises DataError if they are not there.
+        """
         conf, tasks = self.conf, tasks_of(self.conf)
         snapshot = Snapshot.of(self.lake, tasks[CTR].table, self.versions[tasks[CTR].table], conf.test_days, "test")
         labels = {task.name: task.label for task in tasks.values()}
-        return TableFeed(snapshot, list(conf.fields), labels, batch_size=conf.train.batch_size, shuffle=False)
+        size = conf.train.batch_size
+        return TableFeed(
+            snapshot, list(conf.fields), labels, batch_size=size, shuffle=False, memory_rows=0, buffer_rows=size
+        )
+
+    @property
+    def lineage(self) -> dict[str, Any]:
+        """Which data, code and packages made it."""
+        return {
+            "tables": self.versions,
+            "ncs": ncs.__version__,
+            "git": _commit(),
+            "packages": _versions(),
+            "seed": self.conf.train.seed,
+            "workers": self.conf.workers,
+        }
 
     def describe(self) -> dict[str, Any]:
         """The run's own description, for people and later stages."""
@@ -88,14 +106,7 @@ class Run:
             "conf": self.conf.model_dump(),
             "sizes": field_sizes(self),
             "vocabulary": self._data()[layout.VOCABULARY],
-            "lineage": {
-                "tables": self.versions,
-                "ncs": ncs.__version__,
-                "git": _commit(),
-                "packages": _versions(),
-                "seed": self.conf.train.seed,
-                "workers": self.conf.workers,
-            },
+            "lineage": self.lineage,
         }
 
     def _data(self) -> dict[str, Any]:

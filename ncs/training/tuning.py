@@ -1,6 +1,7 @@
 """The same small search for every system: the same tries, the same seed, validation alone."""
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -30,15 +31,10 @@ def tune(conf: Config, trained: Callable[[Config], Run]) -> Config:
 
 
 def tries(conf: Compare, seed: int) -> list[dict[str, Any]]:
-    """Keys that the tries set: none for the first, then drawn from `conf.space`, all different."""
-    random = np.random.default_rng(seed)
-    drawn: list[dict[str, Any]] = [{}]
-    most = 1 + int(np.prod([len(values) for values in conf.space.values()]))
-    while len(drawn) < min(conf.tries, most):
-        one = {key: values[int(random.integers(len(values)))] for key, values in conf.space.items()}
-        if one not in drawn:
-            drawn.append(one)
-    return drawn
+    """Keys that the tries set: none for the first, then points of `conf.space` in a seeded order, each once."""
+    every = [dict(zip(conf.space, values, strict=True)) for values in product(*conf.space.values())]
+    order = np.random.default_rng(seed).permutation(len(every))
+    return [{}, *(every[n] for n in order[: conf.tries - 1])]
 
 
 def with_tries(conf: Config, chosen: dict[str, dict[str, Any]]) -> Config:

@@ -87,6 +87,15 @@ def test_a_sweep_draws_what_it_compares(
     assert "net.hiden is no key" in capsys.readouterr().err
 
 
+def test_many_test_rows_are_thinned(ncs: Callable[..., int], lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    values = []
+    for limit in (600, 100_000):
+        assert ncs("compare", "--systems", "full_share", "--seeds", "1", "--set", f"compare.rows={limit}") == 0
+        values.append(capsys.readouterr().out.splitlines()[2].split("|")[2])
+    assert values[0] != values[1], "600 of the 1200 rows were compared on"
+    assert float(values[0]) == pytest.approx(float(values[1]), rel=0.2)
+
+
 def test_every_system_gets_the_same_tries() -> None:
     space = "compare.space={train.learning_rate: [0.001, 0.01], train.weight_decay: [0.0, 0.1]}"
     conf = toy_conf("compare.tries=3", space, "train.system=[single_task, layer_share_theta]")
@@ -94,6 +103,7 @@ def test_every_system_gets_the_same_tries() -> None:
     assert candidates[0] == {}
     assert len(candidates) == 3
     assert candidates[1] != candidates[2]
+    assert len(tries(toy_conf("compare.tries=99", space).compare, 0)) == 5, "all of a small space, then no more"
     seen: list[Config] = []
 
     class Trained:
