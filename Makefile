@@ -19,11 +19,14 @@ setup: $(READY)
 demo: $(READY)
 	@$(BIN)/ncs run --conf conf/demo.yaml --lake $(LAKE) $(ARGS)
 
+# Two processes, a Spark session each: a file's tests stay together, for they share what its fixtures have made.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: lint
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-all: lint
-	@$(BIN)/python -m pytest -m "" $(ARGS)
+	@$(PYTEST) -m "" $(ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/mypy --no-error-summary

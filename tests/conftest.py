@@ -1,4 +1,4 @@
-"""One Spark session for all tests, and the configuration that they start from."""
+"""One Spark session for all tests of a process, and the configuration that they start from."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
