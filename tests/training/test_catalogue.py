@@ -16,9 +16,16 @@ from ncs.training.run import Run, field_sizes, train
 from ncs.training.store import Store
 from tests.toy import toy_conf, toy_rows, write_toy_lake
 
-MASKED = ["connection_share", "movement_share", "neuron_share", "sparse_share", "lottery_ticket"]
+MASKED = [
+    "connection_share",
+    "connection_share_wide",
+    "movement_share",
+    "neuron_share",
+    "sparse_share",
+    "lottery_ticket",
+]
 CONTROLS = ["full_share_theta", "layer_share_theta", "layer_share_pruned", "random_masks", "swapped_masks"]
-OTHERS = ["cvr_mask_for_all", "movement_towers", "full_share", "single_task_dot"]
+OTHERS = ["cvr_mask_for_all", "wide_towers", "full_share", "single_task_dot"]
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +68,8 @@ def test_controls_differ_from_the_system_in_their_masks_alone(run: Run) -> None:
 
 
 def test_equal_searches_are_run_once(run: Run) -> None:
-    # connection_share with its controls, movement_share with its own, neurons, no theta.
-    assert len(list(Path(run.folder).glob("search-*"))) == 4
+    # connection_share with its controls, the wide one with its own, movement, neurons, no theta.
+    assert len(list(Path(run.folder).glob("search-*"))) == 5
     lines = {name: Store(run.folder_of(name), Cluster()).logged() for name in ("connection_share", "random_masks")}
     searches = [[line for line in found if line["phase"] != "joint"] for found in lines.values()]
     assert searches[0] == searches[1], "the search counts for each that uses it"
@@ -70,7 +77,7 @@ def test_equal_searches_are_run_once(run: Run) -> None:
 
 def test_movement_keeps_the_share_of_each_task_in_one_round(run: Run) -> None:
     found = masks(run, "movement_share")
-    for task, kept in (("ctr", 0.09), ("cvr", 0.18)):
+    for task, kept in (("ctr", 0.30), ("cvr", 0.18)):
         whole = torch.cat([mask.flatten() for mask in found[task].values()])
         assert float(whole.mean()) == pytest.approx(kept, abs=0.001)
     described = storage.read_json(storage.join(run.folder_of("movement_share"), "masks.json"))
