@@ -23,6 +23,7 @@ STAGES = {
     "evaluate": "compare the systems, write the report",
     "compare": "train systems of the catalogue with several seeds, say which differences are settled",
     "sweep": "compare systems along the values of one key, draw curves",
+    "simulate": "let synthetic users answer to rankings by the newest run's predictions",
     "run": "all of these in order; what is already there is skipped",
 }
 

@@ -6,7 +6,7 @@ decides what it does.
 
 from ncs.config.files import load, parse
 from ncs.config.learning import Net, Prune, Share, Train
-from ncs.config.schema import Compare, Config, Encode, FeatureField, Gates, Labels, Logs, Split, Synthetic
+from ncs.config.schema import Compare, Config, Encode, FeatureField, Gates, Labels, Logs, Simulate, Split, Synthetic
 from ncs.config.values import digest
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Net",
     "Prune",
     "Share",
+    "Simulate",
     "Split",
     "Synthetic",
     "Train",

@@ -123,6 +123,24 @@ class Compare(Section):
     references: list[str]
 
 
+class Simulate(Section):
+    """The ranking simulation: whose predictions rank, who comes, what could be shown."""
+
+    pairs: Annotated[list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(min_length=1)]
+    days: Count
+    visits: Count
+    candidates: Annotated[int, Field(ge=2)]
+    top: Count
+    buckets: Annotated[int, Field(ge=20)]
+    seed: int
+
+    @model_validator(mode="after")
+    def _a_choice(self) -> "Simulate":
+        if self.top >= self.candidates:
+            raise ValueError(f"top is {self.top} of {self.candidates} candidates, which leaves nothing to rank")
+        return self
+
+
 class Config(Section):
     """The whole configuration of a lake and its runs."""
 
@@ -140,6 +158,7 @@ class Config(Section):
     share: Share
     systems: dict[Identifier, Variant]
     compare: Compare
+    simulate: Simulate
     feed: Feed
     days_at_once: Count
     workers: Count

@@ -31,6 +31,7 @@ PREDICTIONS = "gold/predictions"
 EVALUATIONS = "gold/evaluations"
 COMPARISONS = "gold/comparisons"
 DIFFERENCES = "gold/differences"
+SIMULATIONS = "gold/simulations"
 
 ALL = "all"
 """The key of a record of a table that is replaced whole."""

@@ -147,18 +147,21 @@ class World:
 
     def logits(self, shown: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
         """The logit of a click, and the centre of the logit-normal share that is watched after one."""
-        user, video = np.asarray(shown["user_id"], np.int64), np.asarray(shown["video_id"], np.int64)
+        user, of_user = np.unique(np.asarray(shown["user_id"], np.int64), return_inverse=True)
+        video, of_video = np.unique(np.asarray(shown["video_id"], np.int64), return_inverse=True)
         scene, device = _codes(SCENES, shown["scene"]), _codes(DEVICES, shown["device"])
         days = self.schedule.days_since(shown["ts"])
-        shared, cover, click, watch = (self._affinity(name, user, video, days) for name in _AFFINITIES)
-        engaged = 0.3 * self._engagement(user)
+        shared, cover, click, watch = (
+            self._affinity(name, user, of_user, video, of_video, days) for name in _AFFINITIES
+        )
+        engaged = 0.3 * self._engagement(user)[of_user]
         return (
             self._click_bias
             + _CLICK_SCALE * (self._shared * shared + self._cover * cover + self._own * click)
             + (engaged + _SCENE_CLICK[scene] - 0.15 * np.log(shown["position"])),
             self._watch_bias
             + _WATCH_SCALE * (self._shared * shared - self._cover * cover + self._own * watch)
-            + (engaged + _SCENE_WATCH[scene] + _DEVICE_WATCH[device] - 0.5 * self._length(video)),
+            + (engaged + _SCENE_WATCH[scene] + _DEVICE_WATCH[device] - 0.5 * self._length(video)[of_video]),
         )
 
     # What happens
@@ -212,22 +215,23 @@ class World:
         clicked /= clicked.sum()
         self._watch_bias = _root(lambda bias: clicked @ _expected_cvr(watch + bias) - _MEAN_CVR)
 
-    def _affinity(self, name: str, user: Ints, video: Ints, days: Floats) -> Floats:
+    def _affinity(self, name: str, user: Ints, of_user: Ints, video: Ints, of_video: Ints, days: Floats) -> Floats:
         mix = _AFFINITIES[name]
-        author = self._author(video)
-        category = self._category(author)
-        appeal = normal(self.seed, f"{name}.video", video) * np.cos(_DRIFT * days)
-        appeal += normal(self.seed, f"{name}.turn", video) * np.sin(_DRIFT * days)
-        appeal = np.sqrt(0.6) * appeal + np.sqrt(0.4) * normal(self.seed, f"{name}.author", author)
+        category = self._category(author := self._author(video))
+        # Each user and video is drawn once, however many rows there are of it.
+        appeal = normal(self.seed, f"{name}.video", video)[of_video] * np.cos(_DRIFT * days)
+        appeal += normal(self.seed, f"{name}.turn", video)[of_video] * np.sin(_DRIFT * days)
+        appeal = np.sqrt(0.6) * appeal + (np.sqrt(0.4) * normal(self.seed, f"{name}.author", author))[of_video]
         topics = np.arange(_TOPICS)
         taste = normal(self.seed, f"{name}.taste", user[:, None], topics)
         about = np.sqrt(0.5) * normal(self.seed, f"{name}.about", video[:, None], topics)
         about += np.sqrt(0.5) * normal(self.seed, f"{name}.category", category[:, None], topics)
+        groups = normal(self.seed, f"{name}.group", np.arange(len(AGE_GROUPS))[:, None], np.arange(len(CATEGORIES)))
         return (
-            np.sqrt(mix.user) * normal(self.seed, f"{name}.user", user)
+            np.sqrt(mix.user) * normal(self.seed, f"{name}.user", user)[of_user]
             + np.sqrt(mix.video) * appeal
-            + np.sqrt(mix.group) * normal(self.seed, f"{name}.group", self._age(user), category)
-            + np.sqrt(mix.topic / _TOPICS) * (taste * about).sum(axis=1)
+            + np.sqrt(mix.group) * groups[self._age(user)[of_user], category[of_video]]
+            + np.sqrt(mix.topic / _TOPICS) * (taste[of_user] * about[of_video]).sum(axis=1)
         )
 
     def _age(self, user: Ints) -> Ints:

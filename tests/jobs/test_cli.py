@@ -79,7 +79,9 @@ def test_a_lake_of_other_logs_is_refused(lake: Lake, capsys: pytest.CaptureFixtu
 def test_each_job_is_a_script_of_its_own(stage: str) -> None:
     path = ROOT / "jobs" / f"{stage}.py"
     text = path.read_text()
-    starter = f"ncs {stage}" if stage in ("train", "compare") else f"spark-submit jobs/{stage}.py"  # no Spark in these
+    starter = (
+        f"ncs {stage}" if stage in ("train", "compare", "simulate") else f"spark-submit jobs/{stage}.py"
+    )  # no Spark in these
     assert f"{starter} --conf" in text
     if stage in ("train", "label"):  # one of each half; starting Python nine times is slow
         done = subprocess.run([sys.executable, str(path), "--help"], capture_output=True, text=True, check=False)

@@ -1,0 +1,49 @@
+"""The world's columns as ids, by the vocabulary that a run was trained with: what `ncs encode` does to logged rows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ncs.config import FeatureField
+from ncs.errors import DataError
+
+
+class Encoder:
+    """Ids of values, field by field; 0 is unknown."""
+
+    def __init__(self, fields: Mapping[str, FeatureField], vocabulary: pa.Table) -> None:
+        """`vocabulary` has the columns `field, value, id` of gold/vocabulary."""
+        self.fields = fields
+        known: dict[str, list[tuple[int, str]]] = {name: [] for name in fields}
+        for field, value, position in zip(*(vocabulary[name].to_pylist() for name in _COLUMNS), strict=True):
+            if field in known:
+                known[field].append((position, value))
+        self._known = {name: [value for _, value in sorted(found)] for name, found in known.items()}
+
+    def ids(self, name: str, values: NDArray[Any]) -> NDArray[np.int64]:
+        """A field's values [rows] -> ids int64 [rows]."""
+        if self.fields[name].encode == "buckets":
+            edges = np.array([float(edge) for edge in self._known[name]])
+            return np.searchsorted(edges, values.astype(np.float64), side="right")
+        table = {value: position for position, value in enumerate(self._known[name], start=1)}
+        different, inverse = np.unique(values.astype(str), return_inverse=True)
+        return np.array([table.get(value, 0) for value in different], np.int64)[inverse]
+
+    def of_each(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
+        """The ids of those fields that the columns hold."""
+        return {name: self.ids(name, columns[name]) for name in self.fields if name in columns}
+
+    def check(self, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Raise DataError for a field that is none of the columns."""
+        missing = [name for name in self.fields if name not in columns]
+        if missing:
+            raise DataError(
+                f"fields.{missing[0]}: the synthetic world has no such column, so no visit can be scored; it has "
+                f"{', '.join(sorted(columns))}"
+            )
+
+
+_COLUMNS = ("field", "value", "id")
