@@ -34,7 +34,7 @@ def run(job: Job) -> None:
     labels = {task.name: [task.label, task.expression, task.where] for task in tasks.values()}
     conf = digest([job.conf.part("fields", "encode", "split.validation"), labels])
     stale = {}
-    for day in job.days:
+    for day in job.open_days:
         if str(day) not in samples:
             raise DataError(f"{layout.SAMPLES} has no day {day}; run `ncs label --days {day}` first")
         made_from = {
@@ -48,27 +48,30 @@ def run(job: Job) -> None:
         check_columns(job.table_of(layout.SAMPLES), job.conf.fields, tasks)
     for days in job.progress(Days.runs(stale, job.conf.days_at_once), "encode"):
         _encode(job, days, stale)
-    job.say(f"encode: {len(stale)} of {len(job.days)} days encoded, in {job.lake.uri('gold')}")
+    job.say(f"encode: {len(stale)} of {len(job.open_days)} days encoded, in {job.lake.uri('gold')}")
 
 
 def _learn_vocabulary(job: Job) -> None:
-    days = job.conf.train_days
-    inputs = job.lake.inputs(layout.SAMPLES, days=days)
-    missing = [str(day) for day in days if f"{layout.SAMPLES}/{day}" not in inputs]
+    days = [day for day in job.conf.train_days if day not in job.held]
+    if not days:
+        raise DataError(f"all training days are held back: {Days.text(job.held)}; nothing to learn from")
+    samples_of = job.lake.records(layout.SAMPLES)
+    inputs = {f"{layout.SAMPLES}/{day}": samples_of[str(day)][0] for day in days if str(day) in samples_of}
+    missing = [day for day in days if f"{layout.SAMPLES}/{day}" not in inputs]
     if missing:
         raise DataError(
-            f"{layout.SAMPLES} lacks training days {', '.join(missing)}, which the vocabulary is learnt from; "
-            f"run `ncs label --days {days}` first, or shorten logs.days"
+            f"{layout.SAMPLES} lacks training days {Days.text(missing)}, which the vocabulary is learnt from; "
+            f"run `ncs label --days {job.conf.train_days}` first, or shorten logs.days"
         )
     made_from = {"conf": job.conf.digest("fields"), "inputs": inputs}
     done = job.lake.records(layout.VOCABULARY)
     if ALL in done and done[ALL][1].made_from == made_from:
         return
-    samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
+    samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
     check_columns(samples, job.conf.fields, tasks_of(job.conf))
     if samples.where(F.col("cvr").isNotNull()).isEmpty():
         raise DataError(
-            f"{layout.SAMPLES} has no clicked row with a label on the training days {days}; nothing to learn"
+            f"{layout.SAMPLES} has no clicked row with a label on the training days {Days.text(days)}; nothing to learn"
         )
     vocabulary = build_vocabulary(samples, job.conf.fields).persist()
     try:
@@ -76,7 +79,7 @@ def _learn_vocabulary(job: Job) -> None:
         replace_all(vocabulary, job.lake.uri(layout.VOCABULARY), record)
     finally:
         vocabulary.unpersist()
-    job.say(f"encode: vocabulary of {len(job.conf.fields)} fields learnt on {days}")
+    job.say(f"encode: vocabulary of {len(job.conf.fields)} fields learnt on {Days.text(days)}")
 
 
 def _encode(job: Job, days: Days, made_from: Mapping[date, dict[str, Any]]) -> None:

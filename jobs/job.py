@@ -4,7 +4,8 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,6 +33,13 @@ class Job:
     debug: bool = False
     table: str | None = None  # of validate
     sweep: tuple[str, Any] | None = None  # of sweep: the key and its values
+
+    held: dict[date, str] = field(default_factory=dict)  # days that a gate holds back, and why
+
+    @property
+    def open_days(self) -> list[date]:
+        """The days to work on that no gate holds back."""
+        return [day for day in self.days if day not in self.held]
 
     @cached_property
     def spark(self) -> "SparkSession":

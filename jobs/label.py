@@ -28,7 +28,7 @@ def run(job: Job) -> None:
     """Label the job's days whose logs, or the next day's, have changed since they were last labelled."""
     done = job.lake.records(layout.SAMPLES)
     stale = {}
-    for day in job.days:
+    for day in job.open_days:
         made_from = _made_from(job, day)
         if f"{layout.IMPRESSIONS}/{day}" not in made_from["inputs"]:
             raise DataError(f"{layout.IMPRESSIONS} has no day {day}; run `ncs ingest --days {day}` first")
@@ -37,7 +37,9 @@ def run(job: Job) -> None:
     rows = 0
     for days in job.progress(Days.runs(stale, job.conf.days_at_once), "label"):
         rows += sum(account.samples for account in _label(job, days, stale).values())
-    job.say(f"label: {len(stale)} of {len(job.days)} days labelled, {rows:,} samples in {job.lake.uri(layout.SAMPLES)}")
+    job.say(
+        f"label: {len(stale)} of {len(job.open_days)} days labelled, {rows:,} samples in {job.lake.uri(layout.SAMPLES)}"
+    )
 
 
 def _made_from(job: Job, day: date) -> dict[str, Any]:

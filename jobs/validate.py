@@ -6,21 +6,29 @@ A table that has passed before, with the same version, days and suite, is not re
 """
 
 import sys
-from importlib.util import find_spec
+from collections.abc import Iterator
+from datetime import date
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+import validation
 from jobs.cli import main
 from jobs.job import Job
 from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import ConfigError, DataError
-from ncs.lake.layout import PREDICTIONS, USERS, VIDEOS, VOCABULARY
+from ncs.lake.layout import PREDICTIONS, SAMPLES, USERS, VIDEOS, VOCABULARY
 from ncs.tasks import tasks_of
+from validation import bands
 from validation import tables as tables_of
 from validation.gate import Gate, Verdict, stored
+
+PROFILES = (USERS, VIDEOS)
+"""The tables that have no days."""
 
 
 def run(job: Job) -> None:
@@ -44,40 +52,78 @@ def gate(job: Job, *tables: str) -> None:
     at.enforce([_verdict(job, at, table) for table in job.progress(tables, "validate", "table")])
 
 
+def hold_back(job: Job, *tables: str) -> None:
+    """As `gate`, but days that are bad by themselves are held back (`job.held`), and the others let pass.
+
+    Raises GateError when a table fails otherwise: users or videos, all days, or days that are bad only together.
+    """
+    at = Gate(job.lake)
+    verdicts = [_verdict(job, at, table) for table in job.progress(tables, "validate", "table")]
+    failed = [verdict for verdict in verdicts if not verdict.success]
+    held = {day: why for each in failed if each.table not in PROFILES for day, why in _bad_days(job, at, each.table)}
+    if held and len(held) < len(job.open_days):
+        job.held.update(held)
+        job.say(f"validate: {Days.text(held)} held back")
+        at.enforce([])  # the pages of the bad days
+        gate(job, *(verdict.table for verdict in failed))
+    else:
+        at.enforce(failed)
+
+
+def _bad_days(job: Job, at: Gate, table: str) -> Iterator[tuple[date, str]]:
+    """The days that fail by themselves, each with a page of its own, and what is wrong with them."""
+    version, learnt = job.lake.version(table), _learnt(job, table)
+    for day in job.open_days:
+        suite = suites_of().build(table, job.conf, [day], learnt={day: learnt[day]} if day in learnt else None)
+        suite = type(suite)(name=f"{suite.name}-{day}", expectations=suite.expectations)
+        verdict = at.check(_rows(job, table, version, [day]), suite, table, version, str(day), digest=str(day))
+        if not verdict.success:
+            yield day, str(verdict)
+
+
+def _learnt(job: Job, table: str) -> dict[date, bands.Bands]:
+    """The bands of the days to work on, learnt from all days that are labelled."""
+    if table != SAMPLES:
+        return {}
+    days = {date.fromisoformat(key): record.facts for key, (_, record) in job.lake.records(table).items()}
+    found = bands.learn({day: bands.figures(facts) for day, facts in days.items()}, job.conf.gates.learnt)
+    return {day: band for day, band in found.items() if day in job.open_days}
+
+
 def _verdict(job: Job, at: Gate, table: str) -> Verdict:
     version, days = job.lake.version(table), _days(job, table)
-    made_of = _digest(job, table, days)
+    learnt = _learnt(job, table)
+    made_of = _digest(job, table, days, learnt)
     before = stored(job.lake, table)
     if before and before.success and (before.version, before.digest) == (version, made_of):
         job.say(f"validate: {before}, as found before")
         return before
-    from validation import suites  # takes seconds, which a gate with nothing to do should not cost
-
     ids = _largest_ids(job) if _encoded(job, table) else None
     verdict = at.check(
         _rows(job, table, version, days),
-        suites.build(table, job.conf, days, ids),
+        suites_of().build(table, job.conf, days, ids, learnt),
         table=table,
         version=version,
-        days="all" if table in (USERS, VIDEOS) else str(days),
+        days="all" if table in PROFILES else Days.text(days),
         digest=made_of,
     )
     job.say(f"validate: {str(verdict).splitlines()[0]}")
     return verdict
 
 
-def _days(job: Job, table: str) -> Days:
-    return job.conf.test_days if table == PREDICTIONS else job.days
+def _days(job: Job, table: str) -> list[date]:
+    return list(job.conf.test_days) if table == PREDICTIONS else job.open_days
 
 
-def _digest(job: Job, table: str, days: Days) -> str:
+def _digest(job: Job, table: str, days: list[date], learnt: dict[date, bands.Bands]) -> str:
     """What decides a suite, without building it: the rules' source, the configuration, days, tasks, vocabulary."""
-    spec = find_spec("validation.suites")
-    assert spec is not None
-    assert spec.origin is not None
-    parts = {"rules": Path(spec.origin).read_text(encoding="utf-8"), **job.conf.part("gates", "fields")}
-    if table not in (USERS, VIDEOS):
-        parts["days"] = str(days)
+    folder = Path(validation.__file__).parent
+    sources = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in ("suites", "rules")]
+    parts: dict[str, object] = {"rules": sources, **job.conf.part("gates", "fields")}
+    if table not in PROFILES:
+        parts["days"] = Days.text(days)
+    if learnt:
+        parts["learnt"] = {str(day): band for day, band in learnt.items()}
     if table == PREDICTIONS or _encoded(job, table):
         parts["tasks"] = {task.name: task.label for task in tasks_of(job.conf).values()}
     if _encoded(job, table):
@@ -90,11 +136,16 @@ def _encoded(job: Job, table: str) -> bool:
     return any(table == task.table for task in tasks_of(job.conf).values())
 
 
-def _rows(job: Job, table: str, version: int, days: Days) -> DataFrame:
+def _rows(job: Job, table: str, version: int, days: list[date]) -> DataFrame:
     rows = job.spark.read.format("delta").option("versionAsOf", version).load(job.lake.uri(table))
     if "day" not in rows.columns:
         return rows
-    return rows.where(F.col("day").isNull() | F.col("day").between(F.lit(days.first), F.lit(days.last)))
+    return rows.where(F.col("day").isNull() | F.col("day").isin(days))
+
+
+def suites_of() -> ModuleType:
+    """`validation.suites`, which takes seconds to import: a gate with nothing to do should not pay for it."""
+    return import_module("validation.suites")
 
 
 def _largest_ids(job: Job) -> dict[str, int]:

@@ -61,6 +61,12 @@ class Days:
                 runs.append(Days(day, day))
         return runs
 
+    @staticmethod
+    def text(days: Iterable[date]) -> str:
+        """Days as one text, those that follow each other as ranges."""
+        days = list(days)
+        return ", ".join(map(str, Days.runs(days, len(days))))
+
     def widened(self, before: int = 0, after: int = 0) -> "Days":
         """The range with so many days more at its ends."""
         return Days(self.first - timedelta(days=before), self.last + timedelta(days=after))

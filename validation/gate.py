@@ -98,7 +98,7 @@ class Gate:
             frame.sparkSession.catalog.dropTempView("tmp_view")  # left behind by the queries
         failed = sorted((_failure(each) for each in result.results if not each.success), key=str)
         verdict = Verdict(table, version, days, digest, bool(result.success), failed, dict(result.statistics))
-        storage.write_json(_verdict_uri(self.lake, table), asdict(verdict))
+        storage.write_json(self.lake.uri("validation", f"{suite.name}.json"), asdict(verdict))
         return verdict
 
     def enforce(self, verdicts: Iterable[Verdict]) -> None:

@@ -88,6 +88,21 @@ class Encode(Section):
 Band = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
+class Learnt(Section):
+    """Bands learnt from the trailing days: how many, and how far a day may be from their median."""
+
+    days: Annotated[int, Field(ge=0)]
+    least: Annotated[int, Field(ge=1)]
+    rows: Annotated[float, Field(gt=0)]
+    click_rate: Annotated[float, Field(gt=0)]
+    mean_cvr: Annotated[float, Field(gt=0)]
+    unlabelled: Annotated[float, Field(gt=0)]
+
+    def tolerances(self) -> dict[str, float]:
+        """The tolerance of each figure."""
+        return {name: getattr(self, name) for name in ("rows", "click_rate", "mean_cvr", "unlabelled")}
+
+
 class Gates(Section):
     """Bands of the validation suites."""
 
@@ -95,6 +110,7 @@ class Gates(Section):
     mean_cvr: Band
     max_quarantined: Annotated[float, Field(ge=0, le=1)]
     max_unlabelled: Annotated[float, Field(ge=0, le=1)]
+    learnt: Learnt
 
     @field_validator("click_rate", "mean_cvr")
     @classmethod

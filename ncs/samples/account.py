@@ -37,6 +37,8 @@ class Account:
     clicked: int
     unlabelled: int
     """Clicked samples without a CVR label: their length is null or not positive."""
+    mean_cvr: float | None = None
+    """Of the labels; None if there is no label."""
 
     def facts(self) -> dict[str, Any]:
         """Plain data for the record of the commit."""
@@ -65,7 +67,7 @@ def balance(labelled: Labelled, rows: Mapping[str, Mapping[date, int]], days: It
             log.quarantined[outcome] = count
     clicked = F.col("clicked") == 1
     counts = labelled.samples.groupBy("day").agg(
-        F.count("*"), F.count_if(clicked), F.count_if(clicked & F.col("cvr").isNull())
+        F.count("*"), F.count_if(clicked), F.count_if(clicked & F.col("cvr").isNull()), F.avg("cvr")
     )
     samples = {day: found for day, *found in counts.collect()}
     accounts = {day: Account(logs[day], *samples.get(day, (0, 0, 0))) for day in logs}

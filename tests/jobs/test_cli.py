@@ -51,7 +51,7 @@ def test_a_bad_configuration_ends_with_2_and_one_line(
     ("stage", "message"),
     [
         ("label", "bronze/impressions has no day 2022-04-08; run `ncs ingest --days 2022-04-08` first"),
-        ("encode", "silver/samples lacks training days 2022-04-08, "),
+        ("encode", "silver/samples lacks training days 2022-04-08..2022-04-15, "),
         ("train", "gold/vocabulary is not in the lake"),
         ("predict", "has no trained run; run `ncs train`"),
         ("evaluate", "has no trained run; run `ncs train`"),
