@@ -33,7 +33,6 @@ class Job:
     debug: bool = False
     table: str | None = None  # of validate
     sweep: tuple[str, Any] | None = None  # of sweep: the key and its values
-
     held: dict[date, str] = field(default_factory=dict)  # days that a gate holds back, and why
 
     @property

@@ -8,9 +8,8 @@ A table that has passed before, with the same version, days and suite, is not re
 import sys
 from collections.abc import Iterator
 from datetime import date
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -26,6 +25,9 @@ from ncs.tasks import tasks_of
 from validation import bands
 from validation import tables as tables_of
 from validation.gate import Gate, Verdict, stored
+
+if TYPE_CHECKING:
+    from great_expectations import ExpectationSuite
 
 PROFILES = (USERS, VIDEOS)
 """The tables that have no days."""
@@ -74,8 +76,8 @@ def _bad_days(job: Job, at: Gate, table: str) -> Iterator[tuple[date, str]]:
     """The days that fail by themselves, each with a page of its own, and what is wrong with them."""
     version, learnt = job.lake.version(table), _learnt(job, table)
     for day in job.open_days:
-        suite = suites_of().build(table, job.conf, [day], learnt={day: learnt[day]} if day in learnt else None)
-        suite = type(suite)(name=f"{suite.name}-{day}", expectations=suite.expectations)
+        suite = _suite(job, table, [day], {day: learnt[day]} if day in learnt else {})
+        suite.name += f"-{day}"
         verdict = at.check(_rows(job, table, version, [day]), suite, table, version, str(day), digest=str(day))
         if not verdict.success:
             yield day, str(verdict)
@@ -87,7 +89,14 @@ def _learnt(job: Job, table: str) -> dict[date, bands.Bands]:
         return {}
     days = {date.fromisoformat(key): record.facts for key, (_, record) in job.lake.records(table).items()}
     found = bands.learn({day: bands.figures(facts) for day, facts in days.items()}, job.conf.gates.learnt)
-    return {day: band for day, band in found.items() if day in job.open_days}
+    return {day: found[day] for day in job.open_days if day in found}
+
+
+def _suite(job: Job, table: str, days: list[date], learnt: dict[date, bands.Bands]) -> "ExpectationSuite":
+    from validation import suites  # takes seconds, which a gate with nothing to do should not cost
+
+    ids = _largest_ids(job) if _encoded(job, table) else None
+    return suites.build(table, job.conf, days, ids, learnt)
 
 
 def _verdict(job: Job, at: Gate, table: str) -> Verdict:
@@ -98,10 +107,9 @@ def _verdict(job: Job, at: Gate, table: str) -> Verdict:
     if before and before.success and (before.version, before.digest) == (version, made_of):
         job.say(f"validate: {before}, as found before")
         return before
-    ids = _largest_ids(job) if _encoded(job, table) else None
     verdict = at.check(
         _rows(job, table, version, days),
-        suites_of().build(table, job.conf, days, ids, learnt),
+        _suite(job, table, days, learnt),
         table=table,
         version=version,
         days="all" if table in PROFILES else Days.text(days),
@@ -141,11 +149,6 @@ def _rows(job: Job, table: str, version: int, days: list[date]) -> DataFrame:
     if "day" not in rows.columns:
         return rows
     return rows.where(F.col("day").isNull() | F.col("day").isin(days))
-
-
-def suites_of() -> ModuleType:
-    """`validation.suites`, which takes seconds to import: a gate with nothing to do should not pay for it."""
-    return import_module("validation.suites")
 
 
 def _largest_ids(job: Job) -> dict[str, int]:

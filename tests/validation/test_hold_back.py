@@ -1,7 +1,8 @@
 """A bad day is held back by the gate, the days around it pass."""
 
 from collections.abc import Callable
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,18 +22,17 @@ DAYS = Days.parse("2022-04-08..2022-04-12")
 BAD = date(2022, 4, 11)
 
 
-def write_labelled(spark: SparkSession, lake: Lake, clicks: dict[date, int], lengths: dict[date, int]) -> None:
-    """20 rows a day, 10 of them clicked and all with a length unless said otherwise; with the facts of `ncs label`."""
+def write_labelled(spark: SparkSession, lake: Lake, clicks: dict[date, int], missing: dict[date, int]) -> None:
+    """20 rows a day, 10 clicked, none without a length unless said otherwise; with the facts of `ncs label`."""
     rows, records = [], []
     for day in DAYS:
-        clicked, with_length = clicks.get(day, 10), lengths.get(day, 20)
+        clicked, without = clicks.get(day, 10), missing.get(day, 0)
         for n in range(20):
-            length = 20.0 if n < with_length else None
+            length = 20.0 if n >= without else None
             cvr = 0.5 if n < clicked and length else None
             ts = datetime(day.year, day.month, day.day, 12, n)
             rows.append((f"{day}-{n}", n, n, ts, day, length, int(n < clicked), 10.0, cvr))
-        unlabelled = max(0, clicked - with_length)
-        facts = {"samples": 20, "clicked": clicked, "unlabelled": unlabelled, "mean_cvr": 0.5}
+        facts = {"samples": 20, "clicked": clicked, "unlabelled": min(clicked, without), "mean_cvr": 0.5}
         records.append(Record("label", str(day), {}, facts))
     replace_days(spark.createDataFrame(rows, SAMPLES).coalesce(1), lake.uri(layout.SAMPLES), records)
 
@@ -44,27 +44,28 @@ def job(lake: Lake, load_conf: Callable[..., Config]) -> Job:
 
 def test_the_bad_day_is_held_back_with_its_reasons(spark: SparkSession, job: Job) -> None:
     """The click rate is halved and a tenth of the lengths is missing, all within the fixed bands."""
-    write_labelled(spark, job.lake, clicks={BAD: 5}, lengths={BAD: 4})
+    write_labelled(spark, job.lake, clicks={BAD: 5}, missing={BAD: 2})
     hold_back(job, layout.SAMPLES)
     assert list(job.held) == [BAD]
     why = job.held[BAD]
     assert "clicked: each day's click rate is as the days before it let expect; found day 2022-04-11, found 0.25" in why
     assert "cvr: each day's share of clicked rows without a label is as the days before it let expect" in why
-    assert "found 0.2, low 0, high 0.05" in why
+    assert "found 0.4, low 0, high 0.05" in why
     assert [str(day) for day in job.open_days] == ["2022-04-08", "2022-04-09", "2022-04-10", "2022-04-12"]
-    page = Path(job.lake.uri("validation", "silver-samples-2022-04-11.json"))
-    assert page.exists()
+    docs = Path(job.lake.uri("validation", "data_docs", "validations"))
+    assert (docs / "silver-samples-2022-04-11").is_dir()  # a page of its own
     gate(job, layout.SAMPLES)  # the others are good, together too
 
 
 def test_days_that_are_good_hold_nothing_back(spark: SparkSession, job: Job) -> None:
-    write_labelled(spark, job.lake, clicks={BAD: 9}, lengths={})
+    write_labelled(spark, job.lake, clicks={BAD: 9}, missing={})
     hold_back(job, layout.SAMPLES)
     assert job.held == {}
 
 
 def test_what_is_no_days_fault_shuts_the_gate(spark: SparkSession, job: Job) -> None:
-    write_labelled(spark, job.lake, clicks=dict.fromkeys(DAYS, 20), lengths={})
+    job = replace(job, days=Days(DAYS.first, BAD - timedelta(days=2)))
+    write_labelled(spark, job.lake, clicks=dict.fromkeys(DAYS, 20), missing={})
     write_users(spark, job.lake, [1, 1])
     with pytest.raises(GateError, match="no user_id comes twice"):
         hold_back(job, layout.USERS)
