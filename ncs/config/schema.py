@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
-from ncs.config.values import Count, DayRange, Identifier, Part, Positive, Section, digest, problems, set_key
+from ncs.config.values import Count, DayRange, Identifier, Part, Positive, Rate, Section, digest, problems, set_key
 from ncs.days import Days
 from ncs.errors import ConfigError
 
@@ -20,6 +20,7 @@ class Synthetic(Section):
 
     users: Count
     videos: Count
+    click_rate: Rate
     conflict: Annotated[float, Field(ge=0, le=1)]
     dirty: Part
 

@@ -48,7 +48,7 @@ _TOPICS = 3
 _DRIFT = 0.03  # radians a day that a video's own appeal turns by
 _CLICK_SCALE, _WATCH_SCALE = 2.0, 1.7  # standard deviations of the affinities, as logits
 _WATCH_NOISE = 2.4  # standard deviation of a watched share's logit
-_CLICK_RATE, _MEAN_CVR = 0.41, 0.5  # what the intercepts are set for (paper, Tables 1 and 3)
+_MEAN_CVR = 0.5  # what the intercept is set for (paper, Table 3)
 _BALANCED_ROWS = 20_000  # impressions that this is done on
 _REPLAY = 1.15  # the most that is watched of a video, in lengths
 _NOT_PLAYED = 0.01  # share of the clicks after which nothing plays
@@ -93,7 +93,7 @@ class World:
         self.n_users, self.n_videos = logs.synthetic.users, logs.synthetic.videos
         self._shared, self._cover, self._own = np.sqrt(_variances(logs.synthetic.conflict))
         self._click_bias, self._watch_bias = 0.0, 0.0
-        self._balance(np.linspace(0, logs.impressions - 1, _BALANCED_ROWS).astype(np.int64))
+        self._balance(logs.synthetic.click_rate, np.linspace(0, logs.impressions - 1, _BALANCED_ROWS).astype(np.int64))
 
     # Who and what there is, and what is shown to whom
 
@@ -207,10 +207,10 @@ class World:
 
     # How it is drawn
 
-    def _balance(self, rows: Ints) -> None:
+    def _balance(self, click_rate: float, rows: Ints) -> None:
         """Set the intercepts at which these impressions have the click rate and the mean CVR that are wanted."""
         click, watch = self.logits(self.impressions(rows))
-        self._click_bias = _root(lambda bias: expit(click + bias).mean() - _CLICK_RATE)
+        self._click_bias = _root(lambda bias: expit(click + bias).mean() - click_rate)
         clicked = expit(click + self._click_bias)
         clicked /= clicked.sum()
         self._watch_bias = _root(lambda bias: clicked @ _expected_cvr(watch + bias) - _MEAN_CVR)

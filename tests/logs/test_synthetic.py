@@ -72,6 +72,15 @@ def test_labels_have_the_rates_of_the_paper(drawn):
     assert drawn["cvr"][clicked].var() == pytest.approx(0.155, abs=0.006)
 
 
+def test_clicks_can_be_rarer_and_are_watched_as_much(load_conf):
+    world = World(load_conf("logs.impressions=30000", "logs.synthetic.click_rate=0.05").logs)
+    rows = np.arange(30_000)
+    shown = world.impressions(rows)
+    clicked = world.responses(rows, shown)["clicked"]
+    assert clicked.mean() == pytest.approx(0.05, abs=0.005)
+    assert world.expected_cvr(shown)[clicked].mean() == pytest.approx(0.5, abs=0.02)
+
+
 def test_truth_is_calibrated_and_scores_in_its_band(drawn):
     clicked, probability = drawn["clicked"], drawn["click_probability"]
     ranks, n = rankdata(probability), clicked.sum()
