@@ -24,6 +24,7 @@ STAGES = {
     "compare": "train systems of the catalogue with several seeds, say which differences are settled",
     "sweep": "compare systems along the values of one key, draw curves",
     "simulate": "let synthetic users answer to rankings by the newest run's predictions",
+    "migrate": "bring tables that an earlier ncs wrote up to what this one writes",
     "run": "all of these in order; what is already there is skipped",
 }
 

@@ -4,8 +4,10 @@ Read by both halves, so it imports neither Spark nor torch: the log of a Delta t
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import fsspec
@@ -52,9 +54,23 @@ class Record:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Commit:
+    """The newest commit of a part of a table: its version, its time (UTC), and what it says of the part."""
+
+    version: int
+    written: datetime
+    record: Record
+
+
 def user_metadata(records: Iterable[Record]) -> str:
     """The text that a commit carries as Delta's `userMetadata`."""
     return json.dumps([asdict(record) for record in records], sort_keys=True)
+
+
+def name_of(uri: str) -> str:
+    """The name of the table that stands at a URI: its layer and its own."""
+    return "/".join(uri.rstrip("/").split("/")[-2:])
 
 
 @dataclass(frozen=True)
@@ -136,17 +152,32 @@ class Lake:
         """The newest version of a table."""
         return self.table(name).version()
 
-    def records(self, name: str) -> dict[str, tuple[int, Record]]:
-        """The newest commit of each key of a table: key -> (version, record). Empty if there is no table."""
+    def commits(self, name: str) -> dict[str, Commit]:
+        """The newest commit of each key of a table. Empty if there is no table."""
         if not self.has(name):
             return {}
-        newest: dict[str, tuple[int, Record]] = {}
+        newest: dict[str, Commit] = {}
         for commit in self.table(name).history():  # newest first
             text = commit.get("userMetadata")
             for values in json.loads(text) if text else []:
-                record = Record(**values)
-                newest.setdefault(record.key, (commit["version"], record))
+                written = datetime.fromtimestamp(commit["timestamp"] / 1000, UTC)
+                newest.setdefault(values["key"], Commit(commit["version"], written, Record(**values)))
         return newest
+
+    def records(self, name: str) -> dict[str, tuple[int, Record]]:
+        """What the newest commit of each key of a table says: key -> (version, record). Empty if there is no table."""
+        return {key: (commit.version, commit.record) for key, commit in self.commits(name).items()}
+
+    def rows_by_day(self, name: str) -> dict[str, int]:
+        """How many rows a table has of each day, by its log alone; of one without days, of `all`."""
+        added = self.table(name).get_add_actions(flatten=True)
+        count = added.column("num_records").to_pylist()
+        parted = "partition.day" in added.schema.names
+        days = added.column("partition.day").to_pylist() if parted else [ALL] * len(count)
+        rows: Counter[str] = Counter()
+        for day, number in zip(map(str, days), count, strict=True):
+            rows[day] += number
+        return dict(rows)
 
     def inputs(self, *names: str, days: Days | None = None) -> dict[str, int]:
         """The versions at which the days of tables (or their whole, `all`) were last written: `name/key` -> version."""

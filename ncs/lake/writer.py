@@ -1,10 +1,42 @@
-"""Writing Delta tables: days, or a whole, replaced in one commit that says what it was made from."""
+"""Writing Delta tables: days, or a whole, replaced in one commit that says what it was made from.
 
-from collections.abc import Sequence
+Two processes may write at once: what Delta refuses because of the other's commit is tried again. Nothing is lost or
+doubled by that, for every write replaces what it writes.
+"""
 
-from pyspark.sql import DataFrame
+import random
+import time
+from collections.abc import Callable, Sequence
 
+import delta.exceptions.captured  # noqa: F401  (teaches PySpark to raise the conflicts below, not a nameless Py4J error)
+from delta.exceptions import (
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentWriteException,
+    DeltaConcurrentModificationException,
+    MetadataChangedException,
+    ProtocolChangedException,
+)
+from deltalake import Schema
+from pyspark.sql import DataFrame, DataFrameWriter
+
+from ncs.errors import DataError
+from ncs.lake import contract
 from ncs.lake.layout import Record, user_metadata
+
+_CONFLICTS = (
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentWriteException,
+    DeltaConcurrentModificationException,
+    MetadataChangedException,
+    ProtocolChangedException,
+)
+_TRIES = 8
+_FIRST_PAUSE = 0.5
+"""Seconds, on average; each further pause is twice as long, so that all of them last about a minute."""
 
 
 def replace_days(
@@ -20,19 +52,41 @@ def replace_days(
     meaning. A `rows_per_file` of 0 sets no bound.
     """
     days = ", ".join(f"'{record.key}'" for record in records)
-    writer = rows.write.format("delta").mode("overwrite").partitionBy(*partition)
-    writer = writer.option("replaceWhere", f"day in ({days})")  # rows of another day are refused by Delta
-    writer = writer.option("mergeSchema", "true")  # a new column of the logs flows through
-    writer.option("maxRecordsPerFile", rows_per_file).option("userMetadata", user_metadata(records)).save(uri)
+    # Rows of another day are refused by Delta.
+    writer = _overwrite(rows, uri, records, partition).option("replaceWhere", f"day in ({days})")
+    _commit(writer.option("maxRecordsPerFile", rows_per_file), uri)
 
 
 def replace_where(rows: DataFrame, uri: str, condition: str, record: Record, partition: tuple[str, ...]) -> None:
     """Put `rows` in the place of those that meet `condition`; a new column is null in all others."""
-    writer = rows.write.format("delta").mode("overwrite").partitionBy(*partition).option("mergeSchema", "true")
-    writer.option("replaceWhere", condition).option("userMetadata", user_metadata([record])).save(uri)
+    _commit(_overwrite(rows, uri, [record], partition).option("replaceWhere", condition), uri)
 
 
 def replace_all(rows: DataFrame, uri: str, record: Record) -> None:
-    """Put `rows` in the place of the whole table, its columns included."""
-    writer = rows.write.format("delta").mode("overwrite").option("overwriteSchema", "true")
-    writer.option("userMetadata", user_metadata([record])).save(uri)
+    """Put `rows` in the place of the whole table; a column that they lack is null from now on."""
+    _commit(_overwrite(rows, uri, [record], ()), uri)
+
+
+def retry_conflicts(work: Callable[[], None], what: str) -> None:
+    """Do something that ends in a commit, again as long as another process's commit comes between.
+
+    Raises DataError, which names `what`, when that does not end.
+    """
+    for attempt in range(_TRIES):
+        try:
+            return work()
+        except _CONFLICTS as err:
+            conflict = str(err).strip().partition("\n")[0]
+        time.sleep(_FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.5))
+    raise DataError(f"{what}: other writers came between {_TRIES} times, the last said {conflict!r}; run it again")
+
+
+def _overwrite(rows: DataFrame, uri: str, records: Sequence[Record], partition: Sequence[str]) -> DataFrameWriter:
+    contract.ensure(uri, Schema.from_json(rows.schema.json()), partition)
+    writer = rows.write.format("delta").mode("overwrite").partitionBy(*partition)
+    # A new column of the logs flows through.
+    return writer.option("mergeSchema", "true").option("userMetadata", user_metadata(records))
+
+
+def _commit(writer: DataFrameWriter, uri: str) -> None:
+    retry_conflicts(lambda: writer.save(uri), uri)

@@ -16,7 +16,7 @@ from ncs.lake.layout import ALL, Lake, Record
 from ncs.lake.writer import replace_all, replace_days, replace_where
 from tests.toy import toy_conf
 
-TABLE = "silver/samples"
+TABLE = "silver/numbers"
 
 
 def rows(spark: SparkSession, day: str, *values: int):  # type: ignore[no-untyped-def]
@@ -35,11 +35,11 @@ def test_a_day_is_replaced_and_no_other_is_touched(spark: SparkSession, lake: La
     assert found(spark, lake) == {"2022-04-08": [2, 2], "2022-04-09": [1, 1]}
     records = lake.records(TABLE)
     assert {key: (version, record.made_from) for key, (version, record) in records.items()} == {
-        "2022-04-08": (2, {"n": 2}),
-        "2022-04-09": (1, {"n": 1}),
+        "2022-04-08": (3, {"n": 2}),
+        "2022-04-09": (2, {"n": 1}),
     }
     days = Days.parse("2022-04-07..2022-04-09")
-    assert lake.inputs(TABLE, days=days) == {f"{TABLE}/2022-04-08": 2, f"{TABLE}/2022-04-09": 1}
+    assert lake.inputs(TABLE, days=days) == {f"{TABLE}/2022-04-08": 3, f"{TABLE}/2022-04-09": 2}
     with pytest.raises(Exception, match="DELTA_REPLACE_WHERE_MISMATCH"):
         replace_days(rows(spark, "2022-04-10", 5), uri, [Record("label", "2022-04-08", {})])
     assert found(spark, lake) == {"2022-04-08": [2, 2], "2022-04-09": [1, 1]}
@@ -52,7 +52,7 @@ def test_a_whole_table_and_a_part_of_one_are_replaced(spark: SparkSession, lake:
     assert found(spark, lake) == {"2022-04-08": [7, 8]}
     replace_where(rows(spark, "2022-04-08", 8, 8), uri, "value = 8", Record("predict", "x", {}), ())
     assert found(spark, lake) == {"2022-04-08": [7, 8, 8]}
-    assert lake.inputs(TABLE) == {f"{TABLE}/{ALL}": 1}
+    assert lake.inputs(TABLE) == {f"{TABLE}/{ALL}": 2}
 
 
 def test_content_is_the_same_in_any_order_and_not_for_other_rows(spark: SparkSession) -> None:
@@ -86,7 +86,7 @@ def test_logs_from_a_folder_may_grow_by_days(lake: Lake) -> None:
 
 
 def test_what_is_not_there_is_named(lake: Lake) -> None:
-    with pytest.raises(DataError, match=r"silver/samples is not in the lake .*run the stage that writes it"):
+    with pytest.raises(DataError, match=r"silver/numbers is not in the lake .*run the stage that writes it"):
         lake.version(TABLE)
     assert lake.records(TABLE) == {}
     assert not lake.has(TABLE)

@@ -1,0 +1,133 @@
+"""A table holds every writer to its contract; one from before the contracts comes to it by migration."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake.exceptions import DeltaError
+
+from jobs.cli import main
+from ncs.errors import DataError
+from ncs.lake import contract, layout
+from ncs.lake.layout import Lake
+from ncs.lake.migrations import migrate
+from tests.toy import ROOT
+
+DAY = date(2022, 4, 8)
+SAMPLE = {
+    "impression_id": "i1",
+    "user_id": 1,
+    "video_id": 2,
+    "ts": datetime(2022, 4, 8, 12),
+    "day": DAY,
+    "scene": "feed",
+    "length_seconds": 20.0,
+    "clicked": 1,
+    "watched_seconds": 10.0,
+    "cvr": 0.5,
+}
+SCHEMA = pa.schema(
+    [
+        ("impression_id", pa.string()),
+        ("user_id", pa.int64()),
+        ("video_id", pa.int64()),
+        ("ts", pa.timestamp("us", "UTC")),
+        ("day", pa.date32()),
+        ("scene", pa.string()),
+        ("length_seconds", pa.float64()),
+        ("clicked", pa.int32()),
+        ("watched_seconds", pa.float64()),
+        ("cvr", pa.float64()),
+    ]
+)
+FAULTS = [
+    {"impression_id": None},
+    {"user_id": None},
+    {"clicked": 2},
+    {"clicked": None},
+    {"watched_seconds": -1.0},
+    {"watched_seconds": float("inf")},
+    {"cvr": 1.5},
+    {"clicked": 0},  # and yet with a cvr
+]
+
+
+def sample(change: Mapping[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist([{**SAMPLE, **change}], SCHEMA)
+
+
+def refuses(uri: str, rows: pa.Table) -> bool:
+    """Whether another writer, one that is not ours, is kept from appending."""
+    before = DeltaTable(uri).version()
+    try:
+        write_deltalake(uri, rows, mode="append")
+    except DeltaError:
+        return DeltaTable(uri).version() == before
+    return False
+
+
+def test_another_writer_cannot_break_the_samples(lake: Lake) -> None:
+    uri = lake.uri(layout.SAMPLES)
+    contract.ensure(uri, Schema.from_arrow(SCHEMA), ["day"])
+    assert [fault for fault in FAULTS if not refuses(uri, sample(fault))] == []
+    assert not refuses(uri, sample({"scene": None, "clicked": 0, "cvr": None}))
+    assert DeltaTable(uri).version() == 1  # created in one commit
+
+
+def test_labels_of_encoded_samples_are_shares_or_nan(lake: Lake) -> None:
+    uri = lake.uri("gold/finish_samples")
+    row = {"impression_id": "i1", "day": DAY, "split": "train", "day_number": 19090, "scene": 3, "finish": 0.5}
+    kinds = [pa.string(), pa.date32(), pa.string(), pa.int32(), pa.int32(), pa.float32()]
+    schema = pa.schema(list(zip(row, kinds, strict=True)))
+    contract.ensure(uri, Schema.from_arrow(schema), ["day", "split"])
+    for change, refused in (({}, False), ({"finish": float("nan")}, False), ({"finish": 1.5}, True)):
+        assert refuses(uri, pa.Table.from_pylist([{**row, **change}], schema)) == refused, change
+    assert refuses(uri, pa.Table.from_pylist([{**row, "split": "eval"}], schema))
+
+
+def test_a_table_says_what_it_is(lake: Lake) -> None:
+    uri = lake.uri(layout.SAMPLES)
+    contract.ensure(uri, Schema.from_arrow(SCHEMA), ["day"])
+    table = DeltaTable(uri)
+    assert table.metadata().description == "one row an impression, labelled"
+    comments = {column.name: column.metadata.get("comment", "") for column in table.schema().fields}
+    assert comments["cvr"].startswith("watched / length")
+    found = table.metadata().configuration
+    assert {key: found[key] for key in contract.PROPERTIES} == contract.PROPERTIES
+    assert contract.version_of(table) == contract.SCHEMA_VERSION
+
+
+def test_a_table_from_before_the_contracts_is_migrated(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    uri = lake.uri(layout.SAMPLES)
+    write_deltalake(uri, sample({}), partition_by=["day"])
+    with pytest.raises(DataError, match="is of schema version 0, this ncs writes 1; run `ncs migrate`"):
+        contract.ensure(uri, Schema.from_arrow(SCHEMA), ["day"])
+    command = ["migrate", "--conf", str(ROOT / "conf" / "demo.yaml"), "--lake", lake.root]
+    assert main(command) == 0
+    assert "silver/samples brought to schema version 1" in capsys.readouterr().err
+    assert main(command) == 0
+    assert "silver/samples up to date" in capsys.readouterr().err
+    contract.ensure(uri, Schema.from_arrow(SCHEMA), ["day"])
+    assert [fault for fault in FAULTS if not refuses(uri, sample(fault))] == []
+    assert lake.read(layout.SAMPLES, lake.version(layout.SAMPLES), ["cvr"]).to_pylist() == [{"cvr": 0.5}]
+
+
+def test_rows_that_break_the_contract_are_told_before_a_version_is_claimed(lake: Lake) -> None:
+    uri = lake.uri(layout.SAMPLES)
+    write_deltalake(uri, sample({"cvr": 7.0}), partition_by=["day"])
+    with pytest.raises(DataError, match="its rows break 'cvr IS NULL OR cvr BETWEEN 0 AND 1'"):
+        migrate(uri)
+    assert contract.version_of(DeltaTable(uri)) == 0
+
+
+def test_a_table_of_a_newer_version_is_refused(lake: Lake) -> None:
+    uri = lake.uri(layout.SAMPLES)
+    newer = {contract.VERSION_PROPERTY: "99"}
+    DeltaTable.create(uri, Schema.from_arrow(SCHEMA), configuration=newer, raise_if_key_not_exists=False)
+    with pytest.raises(DataError, match=r"schema version 99.* use the ncs that wrote it"):
+        contract.ensure(uri, Schema.from_arrow(SCHEMA), ["day"])
+    with pytest.raises(DataError, match="use a newer ncs"):
+        migrate(uri)

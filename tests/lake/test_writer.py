@@ -1,0 +1,67 @@
+"""Writers that come between each other: every day ends as one of them wrote it whole."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+
+import pytest
+from delta.exceptions import ConcurrentAppendException
+from pyspark.sql import SparkSession
+
+from ncs.errors import DataError
+from ncs.lake import writer
+from ncs.lake.layout import Lake, Record
+
+DAYS = ("2022-04-08", "2022-04-09")
+
+
+def test_conflicts_end_in_whole_days(spark: SparkSession, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four writers at once, all of the first day, each of one of two further ones."""
+    monkeypatch.setattr(writer, "_FIRST_PAUSE", 0.1)
+    conflicts: list[Exception] = []
+    uri = lake.uri("silver/numbers")
+
+    def write(number: int) -> None:
+        days = [date.fromisoformat(day) for day in (DAYS[0], f"2022-04-{9 + number % 2:02d}")]
+        rows = [(number, day) for day in days for _ in range(5)]
+        frame = spark.createDataFrame(rows, "writer int, day date").coalesce(1)
+        records = [Record("label", str(day), {"writer": number}) for day in days]
+        writer.replace_days(frame, uri, records)
+
+    def noted(seconds: float) -> None:
+        conflicts.append(RuntimeError(str(seconds)))
+
+    monkeypatch.setattr(writer.time, "sleep", noted)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert conflicts, "the writers never met: nothing is shown"
+    found = Counter((str(row.day), row.writer) for row in spark.read.format("delta").load(uri).collect())
+    records = lake.records("silver/numbers")
+    expected = {(day, record.made_from["writer"]): 5 for day, (_, record) in records.items()}
+    assert found == expected
+    assert set(records) == {"2022-04-08", "2022-04-09", "2022-04-10"}
+
+
+def test_conflicts_without_end_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(writer.time, "sleep", pauses.append)
+
+    def lose() -> None:
+        raise ConcurrentAppendException("files were added to day=2022-04-08")
+
+    with pytest.raises(DataError, match=r"silver/x: other writers came between 8 times, .* added to day=2022-04-08"):
+        writer.retry_conflicts(lose, "silver/x")
+    assert len(pauses) == 8
+    assert pauses[-1] > 10 * pauses[0]
+
+
+def test_other_errors_are_not_tried_again() -> None:
+    calls = []
+
+    def fail() -> None:
+        calls.append(1)
+        raise ValueError("disk full")
+
+    with pytest.raises(ValueError, match="disk full"):
+        writer.retry_conflicts(fail, "silver/x")
+    assert len(calls) == 1
