@@ -19,6 +19,7 @@ from ncs.config import Config
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
 from ncs.training.metrics import auc
+from tests.lake.told import holds_what_is_told
 from tests.toy import ROOT
 
 SLICE = ROOT / "tests" / "data" / "kuairand"
@@ -52,6 +53,10 @@ def further(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake,
 def tables(lake: Lake) -> dict[str, int]:
     names = [f"{layer}/{name}" for layer in ("bronze", "silver", "gold") for name in storage.folders(lake.uri(layer))]
     return {name: lake.version(name) for name in names}
+
+
+def test_every_table_is_what_the_data_dictionary_tells(lake: Lake) -> None:
+    assert all(holds_what_is_told(lake, name) for name in tables(lake))
 
 
 def test_the_labels_are_those_of_the_files(spark: SparkSession, lake: Lake) -> None:

@@ -12,6 +12,7 @@ from ncs.errors import ConfigError
 from ncs.lake import layout
 from ncs.lake.layout import Lake
 from ncs.training.tuning import tries, tune
+from tests.lake.told import holds_what_is_told
 from tests.toy import toy_conf, write_toy_lake
 
 SYSTEMS = "single_task,connection_share,random_masks,layer_share_theta"
@@ -62,6 +63,7 @@ def test_a_comparison_is_trained_once_and_kept_once(
     assert len({row["comparison_id"] for row in after}) == 2
     found = rows(lake, layout.DIFFERENCES, "system", "reference", "task", "low", "difference", "high")
     assert all(row["low"] < row["difference"] < row["high"] for row in found)
+    assert all(holds_what_is_told(lake, name) for name in (layout.COMPARISONS, layout.DIFFERENCES))
     assert not (Path(lake.root) / "models" / "latest.json").exists(), "predict goes on with what `ncs train` trained"
 
 

@@ -1,6 +1,7 @@
 """Rankings that the small world's users answer to: ends of the scale, equal arms, what is kept."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,14 @@ import pytest
 from ncs.config import Config
 from ncs.config import load as load_conf
 from ncs.errors import DataError
+from ncs.lake import layout
+from ncs.lake.layout import Lake
 from ncs.logs.world import World
 from ncs.ranking.encoding import Encoder
 from ncs.ranking.simulation import ORACLE, RANDOM, SAME, Simulation, simulate
 from ncs.ranking.table import as_rows, as_text
 from ncs.ranking.visits import answers, visits_of
+from tests.lake.told import holds_what_is_told
 from tests.toy import ROOT
 
 SMALL = ["logs.synthetic.users=600", "logs.synthetic.videos=80", "logs.impressions=3000"]
@@ -108,6 +112,12 @@ def test_rows_and_words_say_the_same(simulation: Simulation) -> None:
         assert f"{row['value']:.1f}" in line
         if row["paired_gain"] is not None:
             assert f"{row['paired_gain']:+.2%}" in line
+
+
+def test_the_table_is_what_the_data_dictionary_tells(simulation: Simulation, lake: Lake) -> None:
+    made = {"simulation_id": "s", "run_id": "r", "made_at": datetime.now(UTC)}
+    lake.append(layout.SIMULATIONS, pa.Table.from_pylist(as_rows(simulation, made)))
+    assert holds_what_is_told(lake, layout.SIMULATIONS)
 
 
 def test_an_unknown_value_is_id_0_and_a_missing_column_is_named(conf: Config) -> None:

@@ -1,0 +1,256 @@
+"""What the tables hold: each table and column with its type and a comment, in one place.
+
+The data dictionary of the documentation is made of it, and whoever writes tables may keep it as Delta's comments. It
+imports neither Spark nor torch. Columns that the configuration decides (of the logs, the fields, the tasks) are told of
+by `Table.rest`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ncs.lake import layout
+from ncs.tasks import CTR, CVR
+
+
+class Column(NamedTuple):
+    """A column: its type as Delta names it, and what it says."""
+
+    type: str
+    comment: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: the stage that writes it, what a row is, its fixed columns, and what others there may be."""
+
+    stage: str
+    comment: str
+    columns: Mapping[str, Column]
+    partition: tuple[str, ...] = ()
+    rest: str = ""
+
+
+_IMPRESSION = Column("string", "id of the impression")
+_USER = Column("long", "id of the user")
+_VIDEO = Column("long", "id of the video")
+_TIME = Column("timestamp", "when it happened, UTC")
+_FOLDER = Column("date", "the day whose folder the row was delivered in")
+_DAY = Column("date", "day of the impression, in the logs' time zone")
+_LENGTH = Column("double", "length of the video, seconds")
+_RUN = Column("string", "id of the run; its data, code and packages stand in models/<run_id>/run.json")
+_SYSTEM = Column("string", "a system of the configuration's catalogue")
+_TASK = Column("string", "the task: ctr, cvr or a further one")
+_METRIC = Column("string", "auc, mse, or log_loss")
+_COMPARISON = Column("string", "id of the comparison: its runs, systems and settings decide it")
+_MADE_AT = Column("timestamp", "when the rows were appended, UTC")
+
+
+def samples_of(task: str, rows: str, label: Column) -> Table:
+    """The samples of a task, whose label stands in a column called like the task unless `clicked`."""
+    return Table(
+        "encode",
+        f"{rows}, as ids; rows of a day in a seeded order of chance",
+        {
+            "impression_id": _IMPRESSION,
+            "day": _DAY,
+            "split": Column(
+                "string", "train or validation, by a hash of the impression id, on training days; else test"
+            ),
+            "day_number": Column("integer", "the day as days since 1970-01-01: feeds see no partition columns"),
+            "clicked" if task == CTR else task: label,
+        },
+        ("day", "split"),
+        "an integer for each configured field, its id in gold/vocabulary or 0; a float for the label of each "
+        "other task, NaN where the row has none",
+    )
+
+
+def _ends(low: str, high: str, over: str) -> dict[str, Column]:
+    """The two ends of a 95 % interval."""
+    return {
+        low: Column("double", f"lower end of the 95 % interval {over}"),
+        high: Column("double", f"upper end of the 95 % interval {over}"),
+    }
+
+
+def _estimate(prefix: str, how: str) -> dict[str, Column]:
+    """A difference from the first arm of a simulation; null for that arm itself."""
+    return {
+        f"{prefix}_gain": Column("double", f"difference from the first arm, as a share of its figure, {how}"),
+        **_ends(f"{prefix}_low", f"{prefix}_high", how),
+        f"{prefix}_any_day": Column("double", "half width of an interval that holds on all days at once"),
+    }
+
+
+TABLES: Mapping[str, Table] = {
+    layout.IMPRESSIONS: Table(
+        "ingest",
+        "What was shown: a row an impression, as delivered",
+        {"impression_id": _IMPRESSION, "user_id": _USER, "video_id": _VIDEO, "ts": _TIME, "day": _FOLDER},
+        ("day",),
+        "context columns of the log; position (integer) and length_seconds (double) where the log has them",
+    ),
+    layout.CLICKS: Table(
+        "ingest",
+        "Clicks: a row an event, as delivered",
+        {"impression_id": _IMPRESSION, "ts": _TIME, "day": _FOLDER},
+        ("day",),
+    ),
+    layout.PLAYS: Table(
+        "ingest",
+        "Play segments: several of one impression add up, as delivered",
+        {
+            "impression_id": _IMPRESSION,
+            "ts": _TIME,
+            "watched_seconds": Column("double", "seconds watched in this segment"),
+            "day": _FOLDER,
+        },
+        ("day",),
+    ),
+    layout.USERS: Table(
+        "ingest", "Users: the latest row of each", {"user_id": _USER}, rest="profile columns of the log"
+    ),
+    layout.VIDEOS: Table(
+        "ingest",
+        "Videos: the latest row of each",
+        {"video_id": _VIDEO},
+        rest="item columns of the log; length_seconds (double) unless each impression tells it",
+    ),
+    layout.SAMPLES: Table(
+        "label",
+        "Labelled impressions: a row an impression that was kept",
+        {
+            "impression_id": _IMPRESSION,
+            "user_id": _USER,
+            "video_id": _VIDEO,
+            "ts": _TIME,
+            "day": _DAY,
+            "length_seconds": _LENGTH,
+            "clicked": Column("integer", "1 if a click came within the attribution window, else 0"),
+            "watched_seconds": Column("double", "seconds of its play segments within the window, clicked or not"),
+            "cvr": Column("double", "min(watched / length, 1) where clicked and the length is known, else null"),
+        },
+        ("day",),
+        "context, user and video columns of the logs",
+    ),
+    layout.QUARANTINE: Table(
+        "label",
+        "Raw rows that were set aside, each with its reason",
+        {
+            "log": Column("string", "impressions, clicks or plays"),
+            "day": _FOLDER,
+            "reason": Column(
+                "string",
+                "null_key, wrong_day, bad_watch, no_impression, before_impression or after_window",
+            ),
+            "impression_id": Column("string", "id that the row names, if any"),
+            "row": Column("string", "the raw row as JSON"),
+        },
+        ("day",),
+    ),
+    layout.VOCABULARY: Table(
+        "encode",
+        "Ids of the fields' values, learnt on the training days; 0, which has no row, is unknown or rare",
+        {
+            "field": Column("string", "a configured field"),
+            "value": Column("string", "the value; of a bucket its lower edge"),
+            "id": Column("integer", "from 1: by falling frequency, buckets by rising value"),
+            "count": Column("long", "rows of the training days with this value"),
+        },
+    ),
+    "gold/ctr_samples": samples_of(CTR, "Samples of CTR: every impression", Column("float", "1 if clicked, else 0")),
+    "gold/cvr_samples": samples_of(
+        CVR, "Samples of CVR: clicked impressions with a label", Column("float", "share of the video that was watched")
+    ),
+    layout.PREDICTIONS: Table(
+        "predict",
+        "Predictions of each system of a run on the test days",
+        {
+            "run_id": _RUN,
+            "system": _SYSTEM,
+            "impression_id": _IMPRESSION,
+            "user_id": _USER,
+            "video_id": _VIDEO,
+            "day": _DAY,
+            "pctr": Column("double", "predicted probability of a click"),
+            "pcvr": Column("double", "predicted share of the video watched after a click"),
+        },
+        ("run_id", "day"),
+        "a p<task> column (double) for each further task",
+    ),
+    layout.EVALUATIONS: Table(
+        "evaluate",
+        "Figures of each system of a run on the test days",
+        {
+            "run_id": _RUN,
+            "system": Column("string", "a system of the run, or truth: the synthetic generator's own probabilities"),
+            "task": _TASK,
+            "metric": _METRIC,
+            "value": Column("double", "the figure"),
+            **_ends("ci_low", "ci_high", "over the test rows"),
+            "n": Column("long", "test rows that the figure is of"),
+            "baseline": Column("string", "the system that gain is against"),
+            "gain": Column("double", "(value - baseline) / baseline; less is better for mse and log_loss"),
+        },
+        ("run_id",),
+    ),
+    layout.COMPARISONS: Table(
+        "compare",
+        "Figures of each system of a comparison, by seed; rows are only ever appended",
+        {
+            "comparison_id": _COMPARISON,
+            "made_at": _MADE_AT,
+            "run_id": _RUN,
+            "seed": Column("long", "train.seed of the run"),
+            "system": _SYSTEM,
+            "task": _TASK,
+            "metric": _METRIC,
+            "value": Column("double", "the figure on the test days"),
+            "parameters": Column("long", "weights that the system uses"),
+            "density": Column("double", "share of the FC weights that a task uses, mean over tasks"),
+            "seconds": Column("double", "of training, search included"),
+            "tuned": Column("string", "keys that a search on validation set, as JSON"),
+            "conf": Column("string", "digest of the configuration that the system was trained with"),
+            "tables": Column("string", "versions of the tables that it was trained on, as JSON"),
+            "git": Column("string", "commit of the code, if known"),
+        },
+    ),
+    layout.DIFFERENCES: Table(
+        "compare",
+        "Differences between systems of a comparison, means over seeds; rows are only ever appended",
+        {
+            "comparison_id": _COMPARISON,
+            "made_at": _MADE_AT,
+            "system": _SYSTEM,
+            "reference": Column("string", "the system that it is compared with"),
+            "task": _TASK,
+            "metric": _METRIC,
+            "difference": Column("double", "system less reference"),
+            "relative": Column("double", "difference / reference"),
+            **_ends("low", "high", "over seeds and test rows together"),
+            **_ends("seeds_low", "seeds_high", "over seeds alone"),
+            **_ends("rows_low", "rows_high", "over test rows alone"),
+            "better": Column("boolean", "true or false where the interval excludes 0, else null"),
+        },
+    ),
+    layout.SIMULATIONS: Table(
+        "simulate",
+        "Ranking simulations: a row an arm, day and metric; rows are only ever appended",
+        {
+            "simulation_id": Column("string", "id of the simulation: run, systems and settings decide it"),
+            "run_id": _RUN,
+            "made_at": _MADE_AT,
+            "arm": Column("string", "what ranks: a numbered pair of systems, A/A, oracle or random"),
+            "pctr_system": Column("string", "the system whose pCTR ranks; null for oracle and random"),
+            "pcvr_system": Column("string", "the system whose pCVR ranks; null for oracle and random"),
+            "day": Column("long", "day of the simulation, from 1; figures are of all days up to it"),
+            "users": Column("long", "users of the arm that have visited"),
+            "metric": Column("string", "view_seconds (a visit), cvr (of clicks) or ctr (of videos shown)"),
+            "value": Column("double", "the figure of the arm's own users"),
+            **_estimate("test", "between buckets of users, as an A/B test sees it"),
+            **_estimate("paired", "over all users, each asked by every arm"),
+            "sample_ratio": Column("double", "p value of the users' split over the arms"),
+        },
+    ),
+}
