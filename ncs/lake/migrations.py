@@ -8,6 +8,7 @@ from deltalake.exceptions import DeltaError
 from ncs.errors import DataError
 from ncs.lake import contract
 from ncs.lake.layout import name_of
+from ncs.lake.tables import table_of
 
 
 def migrate(uri: str) -> list[int]:
@@ -33,7 +34,8 @@ def migrate(uri: str) -> list[int]:
 def _to_contract(uri: str) -> None:
     """From tables without contracts. A nullable column stays so in Delta: a CHECK stands for NOT NULL."""
     table = DeltaTable(uri)
-    promised = contract.contract_of(name_of(uri), contract.labels_of(table.schema()))
+    name = name_of(uri)
+    promised, told = contract.contract_of(name, contract.labels_of(table.schema())), table_of(name)
     names = {column.name for column in table.schema().fields}
     given = {f"{column}_is_given": f"{column} IS NOT NULL" for column in promised.required}
     for check, condition in {**given, **promised.checks}.items():
@@ -45,9 +47,9 @@ def _to_contract(uri: str) -> None:
                 raise DataError(
                     f"{uri}: its rows break {condition!r} ({reason}); mend or remove the table and write it again"
                 ) from None
-    table.alter.set_table_description(promised.comment)
-    for column in names & promised.columns.keys():
-        table.alter.set_column_metadata(column, {"comment": promised.columns[column]})
+    table.alter.set_table_description(told.comment)
+    for column in names & told.columns.keys():
+        table.alter.set_column_metadata(column, {"comment": told.columns[column].comment})
     _set(uri, {key: value for key, value in contract.PROPERTIES.items() if key != contract.VERSION_PROPERTY})
 
 

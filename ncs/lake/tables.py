@@ -1,8 +1,7 @@
 """What the tables hold: each table and column with its type and a comment, in one place.
 
-The data dictionary of the documentation is made of it, and whoever writes tables may keep it as Delta's comments. It
-imports neither Spark nor torch. Columns that the configuration decides (of the logs, the fields, the tasks) are told of
-by `Table.rest`.
+Delta's comments and the data dictionary of the documentation are made of it. It imports neither Spark nor torch.
+Columns that the configuration decides (of the logs, the fields, the tasks) are told of by `Table.rest`.
 """
 
 from collections.abc import Mapping
@@ -254,3 +253,11 @@ TABLES: Mapping[str, Table] = {
         },
     ),
 }
+
+
+def table_of(name: str) -> Table:
+    """What a table holds; the samples of a further task follow from its name, of any other nothing is known."""
+    if name.startswith("gold/") and name.endswith("_samples") and name not in TABLES:
+        task = name.removeprefix("gold/").removesuffix("_samples")
+        return samples_of(task, f"Samples of {task}", Column("float", "its label"))
+    return TABLES.get(name, Table("", "", {}))

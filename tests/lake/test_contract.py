@@ -92,9 +92,9 @@ def test_a_table_says_what_it_is(lake: Lake) -> None:
     uri = lake.uri(layout.SAMPLES)
     contract.ensure(uri, Schema.from_arrow(SCHEMA), ["day"])
     table = DeltaTable(uri)
-    assert table.metadata().description == "one row an impression, labelled"
+    assert table.metadata().description == "Labelled impressions: a row an impression that was kept"
     comments = {column.name: column.metadata.get("comment", "") for column in table.schema().fields}
-    assert comments["cvr"].startswith("watched / length")
+    assert comments["cvr"].startswith("min(watched / length, 1)")
     found = table.metadata().configuration
     assert {key: found[key] for key in contract.PROPERTIES} == contract.PROPERTIES
     assert contract.version_of(table) == contract.SCHEMA_VERSION
