@@ -1,5 +1,6 @@
 """One Spark session for all tests of a process, and the configuration that they start from."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,3 +36,23 @@ def spark(load_conf: Callable[..., Config]) -> Iterator[SparkSession]:
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake.at(str(tmp_path / "lake"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in item.iter_markers("fault"):
+            item.user_properties.append(("fault", mark.kwargs["ends"]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The table of faults: each test injects one, and fails if it ends in any other way than it says."""
+    ended = Counter(
+        ends if outcome == "passed" else "wrong"
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, [])
+        for name, ends in report.user_properties
+        if name == "fault"
+    )
+    if injected := sum(ended.values()):
+        counts = "; ".join(f"{ends}: {ended[ends]}" for ends in ("goes on", "clear error", "wrong"))
+        terminalreporter.write_line(f"faults injected: {injected}; {counts}")

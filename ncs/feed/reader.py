@@ -2,12 +2,14 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from petastorm import make_batch_reader
 
-from ncs.errors import TrainingError
+from ncs.errors import DataError, TrainingError
 from ncs.feed.snapshot import Snapshot
 
 
@@ -33,11 +35,11 @@ def read_shard(
     """Yield a shard's row groups, each once, in file order or, with a seed, in a seeded one.
 
     Petastorm decodes ahead in a thread of its own; one, since more of them would yield in an order of chance.
-    Raises TrainingError if what comes is not what the snapshot's footers promised.
+    Raises DataError if a file is gone or broken, TrainingError if what comes is not what the footers promised.
     """
     expected, found = snapshot.shard_rows(shards)[shard], 0
     urls = [file if "://" in file else f"file://{file}" for file in snapshot.files]
-    with warnings.catch_warnings():
+    with _as_data_errors(snapshot), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # petastorm reads through pyarrow's older classes
         warnings.simplefilter("ignore", DeprecationWarning)
         reader = make_batch_reader(
@@ -63,3 +65,16 @@ def read_shard(
             f"{snapshot.table} version {snapshot.version}: shard {shard} of {shards} gave {found} rows, its files "
             f"promise {expected}; has somebody rewritten them? Train again on the version that is there"
         )
+
+
+@contextmanager
+def _as_data_errors(snapshot: Snapshot) -> Iterator[None]:
+    """Files can go while they are read: the pinned version names them, but no lock keeps them."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as err:
+        raise DataError(
+            f"{snapshot.table} version {snapshot.version}: a file went or broke while it was read ({err}); was the "
+            "table vacuumed? Train again: on the same rows it goes on from the last epoch. Keep VACUUM's retention "
+            "longer than a training"
+        ) from None

@@ -133,11 +133,17 @@ class Lake:
             ) from None
 
     def read(self, name: str, version: int, columns: list[str]) -> pa.Table:
-        """Columns of a table that fits into memory, at a version."""
+        """Columns of a table that fits into memory, at a version. Raises DataError if a file of it is gone."""
         parts = []
         for uri in self.table(name, version).file_uris():
-            with fsspec.open(uri, "rb") as file:
-                parts.append(pq.read_table(file, columns=columns))
+            try:
+                with fsspec.open(uri, "rb") as file:
+                    parts.append(pq.read_table(file, columns=columns))
+            except FileNotFoundError:
+                raise DataError(
+                    f"{uri} of {name} is gone (vacuumed?), though version {version} lists it; run the same command "
+                    "again, which takes the version that is there now"
+                ) from None
         return pa.concat_tables(parts)
 
     def append(self, name: str, rows: pa.Table) -> None:

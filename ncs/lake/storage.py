@@ -8,6 +8,8 @@ from typing import Any
 
 import fsspec
 
+_UNFINISHED = ".unfinished"
+
 
 def join(root: str, *parts: str) -> str:
     """A path below a root, which may be a URI."""
@@ -65,7 +67,7 @@ def write_bytes(uri: str, content: bytes) -> None:
     fs, path = fsspec.url_to_fs(uri)
     fs.makedirs(posixpath.dirname(path), exist_ok=True)
     # One name per writer: two processes that write the same file do not mix, the later one wins.
-    beside = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.{uuid.uuid4().hex[:8]}")
+    beside = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.{uuid.uuid4().hex[:8]}{_UNFINISHED}")
     local = "file" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
     try:
         with fs.open(beside, "wb") as file:
@@ -98,3 +100,11 @@ def remove(uri: str) -> None:
     fs, path = fsspec.url_to_fs(uri)
     if fs.exists(path):
         fs.rm(path, recursive=True)
+
+
+def remove_leftovers(uri: str) -> None:
+    """Remove what writers that were killed on the way have left in a folder."""
+    fs, path = fsspec.url_to_fs(uri)
+    for name in fs.ls(path, detail=False):
+        if name.endswith(_UNFINISHED):
+            fs.rm(name)

@@ -35,8 +35,8 @@ class Cluster:
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite the tensors by those of rank 0."""
 
-    def agree(self, answer: bool) -> bool:
-        """Rank 0's answer, on every worker."""
+    def agree(self, answer: int) -> int:
+        """Rank 0's answer, yes, no or a number, on every worker."""
         return answer
 
 
@@ -63,8 +63,8 @@ class _Horovod(Cluster):
         for tensor in tensors:
             self._hvd.broadcast_(tensor.data, root_rank=0, name=f"broadcast {tensor.dtype} {list(tensor.shape)}")
 
-    def agree(self, answer: bool) -> bool:
-        return bool(self._hvd.broadcast(torch.tensor([int(answer)]), root_rank=0, name="agree").item())
+    def agree(self, answer: int) -> int:
+        return int(self._hvd.broadcast(torch.tensor([int(answer)]), root_rank=0, name="agree").item())
 
 
 def connect() -> Cluster:

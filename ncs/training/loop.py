@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from ncs.config import Config, Train
@@ -58,6 +59,8 @@ class _Progress:
     epoch: int = 0
     best: float = -math.inf
     best_epoch: int = 0
+    best_net: dict[str, Tensor] | None = None
+    """The weights of the best epoch, where a phase ends with these: a checkpoint is whole without other files."""
     scores: dict[str, float] = field(default_factory=dict)
 
     def stale(self, patience: int | None) -> bool:
@@ -93,15 +96,14 @@ class Trainer:
         progress = self._resume(net, optimizer, phase)
         while progress.epoch < phase.epochs and not progress.stale(phase.patience):
             self._epoch(net, optimizer, phase, progress)
-        if phase.patience is not None:
-            net.load_state_dict(self.store.load(f"{phase.key}.best")["net"])
+        if progress.best_net is not None:
+            net.load_state_dict(progress.best_net)
         return progress.scores
 
     def _resume(self, net: System, optimizer: MaskedAdam, phase: Phase) -> _Progress:
-        name = f"{phase.key}.checkpoint"
-        if not self.store.has(name):
+        saved = self.store.newest_checkpoint(phase.key)
+        if saved is None:
             return _Progress()
-        saved = self.store.load(name)
         net.load_state_dict(saved["net"])
         optimizer.load_state_dict(saved["optimizer"])
         return _Progress(**saved["progress"])
@@ -112,6 +114,7 @@ class Trainer:
         scores = {
             net.tasks[task].score: validate(net, task, self.validation[task], self.cluster) for task in phase.tasks
         }
+        _check_finite(net, scores, phase)
         progress.epoch += 1
         whole = sum(
             skill(net.tasks[task], scores[net.tasks[task].score], self.label_variance[task]) for task in phase.tasks
@@ -119,12 +122,12 @@ class Trainer:
         if phase.patience is None or whole > progress.best:
             progress.best, progress.best_epoch, progress.scores = whole, progress.epoch, scores
             if phase.patience is not None:
-                self.store.save(f"{phase.key}.best", {"net": net.state_dict()})
+                progress.best_net = {name: weight.clone() for name, weight in net.state_dict().items()}
         entry = {"phase": phase.name, "task": phase.task, "round": phase.round, "epoch": progress.epoch}
         self.store.log({**entry, "validation": scores, "skill": whole, "seconds": time.monotonic() - started, **facts})
-        state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "progress": vars(progress)}
         if phase.epochs > 1:
-            self.store.save(f"{phase.key}.checkpoint", state)
+            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "progress": vars(progress)}
+            self.store.save_checkpoint(phase.key, progress.epoch, state)
 
     def _train(self, net: System, optimizer: MaskedAdam, phase: Phase, epoch: int) -> dict[str, Any]:
         """One epoch, or the part of it that a phase of a broken number of epochs ends with."""
@@ -172,6 +175,14 @@ class Trainer:
     def _bar(self, order: list[str], phase: Phase, epoch: int) -> Iterator[str]:
         hidden = True if self.quiet or self.cluster.rank else None  # None: unless a terminal watches
         return iter(tqdm(order, desc=f"{phase.key} epoch {epoch + 1}", unit="batch", disable=hidden, leave=False))
+
+
+def _check_finite(net: System, scores: Mapping[str, float], phase: Phase) -> None:
+    """Before an epoch is kept: a loss can be finite while the step after it is not."""
+    weights = [name for name, weight in net.state_dict().items() if not weight.isfinite().all()]
+    if weights or not all(map(math.isfinite, scores.values())):
+        found = f"{weights[0]} holds values that are not finite" if weights else f"validation gives {scores}"
+        raise TrainingError(f"{phase.key}: {found}; lower train.learning_rate, the weights of the last epoch are kept")
 
 
 def train_groups(net: System, trainer: Trainer, conf: Config) -> None:

@@ -11,6 +11,7 @@ from ncs.config import Config
 from ncs.lake import storage
 from ncs.nets.system import System, build
 from ncs.sharing.mask import Mask
+from ncs.training.artefact import unpack
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,11 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: str, system: str, conf: Config, sizes: dict[str, int]) -> "Predictor":
-        """From a run's folder."""
+        """From a run's folder. Raises TrainingError if the weights are not as they were written."""
         path = storage.join(folder, conf.systems[system].key(system), "model.pt")
-        return cls(conf.of_system(system), sizes, storage.read_bytes(path))
+        model = storage.read_bytes(path)
+        unpack(model, path)  # a broken one is named here, not on an executor
+        return cls(conf.of_system(system), sizes, model)
 
     @cached_property
     def _net(self) -> System:

@@ -1,15 +1,17 @@
 """A run's folder: what is done is there, written whole, and not done again."""
 
-import io
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 from ncs.errors import TrainingError
 from ncs.lake import storage
+from ncs.training.artefact import pack, unpack
 from ncs.training.cluster import Cluster
+
+_log = logging.getLogger(__name__)
+_CHECKPOINT = ".checkpoint-"
 
 
 class Store:
@@ -23,37 +25,47 @@ class Store:
         return Store(storage.join(self.root.rpartition("/")[0], name), self._cluster)
 
     def once(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The artefact `name`, made now if it is not there yet: what a resumed run skips."""
-        if not self.has(name):
+        """The artefact `name`, made now if it is not there yet, or broken: what a resumed run skips."""
+        if not self._cluster.agree(self._is_whole(name)):
             self.save(name, make())
         return self.load(name)
 
-    def has(self, name: str) -> bool:
-        """Whether an artefact is there, in the eyes of rank 0."""
-        return self._cluster.agree(storage.exists(self._path(name)))
-
     def save(self, name: str, value: dict[str, Any]) -> None:
-        """Write an artefact whole or not at all."""
+        """Write an artefact whole or not at all. Raises TrainingError if there is no room for it."""
         if self._cluster.rank == 0:
-            buffer = io.BytesIO()
-            torch.save(value, buffer)
-            storage.write_bytes(self._path(name), buffer.getvalue())
+            self._write(self._path(name), pack(value))
         self._cluster.agree(True)  # nobody reads before it is written
 
     def load(self, name: str) -> dict[str, Any]:
         """Read an artefact. Raises TrainingError if it is broken."""
+        path = self._path(name)
         try:
-            content = storage.read_bytes(self._path(name))
-            return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
-        except Exception as err:
-            raise TrainingError(f"{self._path(name)} cannot be read ({err}); remove it and train again") from None
+            content = storage.read_bytes(path)
+        except OSError as err:
+            raise TrainingError(f"{path} cannot be read ({err}); train again") from None
+        return unpack(content, path)
+
+    def save_checkpoint(self, name: str, number: int, value: dict[str, Any]) -> None:
+        """Keep state `number` of a training and the one before, in case that this one turns out broken."""
+        self.save(f"{name}{_CHECKPOINT}{number:04d}", value)
+        if self._cluster.rank == 0:
+            for older in self._checkpoints(name)[2:]:
+                storage.remove(self._path(older))
+
+    def newest_checkpoint(self, name: str) -> dict[str, Any] | None:
+        """The newest whole state of a training that was interrupted, in the eyes of rank 0; None if there is none."""
+        files = self._checkpoints(name)
+        whole = (n for n, file in enumerate(files) if self._is_whole(file))
+        newest = self._cluster.agree(next(whole, -1) if self._cluster.rank == 0 else -1)
+        return None if newest < 0 else self.load(files[newest])
 
     def clear_checkpoints(self) -> None:
         """Remove what only an unfinished training needs."""
         if self._cluster.rank == 0:
             for name in storage.files(self.root):
-                if name.endswith((".checkpoint.pt", ".best.pt")):
+                if _CHECKPOINT in name:
                     storage.remove(storage.join(self.root, name))
+            storage.remove_leftovers(self.root)
 
     def log(self, entry: dict[str, Any]) -> None:
         """Keep a line of metrics; one that a resumed run measures again takes the place of the first."""
@@ -61,7 +73,7 @@ class Store:
             return
         key = ("phase", "task", "round", "epoch")
         entries = [e for e in self.logged() if any(e[k] != entry[k] for k in key)] + [entry]
-        storage.write_bytes(self._metrics, "".join(json.dumps(e) + "\n" for e in entries).encode())
+        self._write(self._metrics, "".join(json.dumps(e) + "\n" for e in entries).encode())
 
     def logged(self) -> list[dict[str, Any]]:
         """All lines of metrics."""
@@ -80,3 +92,28 @@ class Store:
 
     def _path(self, name: str) -> str:
         return storage.join(self.root, f"{name}.pt")
+
+    def _checkpoints(self, name: str) -> list[str]:
+        """Names of a training's checkpoints, the newest first."""
+        files = (file.removesuffix(".pt") for file in storage.files(self.root))
+        return sorted((file for file in files if file.startswith(name + _CHECKPOINT)), reverse=True)
+
+    def _is_whole(self, name: str) -> bool:
+        if not storage.exists(self._path(name)):
+            return False
+        try:
+            self.load(name)
+        except TrainingError as err:
+            _log.warning("%s: it is broken, and made again from what was before it", str(err).partition(";")[0])
+            return False
+        return True
+
+    @staticmethod
+    def _write(path: str, content: bytes) -> None:
+        try:
+            storage.write_bytes(path, content)
+        except OSError as err:
+            raise TrainingError(
+                f"{path} cannot be written ({err.strerror or err}); what was kept before it is whole. "
+                "Make room, and the same command goes on from there"
+            ) from None

@@ -1,5 +1,6 @@
 """A run's folder: complete, resumable at every round and epoch, the same whenever it was interrupted."""
 
+import itertools
 import json
 import os
 import signal
@@ -10,37 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
-from ncs.config import Config
 from ncs.errors import TrainingError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
-from ncs.training.cluster import Cluster
 from ncs.training.metrics import auc
 from ncs.training.predictor import Predictor
-from ncs.training.run import Run, field_sizes, train
-from ncs.training.store import Store
+from ncs.training.run import Run, field_sizes
 from tests.toy import toy_conf, toy_rows, write_toy_lake
-
-
-def trained(lake: Lake, conf: Config) -> Run:
-    run = Run.of(conf, lake)
-    train(run, Cluster(), lambda _: None, quiet=True)
-    return run
-
-
-def model(run: Run, system: str) -> dict:
-    return Store(storage.join(run.folder, system), Cluster()).load("model")
-
-
-def same(left: dict, right: dict) -> bool:
-    return all(torch.equal(weight, right["net"][name]) for name, weight in left["net"].items()) and all(
-        torch.equal(mask, right["masks"][task][name])
-        for task, layers in left["masks"].items()
-        for name, mask in layers.items()
-    )
+from tests.training.faults import killed, model, same, trained
 
 
 @pytest.fixture(scope="module")
@@ -98,35 +78,20 @@ def test_the_same_seed_and_samples_give_the_same_bits(undisturbed: Run, lake: La
         assert same(model(again, system), model(undisturbed, system)), system
 
 
-class KilledError(Exception):
-    pass
-
-
+@pytest.mark.fault(ends="goes on")
 @pytest.mark.parametrize("after", [1, 2, 4, 7, 8, 9])
-def test_interrupted_after_any_artefact_it_ends_the_same(
-    undisturbed: Run, lake: Lake, monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
+def test_interrupted_after_any_artefact_it_ends_the_same(undisturbed: Run, lake: Lake, after: int) -> None:
     """Theta, the six rounds, the joint epochs: stop after the n-th file that was written, then start again."""
     conf = undisturbed.conf.model_copy(
         update={"train": undisturbed.conf.train.model_copy(update={"system": ["connection_share"]})}
     )
     write_toy_lake(lake, conf)
-    saved, save = 0, Store.save
-
-    def dying_save(self: Store, name: str, value: dict) -> None:
-        nonlocal saved
-        save(self, name, value)
-        saved += 1
-        if saved == after:
-            raise KilledError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "save", dying_save)
-        with pytest.raises(KilledError):
-            trained(lake, conf)
+    saved = itertools.count(1)
+    killed(lake, conf, lambda *_: next(saved) == after)
     assert same(model(trained(lake, conf), "connection_share"), model(undisturbed, "connection_share"))
 
 
+@pytest.mark.fault(ends="goes on")
 def test_a_killed_process_goes_on_with_the_same_command(undisturbed: Run, lake: Lake, tmp_path: Path) -> None:
     conf = undisturbed.conf
     write_toy_lake(lake, conf)
@@ -160,15 +125,6 @@ def test_days_after_the_training_days_leave_the_run_what_it_is(undisturbed: Run,
     conf = undisturbed.conf
     write_toy_lake(lake, conf, last_day_rows=900)
     assert Run.of(conf, lake).run_id == undisturbed.run_id
-
-
-def test_a_broken_artefact_is_named(lake: Lake) -> None:
-    store = Store(lake.uri("models"), Cluster())
-    store.save("theta", {"w": torch.ones(3)})
-    path = Path(lake.uri("models", "theta.pt"))
-    path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(TrainingError, match=r"theta\.pt cannot be read.*remove it and train again"):
-        store.load("theta")
 
 
 def test_auc_counts_ties_half() -> None:

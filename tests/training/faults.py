@@ -1,0 +1,54 @@
+"""What tests of faults have in common: a small run, its weights, and a stop on the way."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from ncs.config import Config
+from ncs.lake import storage
+from ncs.lake.layout import Lake
+from ncs.training.cluster import Cluster
+from ncs.training.run import Run, train
+from ncs.training.store import Store
+
+
+class KilledError(Exception):
+    """The process ends here."""
+
+
+def trained(lake: Lake, conf: Config) -> Run:
+    """Train what the newest samples lack, in this process."""
+    run = Run.of(conf, lake)
+    train(run, Cluster(), lambda _: None, quiet=True)
+    return run
+
+
+def model(run: Run, system: str) -> dict:
+    """The weights and masks that a run ended with."""
+    return Store(storage.join(run.folder, system), Cluster()).load("model")
+
+
+def same(left: dict, right: dict) -> bool:
+    """Whether two models agree in every bit."""
+    return all(torch.equal(weight, right["net"][name]) for name, weight in left["net"].items()) and all(
+        torch.equal(mask, right["masks"][task][name])
+        for task, layers in left["masks"].items()
+        for name, mask in layers.items()
+    )
+
+
+def killed(lake: Lake, conf: Config, when: Callable[[Store, str], bool]) -> Run:
+    """Train until an artefact for which `when` holds is written, then stop as a killed process does."""
+    save = Store.save
+
+    def dying_save(self: Store, name: str, value: dict) -> None:
+        save(self, name, value)
+        if when(self, name):
+            raise KilledError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "save", dying_save)
+        with pytest.raises(KilledError):
+            trained(lake, conf)
+    return Run.of(conf, lake)
