@@ -6,7 +6,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from ncs.nets.crosses import DotProducts, KroneckerProducts
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class InputSpec:
 class FieldEmbedding(nn.Module):
     """One table for all fields, field f's ids offset by the sizes of the fields before it.
 
-    While training, only the rows of a batch take part in the graph: their gradient is as large as the batch,
-    whatever the size of the table. `touched` holds them for the optimiser.
+    While training, only the vectors that a batch looks up take part in the graph: their gradient is as large as the
+    batch, whatever the size of the table. `touched` holds them for the optimiser: rows of the table [batch * fields],
+    the same row as often as it was looked up, and their vectors.
     """
 
     def __init__(self, sizes: Sequence[int], width: int) -> None:
@@ -45,40 +47,22 @@ class FieldEmbedding(nn.Module):
 
     def forward(self, ids: Tensor) -> Tensor:
         """Ids [batch, fields] -> embeddings [batch, fields, width]."""
-        positions = ids + self.offsets
-        if not torch.is_grad_enabled():
-            return F.embedding(positions, self.table)
-        unique, inverse = positions.unique(return_inverse=True)
-        rows = self.table[unique].requires_grad_()
-        self.touched = (unique, rows)
-        return F.embedding(inverse, rows)
+        rows = (ids + self.offsets).flatten()
+        embedded = self.table.index_select(0, rows)
+        if torch.is_grad_enabled():
+            self.touched = (rows, embedded.requires_grad_())
+        return embedded.view(*ids.shape, self.table.shape[1])
 
 
 class Inputs(nn.Module):
-    """Embedding layer and feature-cross layer, concatenated.
-
-    The cross is either the Kronecker products of the configured pairs, or, as in DLRM (Naumov et al. 2019), the dot
-    products of all pairs of embeddings.
-    """
+    """Embedding layer and feature-cross layer, concatenated."""
 
     def __init__(self, spec: InputSpec) -> None:
         super().__init__()
         self.embedding = FieldEmbedding(spec.sizes, spec.embedding)
-        self.interaction = spec.interaction
-        pairs = torch.tensor(spec.crosses or [], dtype=torch.long).reshape(-1, 2).T
-        if spec.interaction == "dot":
-            pairs = torch.triu_indices(len(spec.sizes), len(spec.sizes), offset=1)
-        self.register_buffer("left", pairs[0].contiguous(), persistent=False)
-        self.register_buffer("right", pairs[1].contiguous(), persistent=False)
-        self.left: Tensor
-        self.right: Tensor
+        self.cross = DotProducts(len(spec.sizes)) if spec.interaction == "dot" else KroneckerProducts(spec.crosses)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Ids [batch, fields] -> [batch, `InputSpec.width`]."""
         embedded = self.embedding(ids)
-        if self.interaction == "dot":
-            products = torch.bmm(embedded, embedded.transpose(1, 2))[:, self.left, self.right]
-        else:
-            left, right = embedded.index_select(1, self.left), embedded.index_select(1, self.right)
-            products = left.unsqueeze(3) * right.unsqueeze(2)  # all pairs at once: [batch, pairs, width, width]
-        return torch.cat([embedded.flatten(1), products.flatten(1)], dim=1)
+        return torch.cat([embedded.flatten(1), *self.cross(embedded)], dim=1)

@@ -52,5 +52,5 @@ def through(
     """Input [batch, width] through hidden layers with ReLU; masks by name `hidden.<n>`, biases for the layers' own."""
     own = repeat(None) if biases is None else biases
     for n, (layer, bias) in enumerate(zip(layers, own, strict=False)):
-        input = F.relu(layer(input, masks.get(f"hidden.{n}") if masks else None, bias))
+        input = F.relu_(layer(input, masks.get(f"hidden.{n}") if masks else None, bias))
     return input

@@ -110,7 +110,7 @@ class Trainer:
 
     def _epoch(self, net: System, optimizer: MaskedAdam, phase: Phase, progress: _Progress) -> None:
         started = time.monotonic()
-        facts = self._train(net, optimizer, phase, progress.epoch)
+        facts = self.train_epoch(net, optimizer, phase, progress.epoch)
         scores = {
             net.tasks[task].score: validate(net, task, self.validation[task], self.cluster) for task in phase.tasks
         }
@@ -129,8 +129,11 @@ class Trainer:
             state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "progress": vars(progress)}
             self.store.save_checkpoint(phase.key, progress.epoch, state)
 
-    def _train(self, net: System, optimizer: MaskedAdam, phase: Phase, epoch: int) -> dict[str, Any]:
-        """One epoch, or the part of it that a phase of a broken number of epochs ends with."""
+    def train_epoch(self, net: System, optimizer: MaskedAdam, phase: Phase, epoch: int) -> dict[str, Any]:
+        """One epoch, or the part of it that a phase of a broken number of epochs ends with.
+
+        Returns each task's mean loss, the samples, and the share of the time that it waited for data.
+        """
         number = zlib.crc32(phase.key.encode()) + epoch  # another order in every phase
         torch.manual_seed(self.conf.seed + number)  # what a net draws while it trains is the same on every worker
         net.train()

@@ -4,43 +4,60 @@ Zero gradients do not leave a weight alone: momentum and weight decay go on movi
 too, advances only where the task's mask is 1, and an embedding row's only when a batch holds it.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import vector_to_parameters
 
 from ncs.nets.inputs import FieldEmbedding
 from ncs.training.cluster import Cluster
+from ncs.training.lazy_adam import BETA1, BETA2, EPSILON, LazyAdam, coalesce
 
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 _TINY = 1e-12
 """What a sum of weights is at the least: a weight that no step has moved yet has none."""
 
 
-@dataclass
-class _State:
-    """Moments of the gradient, and the sums of the weights that these means were taken with.
+class _Dense(NamedTuple):
+    """All dense weights of a net as one vector, and Adam's state of each of them.
 
-    Dividing by these sums is Adam's bias correction, for each weight (or embedding row) by the steps it has seen.
+    Moments of the gradient, and the sums of the weights that these means were taken with. Dividing by these sums is
+    Adam's bias correction, for each weight by the steps it has seen.
     """
 
+    weight: Tensor
     first: Tensor
     second: Tensor
     first_sum: Tensor
     second_sum: Tensor
 
-    @classmethod
-    def zeros(cls, weight: Tensor, sums: tuple[int, ...]) -> "_State":
-        return cls(torch.zeros_like(weight), torch.zeros_like(weight), weight.new_zeros(sums), weight.new_zeros(sums))
+    def part(self, span: slice) -> "_Dense":
+        """A view of a stretch of the vectors."""
+        return _Dense(*(vector[span] for vector in self))
+
+
+class _Plan(NamedTuple):
+    """What steps with the same gradients and masks have in common, in vectors of the stretch that they move.
+
+    `part` is 1 where a weight moves, else 0; `first` and `second` are by how much its moments move, `kept` is what
+    weight decay leaves of it.
+    """
+
+    span: slice
+    part: Tensor
+    first: Tensor
+    second: Tensor
+    kept: Tensor | None
+    masks: tuple[Tensor, ...]
+    """Held, so that no other tensor can come to have the id of one of them."""
 
 
 class MaskedAdam:
     """Adam with decoupled weight decay for FC layers under masks, lazy Adam for embeddings.
 
-    Gradients are summed over the workers before they are used: the dense ones in one buffer, the embeddings' as
-    rows of the batches.
+    The dense weights of `net` become views of one vector, so that a step is a few operations on long vectors. Gradients
+    are summed over the workers before they are used: the dense ones as one vector, the embeddings' as rows.
     """
 
     def __init__(
@@ -52,90 +69,84 @@ class MaskedAdam:
         weight_decay: float = 0.0,
     ) -> None:
         self._cluster = cluster
-        self._rates = learning_rate, embedding_learning_rate
-        self._decay = weight_decay
-        self._dense = {name: weight for name, weight in net.named_parameters() if weight.requires_grad}
+        self._rate, self._decay = learning_rate, weight_decay
+        self._weights = [weight for weight in net.parameters() if weight.requires_grad]
+        vector = torch.cat([weight.detach().flatten() for weight in self._weights] or [torch.empty(0)])
+        vector_to_parameters(vector, self._weights)
+        self._dense = _Dense(vector, *(torch.zeros_like(vector) for _ in range(4)))
+        self._plans: dict[Any, _Plan] = {}
         self._embeddings = {name: part for name, part in net.named_modules() if isinstance(part, FieldEmbedding)}
-        self._states = {name: _State.zeros(weight, weight.shape) for name, weight in self._dense.items()}
-        for name, embedding in self._embeddings.items():
-            self._states[name] = _State.zeros(embedding.table, (len(embedding.table), 1))
+        self._lazy = {name: LazyAdam(part.table, embedding_learning_rate) for name, part in self._embeddings.items()}
 
     @torch.no_grad()
     def step(self, masks: Mapping[nn.Parameter, Tensor]) -> None:
         """Use and clear the gradients of the last backward pass; masks as `System.masks` gives them."""
-        used = {name: weight for name, weight in self._dense.items() if weight.grad is not None}
-        for name, gradient in zip(used, self._summed(used.values()), strict=True):
-            weight = used[name]
-            _adam(
-                weight,
-                gradient,
-                self._states[name],
-                masks.get(weight),
-                self._rates[0],
-                self._decay if weight.ndim > 1 else 0.0,
-            )
+        used = tuple(n for n, weight in enumerate(self._weights) if weight.grad is not None)
+        if used:
+            plan = self._plan(used, masks)
+            _adam(self._dense.part(plan.span), self._summed(self._weights[used[0] : used[-1] + 1]), plan, self._rate)
+        for weight in self._weights:
             weight.grad = None
         for name, embedding in self._embeddings.items():
             if embedding.touched is not None:
-                rows, gradient = self._gathered(embedding)
-                _lazy_adam(embedding.table, rows, gradient, self._states[name], self._rates[1])
+                self._lazy[name].step(*self._gathered(embedding))
                 embedding.touched = None
 
-    def _summed(self, weights: Iterable[nn.Parameter]) -> list[Tensor]:
-        gradients = [weight.grad for weight in weights if weight.grad is not None]
-        if self._cluster.size == 1:
-            return gradients
-        whole = self._cluster.sum(torch.cat([gradient.flatten() for gradient in gradients]))
-        parts = whole.split([gradient.numel() for gradient in gradients])
-        return [part.view_as(gradient) for part, gradient in zip(parts, gradients, strict=True)]
+    def _plan(self, used: tuple[int, ...], masks: Mapping[nn.Parameter, Tensor]) -> _Plan:
+        key = used, tuple(map(id, masks.values()))
+        if key not in self._plans:
+            parts, decayed = [], []
+            for n, weight in enumerate(self._weights[used[0] : used[-1] + 1], start=used[0]):
+                mask = masks.get(weight, torch.ones_like(weight)) if n in used else torch.zeros_like(weight)
+                parts.append(mask.flatten())
+                decayed.append(parts[-1] * (weight.ndim > 1))
+            part = torch.cat(parts)
+            before = sum(weight.numel() for weight in self._weights[: used[0]])
+            self._plans[key] = _Plan(
+                slice(before, before + len(part)),
+                part,
+                (1 - BETA1) * part,
+                (1 - BETA2) * part,
+                1 - self._rate * self._decay * torch.cat(decayed) if self._decay else None,
+                tuple(masks.values()),
+            )
+        return self._plans[key]
+
+    def _summed(self, weights: Sequence[nn.Parameter]) -> Tensor:
+        """The gradients of neighbouring weights as one vector, 0 where there is none, summed over the workers."""
+        gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
+        return self._cluster.sum(torch.cat([gradient.flatten() for gradient in gradients]))
 
     def _gathered(self, embedding: FieldEmbedding) -> tuple[Tensor, Tensor]:
         """Rows that any worker's batch holds, each once, and their summed gradients."""
         assert embedding.touched is not None
         rows, values = embedding.touched
-        gradient = values.grad if values.grad is not None else torch.zeros_like(values)
+        rows, gradient = coalesce(rows, torch.zeros_like(values) if values.grad is None else values.grad)
         if self._cluster.size == 1:
             return rows, gradient
-        unique, inverse = self._cluster.concatenate(rows).unique(return_inverse=True)
-        gathered = self._cluster.concatenate(gradient)
-        return unique, gathered.new_zeros(len(unique), gathered.shape[1]).index_add_(0, inverse, gathered)
+        return coalesce(self._cluster.concatenate(rows), self._cluster.concatenate(gradient))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed training needs."""
-        return {name: vars(state) for name, state in self._states.items()}
+        return {"dense": self._dense[1:], "lazy": {name: lazy.state for name, lazy in self._lazy.items()}}
 
-    def load_state_dict(self, states: Mapping[str, Mapping[str, Tensor]]) -> None:
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave."""
-        self._states = {name: _State(**tensors) for name, tensors in states.items()}
+        self._dense = _Dense(self._dense.weight, *saved["dense"])
+        for name, state in saved["lazy"].items():
+            self._lazy[name].state = state
 
 
-def _adam(weight: Tensor, gradient: Tensor, state: _State, mask: Tensor | None, rate: float, decay: float) -> None:
-    """One step of Adam where the mask is 1; elsewhere weight and state keep every bit."""
+def _adam(dense: _Dense, gradient: Tensor, plan: _Plan, rate: float) -> None:
+    """One step of Adam where `plan.part` is 1; elsewhere weight and state keep every bit."""
     # A lerp by 0 adds 0, a quotient times 0 is 0: multiplying is cheaper than picking, and as exact.
-    part = torch.ones(()) if mask is None else mask
-    one = torch.ones(())
-    for moment, total, value, beta in (
-        (state.first, state.first_sum, gradient, BETA1),
-        (state.second, state.second_sum, gradient * gradient, BETA2),
-    ):
-        moment.lerp_(value, (1 - beta) * part)
-        total.lerp_(one, (1 - beta) * part)
-    if decay:
-        weight.mul_(1 - rate * decay * part)
-    step = state.first / state.first_sum.clamp(min=_TINY)
-    size = (state.second / state.second_sum.clamp(min=_TINY)).sqrt_().add_(EPSILON)
-    weight.addcdiv_(step if mask is None else step.mul_(mask), size, value=-rate)
-
-
-def _lazy_adam(table: Tensor, rows: Tensor, gradient: Tensor, state: _State, rate: float) -> None:
-    """One step of Adam for some rows; a row's moments neither decay nor count while no batch holds it."""
-    moments = []
-    for moment, total, value, beta in (
-        (state.first, state.first_sum, gradient, BETA1),
-        (state.second, state.second_sum, gradient * gradient, BETA2),
-    ):
-        moment[rows] = now = moment[rows].lerp_(value, 1 - beta)
-        total[rows] = weight = total[rows].mul_(beta).add_(1 - beta)
-        moments.append(now / weight)
-    first, second = moments
-    table[rows] = table[rows].addcdiv_(first, second.sqrt_().add_(EPSILON), value=-rate)
+    one = gradient.new_ones(())
+    dense.first.lerp_(gradient, plan.first)
+    dense.first_sum.lerp_(one, plan.first)
+    dense.second.lerp_(gradient.square_(), plan.second)
+    dense.second_sum.lerp_(one, plan.second)
+    if plan.kept is not None:
+        dense.weight.mul_(plan.kept)
+    step = (dense.first / dense.first_sum.clamp(min=_TINY)).mul_(plan.part)
+    size = (dense.second / dense.second_sum.clamp(min=_TINY)).sqrt_().add_(EPSILON)
+    dense.weight.addcdiv_(step, size, value=-rate)

@@ -13,6 +13,7 @@ from ncs.nets.masked import MaskedNet
 from ncs.nets.system import NetSpec
 from ncs.sharing.mask import Mask
 from ncs.training.cluster import Cluster
+from ncs.training.lazy_adam import coalesce
 from ncs.training.optim import MaskedAdam
 from tests.toy import toy_conf
 
@@ -120,6 +121,13 @@ def test_embedding_rows_move_as_adam_does_and_only_when_a_batch_holds_them() -> 
         reference.step()
     torch.testing.assert_close(ours.table[:3], theirs, rtol=1e-5, atol=1e-6)
     assert torch.equal(ours.table[3:], first[3:])
+
+
+def test_a_row_that_is_looked_up_twice_moves_by_the_sum_of_its_gradients() -> None:
+    rows, gradients = torch.tensor([7, 3, 7, 9, 3, 7]), torch.arange(12.0).view(6, 2)
+    found, summed = coalesce(rows, gradients)
+    assert dict(zip(found.tolist(), summed.tolist(), strict=True)) == {7: [14, 17], 3: [10, 12], 9: [6, 7]}
+    assert coalesce(rows[:0], gradients[:0])[1].shape == (0, 2)
 
 
 def test_a_restored_optimiser_goes_on_as_if_it_had_never_stopped(net: MaskedNet) -> None:

@@ -23,7 +23,7 @@ def test_the_input_is_the_embeddings_and_their_kronecker_products() -> None:
     expected = torch.cat(
         [
             table[user], table[video], table[scene],
-            torch.kron(table[user], table[video]), torch.kron(table[user], table[scene]),
+            torch.kron(table[user], torch.cat([table[video], table[scene]])),
         ]
     )  # fmt: skip
     torch.testing.assert_close(row, expected)
