@@ -77,7 +77,8 @@ def retry_conflicts(work: Callable[[], None], what: str) -> None:
             return work()
         except _CONFLICTS as err:
             conflict = str(err).strip().partition("\n")[0]
-        time.sleep(_FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.5))
+        if attempt + 1 < _TRIES:
+            time.sleep(_FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.5))
     raise DataError(f"{what}: other writers came between {_TRIES} times, the last said {conflict!r}; run it again")
 
 
