@@ -69,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         job.lake.claim(conf)
         importlib.import_module(f"jobs.{args.stage}").run(job)
+        job.refuse_held()
     except KeyboardInterrupt:
         print("ncs: stopped; the same command goes on from here", file=sys.stderr)
         return 130

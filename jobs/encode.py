@@ -6,12 +6,13 @@ spark-submit jobs/encode.py --conf conf/demo.yaml --lake lake/demo --days 2022-0
 import sys
 from collections.abc import Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
 from pyspark.sql import functions as F
 
 from jobs.cli import main
-from jobs.job import Job
+from jobs.job import ROUNDS, Job
 from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import DataError
@@ -25,49 +26,88 @@ from ncs.tasks import tasks_of
 
 def run(job: Job) -> None:
     """Learn the vocabulary if the training days have changed, then encode the days that are not up to date."""
-    _learn_vocabulary(job)
-    tasks = tasks_of(job.conf)
+    days = 0
+    for _ in range(ROUNDS):
+        _learn_vocabulary(job)
+        stale = _find_stale(job)
+        if not stale:
+            break
+        check_columns(job.table_of(layout.SAMPLES), job.conf.fields, tasks_of(job.conf))
+        job.each(partial(_encode, job, stale=stale), stale, "encode")
+        days += len(stale)
+    job.say(f"encode: {days} days encoded, in {job.lake.uri('gold')}")
+
+
+def _find_stale(job: Job) -> dict[date, dict[str, Any]]:
+    wanted = made_from(job)
+    missing = [day for day in job.open_days if day not in wanted]
+    if missing:
+        raise DataError(f"{layout.SAMPLES} has no day {missing[0]}; run `ncs label --days {missing[0]}` first")
     # The tables hold each other's labels: all must be of the tasks as they are now.
-    done = [job.lake.records(task.table) for task in tasks.values()]
+    done = [job.lake.records(task.table) for task in tasks_of(job.conf).values()]
+    return {
+        day: source
+        for day, source in wanted.items()
+        if any(str(day) not in table or table[str(day)][1].made_from != source for table in done)
+    }
+
+
+def made_from(job: Job) -> dict[date, dict[str, Any]]:
+    """What each labelled day's encoded samples would be made from now; nothing while there is no vocabulary.
+
+    Beside the job's days, all that are encoded with an earlier vocabulary: their ids mean other values now.
+    """
+    vocabulary = job.lake.records(layout.VOCABULARY)
+    if ALL not in vocabulary:
+        return {}
     samples = job.lake.records(layout.SAMPLES)
-    vocabulary, _ = job.lake.records(layout.VOCABULARY)[ALL]
-    labels = {task.name: [task.label, task.expression, task.where] for task in tasks.values()}
+    labels = {task.name: [task.label, task.expression, task.where] for task in tasks_of(job.conf).values()}
     conf = digest([job.conf.part("fields", "encode", "split.validation"), labels])
-    stale = {}
-    for day in job.open_days:
-        if str(day) not in samples:
-            raise DataError(f"{layout.SAMPLES} has no day {day}; run `ncs label --days {day}` first")
-        made_from = {
+    return {
+        day: {
             "conf": conf,
             "test": day not in job.conf.train_days,
-            "inputs": {layout.VOCABULARY: vocabulary, f"{layout.SAMPLES}/{day}": samples[str(day)][0]},
+            "inputs": {layout.VOCABULARY: vocabulary[ALL][0], f"{layout.SAMPLES}/{day}": samples[str(day)][0]},
         }
-        if any(str(day) not in table or table[str(day)][1].made_from != made_from for table in done):
-            stale[day] = made_from
-    if stale:
-        check_columns(job.table_of(layout.SAMPLES), job.conf.fields, tasks)
-    for days in job.progress(Days.runs(stale, job.conf.days_at_once), "encode"):
-        _encode(job, days, stale)
-    job.say(f"encode: {len(stale)} of {len(job.open_days)} days encoded, in {job.lake.uri('gold')}")
+        for day in sorted({*job.open_days, *_outdated(job, vocabulary[ALL][0])})
+        if str(day) in samples
+    }
+
+
+def _outdated(job: Job, vocabulary: int) -> list[date]:
+    """The encoded days, held ones aside, whose ids are not of this version of the vocabulary."""
+    days = {
+        date.fromisoformat(key)
+        for task in tasks_of(job.conf).values()
+        for key, (_, record) in job.lake.records(task.table).items()
+        if record.made_from.get("inputs", {}).get(layout.VOCABULARY) != vocabulary
+    }
+    return [day for day in days if day not in job.held]
+
+
+def vocabulary_from(job: Job) -> dict[str, Any]:
+    """What the vocabulary would be learnt from now: the training days that are labelled and not held back."""
+    labelled = job.lake.records(layout.SAMPLES)
+    days = [day for day in job.conf.train_days if day not in job.held and str(day) in labelled]
+    inputs = {f"{layout.SAMPLES}/{day}": labelled[str(day)][0] for day in days}
+    return {"conf": job.conf.digest("fields"), "inputs": inputs}
 
 
 def _learn_vocabulary(job: Job) -> None:
     days = [day for day in job.conf.train_days if day not in job.held]
     if not days:
         raise DataError(f"all training days are held back: {Days.text(job.held)}; nothing to learn from")
-    labelled = job.lake.records(layout.SAMPLES)
-    inputs = {f"{layout.SAMPLES}/{day}": labelled[str(day)][0] for day in days if str(day) in labelled}
-    missing = [day for day in days if f"{layout.SAMPLES}/{day}" not in inputs]
+    wanted = vocabulary_from(job)
+    missing = [day for day in days if f"{layout.SAMPLES}/{day}" not in wanted["inputs"]]
     if missing:
         raise DataError(
             f"{layout.SAMPLES} lacks training days {Days.text(missing)}, which the vocabulary is learnt from; "
             f"run `ncs label --days {job.conf.train_days}` first, or shorten logs.days"
         )
-    made_from = {"conf": job.conf.digest("fields"), "inputs": inputs}
     done = job.lake.records(layout.VOCABULARY)
     learnt_from = done[ALL][1].made_from if ALL in done else {}
     # While a day is held back its earlier rows stay in gold: the ids in them must go on to mean the same.
-    if learnt_from == made_from or (job.held and learnt_from.get("conf") == made_from["conf"]):
+    if learnt_from == wanted or (job.held and learnt_from.get("conf") == wanted["conf"]):
         return
     samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
     check_columns(samples, job.conf.fields, tasks_of(job.conf))
@@ -77,23 +117,21 @@ def _learn_vocabulary(job: Job) -> None:
         )
     vocabulary = build_vocabulary(samples, job.conf.fields).persist()
     try:
-        record = Record("encode", ALL, made_from, {"content": content(vocabulary, "field")})
+        record = Record("encode", ALL, wanted, {"content": content(vocabulary, "field")})
         replace_all(vocabulary, job.lake.uri(layout.VOCABULARY), record)
     finally:
         vocabulary.unpersist()
     job.say(f"encode: vocabulary of {len(job.conf.fields)} fields learnt on {Days.text(days)}")
 
 
-def _encode(job: Job, days: Days, made_from: Mapping[date, dict[str, Any]]) -> None:
+def _encode(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> None:
     conf, tasks = job.conf, tasks_of(job.conf)
     samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
     vocabulary = job.table_of(layout.VOCABULARY)
     rows = encode_days(samples, vocabulary, conf.fields, conf.split, conf.encode, conf.train_days, tasks).persist()
     try:
         contents = content(rows, "day")
-        records = [
-            Record("encode", str(day), made_from[day], {"content": contents.get(str(day), "empty")}) for day in days
-        ]
+        records = [Record("encode", str(day), stale[day], {"content": contents.get(str(day), "empty")}) for day in days]
         # A commit a task: killed between them, the days are encoded again.
         for task in tasks.values():
             labelled = rows.where(~F.isnan(task.label))

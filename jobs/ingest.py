@@ -37,33 +37,66 @@ Stale = dict[str, dict[date | None, dict[str, Any]]]
 
 
 def run(job: Job) -> None:
-    """Ingest the logs whose files have changed. Days are checked whole before any of them is written."""
+    """Ingest the logs whose files have changed; a day that cannot be read whole is held back alone (`job.held`).
+
+    Raises DataError if users or videos cannot be read, or no day can.
+    """
     source = open_source(job.conf, job.lake)
     stale = _find_stale(job, source)
     days = {day for log in DAY_LOGS for day in stale[log] if day}
     rows: Counter[str] = Counter()
     try:
-        for run in job.progress(Days.runs(days, job.conf.days_at_once), "ingest"):
-            rows.update(_ingest(job, source, {log: _of(stale[log], run) for log in DAY_LOGS}, f"the logs of {run}"))
         rows.update(_ingest(job, source, {log: stale[log] for log in PROFILES}, "users and videos"))
+        for found in job.each(lambda part: _ingest_days(job, source, stale, part), days, "ingest"):
+            rows.update(found)
     finally:
         source.close()
+    read = sum(day not in job.held for day in days)
     new = ", ".join(f"{rows[log]:,} {log}" for log in TABLES if log in rows)
-    job.say(f"ingest: {len(days)} of {len(job.days)} days read, {new or 'nothing new'}, in {job.lake.uri('bronze')}")
+    job.say(f"ingest: {read} of {len(job.days)} days read, {new or 'nothing new'}, in {job.lake.uri('bronze')}")
+
+
+def made_from(job: Job, source: Source, log: str, day: date | None) -> dict[str, Any]:
+    """What a log's rows of a day would be made from now. Raises DataError if there is no file."""
+    conf = job.conf.digest("logs.adapter", "logs.timezone")
+    return json.loads(json.dumps({"conf": conf, "files": source.fingerprint(log, day)}))
 
 
 def _find_stale(job: Job, source: Source) -> Stale:
-    """Raises DataError for a log of which there is no file, before anything is written."""
-    conf = job.conf.digest("logs.adapter", "logs.timezone")
+    """What has to be read; days of which a log is missing are held back."""
+    done = {log: job.lake.records(table) for log, table in TABLES.items()}
     stale: Stale = {log: {} for log in TABLES}
-    for log, table in TABLES.items():
-        done = job.lake.records(table)
-        for day in job.days if log in DAY_LOGS else [None]:
-            made_from = json.loads(json.dumps({"conf": conf, "files": source.fingerprint(log, day)}))
-            key = str(day or ALL)
-            if key not in done or done[key][1].made_from != made_from:
-                stale[log][day] = made_from
+
+    def look(log: str, day: date | None) -> None:
+        wanted, key = made_from(job, source, log, day), str(day or ALL)
+        if key not in done[log] or done[log][key][1].made_from != wanted:
+            stale[log][day] = wanted
+
+    for log in PROFILES:
+        look(log, None)
+    for day in job.days:
+        try:
+            for log in DAY_LOGS:
+                look(log, day)
+        except DataError as err:
+            for log in DAY_LOGS:
+                stale[log].pop(day, None)
+            job.hold(day, err)
     return stale
+
+
+def _ingest_days(job: Job, source: Source, stale: Stale, days: Days) -> dict[str, int]:
+    """Ingest days together or, if they cannot be read, one by one, so that the bad ones are held back alone."""
+    try:
+        return _ingest(job, source, {log: _of(stale[log], days) for log in DAY_LOGS}, f"the logs of {days}")
+    except DataError as err:
+        if len(days) == 1:
+            job.hold(days.first, err)
+            return {}
+    rows: Counter[str] = Counter()
+    for day in days:
+        rows.update(_ingest_days(job, source, stale, Days(day, day)))
+    return rows
 
 
 def _of(stale: dict[date | None, dict[str, Any]], days: Days) -> dict[date | None, dict[str, Any]]:
@@ -98,9 +131,21 @@ def _ingest(job: Job, source: Source, logs: Stale, what: str) -> dict[str, int]:
 def _read(job: Job, source: Source, log: str, days: list[date]) -> DataFrame:
     rows = source.read(job.spark, log, days)
     if log in PROFILES:
-        return latest_rows(rows, PROFILES[log])
-    what = f"{log} of {Days(days[0], days[-1])}"
-    return as_types(rows, _types(job.lake, TABLES[log]), what, f"{TABLES[log]} of earlier days")
+        rows = latest_rows(rows, PROFILES[log])
+    what = f"{log} of {Days(days[0], days[-1])}" if days else log
+    types = _types(job.lake, TABLES[log])
+    _name_dropped(job, what, [name for name in types if name not in rows.columns])
+    return as_types(rows, types, what, f"{TABLES[log]} so far")
+
+
+def _name_dropped(job: Job, what: str, columns: list[str]) -> None:
+    """Say which columns are gone, null from now on. Raises DataError for one that is a feature."""
+    for name in columns:
+        if name in job.conf.fields:
+            raise DataError(
+                f"{what}: column {name!r} is gone, which is among fields; deliver it again, or take it out of fields"
+            )
+        job.say(f"ingest: {what}: column {name!r} is gone, it is null there")
 
 
 def _count(frames: dict[str, DataFrame], what: str) -> dict[str, dict[date | None, int]]:

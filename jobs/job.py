@@ -1,9 +1,11 @@
 """What every job is handed: the configuration, the lake, the days, a Spark session when it asks for one."""
 
+import math
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -14,12 +16,15 @@ from tqdm import tqdm
 
 from ncs.config import Config
 from ncs.days import Days
+from ncs.errors import GateError
 from ncs.lake.layout import Lake
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 T = TypeVar("T")
+ROUNDS = 3
+"""How often a stage looks for stale days: another process may have changed what they are made from meanwhile."""
 
 
 @dataclass
@@ -33,12 +38,31 @@ class Job:
     debug: bool = False
     table: str | None = None  # of validate
     sweep: tuple[str, Any] | None = None  # of sweep: the key and its values
+    days_given: bool = True  # whether --days named them, or they are logs.days
+    parallel: int = 1  # parts of a backfill that are worked on at once
+    json: bool = False  # of status and quarantine: print JSON
+    quarantine: tuple[str, str | None, str | None] = ("show", None, None)  # what to do; of which log, which reason
     held: dict[date, str] = field(default_factory=dict)  # days that a gate holds back, and why
 
     @property
     def open_days(self) -> list[date]:
         """The days to work on that no gate holds back."""
         return [day for day in self.days if day not in self.held]
+
+    def hold(self, day: date, reason: Exception) -> None:
+        """Hold a day back and go on with the others. Raises the reason if it is the last one."""
+        self.held[day] = str(reason)
+        self.say(f"{day} held back: {reason}")
+        if not self.open_days:
+            raise reason
+
+    def refuse_held(self, remedy: str = "Deliver the held days anew and run the same command") -> None:
+        """Raises GateError if days are held back: the others are done, but somebody has to look."""
+        if self.held:
+            raise GateError(
+                f"{Days.text(self.held)} held back, the other {len(self.open_days)} days are done. {remedy}\n"
+                + "\n".join(self.held.values())
+            )
 
     @cached_property
     def spark(self) -> "SparkSession":
@@ -57,7 +81,23 @@ class Job:
         if not self.quiet:
             tqdm.write(text, file=sys.stderr)
 
-    def progress(self, items: Iterable[T], what: str, unit: str = "day") -> Iterable[T]:
+    def progress(self, items: Iterable[T], what: str, unit: str = "day", total: int | None = None) -> Iterable[T]:
         """The items with a bar while somebody watches a terminal."""
         hidden = self.quiet or not sys.stderr.isatty()
-        return tqdm(list(items), desc=what, unit=unit, disable=hidden, leave=False)
+        return tqdm(items, desc=what, unit=unit, total=total, disable=hidden, leave=False)
+
+    def each(self, work: Callable[[Days], T], days: Collection[date], what: str) -> list[T]:
+        """What `work` gives for parts of the days, `parallel` of them at once, of at most `days_at_once` each.
+
+        An error ends it: parts that are under way are finished, no further one is begun.
+        """
+        if not days:
+            return []
+        longest = min(self.conf.days_at_once, math.ceil(len(days) / self.parallel))
+        parts = Days.runs(days, longest)
+        self.spark  # noqa: B018  (one session, made before threads ask for it)
+        pool = ThreadPoolExecutor(self.parallel)
+        try:
+            return list(self.progress(pool.map(work, parts), what, total=len(parts)))
+        finally:
+            pool.shutdown(cancel_futures=True)

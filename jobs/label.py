@@ -4,15 +4,16 @@ spark-submit jobs/label.py --conf conf/demo.yaml --lake lake/demo --days 2022-04
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
+from functools import partial
 from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.cli import main
-from jobs.job import Job
+from jobs.job import ROUNDS, Job
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake import layout
@@ -20,29 +21,54 @@ from ncs.lake.layout import Record
 from ncs.lake.writer import replace_days
 from ncs.samples.account import Account, balance
 from ncs.samples.labels import Labelled, Logs, label_days
+from ncs.samples.profile import profile_days
 
 _LOGS = {"impressions": layout.IMPRESSIONS, "clicks": layout.CLICKS, "plays": layout.PLAYS}
 
 
-def run(job: Job) -> None:
-    """Label the job's days whose logs, or the next day's, have changed since they were last labelled."""
+def run(job: Job, again: Collection[date] = ()) -> None:
+    """Label the job's days whose logs, or the next day's, have changed since they were last labelled; `again` anyway.
+
+    A day without anything to learn from is held back alone. Raises DataError if no day has.
+    """
+    days = rows = 0
+    for _ in range(ROUNDS):
+        stale = _find_stale(job, again)
+        if not stale:
+            break
+        for accounts in job.each(partial(_label, job, stale=stale), stale, "label"):
+            days, rows = days + len(accounts), rows + sum(account.samples for account in accounts.values())
+        again = ()
+    job.say(f"label: {days} of {len(job.open_days)} days labelled, {rows:,} samples in {job.lake.uri(layout.SAMPLES)}")
+
+
+def _find_stale(job: Job, again: Collection[date]) -> dict[date, dict[str, Any]]:
     done = job.lake.records(layout.SAMPLES)
     stale = {}
     for day in job.open_days:
-        made_from = _made_from(job, day)
-        if f"{layout.IMPRESSIONS}/{day}" not in made_from["inputs"]:
+        wanted = made_from(job, day)
+        if f"{layout.IMPRESSIONS}/{day}" not in wanted["inputs"]:
             raise DataError(f"{layout.IMPRESSIONS} has no day {day}; run `ncs ingest --days {day}` first")
-        if str(day) not in done or done[str(day)][1].made_from != made_from:
-            stale[day] = made_from
-    rows = 0
-    for days in job.progress(Days.runs(stale, job.conf.days_at_once), "label"):
-        rows += sum(account.samples for account in _label(job, days, stale).values())
-    job.say(
-        f"label: {len(stale)} of {len(job.open_days)} days labelled, {rows:,} samples in {job.lake.uri(layout.SAMPLES)}"
-    )
+        if day in again or str(day) not in done or done[str(day)][1].made_from != wanted:
+            stale[day] = wanted
+    return stale
 
 
-def _made_from(job: Job, day: date) -> dict[str, Any]:
+def with_reopened(job: Job) -> Days:
+    """The job's days and those close by that are labelled and that the logs of these days change.
+
+    So yesterday is labelled again, and final, once today's clicks are there. A gap of days without labels ends it.
+    """
+    reach, done = job.conf.labels.days_after, job.lake.records(layout.SAMPLES)
+    around = job.days.widened(before=reach, after=2 * reach)
+    known = Days.runs([day for day in around if day in job.days or str(day) in done], len(around))
+    (run,) = [run for run in known if job.days.first in run]
+    changed = [day for day in run if day not in job.days and done[str(day)][1].made_from != made_from(job, day)]
+    return Days(min([job.days.first, *changed]), max([job.days.last, *changed]))
+
+
+def made_from(job: Job, day: date) -> dict[str, Any]:
+    """What a day's samples would be made from now."""
     reach, one = job.conf.labels.days_after, Days(day, day)
     inputs = job.lake.inputs(layout.IMPRESSIONS, days=one.widened(before=2 * reach))
     inputs |= job.lake.inputs(layout.CLICKS, layout.PLAYS, days=one.widened(after=reach))
@@ -50,7 +76,7 @@ def _made_from(job: Job, day: date) -> dict[str, Any]:
     return {"conf": job.conf.digest("labels", "logs.timezone"), "inputs": inputs}
 
 
-def _label(job: Job, days: Days, made_from: Mapping[date, dict[str, Any]]) -> dict[date, Account]:
+def _label(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> dict[date, Account]:
     reach = job.conf.labels.days_after
     tables = {name: job.table_of(table) for name, table in _LOGS.items()}
     after = days.widened(after=reach)
@@ -65,18 +91,40 @@ def _label(job: Job, days: Days, made_from: Mapping[date, dict[str, Any]]) -> di
     labelled = Labelled({log: rows.persist() for log, rows in labelled.outcomes.items()}, labelled.samples.persist())
     try:
         accounts = balance(labelled, _rows_by_day(tables, days), days)
+        accounts = _usable(job, accounts)
+        if not accounts:
+            return {}
+        profiles = profile_days(labelled.samples, {day: account.samples for day, account in accounts.items()})
         delivered = job.lake.inputs(layout.CLICKS, days=after)
         records = [
-            Record("label", str(day), made_from[day], {**account.facts(), "provisional": _open(day, reach, delivered)})
+            Record(
+                "label",
+                str(day),
+                stale[day],
+                {**account.facts(), "profile": profiles[day], "provisional": _open(day, reach, delivered)},
+            )
             for day, account in accounts.items()
         ]
         # The samples' commit closes the days: killed before it, they are labelled again.
-        replace_days(labelled.quarantine(), job.lake.uri(layout.QUARANTINE), records)
-        replace_days(labelled.samples, job.lake.uri(layout.SAMPLES), records)
+        usable = F.col("day").isin(*accounts)
+        replace_days(labelled.quarantine().where(usable), job.lake.uri(layout.QUARANTINE), records)
+        replace_days(labelled.samples.where(usable), job.lake.uri(layout.SAMPLES), records)
     finally:
         for frame in (*labelled.outcomes.values(), labelled.samples):
             frame.unpersist()
     return accounts
+
+
+def _usable(job: Job, accounts: Mapping[date, Account]) -> dict[date, Account]:
+    """The days with something to learn from; the others are held back."""
+    usable = {}
+    for day, account in accounts.items():
+        try:
+            account.refuse_unusable(day)
+            usable[day] = account
+        except DataError as err:
+            job.hold(day, err)
+    return usable
 
 
 def _open(day: date, reach: int, delivered: Mapping[str, int]) -> bool:

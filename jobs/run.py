@@ -13,8 +13,6 @@ from jobs import encode, evaluate, generate, ingest, label, predict, train
 from jobs.cli import main
 from jobs.job import Job
 from jobs.validate import gate, hold_back
-from ncs.days import Days
-from ncs.errors import GateError
 from ncs.lake import layout
 from ncs.tasks import tasks_of
 
@@ -22,24 +20,26 @@ from ncs.tasks import tasks_of
 def run(job: Job) -> None:
     """Raw logs in, the comparison and its report out."""
     started = time.monotonic()
-    generate.run(job)
-    ingest.run(job)
-    hold_back(job, layout.IMPRESSIONS, layout.CLICKS, layout.PLAYS, layout.USERS, layout.VIDEOS)
-    label.run(job)
-    hold_back(job, layout.SAMPLES)
-    encode.run(job)
-    gate(job, *(task.table for task in tasks_of(job.conf).values()))
-    if job.held:  # the tables are there for whoever reads the other days; a model waits for all of its days
-        raise GateError(
-            f"{Days.text(job.held)} held back, the other {len(job.open_days)} days are in {job.lake.uri('gold')}; "
-            "nothing is trained. Deliver the held days anew, or change `gates`, and run the same command\n"
-            + "\n".join(job.held.values())
-        )
+    prepare(job)
+    # The tables are there for whoever reads the other days; a model waits for all of its days.
+    job.refuse_held("Nothing is trained. Deliver the held days anew, or change `gates`, and run the same command")
     train.run(job)
     predict.run(job)
     gate(job, layout.PREDICTIONS)
     evaluate.run(job)
     job.say(f"run: done in {time.monotonic() - started:.0f} s")
+
+
+def prepare(job: Job) -> None:
+    """Raw logs to the samples of gold: what is stale of the job's days, and of days close by that their logs change."""
+    generate.run(job)
+    ingest.run(job)
+    hold_back(job, layout.IMPRESSIONS, layout.CLICKS, layout.PLAYS, layout.USERS, layout.VIDEOS)
+    job.days = label.with_reopened(job)
+    label.run(job)
+    hold_back(job, layout.SAMPLES)
+    encode.run(job)
+    gate(job, *(task.table for task in tasks_of(job.conf).values()))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from ncs.lake.layout import PREDICTIONS, SAMPLES, USERS, VIDEOS, VOCABULARY
 from ncs.tasks import tasks_of
 from validation import bands
 from validation import tables as tables_of
-from validation.gate import Gate, Verdict, stored
+from validation.gate import Gate
+from validation.verdicts import Verdict, stored
 
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
@@ -50,7 +51,7 @@ def gate(job: Job, *tables: str) -> None:
     for table in tables:
         if table not in known:
             raise ConfigError(f"there is no suite for {table!r}; there are {', '.join(known)}")
-    at = Gate(job.lake)
+    at = Gate(job.lake, job.conf.gates.pages)
     at.enforce([_verdict(job, at, table) for table in job.progress(tables, "validate", "table")])
 
 
@@ -59,7 +60,7 @@ def hold_back(job: Job, *tables: str) -> None:
 
     Raises GateError when a table fails otherwise: users or videos, all days, or days that are bad only together.
     """
-    at = Gate(job.lake)
+    at = Gate(job.lake, job.conf.gates.pages)
     verdicts = [_verdict(job, at, table) for table in job.progress(tables, "validate", "table")]
     failed = [verdict for verdict in verdicts if not verdict.success]
     held = {day: why for each in failed if each.table not in PROFILES for day, why in _bad_days(job, at, each.table)}
@@ -88,7 +89,7 @@ def _learnt(job: Job, table: str) -> dict[date, bands.Bands]:
     if table != SAMPLES:
         return {}
     days = {date.fromisoformat(key): record.facts for key, (_, record) in job.lake.records(table).items()}
-    found = bands.learn({day: bands.figures(facts) for day, facts in days.items()}, job.conf.gates.learnt)
+    found = bands.learn(days, job.conf.gates.learnt)
     return {day: found[day] for day in job.open_days if day in found}
 
 
@@ -115,7 +116,7 @@ def _verdict(job: Job, at: Gate, table: str) -> Verdict:
         days="all" if table in PROFILES else Days.text(days),
         digest=made_of,
     )
-    job.say(f"validate: {str(verdict).splitlines()[0]}")
+    job.say(f"validate: {verdict if verdict.success else str(verdict).splitlines()[0]}")
     return verdict
 
 

@@ -42,7 +42,7 @@ def test_a_bad_day_is_held_back_and_comes_in_when_it_is_mended(
 
     assert main(["run", *command]) == 3
     message = capsys.readouterr().err
-    assert "2022-04-11 held back, the other 5 days are in" in message
+    assert "2022-04-11 held back, the other 5 days are done" in message
     assert "each day's click rate is as the days before it let expect" in message
     encoded = lake.records("gold/ctr_samples")
     assert str(BAD) not in encoded

@@ -1,21 +1,47 @@
 """Bands that a day's figures must lie in, learnt from the days before it. Pure functions, no Spark."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from datetime import date
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 from ncs.config.schema import Learnt
 
+Facts = Mapping[str, Any]
+"""What the commit of a day's samples says of them (`ncs label`)."""
 Figures = Mapping[str, float]
-Bands = dict[str, tuple[float, float]]
+
+
+class Band(NamedTuple):
+    """Where a figure should lie, and what it is."""
+
+    low: float
+    high: float
+    found: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the figure lies in the band."""
+        return self.low <= self.found <= self.high
+
+
+Bands = dict[str, Band]
+"""Figure -> band. A figure of a column is `<kind>.<column>`, its kind a tolerance of `gates.learnt`."""
 
 _SIGMAS = 4.0
 _SIGMA_OF_MAD = 1.4826  # the standard deviation of a normal distribution, in median absolute deviations
+_RELATIVE = ("rows", "click_rate", "mean_cvr")
+"""The kinds whose tolerance is a part of the median; shares near none have no scale of their own."""
 
 
-def figures(facts: Mapping[str, Any]) -> dict[str, float]:
-    """A labelled day's figures, from the facts in the commit of its samples."""
+def figures(facts: Facts, trailing: Sequence[Facts] = ()) -> dict[str, float]:
+    """A labelled day's figures, from its facts; new ids and shifts are taken against those of the days before.
+
+    `rows`, `click_rate`, `unlabelled` (share of the clicked rows), `mean_cvr`; `nulls.<column>` (share of the rows);
+    `new_ids.<column>` (share of the day's ids that the days before did not have); `shift.<column>` (the population
+    stability index of its values).
+    """
     clicked = facts["clicked"]
     found = {
         "rows": facts["samples"],
@@ -23,34 +49,77 @@ def figures(facts: Mapping[str, Any]) -> dict[str, float]:
         "unlabelled": facts["unlabelled"] / clicked,
         "mean_cvr": facts.get("mean_cvr"),  # None: no click of the day has a length
     }
+    profile, before = facts.get("profile", {}), [day["profile"] for day in trailing if "profile" in day]
+    found |= {f"nulls.{name}": share for name, share in profile.get("nulls", {}).items()}
+    if before:
+        found |= {f"new_ids.{name}": _new(name, profile, before) for name in profile.get("ids", {})}
+        found |= {f"shift.{name}": _shift(name, profile, before) for name in profile.get("spread", {})}
     return {name: value for name, value in found.items() if value is not None}
 
 
-def learn(days: Mapping[date, Figures], learnt: Learnt) -> dict[date, Bands]:
+def learn(days: Mapping[date, Facts], learnt: Learnt) -> dict[date, Bands]:
     """The bands of each day that has enough days before it.
 
     A band is centred on the median of the trailing days and as wide as the tolerance or, where that is more, as their
-    own spread. A day outside of its bands teaches nothing: the days after it are held against those before it.
+    own spread. A day that its bands stop teaches nothing: the days after it are held against those before it.
     """
-    good: list[Figures] = []
+    good: list[tuple[Facts, Figures]] = []
     bands: dict[date, Bands] = {}
     for day in sorted(days):
         trailing = good[-learnt.days :] if learnt.days else []
-        bands[day] = _bands(trailing, learnt) if len(trailing) >= learnt.least else {}
-        if all(low <= days[day].get(name, low) <= high for name, (low, high) in bands[day].items()):
-            good.append(days[day])
+        found = figures(days[day], [facts for facts, _ in trailing])
+        enough = len(trailing) >= learnt.least
+        bands[day] = _bands(found, [before for _, before in trailing], learnt) if enough else {}
+        if all(band.holds for name, band in bands[day].items() if kind_of(name) not in learnt.warn):
+            good.append((days[day], found))
     return {day: found for day, found in bands.items() if found}
 
 
-def _bands(trailing: list[Figures], learnt: Learnt) -> Bands:
-    found = {}
-    for name, tolerance in learnt.tolerances().items():
+def kind_of(figure: str) -> str:
+    """The kind of a figure: its name, less the column."""
+    return figure.partition(".")[0]
+
+
+def _bands(found: Figures, trailing: Sequence[Figures], learnt: Learnt) -> Bands:
+    bands: Bands = {}
+    for name, value in found.items():
+        kind = kind_of(name)
+        tolerance = learnt.tolerances()[kind]
+        if kind == "shift":  # is itself a distance from the days before
+            bands[name] = Band(0.0, tolerance, value)
+            continue
         values = [each[name] for each in trailing if name in each]
         if len(values) < learnt.least:
             continue
         centre = median(values)
         spread = _SIGMAS * _SIGMA_OF_MAD * median(abs(value - centre) for value in values)
-        # A share that is near none has no scale of its own.
-        width = max(spread, tolerance if name == "unlabelled" else tolerance * centre)
-        found[name] = (max(0.0, centre - width), centre + width)
-    return found
+        width = max(spread, tolerance * centre if kind in _RELATIVE else tolerance)
+        bands[name] = Band(0.0 if kind == "new_ids" else max(0.0, centre - width), centre + width, value)
+    return bands
+
+
+def _new(name: str, profile: Facts, before: Sequence[Facts]) -> float | None:
+    """The share of new ids, among those with hashes so small that every day remembers them."""
+    earlier = [each["ids"][name] for each in before if name in each["ids"]]
+    below = min(each["below"] for each in [profile["ids"][name], *earlier])
+    known = {seen for each in earlier for seen in each["seen"]}
+    ids = [seen for seen in profile["ids"][name]["seen"] if seen < below]
+    return sum(seen not in known for seen in ids) / len(ids) if ids and earlier else None
+
+
+def _shift(name: str, profile: Facts, before: Sequence[Facts]) -> float | None:
+    """The population stability index: sum of (p - q) ln(p / q) over the buckets, half a row more in each of them."""
+    now = profile["spread"][name]
+    earlier = [each["spread"][name] for each in before if name in each["spread"]]
+    buckets = {bucket for each in [now, *earlier] for bucket in each}
+    if not now or not any(earlier):
+        return None
+    p = _shares([now], buckets)
+    q = _shares(earlier, buckets)
+    return sum((p[bucket] - q[bucket]) * math.log(p[bucket] / q[bucket]) for bucket in buckets)
+
+
+def _shares(spreads: Sequence[Mapping[str, int]], buckets: set[str]) -> dict[str, float]:
+    counts = {bucket: sum(each.get(bucket, 0) for each in spreads) + 0.5 for bucket in buckets}
+    total = sum(counts.values())
+    return {bucket: count / total for bucket, count in counts.items()}

@@ -1,13 +1,14 @@
 """The gate: hold tables against their suites, keep the verdicts beside the tables, stop the flow when one is bad.
 
-Below `<lake>/validation` stand the verdicts (`silver-samples.json`), Data Docs (`data_docs/index.html`), and in `gx/`
-what Great Expectations makes the pages from: each table's newest suite and result. The pages need a folder: a lake
-at another kind of URI gets the verdicts alone.
+Below `<lake>/validation` stand the verdicts (`silver-samples.json` the newest, `verdicts` all of each day), Data Docs
+(`data_docs/index.html`), and in `gx/` what Great Expectations makes the pages from: a suite's newest results, a page
+a run. The pages need a folder: a lake at another kind of URI gets the verdicts alone.
 """
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ from pyspark.sql import DataFrame
 from ncs.errors import GateError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
-from validation import page
+from validation import examples, verdicts
+from validation.verdicts import Failure, Verdict
 
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
@@ -30,58 +32,16 @@ _RESULT = {"result_format": "BASIC", "partial_unexpected_count": 0}
 _SHOWN = 5
 
 
-@dataclass(frozen=True)
-class Failure:
-    """One expectation that a table did not meet."""
-
-    column: str
-    rule: str
-    found: str
-    expectation: str
-
-    def __str__(self) -> str:
-        return f"{self.column}: {self.rule}; found {self.found} ({self.expectation})"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What came of holding one version of a table against one suite.
-
-    `digest` stands for everything that decided the suite: the same table, version and digest get the same verdict.
-    """
-
-    table: str
-    version: int
-    days: str
-    digest: str
-    success: bool
-    failed: list[Failure] = field(default_factory=list)
-    statistics: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        what = f"{self.table} (days {self.days}, version {self.version})"
-        count = self.statistics.get("evaluated_expectations", 0)
-        if self.success:
-            return f"{what} meets its {count} expectations"
-        lines = [f"{what} fails {len(self.failed)} of {count} expectations:", *map(str, self.failed)]
-        return "\n  ".join(lines)
-
-
-def stored(lake: Lake, table: str) -> Verdict | None:
-    """The newest verdict on a table, if there is one."""
-    uri = _verdict_uri(lake, table)
-    if not storage.exists(uri):
-        return None
-    values = storage.read_json(uri)
-    return Verdict(**{**values, "failed": [Failure(**each) for each in values["failed"]]})
-
-
 class Gate:
     """The gate of a lake: `check` tables one by one, then `enforce` what came out."""
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: Lake, pages: int = 1) -> None:
+        """A gate that keeps the pages of a suite's last `pages` runs."""
         self.lake = lake
+        self.run = f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
+        self._pages = pages
         self._results: list[Any] = []  # identifiers of results that have no page yet
+        self._checked: list[Verdict] = []  # verdicts that are not recorded yet
 
     def check(
         self, frame: DataFrame, suite: "ExpectationSuite", table: str, version: int, days: str, digest: str
@@ -93,23 +53,29 @@ class Gate:
         frame.persist()
         try:
             result = self._validate(frame, _computable(suite, frame))
+            if not result.success:
+                self._show_examples(frame, result)
         finally:
             frame.unpersist()
             frame.sparkSession.catalog.dropTempView("tmp_view")  # left behind by the queries
         failed = sorted((_failure(each) for each in result.results if not each.success), key=str)
-        verdict = Verdict(table, version, days, digest, bool(result.success), failed, dict(result.statistics))
-        storage.write_json(self.lake.uri("validation", f"{suite.name}.json"), asdict(verdict))
+        success = all(failure.warns for failure in failed)
+        verdict = Verdict(table, version, days, digest, success, failed, dict(result.statistics))
+        storage.write_json(verdicts.uri(self.lake, suite.name), asdict(verdict))
+        self._checked.append(verdict)
         return verdict
 
-    def enforce(self, verdicts: Iterable[Verdict]) -> None:
-        """Render the pages of what was checked, and let good tables pass.
+    def enforce(self, found: Iterable[Verdict]) -> None:
+        """Record what was checked, render its pages, and let good tables pass.
 
         Raises GateError with every expectation that failed, on what column, with counts.
         """
+        verdicts.keep(self.lake, self._checked, self.run)
+        self._checked = []
         if self._results and self._folder:
             self._context.build_data_docs(resource_identifiers=self._results)
             self._results = []
-        bad = [verdict for verdict in verdicts if not verdict.success]
+        bad = [verdict for verdict in found if not verdict.success]
         if bad:
             pages = f"\nSee {storage.join(self._folder, 'data_docs', 'index.html')}" if self._folder else ""
             raise GateError("the data gate is shut\n" + "\n".join(map(str, bad)) + pages)
@@ -131,21 +97,31 @@ class Gate:
         return self._context.data_sources.add_spark("lake", persist=False)  # check persists, and lets go
 
     def _validate(self, frame: DataFrame, suite: "ExpectationSuite") -> "ExpectationSuiteValidationResult":
-        """Run the suite as a checkpoint of its name; its earlier suite, result and page make room."""
-        from great_expectations import Checkpoint, ValidationDefinition
+        """Run the suite as a checkpoint of its name; its oldest results and pages make room."""
+        from great_expectations import Checkpoint, RunIdentifier, ValidationDefinition
 
         context, name = self._context, suite.name
-        for old in (f"gx/expectations/{name}.json", f"gx/results/{name}", f"data_docs/validations/{name}"):
-            storage.remove(self.lake.uri("validation", old))
+        storage.remove(self.lake.uri("validation", f"gx/expectations/{name}.json"))
+        for kept in (f"gx/results/{name}", f"data_docs/validations/{name}"):
+            folder = self.lake.uri("validation", kept)
+            for run in storage.folders(folder)[: 1 - self._pages or None]:
+                storage.remove(storage.join(folder, run))
         batch = self._source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("days")
         definition = ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
         checkpoint = Checkpoint(
             name=name, validation_definitions=[context.validation_definitions.add(definition)], result_format=_RESULT
         )
-        results = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": frame}).run_results
-        ((identifier, result),) = results.items()
+        runs = context.checkpoints.add(checkpoint).run(
+            batch_parameters={"dataframe": frame}, run_id=RunIdentifier(run_name=self.run)
+        )
+        ((identifier, result),) = runs.run_results.items()
         self._results += [identifier, identifier.expectation_suite_identifier]
         return result
+
+    def _show_examples(self, frame: DataFrame, result: "ExpectationSuiteValidationResult") -> None:
+        """Put rows at fault on the page of what failed."""
+        examples.attach(frame, [each for each in result.results if not each.success])
+        self._context.validation_results_store.set(self._results[-2], result)
 
 
 def _project(folder: str | None) -> "DataContextConfig":
@@ -176,10 +152,6 @@ def _project(folder: str | None) -> "DataContextConfig":
     return project
 
 
-def _verdict_uri(lake: Lake, table: str) -> str:
-    return lake.uri("validation", f"{page(table)}.json")
-
-
 def _computable(suite: "ExpectationSuite", frame: DataFrame) -> "ExpectationSuite":
     """The suite; where the schema does not fit only its schema part, for the rest cannot be computed."""
     from great_expectations import ExpectationSuite
@@ -195,11 +167,20 @@ def _computable(suite: "ExpectationSuite", frame: DataFrame) -> "ExpectationSuit
 
 
 def _failure(result: "ExpectationValidationResult") -> Failure:
+    from great_expectations.expectations.metadata_types import FailureSeverity
+
     config = result.expectation_config
     assert config is not None
-    kwargs = {key: value for key, value in config.kwargs.items() if key not in ("column", "batch_id")}
+    kwargs = {key: value for key, value in config.kwargs.items() if key not in ("column", "batch_id", "at_fault")}
     rule = config.description or ", ".join(f"{key}={value}" for key, value in kwargs.items()) or "holds"
-    return Failure(config.kwargs.get("column", "(table)"), rule, _found(result), config.type)
+    warns = config.severity == FailureSeverity.WARNING
+    return Failure(config.kwargs.get("column", "(table)"), rule, _found(result), config.type, _days(result), warns)
+
+
+def _days(result: "ExpectationValidationResult") -> list[str]:
+    """The days at fault, where the rows of a query name them."""
+    rows = result.result.get("details", {}).get("unexpected_rows") or []
+    return sorted({str(row["day"]) for row in rows if row.get("day")})
 
 
 def _found(result: "ExpectationValidationResult") -> str:

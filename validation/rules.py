@@ -23,6 +23,8 @@ class ExpectNoRows(gxe.UnexpectedRowsExpectation):
     """
 
     column: str
+    at_fault: str | None = None
+    """SQL condition of the rows that make a day fail, of which the page shows some."""
     metric_dependencies: ClassVar[tuple[str, ...]] = ("unexpected_rows_query.table",)
 
     def _validate(
@@ -79,7 +81,7 @@ def unique(*columns: str) -> Expectation:
 def none_where(column: str, text: str, condition: str) -> Expectation:
     """No row that meets an SQL condition."""
     query = f"SELECT day, count(*) AS rows FROM {{batch}} WHERE {condition} GROUP BY day ORDER BY day"
-    return ExpectNoRows(column=column, description=text, unexpected_rows_query=query)
+    return ExpectNoRows(column=column, description=text, unexpected_rows_query=query, at_fault=condition)
 
 
 def few_null(column: str, conf: Config) -> Expectation:
@@ -94,6 +96,7 @@ def daily_share(column: str, text: str, bad: str, among: str, most: float) -> Ex
     return ExpectNoRows(
         column=column,
         description=text,
+        at_fault=bad,
         unexpected_rows_query=f"SELECT day, count_if({bad}) AS found, count_if({among}) AS among FROM {{batch}} "
         f"GROUP BY day HAVING found > {most} * among ORDER BY day",
     )

@@ -5,17 +5,18 @@ and several columns are queries whose rows are the exceptions, so that a failure
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 
 import great_expectations.expectations as gxe
 from great_expectations import ExpectationSuite
+from great_expectations.expectations.metadata_types import FailureSeverity
 
 import validation
 from ncs.config import Config
 from ncs.lake.layout import CLICKS, IMPRESSIONS, PLAYS, PREDICTIONS, SAMPLES, USERS, VIDEOS
 from ncs.tasks import CTR, CVR, Task, tasks_of
-from validation.bands import Bands
+from validation.bands import Band, Bands
 from validation.rules import (
     ExpectNoRows,
     Rules,
@@ -76,7 +77,7 @@ def build(
     task = {task.table: task for task in tasks_of(conf).values()}.get(table)
     rules += _encoded(task, conf, ids or {}) if task else _RULES[table](conf)
     if table == SAMPLES and learnt:
-        rules += _as_before(learnt)
+        rules += _as_before(learnt, conf.gates.learnt.warn)
     return ExpectationSuite(name=validation.page(table), expectations=rules)
 
 
@@ -135,23 +136,27 @@ def _samples(conf: Config) -> Rules:
     ]
 
 
-def _as_before(learnt: Mapping[date, Bands]) -> Rules:
+def _as_before(learnt: Mapping[date, Bands], warn: Sequence[str]) -> Rules:
     """A day's figures are as those of the days before it let expect."""
-    return [
-        ExpectNoRows(
-            column=column,
-            description=f"each day's {text} is as the days before it let expect",
-            unexpected_rows_query=f"SELECT day, {value} AS found, low, high FROM {{batch}} JOIN (VALUES {values}) "
-            "AS learnt (day, low, high) USING (day) GROUP BY day, low, high HAVING found NOT BETWEEN low AND high "
-            "ORDER BY day",
-        )
-        for name, (column, text, value) in _FIGURES.items()
-        if (values := ", ".join(_band(day, *bands[name]) for day, bands in learnt.items() if name in bands))
-    ]
+    names = sorted({name for bands in learnt.values() for name in bands})
+    return [_within(name, {day: bands[name] for day, bands in learnt.items() if name in bands}, warn) for name in names]
 
 
-def _band(day: date, low: float, high: float) -> str:
-    return f"({day_literal(day)}, {low!r}D, {high!r}D)"
+def _within(name: str, bands: Mapping[date, Band], warn: Sequence[str]) -> ExpectNoRows:
+    """A figure lies in its band: counted on the batch where SQL can, else as `ncs label` has found it."""
+    kind, _, column = name.partition(".")
+    text, value = _FIGURES[kind]
+    values = ", ".join(
+        f"({day_literal(day)}, {band.low!r}D, {band.high!r}D, {band.found!r}D)" for day, band in bands.items()
+    )
+    return ExpectNoRows(
+        column=column or _COLUMNS_OF[kind],
+        description=f"each day's {text} is as the days before it let expect",
+        severity=FailureSeverity.WARNING if kind in warn else FailureSeverity.CRITICAL,
+        unexpected_rows_query=f"SELECT day, {value or 'first(labelled)'} AS found, low, high FROM {{batch}} "
+        f"JOIN (VALUES {values}) AS learnt (day, low, high, labelled) USING (day) GROUP BY day, low, high "
+        "HAVING found NOT BETWEEN low AND high ORDER BY day",
+    )
 
 
 def _encoded(task: Task, conf: Config, ids: Mapping[str, int]) -> Rules:
@@ -211,16 +216,19 @@ def _predictions(conf: Config) -> Rules:
 
 
 _FIGURES = {
-    "rows": ("day", "number of rows", "count(*)"),
-    "click_rate": ("clicked", "click rate", "avg(clicked)"),
-    "mean_cvr": ("cvr", "mean label", "avg(cvr)"),
+    "rows": ("number of rows", "count(*)"),
+    "click_rate": ("click rate", "avg(clicked)"),
+    "mean_cvr": ("mean label", "avg(cvr)"),
     "unlabelled": (
-        "cvr",
         "share of clicked rows without a label",
         "count_if(cvr IS NULL AND clicked = 1) / nullif(count_if(clicked = 1), 0)",
     ),
+    "nulls": ("share of rows without a value", None),
+    "new_ids": ("share of ids that the days before did not have", None),
+    "shift": ("distribution (population stability index)", None),
 }
-"""Of `validation.bands`: name -> column, text, and the same figure as SQL."""
+"""Of `validation.bands`: kind -> text, and the same figure as SQL where it is cheap."""
+_COLUMNS_OF = {"rows": "day", "click_rate": "clicked", "mean_cvr": "cvr", "unlabelled": "cvr"}
 
 _RULES: dict[str, Callable[[Config], Rules]] = {
     IMPRESSIONS: _raw_impressions,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -89,19 +89,27 @@ class Encode(Section):
 Band = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
+Figure = Literal["rows", "click_rate", "mean_cvr", "unlabelled", "nulls", "new_ids", "shift"]
+Tolerance = Annotated[float, Field(gt=0)]
+
+
 class Learnt(Section):
-    """Bands learnt from the trailing days: how many, and how far a day may be from their median."""
+    """Bands learnt from the trailing days: how many, how far a day may be from them, which only warn."""
 
     days: Annotated[int, Field(ge=0)]
     least: Annotated[int, Field(ge=1)]
-    rows: Annotated[float, Field(gt=0)]
-    click_rate: Annotated[float, Field(gt=0)]
-    mean_cvr: Annotated[float, Field(gt=0)]
-    unlabelled: Annotated[float, Field(gt=0)]
+    rows: Tolerance
+    click_rate: Tolerance
+    mean_cvr: Tolerance
+    unlabelled: Tolerance
+    nulls: Tolerance
+    new_ids: Tolerance
+    shift: Tolerance
+    warn: list[Figure]
 
     def tolerances(self) -> dict[str, float]:
-        """The tolerance of each figure."""
-        return {name: getattr(self, name) for name in ("rows", "click_rate", "mean_cvr", "unlabelled")}
+        """The tolerance of each kind of figure."""
+        return {name: getattr(self, name) for name in get_args(Figure)}
 
 
 class Gates(Section):
@@ -112,6 +120,7 @@ class Gates(Section):
     max_quarantined: Annotated[float, Field(ge=0, le=1)]
     max_unlabelled: Annotated[float, Field(ge=0, le=1)]
     learnt: Learnt
+    pages: Count
 
     @field_validator("click_rate", "mean_cvr")
     @classmethod

@@ -40,6 +40,16 @@ class Account:
     mean_cvr: float | None = None
     """Of the labels; None if there is no label."""
 
+    def refuse_unusable(self, day: date) -> None:
+        """Raises DataError if the day has no impression or no click to learn from."""
+        if not self.samples:
+            raise DataError(f"{day}: no usable impression, {self.logs['impressions']}; look at its logs for that day")
+        if not self.clicked:
+            raise DataError(
+                f"{day}: no click of bronze/clicks belongs to one of its impressions, {self.logs['clicks']}. "
+                f"Were that day's clicks delivered? Ingest them, or leave the day out with --days"
+            )
+
     def facts(self) -> dict[str, Any]:
         """Plain data for the record of the commit."""
         return asdict(self)
@@ -54,7 +64,7 @@ def balance(labelled: Labelled, rows: Mapping[str, Mapping[date, int]], days: It
         days: the days that were labelled.
 
     Raises:
-        DataError: a row was lost or doubled, or a day has no impression or no click to learn from.
+        DataError: a row was lost or doubled.
     """
     logs = {day: {name: LogAccount(counts.get(day, 0)) for name, counts in rows.items()} for day in days}
     for name, day, outcome, count in _outcomes(labelled).collect():
@@ -91,11 +101,4 @@ def _check(account: Account, day: date) -> None:
         raise DataError(
             f"{day}: {account.logs['impressions'].kept} impressions were kept, but the join makes {account.samples} "
             f"samples of them; bronze/users or bronze/videos holds a key twice"
-        )
-    if not account.samples:
-        raise DataError(f"bronze/impressions has no usable impression on {day}; look at its logs for that day")
-    if not account.clicked:
-        raise DataError(
-            f"no click of bronze/clicks belongs to an impression of {day}: {account.logs['clicks']}. "
-            f"Were that day's clicks delivered? Ingest them, or leave the day out with --days"
         )

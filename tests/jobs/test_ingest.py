@@ -1,6 +1,8 @@
 """Logs into bronze: what is written, what is skipped, what a bad day leaves behind."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from jobs.ingest import TABLES, run
 from jobs.job import Job
 from ncs.config import Config
 from ncs.days import Days
-from ncs.errors import DataError
+from ncs.errors import DataError, GateError
 from ncs.lake.layout import ALL, Lake
 from ncs.logs.schemas import DAY_LOGS
 
@@ -96,17 +98,22 @@ def test_ingest_again_changed_and_bad(
         f"{second}-2",
     ]
 
-    # A bad log of a day holds back the good ones too.
+    # A bad log of a day holds back the good ones too, and no other day.
     before = versions(lake)
     put(logs, "clicks", second, f"impression_id,ts\n{second}-1,{second} 09:00:07\n")
     put(logs, "plays", second, f"impression_id,ts,watched_seconds\n{second}-1,{second} 09:00:06,long\n")
-    with pytest.raises(DataError, match=rf"plays of {second}, .*a\.csv: column 'watched_seconds' has 1 .*as 'long'"):
-        run(make_job())
+    broken = make_job()
+    run(broken)
+    assert list(broken.held) == [second]
+    found = re.search(rf"plays of {second}, .*a\.csv: column 'watched_seconds' has 1 .*as 'long'", broken.held[second])
+    assert found, broken.held
+    with pytest.raises(GateError, match=f"{second} held back, the other 1 days are done"):
+        broken.refuse_held()
     assert versions(lake) == before
     put(logs, "plays", second, f"impression_id,ts,watched_seconds\n{second}-1,{second} 09:00:06,4.5\n")
     put(logs, "impressions", second, IMPRESSIONS)
     with pytest.raises(DataError, match=rf"impressions of {second}: the files hold no row"):
-        run(make_job())
+        run(make_job(Days(second, second)))  # no other day that could go on
     assert versions(lake) == before
 
     # A new column flows through, one of another type is refused.
@@ -120,15 +127,35 @@ def test_ingest_again_changed_and_bad(
     times = pa.array([1649500000000000], pa.timestamp("us", "UTC"))
     pq.write_table(pa.table({**table, "ts": times}), logs / "impressions" / f"day={second}" / "a.parquet")
     with pytest.raises(DataError, match=rf"impressions of {second}: column 'scene' is bigint, in .* it is string"):
-        run(make_job())
+        run(make_job(Days(second, second)))
     assert versions(lake) == before
+
+
+def test_a_column_of_the_profiles_that_changes_is_told(
+    spark: SparkSession, lake: Lake, logs: Path, make_job: Callable[..., Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(make_job())
+    put(logs, "videos", None, "video_id,length_seconds\n10,9\n")
+    job = replace(make_job(), quiet=False)
+    with pytest.raises(DataError, match="videos: column 'category' is gone, which is among fields; deliver it again"):
+        run(job)
+    put(logs, "videos", None, "video_id,length_seconds,category\n10,9,7\n")
+    with pytest.raises(DataError, match=r"videos: column 'category' is int, in .* it is string; mend the log"):
+        run(job)
+    put(logs, "videos", None, "video_id,length_seconds,category\n10,9,film\n")
+    put(logs, "users", None, "user_id,city\n1,Oslo\n")
+    fields = {name: field for name, field in job.conf.model_dump()["fields"].items() if name != "age_group"}
+    run(replace(job, conf=job.conf.with_keys({"fields": fields})))
+    assert "users: column 'age_group' is gone, it is null there" in capsys.readouterr().err
+    assert [tuple(row) for row in rows(spark, lake, "users").collect()] == [(1, None, "Oslo")]
 
 
 def test_logs_that_are_missing_stop_before_anything_is_written(
     lake: Lake, logs: Path, make_job: Callable[..., Job]
 ) -> None:
-    with pytest.raises(DataError, match=r"impressions of 2022-04-10: no folder .* from 2022-04-08 to 2022-04-09"):
-        run(make_job(Days.parse("2022-04-08..2022-04-10")))
+    absent = Days.parse("2022-04-10..2022-04-11")
+    with pytest.raises(DataError, match=r"impressions of 2022-04-11: no folder .* from 2022-04-08 to 2022-04-09"):
+        run(make_job(absent))
     (logs / "videos" / "a.csv").unlink()
     with pytest.raises(DataError, match=r"videos: no file in .*videos"):
         run(make_job())
@@ -147,11 +174,9 @@ def test_parquet_that_is_damaged_inside_leaves_no_half_day(
     content = bytearray(path.read_bytes())
     content[100 : len(content) // 2] = bytes(len(content) // 2 - 100)
     path.write_bytes(content)
-    with pytest.raises(
-        DataError, match=r"the logs of 2022-04-08\.\.2022-04-09, .*a\.parquet: the file is broken or cut short"
-    ):
-        run(make_job())
-    assert versions(lake) == {}
+    with pytest.raises(DataError, match=r"the logs of 2022-04-08, .*a\.parquet: the file is broken or cut short"):
+        run(make_job(Days(DAYS.first, DAYS.first)))
+    assert set(versions(lake)) == {"users", "videos"}
 
 
 def test_kuairand_slice_is_ingested(

@@ -264,8 +264,9 @@ def test_a_lost_row_is_found(label: Any) -> None:
 
 
 def test_a_day_without_clicks_is_refused(label: Any) -> None:
-    with pytest.raises(DataError, match=r"no click of bronze/clicks belongs to an impression of 2022-04-09"):
-        balance(label([shown("a")], [], []), counted(impressions=1, clicks=0, plays=0), [DAY])
+    account = balance(label([shown("a")], [], []), counted(impressions=1, clicks=0, plays=0), [DAY])[DAY]
+    with pytest.raises(DataError, match=r"2022-04-09: no click of bronze/clicks belongs to one of its impressions"):
+        account.refuse_unusable(DAY)
 
 
 def test_a_video_that_stands_twice_is_refused(spark: SparkSession) -> None:

@@ -16,7 +16,7 @@ from ncs.days import Days
 from ncs.errors import ConfigError, DataError, GateError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
-from validation.gate import stored
+from validation.verdicts import stored
 
 DAYS = Days.parse("2022-04-08..2022-04-09")
 FIELDS = "fields={user_id: {side: user, encode: vocabulary}, video_id: {side: video, encode: vocabulary}}"

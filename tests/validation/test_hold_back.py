@@ -1,9 +1,10 @@
 """A bad day is held back by the gate, the days around it pass."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -17,12 +18,19 @@ from ncs.lake import layout
 from ncs.lake.layout import Lake, Record
 from ncs.lake.writer import replace_days
 from tests.validation.test_gate import FIELDS, SAMPLES, write_users
+from validation import verdicts
 
 DAYS = Days.parse("2022-04-08..2022-04-12")
 BAD = date(2022, 4, 11)
 
 
-def write_labelled(spark: SparkSession, lake: Lake, clicks: dict[date, int], missing: dict[date, int]) -> None:
+def write_labelled(
+    spark: SparkSession,
+    lake: Lake,
+    clicks: dict[date, int],
+    missing: dict[date, int],
+    profiles: Mapping[date, dict[str, Any]] | None = None,
+) -> None:
     """20 rows a day, 10 clicked, none without a length unless said otherwise; with the facts of `ncs label`."""
     rows, records = [], []
     for day in DAYS:
@@ -32,7 +40,14 @@ def write_labelled(spark: SparkSession, lake: Lake, clicks: dict[date, int], mis
             cvr = 0.5 if n < clicked and length else None
             ts = datetime(day.year, day.month, day.day, 12, n)
             rows.append((f"{day}-{n}", n, n, ts, day, length, int(n < clicked), 10.0, cvr))
-        facts = {"samples": 20, "clicked": clicked, "unlabelled": min(clicked, without), "mean_cvr": 0.5}
+        facts: dict[str, Any] = {
+            "samples": 20,
+            "clicked": clicked,
+            "unlabelled": min(clicked, without),
+            "mean_cvr": 0.5,
+        }
+        if profiles:
+            facts["profile"] = {"nulls": {}, "ids": {}, **profiles[day]}
         records.append(Record("label", str(day), {}, facts))
     replace_days(spark.createDataFrame(rows, SAMPLES).coalesce(1), lake.uri(layout.SAMPLES), records)
 
@@ -61,6 +76,38 @@ def test_days_that_are_good_hold_nothing_back(spark: SparkSession, job: Job) -> 
     write_labelled(spark, job.lake, clicks={BAD: 9}, missing={})
     hold_back(job, layout.SAMPLES)
     assert job.held == {}
+
+
+def test_a_shift_warns_or_stops_as_configured(
+    spark: SparkSession, job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The scenes of one day come from elsewhere; what a day's profile says is all that the gate needs."""
+    profiles = {
+        day: {"spread": {"scene": {"3": 10 if day != BAD else 0, "7": 0 if day != BAD else 10}}} for day in DAYS
+    }
+    write_labelled(spark, job.lake, clicks={}, missing={}, profiles=profiles)
+    hold_back(job, layout.SAMPLES)
+    assert job.held == {}
+    warning = "warning: scene: each day's distribution (population stability index) is as the days before it let expect"
+    assert warning in capsys.readouterr().err
+    assert [verdicts.newest(job.lake)[layout.SAMPLES, str(day)] for day in (DAYS.first, BAD)] == ["pass", "warn"]
+    strict = replace(job, conf=job.conf.with_keys({"gates.learnt.warn": []}))
+    hold_back(strict, layout.SAMPLES)
+    assert list(strict.held) == [BAD]
+    assert verdicts.newest(job.lake)[layout.SAMPLES, str(BAD)] == "stop"
+
+
+def test_the_page_of_a_failed_day_shows_rows_at_fault(spark: SparkSession, job: Job) -> None:
+    write_labelled(spark, job.lake, clicks={BAD: 10}, missing={BAD: 9})
+    hold_back(job, layout.SAMPLES)
+    assert list(job.held) == [BAD]
+    docs = Path(job.lake.uri("validation", "data_docs", "validations", f"silver-samples-{BAD}"))
+    (page,) = docs.rglob("*.html")
+    text = page.read_text()
+    assert "Sampled Unexpected Values" in text
+    assert f"{BAD}-0" in text  # the id of a clicked row without a length
+    hold_back(replace(job, held={}), layout.SAMPLES)
+    assert len(list(docs.rglob("*.html"))) == 2  # a page a run
 
 
 def test_what_is_no_days_fault_shuts_the_gate(spark: SparkSession, job: Job) -> None:

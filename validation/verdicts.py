@@ -1,0 +1,126 @@
+"""What the gate found: one verdict a check, and what it says of each day, kept as rows that are only added to."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from ncs.days import Days
+from ncs.lake import storage
+from ncs.lake.layout import ALL, Lake
+from validation import page
+
+VERDICTS = "validation/verdicts"
+"""The table of them, beside the pages."""
+
+Outcome = Literal["pass", "warn", "stop"]
+_SCHEMA = pa.schema(
+    [
+        ("table", pa.string()),
+        ("day", pa.string()),
+        ("version", pa.int64()),
+        ("outcome", pa.string()),
+        ("failures", pa.string()),
+        ("run", pa.string()),
+        ("checked", pa.timestamp("us", "UTC")),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One expectation that a table did not meet. `days`: the days at fault, none where that is not known."""
+
+    column: str
+    rule: str
+    found: str
+    expectation: str
+    days: list[str] = field(default_factory=list)
+    warns: bool = False
+    """Whether it is only shown and recorded (`gates.learnt.warn`)."""
+
+    def __str__(self) -> str:
+        return f"{self.column}: {self.rule}; found {self.found} ({self.expectation})"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of holding one version of a table against one suite.
+
+    `digest` stands for everything that decided the suite: the same table, version and digest get the same verdict.
+    """
+
+    table: str
+    version: int
+    days: str
+    digest: str
+    success: bool
+    failed: list[Failure] = field(default_factory=list)
+    statistics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def warnings(self) -> list[Failure]:
+        """What failed and stops nothing."""
+        return [failure for failure in self.failed if failure.warns]
+
+    def parts(self) -> list[str]:
+        """The days that it is on, or `all`."""
+        if self.days == ALL:
+            return [ALL]
+        return [str(day) for part in self.days.split(", ") for day in Days.parse(part)]
+
+    def of_day(self, day: str) -> tuple[Outcome, list[Failure]]:
+        """What it says of one of its days."""
+        failures = [failure for failure in self.failed if not failure.days or day in failure.days]
+        if not failures:
+            return "pass", []
+        return ("warn" if all(failure.warns for failure in failures) else "stop"), failures
+
+    def __str__(self) -> str:
+        what = f"{self.table} (days {self.days}, version {self.version})"
+        count = self.statistics.get("evaluated_expectations", 0)
+        if self.success:
+            warned = "".join(f"\n  warning: {failure}" for failure in self.warnings)
+            return f"{what} meets its {count - len(self.warnings)} expectations{warned}"
+        stopping = [failure for failure in self.failed if not failure.warns]
+        lines = [f"{what} fails {len(stopping)} of {count} expectations:", *map(str, stopping)]
+        return "\n  ".join([*lines, *(f"warning: {failure}" for failure in self.warnings)])
+
+
+def stored(lake: Lake, table: str) -> Verdict | None:
+    """The newest verdict on a table, if there is one."""
+    path = uri(lake, table)
+    if not storage.exists(path):
+        return None
+    values = storage.read_json(path)
+    return Verdict(**{**values, "failed": [Failure(**each) for each in values["failed"]]})
+
+
+def uri(lake: Lake, table: str) -> str:
+    """Where the newest verdict on a table stands."""
+    return lake.uri("validation", f"{page(table)}.json")
+
+
+def keep(lake: Lake, found: Iterable[Verdict], run: str) -> None:
+    """Add what verdicts say of each of their days; `run` names the pages."""
+    now = datetime.now(UTC)
+    rows = []
+    for verdict in found:
+        for key in verdict.parts():
+            outcome, failures = verdict.of_day(key)
+            texts = json.dumps([str(failure) for failure in failures])
+            rows.append((verdict.table, key, verdict.version, outcome, texts, run, now))
+    if rows:
+        columns = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), _SCHEMA.types, strict=True)]
+        lake.append(VERDICTS, pa.Table.from_arrays(columns, schema=_SCHEMA))
+
+
+def newest(lake: Lake) -> dict[tuple[str, str], Outcome]:
+    """Table and day (or `all`) -> what the gate last said of it."""
+    if not lake.has(VERDICTS):
+        return {}
+    rows = lake.read(VERDICTS, lake.version(VERDICTS), ["table", "day", "outcome", "checked"]).to_pylist()
+    return {(row["table"], row["day"]): row["outcome"] for row in sorted(rows, key=lambda row: row["checked"])}
