@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from jobs.job import Job
 from ncs import config
 from ncs.days import Days
-from ncs.errors import NcsError
+from ncs.errors import DataError, NcsError
+from ncs.lake import storage
 from ncs.lake.layout import Lake
 
 STAGES = {
@@ -24,9 +25,12 @@ STAGES = {
     "compare": "train systems of the catalogue with several seeds, say which differences are settled",
     "sweep": "compare systems along the values of one key, draw curves",
     "simulate": "let synthetic users answer to rankings by the newest run's predictions",
+    "status": "show each day of each table: rows, state, gate, when written, whether stale",
     "migrate": "bring tables that an earlier ncs wrote up to what this one writes",
     "run": "all of these in order; what is already there is skipped",
 }
+READERS = ("status",)
+"""The stages that have nothing to tell of a lake that is not there, and do not begin one."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,6 +52,8 @@ def parser() -> argparse.ArgumentParser:
         if name == "sweep":
             stage.add_argument("--key", required=True, metavar="K", help="the key, as net.hidden")
             stage.add_argument("--values", required=True, metavar="[V,..]", help="its values, a YAML list")
+        if name == "status":
+            stage.add_argument("--json", action="store_true", help="print JSON")
         if name == "validate":
             stage.add_argument("--table", metavar="NAME", help="one table, as silver/samples (default: all there are)")
     return top
@@ -62,11 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             conf=conf,
             lake=Lake.at(args.lake or os.path.join("lake", conf.name)),
             days=Days.parse(args.days) if args.days else conf.logs.days,
+            days_given=args.days is not None,
             quiet=args.quiet,
             debug=args.debug,
             table=getattr(args, "table", None),
+            json=getattr(args, "json", False),
             sweep=(args.key, config.parse(args.values, "--values")) if args.stage == "sweep" else None,
         )
+        if args.stage in READERS and not storage.exists(job.lake.root):
+            raise DataError(f"there is no lake at {job.lake.root}; name one with --lake, or make it with `ncs run`")
         job.lake.claim(conf)
         importlib.import_module(f"jobs.{args.stage}").run(job)
         job.refuse_held()

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from ncs.evaluation.metrics import TRUTH, Figure
 from ncs.tasks import Task, in_order
+from ncs.text import aligned
 
 
 def as_text(figures: Sequence[Figure], systems: Sequence[str], tasks: Iterable[Task]) -> str:
@@ -21,10 +22,7 @@ def as_text(figures: Sequence[Figure], systems: Sequence[str], tasks: Iterable[T
             # The truth of a further task is not known.
             line += [f"{one.value:.5f}", f"{one.ci_low:.5f} .. {one.ci_high:.5f}", gain(one)] if one else ["-"] * 3
         lines.append(line)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    rows.insert(1, "-" * max(map(len, rows)))
-    return "\n".join(rows)
+    return "\n".join(aligned(lines))
 
 
 def gain(one: Figure) -> str:

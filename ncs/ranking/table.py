@@ -6,6 +6,7 @@ from typing import Any
 
 from ncs.ranking.simulation import Simulation
 from ncs.ranking.trial import METRICS, Estimate
+from ncs.text import aligned
 
 
 def as_text(simulation: Simulation) -> str:
@@ -17,10 +18,7 @@ def as_text(simulation: Simulation) -> str:
         line = [one.arm.name, f"{one.users:,}", f"{values['view_seconds']:.1f}"]
         line += [f"{values['cvr']:.1%}", f"{values['ctr']:.1%}"]
         lines.append([*line, *(_gain(found["view_seconds"]) if found else "-" for found in (one.test, one.paired))])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    rows.insert(1, "-" * max(map(len, rows)))
-    return "\n".join([*rows, "", *_words(simulation)])
+    return "\n".join([*aligned(lines), "", *_words(simulation)])
 
 
 def _words(simulation: Simulation) -> list[str]:

@@ -1,0 +1,136 @@
+"""What the lake holds, day by day, as Delta's logs tell it: no Spark, no row is read."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from ncs.errors import DataError
+from ncs.lake.layout import Commit, Lake
+from ncs.text import aligned
+
+Wanted = Mapping[str, "dict[str, Any] | DataError"]
+"""Key (a day, or `all`) -> what its rows would be made from now, or why they cannot be made."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A day of a table, or the whole of one that has no days."""
+
+    table: str
+    day: str
+    rows: int
+    version: int | None
+    """Of the commit that wrote it; None: it was never written."""
+    written: datetime | None
+    provisional: bool
+    """Whether its window reaches into logs that had not come."""
+    gate: str
+    quarantined: int | None
+    """Rows of its log that labelling set aside; None where that says nothing."""
+    made_from: dict[str, int]
+    """Input -> the version that was read; of logs, `files` -> how many."""
+    stale: list[str]
+    """What has changed since it was written; empty: it is up to date."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, times in ISO form."""
+        return {**asdict(self), "written": self.written.isoformat() if self.written else None}
+
+
+def parts(lake: Lake, table: str, wanted: Wanted, keys: Iterable[str], gates: Mapping[str, str]) -> list[Part]:
+    """The parts of a table: those of `keys` that are there or wanted.
+
+    Args:
+        table: its name.
+        wanted: what each part would be made from now.
+        keys: days, or `all`.
+        gates: what the gate said of each part.
+    """
+    commits = lake.commits(table)
+    rows = lake.rows_by_day(table) if lake.has(table) else {}
+    return [
+        _part(table, key, rows.get(key, 0), commits.get(key), wanted.get(key), gates.get(key, "-"))
+        for key in keys
+        if key in commits or key in wanted
+    ]
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What decides a part's rows and has changed, in words."""
+    found = []
+    for name in sorted({*before, *now}):
+        if before.get(name) == now.get(name):
+            continue
+        if name == "inputs":
+            old, new = before.get(name, {}), now.get(name, {})
+            found += [
+                f"{one} {old.get(one, 'absent')} -> {new.get(one, 'absent')}"
+                for one in sorted({*old, *new})
+                if old.get(one) != new.get(one)
+            ]
+        else:
+            found.append({"conf": "configuration"}.get(name, name))
+    return found
+
+
+def as_text(found: Sequence[Part]) -> str:
+    """A table for each table, its days below each other."""
+    blocks = []
+    for table in dict.fromkeys(part.table for part in found):
+        header = ["day", "rows", "version", "state", "gate", "quarantined", "written (UTC)", "made from", "stale"]
+        lines = [header, *(_line(part) for part in found if part.table == table)]
+        blocks.append("\n".join([table, *(f"  {line}" for line in aligned(lines))]))
+    return "\n\n".join(blocks)
+
+
+def _part(
+    table: str, key: str, rows: int, commit: Commit | None, wanted: "dict[str, Any] | DataError | None", gate: str
+) -> Part:
+    if isinstance(wanted, DataError):
+        stale = [str(wanted)]
+    elif commit is None:
+        stale = ["not written yet"]
+    else:
+        stale = ["its inputs are gone"] if wanted is None else differences(commit.record.made_from, wanted)
+    if commit is None:
+        return Part(table, key, rows, None, None, False, gate, None, {}, stale)
+    facts, source = commit.record.facts, commit.record.made_from
+    set_aside = [sum(log["quarantined"].values()) for log in facts.get("logs", {}).values()]
+    return Part(
+        table,
+        key,
+        rows,
+        commit.version,
+        commit.written,
+        facts.get("provisional", False),
+        gate,
+        sum(set_aside) if set_aside else None,
+        source["inputs"] if "inputs" in source else {"files": len(source.get("files", {}))},
+        stale,
+    )
+
+
+def _line(part: Part) -> list[str]:
+    return [
+        part.day,
+        f"{part.rows:,}",
+        "-" if part.version is None else str(part.version),
+        "-" if part.version is None else "provisional" if part.provisional else "final",
+        part.gate,
+        "-" if part.quarantined is None else f"{part.quarantined:,}",
+        f"{part.written:%Y-%m-%d %H:%M:%S}" if part.written else "-",
+        _inputs(part.made_from),
+        "; ".join(part.stale) or "-",
+    ]
+
+
+def _inputs(made_from: Mapping[str, int]) -> str:
+    """Versions by table, those of its days as a range: `impressions 3, clicks 3..5`."""
+    versions: dict[str, list[int]] = {}
+    for part, version in made_from.items():
+        # `<layer>/<table>/<day>`, or `<layer>/<table>` where it is read whole
+        versions.setdefault(part.split("/")[1] if "/" in part else part, []).append(version)
+    return ", ".join(
+        f"{table} {min(of)}" + (f"..{max(of)}" if len(set(of)) > 1 else "") for table, of in versions.items()
+    )
