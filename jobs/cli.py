@@ -25,11 +25,13 @@ STAGES = {
     "compare": "train systems of the catalogue with several seeds, say which differences are settled",
     "sweep": "compare systems along the values of one key, draw curves",
     "simulate": "let synthetic users answer to rankings by the newest run's predictions",
+    "backfill": "bring days from raw logs to the samples of gold, several at once",
     "status": "show each day of each table: rows, state, gate, when written, whether stale",
+    "quarantine": "show the rows that were set aside, or replay their days",
     "migrate": "bring tables that an earlier ncs wrote up to what this one writes",
     "run": "all of these in order; what is already there is skipped",
 }
-READERS = ("status",)
+READERS = ("status", "quarantine")
 """The stages that have nothing to tell of a lake that is not there, and do not begin one."""
 
 
@@ -41,7 +43,8 @@ def parser() -> argparse.ArgumentParser:
         stage = stages.add_parser(name, help=what, description=what)
         stage.add_argument("--conf", required=True, metavar="FILE", help="configuration, see conf/")
         stage.add_argument("--lake", metavar="DIR", help="root of the lake (default: lake/<name of the configuration>)")
-        stage.add_argument("--days", metavar="A..B", help="days to work on (default: logs.days)")
+        days = "days" if name == "backfill" else "--days"
+        stage.add_argument(days, metavar="A..B", help="days to work on (default: logs.days)")
         stage.add_argument("--set", action="append", default=[], metavar="K=V", help="override a key, a.b=value")
         stage.add_argument("--workers", type=int, metavar="N", help="Horovod workers, as --set workers=N")
         stage.add_argument("--quiet", action="store_true", help="print results and errors only")
@@ -52,7 +55,13 @@ def parser() -> argparse.ArgumentParser:
         if name == "sweep":
             stage.add_argument("--key", required=True, metavar="K", help="the key, as net.hidden")
             stage.add_argument("--values", required=True, metavar="[V,..]", help="its values, a YAML list")
-        if name == "status":
+        if name == "backfill":
+            stage.add_argument("--parallel", type=_positive, default=1, metavar="N", help="parts of the days at once")
+        if name == "quarantine":
+            stage.add_argument("action", choices=["show", "replay"])
+            stage.add_argument("--log", choices=["impressions", "clicks", "plays"], help="of one log")
+            stage.add_argument("--reason", metavar="NAME", help="of one reason, as bad_watch")
+        if name in ("status", "quarantine"):
             stage.add_argument("--json", action="store_true", help="print JSON")
         if name == "validate":
             stage.add_argument("--table", metavar="NAME", help="one table, as silver/samples (default: all there are)")
@@ -72,6 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             quiet=args.quiet,
             debug=args.debug,
             table=getattr(args, "table", None),
+            parallel=getattr(args, "parallel", 1),
+            quarantine=(args.action, args.log, args.reason) if args.stage == "quarantine" else ("show", None, None),
             json=getattr(args, "json", False),
             sweep=(args.key, config.parse(args.values, "--values")) if args.stage == "sweep" else None,
         )
@@ -89,6 +100,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ncs {args.stage}: {_message(err)}", file=sys.stderr)
         return err.exit_code if isinstance(err, NcsError) else 1
     return 0
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def _shorthands(args: argparse.Namespace) -> list[str]:

@@ -1,0 +1,95 @@
+"""What an operator meets: a day without clicks, rows to replay, a new column; from files to gold."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs import encode, ingest, label, quarantine
+from jobs.job import Job
+from ncs.config import Config
+from ncs.days import Days
+from ncs.errors import DataError
+from ncs.lake import layout
+from ncs.lake.layout import Lake
+from ncs.lake.quarantine import reasons
+from tests.jobs.test_ingest import put
+
+DAYS = Days.parse("2022-04-08..2022-04-10")
+FIRST, SECOND, THIRD = DAYS
+FIELDS = "user_id: {side: user, encode: vocabulary}, video_id: {side: video, encode: vocabulary}"
+NETWORK = "network: {side: context, encode: vocabulary}"
+
+
+@pytest.fixture
+def make_job(load_conf: Callable[..., Config], lake: Lake, tmp_path: Path, spark: SparkSession) -> Callable[..., Job]:
+    """Three days of two impressions; the second day's logs have a network, the third day has no click of its own."""
+    root = tmp_path / "logs"
+    for day in DAYS:
+        network = ",network" if day == SECOND else ""
+        rows = [f"{day}-{n},{n},1{n},{day} 09:0{n}:00" + (f",{n}g" if day == SECOND else "") + "\n" for n in (1, 2)]
+        put(root, "impressions", day, f"impression_id,user_id,video_id,ts{network}\n{''.join(rows)}")
+        clicked = "lost" if day == THIRD else f"{day}-1"
+        put(root, "clicks", day, f"impression_id,ts\n{clicked},{day} 11:01:00\n")
+        put(
+            root,
+            "plays",
+            day,
+            f"impression_id,ts,watched_seconds\n{clicked},{day} 09:01:06,4.5\n{day}-2,{day} 10:00:00,-1\n",
+        )
+    put(root, "users", None, "user_id\n1\n2\n")
+    put(root, "videos", None, "video_id,length_seconds\n11,9\n12,9\n")
+
+    def make(*more: str, days: Days = DAYS) -> Job:
+        settings = ["spark.sql.shuffle.partitions=2", f"logs.source={root}", f"logs.days={FIRST}..{SECOND}"]
+        settings += ["split.test_days=0", f"fields={{{FIELDS}}}", *more]
+        return Job(load_conf(*settings), lake, days, quiet=True)
+
+    return make
+
+
+def test_from_files_to_gold(
+    spark: SparkSession, lake: Lake, make_job: Callable[..., Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    hour = make_job("labels.window_hours=1.0")
+    ingest.run(hour)
+    with pytest.raises(DataError, match="is not in the lake"):
+        quarantine.run(hour)
+    # The clicks come two hours late: with a window of one hour no day has any.
+    with pytest.raises(DataError, match=r"2022-04-10: no click of bronze/clicks .*'after_window': 1|no_impression"):
+        label.run(hour)
+    assert not lake.has(layout.SAMPLES)
+
+    # With the whole window the third day alone is held back.
+    job = make_job()
+    label.run(job)
+    assert list(job.held) == [THIRD]
+    assert "no click of bronze/clicks belongs to one of its impressions" in job.held[THIRD]
+    assert sorted(lake.records(layout.SAMPLES)) == [str(FIRST), str(SECOND)]
+    assert lake.records(layout.SAMPLES)[str(SECOND)][1].facts["provisional"] is False
+
+    quarantine.run(make_job())
+    shown = capsys.readouterr().out
+    assert f"{FIRST}  plays  bad_watch  1" in shown
+    assert '"watched_seconds":-1.0' in shown
+    assert reasons(lake, DAYS, log="clicks") == []
+
+    # Replaying judges again what bronze holds, of the named day alone.
+    before = {day: version for day, (version, _) in lake.records(layout.SAMPLES).items()}
+    quarantine.run(replace(make_job(days=Days(FIRST, FIRST)), quarantine=("replay", "plays", "bad_watch")))
+    after = {day: version for day, (version, _) in lake.records(layout.SAMPLES).items()}
+    assert after[str(FIRST)] > before[str(FIRST)]
+    assert after[str(SECOND)] == before[str(SECOND)]
+    assert [(one.day, one.rows) for one in reasons(lake, DAYS)] == [(str(FIRST), 1), (str(SECOND), 1)]
+
+    # A column that came with the second day's logs becomes a feature by being named.
+    encode.run(make_job(f"fields={{{FIELDS}, {NETWORK}}}", days=Days(FIRST, SECOND)))
+    rows = spark.read.format("delta").load(lake.uri("gold/ctr_samples")).collect()
+    assert {row.impression_id: row.network for row in rows} == {
+        f"{FIRST}-1": 0,
+        f"{FIRST}-2": 0,
+        f"{SECOND}-1": 1,
+        f"{SECOND}-2": 2,
+    }
