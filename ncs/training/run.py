@@ -14,7 +14,7 @@ import torch
 
 import ncs
 from ncs.config import Config, digest
-from ncs.errors import TrainingError
+from ncs.errors import DataError, TrainingError
 from ncs.feed import Snapshot, TableFeed
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
@@ -37,8 +37,13 @@ class Run:
 
     @classmethod
     def of(cls, conf: Config, lake: Lake) -> "Run":
-        """The run of this configuration on the samples as they are now."""
-        tables = [layout.VOCABULARY, *(task.table for task in tasks_of(conf).values())]
+        """The run of this configuration on the samples as they are now.
+
+        Raises DataError if these are not of one encoding.
+        """
+        samples = [task.table for task in tasks_of(conf).values()]
+        tables = [layout.VOCABULARY, *samples]
+        _refuse_half_encoded(conf, lake, samples)
         return cls(conf, lake, {table: lake.version(table) for table in tables})
 
     @property
@@ -120,6 +125,20 @@ class Run:
             table: {key: record.facts for key, (_, record) in found.items() if key in decisive}
             for table, found in records.items()
         }
+
+
+def _refuse_half_encoded(conf: Config, lake: Lake, samples: Sequence[str]) -> None:
+    """An encoding that was killed leaves days of different ones, in which an id means different values."""
+    vocabulary = {version for version, _ in lake.records(layout.VOCABULARY).values()}
+    records = [lake.records(table) for table in samples]
+    for day in map(str, conf.logs.days):
+        made_from = [found[day][1].made_from for found in records if day in found]
+        used = {one["inputs"][layout.VOCABULARY] for one in made_from if "inputs" in one}
+        if any(one != made_from[0] for one in made_from) or not used <= vocabulary:
+            raise DataError(
+                f"{day} in {', '.join(samples)} is not of one encoding, and by the newest {layout.VOCABULARY}; "
+                f"`ncs encode` was interrupted, run it again"
+            )
 
 
 def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -> None:
