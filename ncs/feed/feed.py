@@ -1,6 +1,6 @@
 """Batches of one task for one worker: an epoch is every row of the shard once, in as many steps as on every worker."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,8 +8,12 @@ import numpy as np
 import torch
 
 from ncs.errors import TrainingError
+from ncs.feed.prefetch import prefetched
 from ncs.feed.reader import Rows, concatenate, read_shard
 from ncs.feed.snapshot import Snapshot
+
+AHEAD = 8
+"""Batches that wait ready: a shuffle buffer is refilled while they are used up."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,13 @@ class TableFeed:
         return self._snapshot.rows
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Every row of the shard once; shuffled by seed, epoch and shard, the same on each call."""
+        """Every row of the shard once; shuffled by seed, epoch and shard, the same on each call.
+
+        A thread decodes, shuffles and cuts ahead of what is asked for.
+        """
+        return prefetched(self._batches(number), AHEAD)
+
+    def _batches(self, number: int) -> Generator[Batch, None, None]:
         parts = self._parts(np.random.default_rng([self._seed, number, self._shard]))
         nothing = Rows(
             np.empty((0, len(self._fields)), dtype=np.int32), np.empty((0, len(self._labels)), dtype=np.float32)

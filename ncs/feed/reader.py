@@ -20,8 +20,10 @@ class Rows(NamedTuple):
     labels: np.ndarray
 
     def take(self, index: np.ndarray | slice) -> "Rows":
-        """Some of the rows."""
-        return Rows(self.ids[index], self.labels[index])
+        """Some of the rows: views of a slice, copies of those that an index names."""
+        if isinstance(index, slice):
+            return Rows(self.ids[index], self.labels[index])
+        return Rows(self.ids.take(index, axis=0), self.labels.take(index, axis=0))
 
 
 def concatenate(parts: Sequence[Rows]) -> Rows:

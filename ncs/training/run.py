@@ -71,7 +71,8 @@ class Run:
         return storage.join(self.folder, self.conf.systems[system].key(system))
 
     def facts(self, system: str) -> dict[str, Any]:
-        """Of a trained system: `skill` on validation, `seconds` of training, `parameters` in use, mask `density`."""
+        """Of a trained system: `skill` on validation, `seconds` of training, the `wait_share` of it that was spent on
+        waiting for data, `parameters` in use, mask `density`."""
         return storage.read_json(storage.join(self.folder_of(system), "facts.json"))
 
     def test_feed(self) -> TableFeed:
@@ -156,11 +157,13 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
         trainer = Trainer(own.train, feeds, validation, cluster, store, variance, quiet)
         net = build(own, sizes, own.train.seed)
         getattr(module_of(own), "train", train_groups)(net, trainer, own)
-        store.write_json("facts", _facts(net, store.logged()))
+        facts = _facts(net, store.logged())
+        store.write_json("facts", facts)
         store.save("model", {"net": net.state_dict(), "masks": {task: dict(m) for task, m in net.task_masks.items()}})
         store.clear_checkpoints()
         if cluster.rank == 0:
-            say(f"train: {name} in {time.monotonic() - started:.0f} s, {store.root}")
+            waited = f"{facts['wait_share']:.1%} of it waiting for data"
+            say(f"train: {name} in {time.monotonic() - started:.0f} s, {waited}, {store.root}")
 
 
 def _facts(net: System, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -169,10 +172,12 @@ def _facts(net: System, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for line in lines:
         if line["phase"] == "joint":
             best[line["task"]] = max(line["skill"], best.get(line["task"], -np.inf))
+    seconds = sum(line["seconds"] for line in lines)
     densities = [mask.density()["all"] for mask in net.task_masks.values()]
     return {
         "skill": sum(best.values()),
-        "seconds": sum(line["seconds"] for line in lines),
+        "seconds": seconds,
+        "wait_share": sum(line["wait_share"] * line["seconds"] for line in lines) / max(seconds, 1e-9),
         "parameters": net.size(),
         "density": float(np.mean(densities)) if densities else 1.0,
     }

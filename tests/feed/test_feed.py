@@ -1,6 +1,8 @@
 """The feed on real Delta tables through Petastorm: every row once an epoch, equal steps, nothing that was removed."""
 
+import tracemalloc
 from collections import Counter
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from deltalake import DeltaTable, write_deltalake
 from ncs.days import Days
 from ncs.errors import DataError, TrainingError
 from ncs.feed import Snapshot, TableFeed
+from ncs.feed.reader import Rows
 from ncs.lake.layout import Lake
 
 TABLE = "gold/ctr_samples"
@@ -161,3 +164,35 @@ def test_a_truncated_file_is_named(table: Lake) -> None:
 def test_a_day_that_is_missing(table: Lake) -> None:
     with pytest.raises(DataError, match=r"lacks 2022-04-10; run `ncs encode`"):
         Snapshot.of(table, TABLE, table.version(TABLE), DAYS.widened(after=1), "train")
+
+
+def test_streaming_holds_as_much_of_a_table_ten_times_its_buffer_as_of_one_of_twice(lake: Lake) -> None:
+    for day, count in zip(DAYS, (20_000, 80_000), strict=True):
+        write(lake, rows(0, count, day=str(day)))
+    for uri in DeltaTable(lake.uri(TABLE)).file_uris():
+        pq.write_table(pq.ParquetFile(uri).read(), uri, row_group_size=2000)
+
+    def peak(days: Days, **settings: int) -> int:
+        """The most bytes that an epoch takes at a time."""
+        snapshot = Snapshot.of(lake, TABLE, 1, days, "train")
+        tracemalloc.start()
+        seen = sum(len(batch.ids) for batch in feed(snapshot, batch_size=100, **settings).epoch(0))
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert seen == snapshot.rows
+        return most
+
+    twice, ten_times = (peak(days, memory_rows=0, buffer_rows=10_000) for days in (Days(DAYS.first, DAYS.first), DAYS))
+    assert ten_times < 1.2 * twice
+    assert ten_times < 0.6 * peak(DAYS, memory_rows=100_000)
+
+
+def test_a_broken_row_group_is_heard_of_where_the_training_waits(table: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Iterator[Rows]:
+        yield Rows(np.zeros((16, 2), np.int32), np.zeros((16, 1), np.float32))
+        raise TrainingError("a row group is broken")
+
+    monkeypatch.setattr("ncs.feed.feed.read_shard", broken)
+    snapshot = Snapshot.of(table, TABLE, table.version(TABLE), DAYS, "train")
+    with pytest.raises(TrainingError, match="a row group is broken"):
+        users(feed(snapshot, memory_rows=0, buffer_rows=1))
