@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, combinations
 from typing import Literal
 
 import torch
@@ -26,6 +27,16 @@ class InputSpec:
         if self.interaction == "dot":
             return fields * self.embedding + fields * (fields - 1) // 2
         return fields * self.embedding + len(self.crosses) * self.embedding**2
+
+    def columns(self, fields: Sequence[str]) -> dict[str, slice]:
+        """Which columns of the output hold each field's embedding and each cross (`<field> x <field>`)."""
+        pairs, width = self.crosses, self.embedding**2
+        if self.interaction == "dot":
+            pairs, width = tuple(combinations(range(len(fields)), 2)), 1
+        widths = dict.fromkeys(fields, self.embedding)
+        widths |= {f"{fields[left]} x {fields[right]}": width for left, right in pairs}
+        ends = accumulate(widths.values())
+        return {name: slice(end - width, end) for (name, width), end in zip(widths.items(), ends, strict=True)}
 
 
 class FieldEmbedding(nn.Module):

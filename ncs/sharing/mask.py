@@ -72,3 +72,8 @@ def overlap(left: Mask, right: Mask) -> dict[str, dict[str, float]]:
         figures["left_only"][name] = (in_left - both) / size
         figures["right_only"][name] = (in_right - both) / size
     return figures
+
+
+def by_input(mask: Mask, columns: Mapping[str, slice]) -> Mask:
+    """The first hidden layer's mask, parted by what its columns are fed: a part for each field and each cross."""
+    return Mask({name: mask["hidden.0"][:, part] for name, part in columns.items()})

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ncs.config import Prune
 from ncs.nets.masked import MaskedNet
-from ncs.sharing.mask import Mask, overlap
+from ncs.sharing.mask import Mask, by_input, overlap
 from ncs.sharing.pruning import Scope, prune
 from ncs.sharing.score import SCORES
 from ncs.tasks import Task
@@ -110,10 +110,10 @@ def select(rounds: Sequence[Round], task: Task) -> int:
     return best
 
 
-def describe(found: Found, masks: Mapping[str, Mask]) -> dict[str, Any]:
+def describe(found: Found, masks: Mapping[str, Mask], columns: Mapping[str, slice]) -> dict[str, Any]:
     """Densities, validation figures and overlaps of all rounds as plain data, for the report and the notebooks.
 
-    `masks` are those that the tasks were given in the end.
+    `masks` are those that the tasks were given in the end; `columns` says what feeds the first layer.
     """
     left, right, *_ = found.rounds  # the first two tasks
     pairs = zip(found.rounds[left], found.rounds[right], strict=True)
@@ -129,13 +129,15 @@ def describe(found: Found, masks: Mapping[str, Mask]) -> dict[str, Any]:
         "chosen": dict(found.chosen),
         "density": {task: mask.density() for task, mask in masks.items()},
         "overlap": [{"round": i, **_shares(a.mask, b.mask, "jaccard", "chance")} for i, (a, b) in enumerate(pairs)],
-        "chosen_overlap": {
-            figure.replace("left", left).replace("right", right): values
-            for figure, values in overlap(masks[left], masks[right]).items()
-        }
-        if masks
-        else {},
+        "chosen_overlap": _between(left, right, masks),
+        "inputs": _between(left, right, {task: by_input(mask, columns) for task, mask in masks.items()}),
     }
+
+
+def _between(left: str, right: str, masks: Mapping[str, Mask]) -> dict[str, dict[str, float]]:
+    """How two tasks' masks lie, the figures called by the tasks; nothing where no task was given one."""
+    figures = overlap(masks[left], masks[right]) if masks else {}
+    return {figure.replace("left", left).replace("right", right): values for figure, values in figures.items()}
 
 
 def _shares(left: Mask, right: Mask, *figures: str) -> dict[str, dict[str, float]]:

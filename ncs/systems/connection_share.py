@@ -12,6 +12,7 @@ from ncs.config import Config, digest
 from ncs.nets.masked import MaskedNet
 from ncs.nets.system import NetSpec, System
 from ncs.sharing.assign import assign
+from ncs.sharing.conflict import conflict
 from ncs.sharing.pruning import prune
 from ncs.sharing.search import PruneRound, describe, find_masks
 from ncs.training.loop import Trainer, train_groups
@@ -30,9 +31,13 @@ def train(net: MaskedNet, trainer: Trainer, conf: Config, prune: PruneRound = pr
     for line in store.logged():  # a search that several systems of a run have in common counts for each
         trainer.store.log(line)
     net.start_from(found.theta)  # line 13
+    net.task_masks = {}
+    at_theta = conflict(net, trainer)
     net.task_masks = assign(found.masks, conf.share.masks, conf.train.seed)
-    trainer.store.write_json("masks", describe(found, net.task_masks))
+    columns = net.spec.inputs.columns(list(conf.fields))
+    trainer.store.write_json("masks", describe(found, net.task_masks, columns))
     train_groups(net, trainer, conf)  # lines 14 to 18
+    trainer.store.write_json("conflict", {"theta": at_theta, "final": conflict(net, trainer)})
 
 
 def _decisive(conf: Config) -> dict[str, Any]:
