@@ -5,8 +5,9 @@ spark-submit jobs/evaluate.py --conf conf/demo.yaml --lake lake/demo
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -17,8 +18,8 @@ from jobs.runs import folders, latest_run
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
-from ncs.evaluation import report
-from ncs.evaluation.metrics import SCHEMA, TRUTH, Figure, evaluate
+from ncs.evaluation import masks, metrics, parts, report
+from ncs.evaluation.metrics import TRUTH, Figure, evaluate
 from ncs.evaluation.table import as_text
 from ncs.lake import layout, storage
 from ncs.lake.layout import Record
@@ -36,62 +37,84 @@ def run(job: Job) -> None:
     if not predictions:
         raise DataError(f"{layout.PREDICTIONS} has nothing of run {run_id}; run `ncs predict`")
     inputs = {f"{layout.PREDICTIONS}/{run_id}": predictions[0]} | job.lake.inputs(layout.SAMPLES, days=conf.logs.days)
-    made_from = {"inputs": inputs, "systems": list(systems.values())}
+    made_from = {"inputs": inputs, "systems": list(systems.values()), "slices": _slices(job, conf)}
     done = job.lake.records(layout.EVALUATIONS).get(run_id)
     path = job.lake.uri("reports", run_id, "report.html")
     if done and done[1].made_from == made_from and storage.exists(path):
         rows = job.table_of(layout.EVALUATIONS).where(F.col("run_id") == run_id)
         figures = [Figure(**row.asDict()) for row in rows.collect()]
     else:
-        figures = evaluate(_scored(job, run_id, conf), run_id, list(systems), tasks)
-        _write(job, figures, Record("evaluate", run_id, made_from))
+        slices = _slices(job, conf)
+        found = evaluate(_scored(job, run_id, conf, slices), run_id, list(systems), tasks, slices)
+        figures, trained = found.figures, _trained(job, run_id, systems)
+        record = Record("evaluate", run_id, made_from)
+        _write(job, layout.SLICES, [asdict(one) for one in found.parts], parts.SCHEMA, record)
+        _write(job, layout.MASKS, _masks(run_id, trained), masks.SCHEMA, record)
+        _write(job, layout.EVALUATIONS, [asdict(one) for one in figures], metrics.SCHEMA, record)  # last: it says done
         labels = report.label_days(_samples(job, conf.logs.days))
-        page = report.render(described, figures, _trained(job, run_id, systems), labels, _newest(inputs))
+        page = report.render(described, figures, trained, labels, _newest(inputs))
         storage.write_bytes(path, page.encode())
     print(as_text(figures, list(systems), tasks))
     print(f"report: {path}")
 
 
-def _scored(job: Job, run_id: str, conf: Config) -> DataFrame:
+def _slices(job: Job, conf: Config) -> dict[str, Sequence[float] | None]:
+    """The configured slices (of the job: those of the run may be older) that there are columns for."""
+    there = {*job.table_of(layout.SAMPLES).columns, *parts.HISTORIES}
+    return {name: edges for name, edges in job.conf.slices.items() if name in there}
+
+
+def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataFrame:
     """The test days' predictions with their labels; for synthetic logs the truth's too, as a system of its own."""
     tasks, days = tasks_of(conf), conf.test_days
-    labels = _samples(job, days).select("impression_id", *[label_of(task).alias(task.label) for task in tasks.values()])
+    samples = parts.with_histories(_samples(job, days), _samples(job, conf.train_days))
+    labels = [label_of(task).alias(task.label) for task in tasks.values()]
+    rows = samples.select(*dict.fromkeys(["impression_id", "user_id", *slices]), *labels)
     predictions = job.table_of(layout.PREDICTIONS).where(F.col("run_id") == run_id)
+    predictions = predictions.select("impression_id", "system", *[task.prediction for task in tasks.values()])
     # A left join: predictions without a sample are counted and refused, not lost.
-    rows = predictions.select("impression_id", "system", *[task.prediction for task in tasks.values()])
-    rows = rows.join(labels, "impression_id", "left")
+    scored = predictions.join(rows, "impression_id", "left")
     paths = [job.lake.uri("landing", "truth", f"day={day}") for day in days]
     known = (tasks[CTR].expression, tasks[CVR].expression) == ("clicked", "cvr")  # another label has no known truth
     if not known or not all(storage.exists(path) for path in paths):
-        return rows
+        return scored
     truth = job.spark.read.parquet(*paths).select(
         "impression_id",
         F.lit(TRUTH).alias("system"),
         F.col("click_probability").alias("pctr"),
         F.col("expected_cvr").alias("pcvr"),
     )
-    return rows.unionByName(truth.join(labels, "impression_id"), allowMissingColumns=True)
+    return scored.unionByName(truth.join(rows, "impression_id"), allowMissingColumns=True)
 
 
 def _samples(job: Job, days: Days) -> DataFrame:
     return job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
 
 
-def _write(job: Job, figures: Sequence[Figure], record: Record) -> None:
-    rows = job.spark.createDataFrame([asdict(one) for one in figures], SCHEMA)
-    replace_where(rows, job.lake.uri(layout.EVALUATIONS), f"run_id = '{record.key}'", record, ("run_id",))
+def _write(job: Job, table: str, rows: Sequence[dict[str, Any]], schema: str, record: Record) -> None:
+    """Put rows in the place of the run's."""
+    frame = job.spark.createDataFrame(rows, schema)
+    replace_where(frame, job.lake.uri(table), f"run_id = '{record.key}'", record, ("run_id",))
+
+
+def _masks(run_id: str, trained: Mapping[str, report.Trained]) -> list[dict[str, Any]]:
+    return [
+        {"run_id": run_id, "system": system, **figure._asdict()}
+        for system, one in trained.items()
+        if one.masks
+        for figure in masks.mask_figures(one.masks, one.conflict)
+    ]
 
 
 def _trained(job: Job, run_id: str, systems: dict[str, str]) -> dict[str, report.Trained]:
-    """What training has left of each system: metrics by epoch, and masks where it has them."""
+    """What training has left of each system: metrics by epoch, masks and conflicts where it has them."""
     found = {}
     for system, key in systems.items():
         folder = job.lake.uri("models", run_id, key)
         lines = storage.read_bytes(storage.join(folder, "metrics.jsonl")).decode().splitlines()
-        masks = storage.join(folder, "masks.json")
-        found[system] = report.Trained(
-            [json.loads(line) for line in lines], storage.read_json(masks) if storage.exists(masks) else None
-        )
+        kept = {name: storage.join(folder, f"{name}.json") for name in ("masks", "conflict")}
+        artefacts = {name: storage.read_json(path) if storage.exists(path) else None for name, path in kept.items()}
+        found[system] = report.Trained([json.loads(line) for line in lines], **artefacts)
     return found
 
 

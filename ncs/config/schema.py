@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
 from ncs.config.values import Count, DayRange, Identifier, Part, Positive, Rate, Section, digest, problems, set_key
@@ -149,6 +150,12 @@ class Compare(Section):
     references: list[str]
 
 
+class Views(Section):
+    """Where the SQL views are created."""
+
+    into: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$")] | None
+
+
 class Simulate(Section):
     """The ranking simulation: whose predictions rank, who comes, what could be shown."""
 
@@ -165,6 +172,15 @@ class Simulate(Section):
         if self.top >= self.candidates:
             raise ValueError(f"top is {self.top} of {self.candidates} candidates, which leaves nothing to rank")
         return self
+
+
+def _rising(edges: list[int | float]) -> list[int | float]:
+    if any(low >= high for low, high in pairwise(edges)):
+        raise ValueError(f"edges rise from one to the next, not {edges}")
+    return edges
+
+
+Edges = Annotated[list[int | float], Field(min_length=1), AfterValidator(_rising)]
 
 
 class Config(Section):
@@ -184,6 +200,8 @@ class Config(Section):
     share: Share
     systems: dict[Identifier, Variant]
     compare: Compare
+    slices: dict[Identifier, Edges | None]
+    views: Views
     simulate: Simulate
     feed: Feed
     days_at_once: Count

@@ -1,15 +1,17 @@
-"""AUC and MSE of predictions, exact, with 95 % intervals, for all systems at once (paper section 3.1)."""
+"""All figures of predictions, exact, with 95 % intervals, for all systems at once (paper section 3.1)."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pyspark.sql import Column, DataFrame, Row, Window
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
-from pyspark.sql.window import WindowSpec
 
 from ncs.errors import DataError
+from ncs.evaluation.estimate import Estimate
+from ncs.evaluation.parts import Part, Slices, by_part, calibration_error
+from ncs.evaluation.ranks import auc, grouped_auc, spearman
 from ncs.tasks import CTR, CVR, Task
 
 Z95 = 1.959963984540054
@@ -44,40 +46,51 @@ SCHEMA = (
 )
 
 
-class Estimate(NamedTuple):
-    """A figure with its standard error, over `n` rows."""
+class Evaluation(NamedTuple):
+    """Figures on all test rows, in the order of the systems' names, and what there is on parts of them."""
 
-    system: str
-    task: str
-    metric: str
-    value: float
-    error: float
-    n: int
+    figures: list[Figure]
+    parts: list[Part]
 
 
-def evaluate(scored: DataFrame, run_id: str, systems: Sequence[str], tasks: Sequence[Task]) -> list[Figure]:
-    """Every system's figures, in the order of their names.
+def evaluate(
+    scored: DataFrame, run_id: str, systems: Sequence[str], tasks: Sequence[Task], slices: Slices | None = None
+) -> Evaluation:
+    """Every system's figures.
 
     Args:
-        scored: `system`, and of every task its label (null where there is none) and prediction, by their columns; a
-            row a system and impression.
+        scored: `system`, `user_id`, of every task its label (null where there is none) and prediction, by their
+            columns, and the columns of `slices`; a row a system and impression.
         run_id: the run that the predictions are of.
         systems: those that are compared; the baseline is single_task, or the first where it is not among them.
-        tasks: each is judged by its own metric, CTR by the log loss too.
+        tasks: each is judged by its own metric and its calibration error; by AUC within users where AUC is its metric,
+            by the correlation of ranks where MSE is; CTR by the log loss too.
+        slices: parts of the rows that the systems are judged on besides.
 
     Raises:
         DataError: a system has no predictions, or some that are unfit or of impressions without a CTR label; or the
             rows hold no label of a task, or for AUC of one kind alone.
     """
-    rows = scored.select("system", *(name for task in tasks for name in (task.label, task.prediction))).persist()
+    slices = slices or {}
+    columns = dict.fromkeys(["system", "user_id", *slices])
+    rows = scored.select(*columns, *(name for task in tasks for name in (task.label, task.prediction))).persist()
     try:
         estimates = means(rows, systems, tasks)
+        parts = by_part(rows, run_id, slices, tasks)
+        estimates += calibration_error(parts)
         for task in tasks:
-            estimates += auc(rows, systems, task) if task.metric == "auc" else []
+            if task.metric == "auc":
+                estimates += [*auc(rows, systems, task), *grouped_auc(rows, task)]
+            else:
+                estimates += spearman(rows, task)
     finally:
         rows.unpersist()
+    return Evaluation(_figures(estimates, run_id, systems), parts)
+
+
+def _figures(estimates: Sequence[Estimate], run_id: str, systems: Sequence[str]) -> list[Figure]:
     baseline = BASELINE if BASELINE in systems else systems[0]
-    base = {one[1:3]: one.value for one in estimates if one.system == baseline}
+    base = {(one.task, one.metric): one.value for one in estimates if one.system == baseline}
     return [
         Figure(
             run_id,
@@ -89,7 +102,7 @@ def evaluate(scored: DataFrame, run_id: str, systems: Sequence[str], tasks: Sequ
             ci_high=one.value + Z95 * one.error,
             n=one.n,
             baseline=baseline,
-            gain=one.value / base[one[1:3]] - 1 if base[one[1:3]] else 0.0,
+            gain=one.value / of_base - 1 if (of_base := base.get((one.task, one.metric))) else 0.0,
         )
         for one in sorted(estimates)
     ]
@@ -146,61 +159,6 @@ def _check(row: Row) -> None:
         )
 
 
-def auc(scored: DataFrame, systems: Sequence[str], task: Task) -> list[Estimate]:
-    """Area under the ROC curve of a task, exact, ties counting half, with DeLong's standard error.
-
-    Every positive has a placement: the share of negatives below it; AUC is their mean, and DeLong's variance is that
-    of the placements of both kinds (DeLong, DeLong and Clarke-Pearson 1988). Rows are counted by distinct score first,
-    then summed along ranges of scores, so that no single task ever sorts all of them.
-
-    A label above one half is positive, as in validation. The truth has no score of most tasks.
-    """
-    label, score = F.col(task.label), F.col(task.prediction)
-    counts = (
-        scored.where(label.isNotNull() & score.isNotNull())
-        .groupBy("system", score.alias("score"))
-        .agg(_count(label > 0.5).alias("pos"), _count(label <= 0.5).alias("neg"))
-    )
-    ranges = counts.repartitionByRange("system", "score").withColumn("range", F.spark_partition_id()).persist()
-    try:
-        totals = ranges.groupBy("system", "range").agg(F.sum("pos").alias("all_pos"), F.sum("neg").alias("all_neg"))
-        earlier = Window.partitionBy("system").orderBy("range").rowsBetween(Window.unboundedPreceding, -1)
-        before = Window.partitionBy("system", "range").orderBy("score").rowsBetween(Window.unboundedPreceding, -1)
-        whole = Window.partitionBy("system")
-        offsets = totals.select("system", "range", *_sums("all_", earlier, "offset_"), *_sums("all_", whole, "total_"))
-        placed = ranges.join(F.broadcast(offsets), ["system", "range"]).withColumns(
-            {"below_neg": _below("neg", before), "below_pos": _below("pos", before)}
-        )
-        rows = placed.groupBy("system").agg(
-            F.max("total_pos").alias("pos"),
-            F.max("total_neg").alias("neg"),
-            F.sum(F.col("pos") * F.col("below_neg")).alias("placements"),
-            F.sum(F.col("pos") * F.col("below_neg") ** 2).alias("squares_pos"),
-            F.sum(F.col("neg") * (1 - F.col("below_pos")) ** 2).alias("squares_neg"),
-        )
-        found = {row.system: row for row in rows.collect()}
-    finally:
-        ranges.unpersist()
-    nothing = (0.0, 0.0, 0.0, 0.0, 0.0)
-    return [
-        _delong(task, system, *(found[system][1:] if system in found else nothing))
-        for system in dict.fromkeys([*systems, *found])
-    ]
-
-
-def _delong(
-    task: Task, system: str, pos: float, neg: float, placements: float, squares_pos: float, squares_neg: float
-) -> Estimate:
-    if pos < 2 or neg < 2:
-        raise DataError(
-            f"{task.title} of {system} needs rows of label 1 and of label 0; the predictions hold {pos:.0f} and "
-            f"{neg:.0f}; test on more days (split.test_days)"
-        )
-    value = placements / pos
-    variance = (squares_pos - pos * value**2) / (pos - 1) / pos + (squares_neg - neg * value**2) / (neg - 1) / neg
-    return Estimate(system, task.name, "auc", value, math.sqrt(max(variance, 0.0)), int(pos + neg))
-
-
 def _fit(tasks: Sequence[Task]) -> Column:
     # Logarithms are taken of pctr: Spark's would turn an end into null, and the mean would leave the row out. NaN is
     # the largest of all to Spark.
@@ -213,23 +171,5 @@ def _fit(tasks: Sequence[Task]) -> Column:
     return fit
 
 
-def _count(condition: Column) -> Column:
-    return F.count_if(condition).cast("double")
-
-
 def _moments(name: str, error: Column) -> list[Column]:
     return [F.count(error).alias(name), F.avg(error).alias(f"{name}_mean"), F.stddev_samp(error).alias(f"{name}_sd")]
-
-
-def _below(kind: str, before: WindowSpec) -> Column:
-    """Share of the rows of a kind whose score is lower; of equal scores, half."""
-    lower = F.col(f"offset_{kind}") + _sum(kind, before) + F.col(kind) / 2
-    return lower / F.nullif(F.col(f"total_{kind}"), F.lit(0.0))
-
-
-def _sum(name: str, window: WindowSpec) -> Column:
-    return F.coalesce(F.sum(name).over(window), F.lit(0.0))
-
-
-def _sums(prefix: str, window: WindowSpec, name: str) -> list[Column]:
-    return [_sum(f"{prefix}{kind}", window).alias(f"{name}{kind}") for kind in ("pos", "neg")]

@@ -28,10 +28,11 @@ ByTask = Mapping[tuple[str, str], Figure]
 
 @dataclass(frozen=True)
 class Trained:
-    """What training has left of a system: a line of metrics an epoch, and `masks.json` where it has masks."""
+    """What training has left of a system: metrics by epoch; of masks, `masks.json` and `conflict.json`."""
 
     metrics: Sequence[Mapping[str, Any]]
     masks: Mapping[str, Any] | None
+    conflict: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

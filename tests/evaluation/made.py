@@ -30,6 +30,8 @@ def samples() -> list[dict[str, Any]]:
             "day": day,
             "clicked": n % 2,
             "cvr": n / ROWS if n % 4 == 1 else None,
+            "length_seconds": 10.0 + 20 * (n % 8),
+            "watched_seconds": n / ROWS * (10.0 + 20 * (n % 8)) if n % 4 == 1 else 0.0,
         }
         for day in CONF.logs.days
         for n in range(ROWS)
@@ -105,6 +107,14 @@ MASKS = {
         "ctr_only": by_layer(0.0, 0.0),
         "cvr_only": by_layer(0.25, 0.25),
     },
+    "inputs": {
+        figure: {"all": value, "user_id": value, "user_id x video_id": value}
+        for figure, value in {"jaccard": 0.5, "chance": 0.4, "shared": 0.5, "ctr_only": 0.2, "cvr_only": 0.1}.items()
+    },
+}
+CONFLICT = {
+    when: {layer: {"cosine": cosine, "negative": 0.3} for layer in ("embedding", "hidden.0", "hidden.1")}
+    for when, cosine in (("theta", 0.2), ("final", -0.1))
 }
 
 
@@ -129,7 +139,8 @@ def write_lake(lake: Lake) -> Lake:
     """What the stages before this one leave, as far as this one, and the notebook, read it."""
     text, whole, real = pa.string(), pa.int64(), pa.float64()
     who = {"impression_id": text, "user_id": whole, "video_id": whole, "day": pa.date32()}
-    put(lake, layout.SAMPLES, samples(), {**who, "clicked": pa.int32(), "cvr": real}, *CONF.logs.days)
+    labels = {"clicked": pa.int32(), "cvr": real, "length_seconds": real, "watched_seconds": real}
+    put(lake, layout.SAMPLES, samples(), {**who, **labels}, *CONF.logs.days)
     bad = [{"log": "plays", "day": day, "reason": "bad_watch", "row": "{}"} for day in CONF.logs.days]
     put(lake, layout.QUARANTINE, bad, {"log": text, "day": pa.date32(), "reason": text, "row": text}, *CONF.logs.days)
     types = {"run_id": text, "system": text, **who, "pctr": real, "pcvr": real}
@@ -140,6 +151,7 @@ def write_lake(lake: Lake) -> Lake:
         content = "".join(json.dumps(one) + "\n" for one in lines)
         storage.write_bytes(lake.uri("models", RUN, system, "metrics.jsonl"), content.encode())
     storage.write_json(lake.uri("models", RUN, "connection_share", "masks.json"), MASKS)
+    storage.write_json(lake.uri("models", RUN, "connection_share", "conflict.json"), CONFLICT)
     return lake
 
 

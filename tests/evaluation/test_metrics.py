@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from ncs.errors import DataError
 from ncs.evaluation.metrics import TRUTH, Z95, Figure, evaluate
 from ncs.evaluation.table import as_text
-from ncs.tasks import tasks_of
+from ncs.tasks import Task, tasks_of
 from tests.toy import toy_conf
 
 SCHEMA = "system string, clicked int, cvr double, pctr double, pcvr double"
@@ -40,6 +40,11 @@ def of(system: str, frame: DataFrame) -> dict[str, np.ndarray]:
     return {name: table[name].to_numpy() for name in ("clicked", "cvr", "pctr", "pcvr")}
 
 
+def figures(frame: DataFrame, systems: Sequence[str], tasks: Sequence[Task]) -> list[Figure]:
+    """All rows are of one user."""
+    return evaluate(frame.withColumn("user_id", F.lit(1)), "run-1", systems, tasks).figures
+
+
 def by_metric(found: Sequence[Figure]) -> dict[tuple[str, str], Figure]:
     return {(one.system, one.metric): one for one in found}
 
@@ -58,12 +63,13 @@ def test_figures_are_those_of_plain_references(spark: SparkSession, partitions: 
     before = spark.conf.get("spark.sql.shuffle.partitions")
     spark.conf.set("spark.sql.shuffle.partitions", partitions)
     try:
-        found = by_metric(evaluate(frame, "run-1", SYSTEMS, TASKS))
+        found = by_metric(figures(frame, SYSTEMS, TASKS))
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", before or "2")
     for system in SYSTEMS:
         values = of(system, frame)
         value, error = pairwise(values)
+        assert found[system, "gauc"].value == pytest.approx(value, abs=1e-12), "of one user"
         one = found[system, "auc"]
         assert (one.value, one.n, one.task, one.run_id) == (pytest.approx(value, abs=1e-12), 500, "ctr", "run-1")
         assert one.ci_low == pytest.approx(value - Z95 * error, abs=1e-12)
@@ -87,7 +93,7 @@ def test_a_tie_and_an_interval_by_hand(spark: SparkSession) -> None:
     rows = [("b", 1, 1.0, 0.8, 0.5), ("b", 1, 0.5, 0.4, 0.5), ("b", 0, None, 0.4, 0.5), ("b", 0, None, 0.2, 0.5)]
     rows += [("a", *row[1:]) for row in rows]
     rows += [(TRUTH, row[1], row[2], 0.9 if row[1] else 0.1, row[2] or 0.5) for row in rows[:4]]
-    found = by_metric(evaluate(spark.createDataFrame(rows, SCHEMA), "r", ["b", "a"], TASKS))
+    found = by_metric(figures(spark.createDataFrame(rows, SCHEMA), ["b", "a"], TASKS))
     one = found["b", "auc"]
     assert (one.value, one.n) == (0.875, 4)
     assert one.ci_high - one.value == pytest.approx(Z95 * math.sqrt(1 / 32))
@@ -101,7 +107,7 @@ def test_a_tie_and_an_interval_by_hand(spark: SparkSession) -> None:
 
 def test_all_scores_equal_is_an_auc_of_one_half(spark: SparkSession) -> None:
     frame = spark.createDataFrame([("x", n % 2, 0.5 if n % 2 else None, 0.3, 0.5) for n in range(10)], SCHEMA)
-    one = by_metric(evaluate(frame, "r", ["x"], TASKS))["x", "auc"]
+    one = by_metric(figures(frame, ["x"], TASKS))["x", "auc"]
     assert (one.value, one.ci_low, one.ci_high) == (0.5, 0.5, 0.5)
 
 
@@ -122,11 +128,11 @@ def test_further_tasks_have_figures_of_their_own(spark: SparkSession) -> None:
         rows.append((TRUTH, *known, labels[1], None, labels[2], None))
     frame = spark.createDataFrame(rows, schema)
     tasks = list(tasks_of(further).values())
-    found = {(one.system, one.task, one.metric): one for one in evaluate(frame, "r", ["x", "y"], tasks)}
-    assert {key[1:] for key in found if key[0] == TRUTH} == {("ctr", "auc"), ("ctr", "log_loss"), ("cvr", "mse")}
-    assert {key[1:] for key in found if key[0] == "x"} == {
-        ("ctr", "auc"), ("ctr", "log_loss"), ("cvr", "mse"), ("finish", "auc"), ("share", "mse"),
-    }  # fmt: skip
+    found = {(one.system, one.task, one.metric): one for one in figures(frame, ["x", "y"], tasks)}
+    known = {("ctr", metric) for metric in ("auc", "gauc", "ece", "log_loss")} | {("cvr", "ece"), ("cvr", "mse")}
+    assert {key[1:] for key in found if key[0] == TRUTH} == known, "equal predictions have no order"
+    further = {("finish", metric) for metric in ("auc", "gauc", "ece")} | {("share", "mse"), ("share", "ece")}
+    assert {key[1:] for key in found if key[0] == "x"} == {*known, *further}
     mine = frame.where("system = 'x' and finish is not null").toPandas()
     value, error = pairwise({"pctr": mine["pfinish"].to_numpy(), "clicked": mine["finish"].to_numpy()})
     one = found["x", "finish", "auc"]
@@ -143,13 +149,13 @@ def test_further_tasks_have_figures_of_their_own(spark: SparkSession) -> None:
 
     lacking = frame.withColumn("pfinish", F.when(F.col("system") != "y", F.col("pfinish")))
     with pytest.raises(DataError, match="60 of 60 predictions of y are null"):
-        evaluate(lacking, "r", ["x", "y"], tasks)
+        figures(lacking, ["x", "y"], tasks)
     with pytest.raises(DataError, match=r"FINISH AUC of x needs .* predictions hold 40 and 0"):
-        evaluate(frame.withColumn("finish", F.col("finish") * 0 + 1), "r", ["x", "y"], tasks)
+        figures(frame.withColumn("finish", F.col("finish") * 0 + 1), ["x", "y"], tasks)
     with pytest.raises(DataError, match=r"FINISH AUC of x needs .* predictions hold 0 and 0"):
-        evaluate(frame.withColumn("finish", F.lit(None).cast("double")), "r", ["x", "y"], tasks)
+        figures(frame.withColumn("finish", F.lit(None).cast("double")), ["x", "y"], tasks)
     with pytest.raises(DataError, match="SHARE MSE of x needs rows with a label; the predictions hold 0"):
-        evaluate(frame.withColumn("share", F.lit(None).cast("double")), "r", ["x", "y"], tasks)
+        figures(frame.withColumn("share", F.lit(None).cast("double")), ["x", "y"], tasks)
 
 
 GOOD = [("x", n % 2, 0.5 if n % 2 else None, 0.1 * n, 0.5) for n in range(1, 9)]
@@ -171,4 +177,4 @@ GOOD = [("x", n % 2, 0.5 if n % 2 else None, 0.1 * n, 0.5) for n in range(1, 9)]
 )
 def test_rows_that_give_no_figure_are_refused(spark: SparkSession, rows: list[tuple], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        evaluate(spark.createDataFrame(rows, SCHEMA), "r", ["x"], TASKS)
+        figures(spark.createDataFrame(rows, SCHEMA), ["x"], TASKS)

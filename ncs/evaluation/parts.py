@@ -1,0 +1,156 @@
+"""What systems predict for parts of the test rows: calibration, and errors by slice, in one pass over all of them."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from ncs.evaluation.estimate import Estimate
+from ncs.tasks import Task
+
+ALL, PREDICTION = "all", "prediction"
+"""The slices that are always there: all rows as one part, and `BINS` equal bins of the prediction."""
+BINS = 20
+ECE = "ece"
+HISTORIES = {"user_impressions": "user_id", "video_impressions": "video_id"}
+"""Slices that silver/samples has no column of: in how many impressions of the training days a user or video was."""
+
+Slices = Mapping[str, Sequence[float] | None]
+"""Column -> the lower edges of its parts but the first; None where each value is a part."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """How one system predicts one task on a part of the test rows, as a row of gold/slices.
+
+    `label`, `prediction` and the losses are means, `*_error` their standard errors. `place` orders the parts.
+    """
+
+    run_id: str
+    system: str
+    task: str
+    slice: str
+    part: str
+    place: int
+    n: int
+    label: float
+    prediction: float
+    bias: float
+    bias_error: float
+    mse: float
+    mse_error: float
+    log_loss: float
+    log_loss_error: float
+
+
+SCHEMA = (
+    "run_id string, system string, task string, slice string, part string, place int, n long, label double, "
+    "prediction double, bias double, bias_error double, mse double, mse_error double, log_loss double, "
+    "log_loss_error double"
+)
+
+
+def with_histories(rows: DataFrame, training: DataFrame) -> DataFrame:
+    """Add how often each row's user and video were shown on the training days; 0 is a new one."""
+    for name, key in HISTORIES.items():
+        seen = training.groupBy(key).agg(F.count("*").alias(name))
+        rows = rows.join(seen, key, "left").fillna(0, [name])
+    return rows
+
+
+def by_part(scored: DataFrame, run_id: str, slices: Slices, tasks: Iterable[Task]) -> list[Part]:
+    """Every system's calibration and errors on every part of every slice.
+
+    Args:
+        scored: `system`, of every task its label (null where there is none) and prediction, and the columns of
+            `slices`; a row a system and impression.
+        run_id: the run that the predictions are of.
+        slices: see `Slices`. A null or NaN is in the part `unknown`.
+        tasks: each is judged where it has a label and a prediction.
+    """
+    label, prediction = F.col("label"), F.col("prediction")
+    of_tasks = F.explode(F.array(*[_task(task) for task in tasks])).alias("t")
+    rows = scored.select("system", *slices, of_tasks).select("system", *slices, "t.*")
+    rows = rows.where(label.isNotNull() & prediction.isNotNull())
+    parts = [_struct(ALL, F.lit(ALL), F.lit(0)), _bin(prediction)]
+    parts += [_slice(name, edges) for name, edges in slices.items()]
+    inside = F.least(F.greatest(prediction, F.lit(1e-15)), F.lit(1 - 1e-15))  # at the ends a loss has no number
+    errors = {
+        "bias": prediction - label,
+        "mse": (prediction - label) ** 2,
+        "log_loss": -(label * F.log(inside) + (1 - label) * F.log1p(-inside)),
+    }
+    rows = rows.select("system", "task", label, prediction, F.explode(F.array(*parts)).alias("p"))
+    found = rows.groupBy("system", "task", "p.slice", "p.part", "p.place").agg(
+        F.count("*").alias("n"),
+        F.avg(label).alias("label"),
+        F.avg(prediction).alias("prediction"),
+        *(F.avg(error).alias(name) for name, error in errors.items()),
+        *(F.coalesce(F.stddev_samp(error), F.lit(0.0)).alias(f"{name}_error") for name, error in errors.items()),
+    )
+    return sorted((_part(run_id, row.asDict()) for row in found.collect()), key=_order)
+
+
+def calibration_error(parts: Iterable[Part]) -> list[Estimate]:
+    """Expected calibration error: the mean distance of labels from predictions over the bins of the prediction.
+
+    The bins' chance alone makes it greater than 0, the more the fewer rows there are; its standard error is that of
+    the bins' distances.
+    """
+    bins: dict[tuple[str, str], list[Part]] = {}
+    for one in parts:
+        if one.slice == PREDICTION:
+            bins.setdefault((one.system, one.task), []).append(one)
+    estimates = []
+    for (system, task), found in bins.items():
+        n = sum(one.n for one in found)
+        value = sum(one.n * abs(one.bias) for one in found) / n
+        error = math.sqrt(sum((one.n * one.bias_error) ** 2 for one in found)) / n
+        estimates.append(Estimate(system, task, ECE, value, error, n))
+    return estimates
+
+
+def _task(task: Task) -> Column:
+    values = {"label": task.label, "prediction": task.prediction}
+    columns = [F.col(column).cast("double").alias(name) for name, column in values.items()]
+    return F.struct(F.lit(task.name).alias("task"), *columns)
+
+
+def _struct(name: str, part: Column, place: Column) -> Column:
+    return F.struct(F.lit(name).alias("slice"), part.alias("part"), place.cast("int").alias("place"))
+
+
+def _bin(prediction: Column) -> Column:
+    place = F.least(F.floor(prediction * BINS), F.lit(BINS - 1))
+    return _struct(PREDICTION, F.format_string("%.2f to %.2f", place / BINS, (place + 1) / BINS), place)
+
+
+def _slice(name: str, edges: Sequence[float] | None) -> Column:
+    value = F.col(name)
+    if edges is None:
+        return _struct(name, F.coalesce(value.cast("string"), F.lit("unknown")), F.lit(0))
+    number = F.nanvl(value.cast("double"), F.lit(None).cast("double"))
+    place = sum(((number >= edge).cast("int") for edge in edges), F.lit(0))
+    names = F.array(*[F.lit(text) for text in part_names(name, edges)])
+    return _struct(name, F.coalesce(names[place], F.lit("unknown")), F.coalesce(place, F.lit(len(edges) + 1)))
+
+
+def part_names(name: str, edges: Sequence[float]) -> list[str]:
+    """The parts of a slice of numbers, from the lowest."""
+    first = "new" if name in HISTORIES and edges[0] == 1 else f"under {edges[0]:g}"
+    between = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
+    return [first, *between, f"{edges[-1]:g} and more"]
+
+
+def _part(run_id: str, values: dict[str, Any]) -> Part:
+    """A row as it was counted, its deviations made standard errors."""
+    deviations = {name: values.pop(name) for name in list(values) if name.endswith("_error")}
+    return Part(run_id=run_id, **values, **{name: one / math.sqrt(values["n"]) for name, one in deviations.items()})
+
+
+def _order(one: Part) -> tuple[str, str, str, int, str]:
+    return one.system, one.task, one.slice, one.place, one.part
