@@ -29,6 +29,8 @@ STAGES = {
     "status": "show each day of each table: rows, state, gate, when written, whether stale",
     "quarantine": "show the rows that were set aside, or replay their days",
     "migrate": "bring tables that an earlier ncs wrote up to what this one writes",
+    "views": "create the SQL views that analysts read",
+    "notebook": "run a notebook on the lake and keep it as HTML",
     "run": "all of these in order; what is already there is skipped",
 }
 READERS = ("status", "quarantine")
@@ -63,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
             stage.add_argument("--reason", metavar="NAME", help="of one reason, as bad_watch")
         if name in ("status", "quarantine"):
             stage.add_argument("--json", action="store_true", help="print JSON")
+        if name == "notebook":
+            stage.add_argument("notebook", metavar="NAME", help="of notebooks/, or a file")
         if name == "validate":
             stage.add_argument("--table", metavar="NAME", help="one table, as silver/samples (default: all there are)")
     return top
@@ -84,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parallel=getattr(args, "parallel", 1),
             quarantine=(args.action, args.log, args.reason) if args.stage == "quarantine" else ("show", None, None),
             json=getattr(args, "json", False),
+            notebook=getattr(args, "notebook", None),
             sweep=(args.key, config.parse(args.values, "--values")) if args.stage == "sweep" else None,
         )
         if args.stage in READERS and not storage.exists(job.lake.root):

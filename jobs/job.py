@@ -37,6 +37,7 @@ class Job:
     quiet: bool = False
     debug: bool = False
     table: str | None = None  # of validate
+    notebook: str | None = None  # of notebook
     sweep: tuple[str, Any] | None = None  # of sweep: the key and its values
     days_given: bool = True  # whether --days named them, or they are logs.days
     parallel: int = 1  # parts of a backfill that are worked on at once

@@ -3,65 +3,174 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt
-
+from jobs import evaluate, notebook, views
+from jobs.job import Job
+from ncs.errors import ConfigError, DataError
+from ncs.evaluation.parts import HISTORIES
 from ncs.lake import layout
 from ncs.lake.layout import Lake
-from tests.evaluation.made import ROWS, RUN, SYSTEMS, put, write_lake
+from ncs.notebook import start
+from ncs.notebook.source import Ran, cells, execute
+from tests.evaluation.made import CONF, ROWS, RUN, SYSTEMS, Page, write_lake
+from tests.ranking.made import simulated_rows
 from tests.toy import ROOT
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.py"))
+FIGURES = {"quick_start": 3, "labels": 3, "masks": 5, "comparison": 4, "ranking": 2}
 
 
-def write_evaluations(lake: Lake) -> None:
-    rows = [
-        {"run_id": RUN, "system": system, "task": task, "metric": metric, "value": 0.5, "ci_low": 0.4, "ci_high": 0.6}
-        for system in SYSTEMS
-        for task, metric in (("cvr", "mse"), ("ctr", "auc"), ("ctr", "log_loss"))
-    ]
-    rows = [{**row, "n": ROWS, "baseline": SYSTEMS[0], "gain": 0.0} for row in rows]
-    types = dict.fromkeys(("run_id", "system", "task", "metric", "baseline"), pa.string())
-    types |= dict.fromkeys(("value", "ci_low", "ci_high", "gain"), pa.float64())
-    put(lake, layout.EVALUATIONS, rows, {**types, "n": pa.int64()}, RUN)
+@pytest.fixture(scope="module")
+def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Evaluated and simulated."""
+    lake = write_lake(Lake.at(str(tmp_path_factory.mktemp("lake"))))
+    evaluate.run(Job(CONF, lake, CONF.logs.days, quiet=True))
+    lake.append(layout.SIMULATIONS, pa.Table.from_pylist(simulated_rows(RUN)))
+    return lake
 
 
-def execute(path: Path, names: dict[str, Any]) -> dict[str, Any]:
-    """Run a notebook's cells in one namespace, as Databricks does, and give what they leave."""
-    source = path.read_text()
-    assert source.startswith("# Databricks notebook source\n")
-    for number, cell in enumerate(source.split("# COMMAND ----------")):
-        exec(compile(cell, f"{path.name} cell {number}", "exec"), names)
-    return names
+def read(name: str, names: dict[str, Any]) -> tuple[list[Ran], str]:
+    """Run a notebook, look at its figures before they are closed; its cells, and all that they printed."""
+    ran = []
+    for one in execute(ROOT / "notebooks" / f"{name}.py", names):
+        for figure in one.figures:
+            assert figure.axes, one.cell.text
+            assert all(axis.has_data() for axis in figure.axes), one.cell.text
+        ran.append(one)
+    assert sum(len(one.figures) for one in ran) == FIGURES[name]
+    return ran, "".join(one.printed for one in ran)
 
 
-def test_quick_start(
-    spark: SparkSession, lake: Lake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_evaluations(write_lake(lake))
+@pytest.fixture
+def names(spark: SparkSession, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("NCS_LAKE", lake.root)
-    plt.close("all")
-    try:
-        (path,) = NOTEBOOKS
-        found = execute(path, {"spark": spark})
-        figures = [plt.figure(number) for number in plt.get_fignums()]
-        assert len(figures) == 3
-        assert all(figure.axes and all(axis.has_data() for axis in figure.axes) for figure in figures)
-    finally:
-        plt.close("all")
-    printed = capsys.readouterr().out
-    assert list(found["labels"]["impressions"]) == [ROWS] * 3
-    assert list(found["labels"]["click_rate"]) == [0.5] * 3
-    assert found["reasons"].to_dict("records") == [{"log": "plays", "reason": "bad_watch", "count": 3}]
-    assert (
-        "connection_share, ctr round 1: keeps all 62%, hidden.0 50%, hidden.1 75%; validation 0.72000  <- chosen"
-        in (printed)
-    )
-    assert set(zip(found["comparison"]["system"], found["comparison"]["metric"], strict=True)) == {
+    return {"spark": spark}
+
+
+def test_every_notebook_is_among_these() -> None:
+    assert {path.stem for path in (ROOT / "notebooks").glob("*.py")} == set(FIGURES)
+
+
+def test_quick_start(names: dict[str, Any]) -> None:
+    _, printed = read("quick_start", names)
+    assert list(names["labels"]["impressions"]) == [ROWS] * 3
+    assert list(names["labels"]["click_rate"]) == [0.5] * 3
+    assert names["reasons"].to_dict("records") == [{"log": "plays", "reason": "bad_watch", "count": 3}]
+    kept = "connection_share, ctr round 1: keeps all 62%, hidden.0 50%, hidden.1 75%; validation 0.72000  <- chosen"
+    assert kept in printed
+    assert set(zip(names["comparison"]["system"], names["comparison"]["metric"], strict=True)) == {
         (system, metric) for system in SYSTEMS for metric in ("mse", "auc")
     }
+
+
+def test_labels(names: dict[str, Any]) -> None:
+    read("labels", names)
+    days = names["days"]
+    assert list(days["impressions"]) == [ROWS] * 3
+    assert list(days["unlabelled_share"]) == [0.5] * 3, "every second click has a label"
+    assert list(days["quarantined"]) == [1] * 3
+    assert names["histogram"]["clicks"].sum() == 3 * ROWS // 4
+
+
+def test_masks(names: dict[str, Any]) -> None:
+    _, printed = read("masks", names)
+    whole = names["overlap"].query("layer == 'all'").set_index("round")
+    assert whole.loc[1.0, "above_chance"] == pytest.approx(0.7 - 0.4)
+    assert "given" in printed
+    conflict = names["conflict"].set_index("layer")
+    assert conflict.loc["hidden.0", "cosine_theta"] == pytest.approx(0.2)
+    assert conflict.loc["embedding", "negative_final"] == pytest.approx(0.3)
+    assert set(names["inputs"]["input"]) == {"user_id", "user_id x video_id"}
+
+
+def test_comparison(names: dict[str, Any]) -> None:
+    _, printed = read("comparison", names)
+    rows = names["comparison"].set_index(["task", "metric", "system"])
+    better = rows.loc["ctr", "auc", "connection_share"]
+    assert (better["rank"], better["better"]) == (1, True)
+    assert set(names["slices"]["slice"]) == {"all", "prediction", "length_seconds", *HISTORIES}
+    assert "run `ncs compare`" in printed
+
+
+def test_ranking(names: dict[str, Any]) -> None:
+    _, printed = read("ranking", names)
+    assert "as it should be" in printed
+    assert set(names["final"]["arm"]) == {"1) one, one", "2) one, two", "A/A", "oracle", "random"}
+    assert names["final"]["day"].unique().tolist() == [2]
+
+
+def test_widgets_of_databricks_are_asked(spark: SparkSession, lake: Lake) -> None:
+    asked = {}
+
+    class Widgets:
+        def text(self, name: str, default: str) -> None:
+            asked[name] = default
+
+        def get(self, name: str) -> str:
+            return {"lake": lake.root, "run": "toy-9"}[name]
+
+    class Dbutils:
+        widgets = Widgets()
+
+    with pytest.raises(DataError, match="has no run toy-9; it has toy-1"):
+        start({"spark": spark, "dbutils": Dbutils()})
+    assert asked == {"lake": "lake/demo", "run": ""}
+
+
+def test_a_notebook_becomes_a_page(lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = tmp_path / "own.py"
+    code = "from matplotlib import pyplot as plt\nprint(6 * 7, '<')\nplt.plot([1, 2])\n"
+    own.write_text(f"# Databricks notebook source\n# MAGIC %md\n# MAGIC # My *words*\n\n# COMMAND ----------\n\n{code}")
+    notebook.run(Job(CONF, lake, CONF.logs.days, quiet=True, notebook=str(own)))
+    path = Path(lake.uri("reports", "notebooks", "own.html"))
+    assert f"notebook: {path}" in capsys.readouterr().out
+    page = path.read_text()
+    assert "<h1>My <em>words</em></h1>" in page
+    assert "42 &lt;" in page
+    assert page.count("data:image/png;base64,") == 1
+    assert all(link.startswith("data:") for link in Page(page).links)
+
+
+def test_what_cannot_be_run_is_named(lake: Lake, tmp_path: Path) -> None:
+    job = Job(CONF, lake, CONF.logs.days, quiet=True, notebook="lables")
+    with pytest.raises(ConfigError, match="no notebook 'lables'; there are comparison, labels, masks, "):
+        notebook.run(job)
+    broken = tmp_path / "broken.py"
+    broken.write_text("print(1)\n")
+    with pytest.raises(DataError, match="no notebook in Databricks' source format"):
+        cells(broken)
+    broken.write_text("# Databricks notebook source\nx = 1\n# COMMAND ----------\n1 / 0\n")
+    with pytest.raises(DataError, match=r"broken.py, cell 2: ZeroDivisionError: division by zero"):
+        list(execute(broken, {}))
+
+
+def test_views_are_written_and_created_with_comments(
+    spark: SparkSession, lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    views.run(Job(CONF, lake, CONF.logs.days, quiet=True))
+    printed = capsys.readouterr().out
+    assert "v_daily_label_quality: 3 rows." in printed
+    sql = Path(lake.uri("views.sql")).read_text()
+    assert sql.count("CREATE OR REPLACE TEMPORARY VIEW") == 4
+    spark.sql("CREATE SCHEMA IF NOT EXISTS analysts")
+    try:
+        into = CONF.with_keys({"views.into": "analysts"})
+        views.run(Job(into, lake, CONF.logs.days, quiet=True))
+        described = {row.col_name: row.comment for row in spark.sql("DESCRIBE analysts.v_simulation").collect()}
+        assert described["paired_gain"] == "the same, all users asked under both rankings: only a simulation can"
+        (days,) = spark.sql("SELECT count(*) FROM analysts.v_daily_label_quality WHERE click_rate = 0.5").first() or ()
+        assert days == 3
+    finally:
+        spark.sql("DROP SCHEMA analysts CASCADE")
+    with pytest.raises(ConfigError, match=r"views\.into: the catalog has no schema 'elsewhere'"):
+        views.run(Job(CONF.with_keys({"views.into": "elsewhere"}), lake, CONF.logs.days, quiet=True))
+
+
+def test_a_lake_with_nothing_has_no_views(spark: SparkSession, tmp_path: Path) -> None:
+    job = Job(CONF, Lake.at(str(tmp_path)), CONF.logs.days, quiet=True)
+    with pytest.raises(DataError, match="no table that a view reads; run `ncs run` first"):
+        views.run(job)
+    with pytest.raises(DataError, match="has no evaluated run; run `ncs run`"):
+        start({"spark": spark})

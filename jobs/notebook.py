@@ -1,0 +1,35 @@
+"""Run a notebook on the lake and keep it as one HTML file, `<lake>/reports/notebooks/<name>.html`.
+
+ncs notebook comparison --conf conf/demo.yaml --lake lake/demo
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from jobs.cli import main
+from jobs.job import Job
+from ncs.errors import ConfigError
+from ncs.lake import storage
+from ncs.notebook.page import render
+from ncs.notebook.source import execute
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+
+
+def run(job: Job) -> None:
+    """Run the notebook `job.notebook`: one of `notebooks/`, or the path of one's own."""
+    known = sorted(path.stem for path in FOLDER.glob("*.py"))
+    name = job.notebook or ""
+    path = FOLDER / f"{name}.py" if name in known else Path(name)
+    if not path.is_file():
+        raise ConfigError(f"there is no notebook {name!r}; there are {', '.join(known)}, or name a file")
+    os.environ["NCS_LAKE"] = job.lake.root  # what a notebook outside Databricks has for a widget
+    page = render(path.stem, execute(path, {"spark": job.spark}))
+    target = job.lake.uri("reports", "notebooks", f"{path.stem}.html")
+    storage.write_bytes(target, page.encode())
+    print(f"notebook: {target}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(["notebook", *sys.argv[1:]]))

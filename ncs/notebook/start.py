@@ -1,0 +1,71 @@
+"""What a notebook begins with: widgets, a Spark session, the lake, the views."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import SparkSession
+
+from ncs import config
+from ncs.errors import DataError
+from ncs.lake import layout, views
+from ncs.lake.layout import Lake
+from ncs.lake.session import spark_session
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WIDGETS = {"lake": "lake/demo", "run": ""}
+"""Widget -> its default. Outside Databricks the variables NCS_LAKE and NCS_RUN stand for them; no run: the newest."""
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A lake that is looked at, and the run of it."""
+
+    spark: SparkSession
+    lake: Lake
+    run: str
+
+    def sql(self, query: str) -> "pd.DataFrame":
+        """Rows of a query over the views and, as `{gold/slices}`, the tables; `{run}` is the run's id, quoted."""
+        values = {"run": f"'{self.run}'"} | {name: f"delta.`{self.lake.uri(name)}`" for name in _tables(query)}
+        for name, value in values.items():
+            query = query.replace(f"{{{name}}}", value)
+        return self.spark.sql(query).toPandas()
+
+    def has(self, table: str) -> bool:
+        """Whether the lake has a table."""
+        return self.lake.has(table)
+
+
+def start(names: Mapping[str, Any]) -> Notebook:
+    """Start a notebook; `names` are its `globals()`, which hold `spark` and `dbutils` on Databricks.
+
+    Raises DataError if nothing in the lake has been evaluated.
+    """
+    values = {name: _widget(names, name) for name in WIDGETS}
+    spark = names.get("spark") or spark_session(config.load(os.environ.get("NCS_CONF", "conf/demo.yaml")))
+    lake = Lake.at(values["lake"])
+    runs = list(lake.records(layout.EVALUATIONS))  # the newest first
+    if not runs:
+        raise DataError(f"the lake {lake.root} has no evaluated run; run `ncs run`, or name another lake")
+    run = values["run"] or runs[0]
+    if run not in runs:
+        raise DataError(f"the lake {lake.root} has no run {run}; it has {', '.join(runs)}")
+    views.create(spark, lake)
+    print(f"run {run}, in {lake.root}")
+    return Notebook(spark, lake, run)
+
+
+def _widget(names: Mapping[str, Any], name: str) -> str:
+    dbutils = names.get("dbutils")
+    if dbutils is None:
+        return os.environ.get(f"NCS_{name.upper()}", WIDGETS[name])
+    dbutils.widgets.text(name, WIDGETS[name])
+    return str(dbutils.widgets.get(name))
+
+
+def _tables(query: str) -> list[str]:
+    return [part.partition("}")[0] for part in query.split("{")[1:] if "/" in part.partition("}")[0]]

@@ -1,0 +1,101 @@
+# Databricks notebook source
+# MAGIC %md
+# MAGIC # Which system is better, by how much, and where
+# MAGIC All figures are of the test days, which no system has seen. One run settles a difference only where intervals lie well
+# MAGIC apart: the rows that were tested on are a sample, and another seed of training would give other figures. `ncs compare`
+# MAGIC trains several seeds; where it has run, its verdict stands below.
+
+# COMMAND ----------
+
+from matplotlib import pyplot as plt
+
+from ncs.notebook import start
+
+notebook = start(globals())
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## The figures
+# MAGIC AUC: how often a clicked impression ranks above one that was not; GAUC: the same within each user, which is what a
+# MAGIC ranking is about. MSE and log loss: less is better. Spearman: whether the order of the predicted CVR is right. ECE: how
+# MAGIC far predictions are from what happens, on average. `better` and `apart` compare with the baseline.
+
+# COMMAND ----------
+
+comparison = notebook.sql("SELECT * FROM v_system_comparison WHERE run_id = {run} ORDER BY task, metric, rank, system")
+shown = ["task", "metric", "rank", "system", "value", "ci_low", "ci_high", "gain", "better", "apart"]
+print(comparison[shown].to_string(index=False, float_format="{:.5f}".format))
+
+# COMMAND ----------
+
+panels = list(comparison[comparison["system"] != "truth"].groupby(["task", "metric"]))
+figure, axes = plt.subplots(-(-len(panels) // 3), 3, figsize=(13, 2.6 * -(-len(panels) // 3)), layout="constrained")
+for axis, ((task, metric), rows) in zip(axes.flat, panels, strict=False):
+    low, high = rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]
+    axis.errorbar(rows["value"], rows["system"], xerr=[low, high], fmt="o")
+    axis.set(title=f"{task.upper()} {metric}, 95 % interval", ylim=(-0.5, len(rows) - 0.5))
+for axis in axes.flat[len(panels) :]:
+    axis.remove()
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## Calibration
+# MAGIC Of impressions with a predicted click rate of 0.3, three in ten should be clicked. Points on the diagonal are right,
+# MAGIC below it promises are too high. What ranks by the product of pCTR and pCVR needs both to be right, not only in order.
+
+# COMMAND ----------
+
+slices = notebook.sql("SELECT * FROM {gold/slices} WHERE run_id = {run} ORDER BY system, task, slice, place, part")
+bins = slices[(slices["slice"] == "prediction") & (slices["n"] >= 20)]
+tasks = sorted(slices["task"].unique())
+figure, axes = plt.subplots(1, len(tasks), figsize=(4.6 * len(tasks), 4), layout="constrained", squeeze=False)
+for axis, task in zip(axes[0], tasks, strict=True):
+    axis.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    for system, rows in bins[(bins["task"] == task) & (bins["system"] != "truth")].groupby("system"):
+        axis.plot(rows["prediction"], rows["label"], "o-", markersize=3, label=system)
+    axis.set(title=task.upper(), xlabel="predicted", ylabel="what happened", xlim=(0, 1), ylim=(0, 1))
+    axis.legend()
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## Where they err
+# MAGIC Log loss by length of the video, place in the feed, and how often user and video were shown on the training days. The
+# MAGIC bars are 95 % intervals of each figure by itself.
+
+# COMMAND ----------
+
+names = [name for name in slices["slice"].unique() if name not in ("all", "prediction")]
+for task in tasks:
+    if not names:
+        break
+    figure, axes = plt.subplots(1, len(names), figsize=(4 * len(names), 3.6), layout="constrained", squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        rows = slices[(slices["task"] == task) & (slices["slice"] == name) & (slices["n"] >= 2)]
+        order = list(dict.fromkeys(rows.sort_values(["place", "part"])["part"]))
+        for system, found in rows.groupby("system"):
+            places = [order.index(part) for part in found["part"]]
+            axis.errorbar(places, found["log_loss"], 1.96 * found["log_loss_error"], fmt="o-", capsize=2, label=system)
+        axis.set_xticks(range(len(order)), order, rotation=45, ha="right")
+        axis.set(title=f"{task.upper()} by {name}", ylabel="log loss")
+    axes[0][0].legend(fontsize=7)
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## Over several seeds
+# MAGIC From the newest `ncs compare`: differences with 95 % intervals over seeds and test rows together. A win is claimed only
+# MAGIC where the interval excludes 0.
+
+# COMMAND ----------
+
+if notebook.has("gold/differences"):
+    differences = notebook.sql(
+        """SELECT system, reference, task, metric, difference, low, high, better FROM {gold/differences}
+        WHERE made_at = (SELECT max(made_at) FROM {gold/differences}) ORDER BY task, reference, system"""
+    )
+    print(differences.to_string(index=False, float_format="{:+.5f}".format))
+else:
+    print("not compared over several seeds yet: run `ncs compare`")
