@@ -37,6 +37,7 @@ def run(job: Job) -> None:
             one.lake.claim(one.conf)
             for stage in (generate, ingest, label, encode):
                 stage.run(one)
+            one.refuse_held()
         found.append((value, compare.compare(one)))
         job.say(f"sweep: {key} {value} is compared")
     folder = job.lake.uri("reports", f"sweep-{key}-{digest([values, job.conf.digest()])}")
@@ -54,7 +55,7 @@ def _with(job: Job, key: str, value: Any) -> Job:
     lake = job.lake
     if key.split(".")[0] in _OF_THE_DATA:
         lake = Lake.at(job.lake.uri("sweeps", f"{key}-{digest(value)}"))
-    return replace(job, conf=conf, lake=lake, days=conf.logs.days)
+    return replace(job, conf=conf, lake=lake, days=conf.logs.days, held={})
 
 
 if __name__ == "__main__":

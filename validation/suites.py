@@ -16,7 +16,7 @@ import validation
 from ncs.config import Config
 from ncs.lake.layout import CLICKS, IMPRESSIONS, PLAYS, PREDICTIONS, SAMPLES, USERS, VIDEOS
 from ncs.tasks import CTR, CVR, Task, tasks_of
-from validation.bands import Band, Bands
+from validation.bands import Bands
 from validation.rules import (
     ExpectNoRows,
     Rules,
@@ -137,25 +137,35 @@ def _samples(conf: Config) -> Rules:
 
 
 def _as_before(learnt: Mapping[date, Bands], warn: Sequence[str]) -> Rules:
-    """A day's figures are as those of the days before it let expect."""
-    names = sorted({name for bands in learnt.values() for name in bands})
-    return [_within(name, {day: bands[name] for day, bands in learnt.items() if name in bands}, warn) for name in names]
+    """A day's figures are as those of the days before it let expect, a rule for each kind."""
+    kinds: dict[str, list[str]] = {}
+    for day, bands in learnt.items():
+        for name, band in bands.items():
+            kind, _, column = name.partition(".")
+            row = f"({day_literal(day)}, '{column}', {band.low!r}D, {band.high!r}D, {band.found!r}D)"
+            kinds.setdefault(kind, []).append(row)
+    return [
+        ExpectNoRows(
+            column=_FIGURES[kind][0],
+            description=f"each day's {_FIGURES[kind][1]} is as the days before it let expect",
+            severity=FailureSeverity.WARNING if kind in warn else FailureSeverity.CRITICAL,
+            unexpected_rows_query=_outside(_FIGURES[kind][2], ", ".join(rows)),
+        )
+        for kind, rows in kinds.items()
+    ]
 
 
-def _within(name: str, bands: Mapping[date, Band], warn: Sequence[str]) -> ExpectNoRows:
-    """A figure lies in its band: counted on the batch where SQL can, else as `ncs label` has found it."""
-    kind, _, column = name.partition(".")
-    text, value = _FIGURES[kind]
-    values = ", ".join(
-        f"({day_literal(day)}, {band.low!r}D, {band.high!r}D, {band.found!r}D)" for day, band in bands.items()
-    )
-    return ExpectNoRows(
-        column=column or _COLUMNS_OF[kind],
-        description=f"each day's {text} is as the days before it let expect",
-        severity=FailureSeverity.WARNING if kind in warn else FailureSeverity.CRITICAL,
-        unexpected_rows_query=f"SELECT day, {value or 'first(labelled)'} AS found, low, high FROM {{batch}} "
-        f"JOIN (VALUES {values}) AS learnt (day, low, high, labelled) USING (day) GROUP BY day, low, high "
-        "HAVING found NOT BETWEEN low AND high ORDER BY day",
+def _outside(value: str | None, rows: str) -> str:
+    """The query for figures outside of their bands: counted on the batch, or as `ncs label` has found them."""
+    if value:
+        return (
+            f"SELECT day, {value} AS found, low, high FROM {{batch}} JOIN (VALUES {rows}) AS learnt "
+            "(day, name, low, high, labelled) USING (day) GROUP BY day, low, high "
+            "HAVING found NOT BETWEEN low AND high ORDER BY day"
+        )
+    return (
+        f"SELECT day, name, found, low, high FROM (VALUES {rows}) AS learnt (day, name, low, high, found) "
+        "WHERE found NOT BETWEEN low AND high AND day IN (SELECT day FROM {batch}) ORDER BY day, name"
     )
 
 
@@ -216,19 +226,19 @@ def _predictions(conf: Config) -> Rules:
 
 
 _FIGURES = {
-    "rows": ("number of rows", "count(*)"),
-    "click_rate": ("click rate", "avg(clicked)"),
-    "mean_cvr": ("mean label", "avg(cvr)"),
+    "rows": ("day", "number of rows", "count(*)"),
+    "click_rate": ("clicked", "click rate", "avg(clicked)"),
+    "mean_cvr": ("cvr", "mean label", "avg(cvr)"),
     "unlabelled": (
+        "cvr",
         "share of clicked rows without a label",
         "count_if(cvr IS NULL AND clicked = 1) / nullif(count_if(clicked = 1), 0)",
     ),
-    "nulls": ("share of rows without a value", None),
-    "new_ids": ("share of ids that the days before did not have", None),
-    "shift": ("distribution (population stability index)", None),
+    "nulls": ("(columns)", "share of rows without a value", None),
+    "new_ids": ("(columns)", "share of ids that the days before did not have", None),
+    "shift": ("(columns)", "distribution (population stability index)", None),
 }
-"""Of `validation.bands`: kind -> text, and the same figure as SQL where it is cheap."""
-_COLUMNS_OF = {"rows": "day", "click_rate": "clicked", "mean_cvr": "cvr", "unlabelled": "cvr"}
+"""Of `validation.bands`: kind -> column, text, and the same figure as SQL where it is not of every column."""
 
 _RULES: dict[str, Callable[[Config], Rules]] = {
     IMPRESSIONS: _raw_impressions,

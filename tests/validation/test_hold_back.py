@@ -88,8 +88,9 @@ def test_a_shift_warns_or_stops_as_configured(
     write_labelled(spark, job.lake, clicks={}, missing={}, profiles=profiles)
     hold_back(job, layout.SAMPLES)
     assert job.held == {}
-    warning = "warning: scene: each day's distribution (population stability index) is as the days before it let expect"
-    assert warning in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "warning: (columns): each day's distribution (population stability index) is as the days before it" in shown
+    assert f"found day {BAD}, name scene, found " in shown
     assert [verdicts.newest(job.lake)[layout.SAMPLES, str(day)] for day in (DAYS.first, BAD)] == ["pass", "warn"]
     strict = replace(job, conf=job.conf.with_keys({"gates.learnt.warn": []}))
     hold_back(strict, layout.SAMPLES)
