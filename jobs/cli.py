@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -75,6 +76,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one stage. Returns 0 on success, 2 for bad usage or configuration, 3 for a failed gate, else 1."""
     args = parser().parse_args(argv)
+    os.umask(os.umask(0) | 0o022)  # nothing that is written, by Spark's JVM too, is for others to change
     try:
         conf = config.load(args.conf, [*args.set, *_shorthands(args)])
         job = Job(
@@ -128,7 +130,8 @@ def _message(err: Exception) -> str:
     if isinstance(err, NcsError):
         return str(err)
     first = (str(err).strip().splitlines() or [""])[0]
-    return f"{type(err).__name__}: {first} (unexpected; --debug shows where)"
+    causes = re.findall(r"^Caused by: (.+)", str(err), re.MULTILINE)  # of Java's: the last one is where it began
+    return f"{type(err).__name__}: {causes[-1] if causes else first} (unexpected; --debug shows where)"
 
 
 if __name__ == "__main__":

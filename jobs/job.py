@@ -70,8 +70,12 @@ class Job:
         """The Spark session; stages that train never ask, so they start no JVM."""
         from ncs.lake.session import spark_session
 
-        log = None if self.debug else Path(tempfile.gettempdir()) / f"ncs-spark-{os.getpid()}.log"
-        return spark_session(self.conf, log)
+        if self.debug:
+            return spark_session(self.conf)
+        # A name that nobody can foresee, for others may write into the folder too.
+        descriptor, log = tempfile.mkstemp(prefix="ncs-spark-", suffix=".log")
+        os.close(descriptor)
+        return spark_session(self.conf, Path(log))
 
     def table_of(self, name: str) -> "DataFrame":
         """A table of the lake as it is now."""

@@ -1,5 +1,6 @@
 """Which run the stages after training work on."""
 
+import re
 from typing import Any
 
 from ncs.config import Config
@@ -13,7 +14,10 @@ def latest_run(lake: Lake) -> dict[str, Any]:
     path = lake.uri("models", "latest.json")
     if not storage.exists(path):
         raise DataError(f"the lake {lake.root} has no trained run; run `ncs train`")
-    return storage.read_json(lake.uri("models", storage.read_json(path)["run_id"], "run.json"))
+    run_id = storage.read_json(path)["run_id"]
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", run_id):  # it becomes part of paths and of SQL
+        raise DataError(f"{path} names a run {run_id!r}, letters, digits, - and _ expected; run `ncs train`")
+    return storage.read_json(lake.uri("models", run_id, "run.json"))
 
 
 def folders(described: dict[str, Any], conf: Config) -> dict[str, str]:

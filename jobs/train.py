@@ -62,7 +62,7 @@ def _launch(job: Job, this: Run) -> None:
     with tempfile.TemporaryDirectory() as folder:
         conf = Path(folder) / "conf.yaml"
         # The order of `fields` is the order of their embeddings.
-        conf.write_text(yaml.safe_dump(this.conf.model_dump(), sort_keys=False))
+        conf.write_text(yaml.safe_dump(this.conf.public(), sort_keys=False))
         command = [sys.executable, "-m", "jobs.train", "--conf", str(conf), "--lake", job.lake.root]
         command += ["--quiet"] if job.quiet else []
         cluster.launch(this.conf.workers, command, Path(folder) / "workers.log")

@@ -1,6 +1,7 @@
 """What is learnt and how: tasks, nets, training, mask search, the catalogue of systems."""
 
 import pkgutil
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -11,6 +12,10 @@ from ncs.config.values import Count, NonNegative, Positive, Rate, Section, diges
 MODULES = [module.name for module in pkgutil.iter_modules(ncs.systems.__path__)]
 
 
+_BEYOND_THE_ROW = re.compile(r"reflect|java_method|\(\s*(?:select|with|from|values|table)\b|/\*|--", re.IGNORECASE)
+"""In SQL, what reaches beyond a row of the samples: Java methods, other tables, and comments that could hide them."""
+
+
 class TaskLabel(Section):
     """A task: what its label is, where it has one, how it is learnt and judged."""
 
@@ -19,6 +24,14 @@ class TaskLabel(Section):
     loss: Literal["cross_entropy", "squared_error"]
     weight: Positive = 1.0
     metric: Literal["auc", "mse"]
+
+    @field_validator("label", "where")
+    @classmethod
+    def _of_the_row_alone(cls, expression: str | None) -> str | None:
+        beyond = _BEYOND_THE_ROW.search(expression or "")
+        if beyond:
+            raise ValueError(f"an expression of a row of the samples calls no {beyond[0]!r}")
+        return expression
 
 
 class Ple(Section):

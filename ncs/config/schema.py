@@ -9,7 +9,20 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
-from ncs.config.values import Count, DayRange, Identifier, Part, Positive, Rate, Section, digest, problems, set_key
+from ncs.config.values import (
+    SECRET,
+    WITH_PASSWORD,
+    Count,
+    DayRange,
+    Identifier,
+    Part,
+    Positive,
+    Rate,
+    Section,
+    digest,
+    problems,
+    set_key,
+)
 from ncs.days import Days
 from ncs.errors import ConfigError
 
@@ -51,6 +64,13 @@ class Logs(Section):
         if self.adapter != "landing" and self.source is None:
             raise ValueError(f"logs.source must name the folder that adapter {self.adapter!r} reads")
         return self
+
+    @field_validator("source")
+    @classmethod
+    def _no_password(cls, source: str | None) -> str | None:
+        if source is not None and WITH_PASSWORD.search(source):
+            raise ValueError("credentials do not belong into a path; give them to the store's client (environment)")
+        return source
 
 
 class Labels(Section):
@@ -279,6 +299,11 @@ class Config(Section):
         """The named keys (`a` or `a.b`) as plain values, to store or to take a digest of."""
         whole = self.model_dump()
         return {key: _reach(whole, key) for key in keys}
+
+    def public(self) -> dict[str, Any]:
+        """Everything as plain values to keep or to show: what only the holder of a secret may know is left out."""
+        whole = self.model_dump()
+        return {**whole, "spark": {key: value for key, value in whole["spark"].items() if not SECRET.search(key)}}
 
     def digest(self, *keys: str) -> str:
         """A short hash of the named keys, or of everything."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -16,6 +17,10 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+SECRET = re.compile(r"secret|password|token|credential|access[._-]?key|account[._-]?key|sas", re.IGNORECASE)
+"""Settings of Spark whose value nobody else may know; Spark itself hides some of them so."""
+WITH_PASSWORD = re.compile(r"://[^/@]*:[^/]*@")
+"""A URI with a user's password."""
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -53,6 +58,8 @@ def problems(err: ValidationError) -> Iterator[str]:
         elif error["type"] == "missing":
             yield f"{where} is missing"
         else:
-            found = "" if error["type"] == "value_error" and not where else f" (found {error['input']!r})"
+            hidden = SECRET.search(where) or WITH_PASSWORD.search(str(error["input"]))
+            unknown = hidden or (error["type"] == "value_error" and not where)
+            found = "" if unknown else f" (found {error['input']!r})"
             message = error["msg"].removeprefix("Value error, ")
             yield f"{where}: {message}{found if len(found) < 80 else ''}".removeprefix(": ")

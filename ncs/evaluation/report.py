@@ -112,7 +112,7 @@ def render(
         costs=[row for system, one in trained.items() for row in costs(system, one.metrics)],
         label_rows=labels.days,
         tables={**run["lineage"]["tables"], **tables},
-        conf=yaml.safe_dump(run["conf"], sort_keys=False, allow_unicode=True),
+        conf=yaml.safe_dump(conf.public(), sort_keys=False, allow_unicode=True),
         notes={system: _note(one.masks) for system, one in trained.items() if one.masks},
         **_pictures(by_key, systems, trained, conf, tasks),
         label_charts=charts.labels(labels.days, labels.histograms),

@@ -109,7 +109,7 @@ class Run:
             "run_id": self.run_id,
             "name": self.conf.name,
             "systems": [name for name in known if self._is_trained(name)],
-            "conf": self.conf.model_dump(),
+            "conf": self.conf.public(),
             "sizes": field_sizes(self),
             "vocabulary": self._data()[layout.VOCABULARY],
             "lineage": self.lineage,
