@@ -6,6 +6,7 @@ spark-submit jobs/ingest.py --conf conf/demo.yaml --lake lake/demo --days 2022-0
 import json
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from datetime import date
 from functools import reduce
 from typing import Any
@@ -59,12 +60,14 @@ def run(job: Job) -> None:
 def made_from(job: Job, source: Source, log: str, day: date | None) -> dict[str, Any]:
     """What a log's rows of a day would be made from now. Raises DataError if there is no file."""
     conf = job.conf.digest("logs.adapter", "logs.timezone")
-    return json.loads(json.dumps({"conf": conf, "files": source.fingerprint(log, day)}))
+    key = {"pseudonyms": source.pseudonyms.fingerprint} if source.pseudonyms.key else {}
+    return json.loads(json.dumps({"conf": conf, "files": source.fingerprint(log, day), **key}))
 
 
 def _find_stale(job: Job, source: Source) -> Stale:
     """What has to be read; days of which a log is missing are held back."""
     done = {log: job.lake.records(table) for log, table in TABLES.items()}
+    _refuse_two_keys(job.days, done["impressions"], source.pseudonyms.fingerprint)
     stale: Stale = {log: {} for log in TABLES}
 
     def look(log: str, day: date | None) -> None:
@@ -83,6 +86,16 @@ def _find_stale(job: Job, source: Source) -> Stale:
                 stale[log].pop(day, None)
             job.hold(day, err)
     return stale
+
+
+def _refuse_two_keys(days: Days, done: Mapping[str, tuple[int, Record]], key: str | None) -> None:
+    """A user has one pseudonym in all days of a lake, or none."""
+    others = [date.fromisoformat(day) for day, (_, record) in done.items() if record.made_from.get("pseudonyms") != key]
+    if any(day not in days for day in others):
+        raise DataError(
+            f"{layout.IMPRESSIONS} of {Days.text(others)}: its user ids were made with another key of "
+            f"privacy.key, or with none; ingest these days too, or use another --lake"
+        )
 
 
 def _ingest_days(job: Job, source: Source, stale: Stale, days: Days) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Who may change what is written, what a configuration can reach, and that secrets stay unknown."""
+"""Who may change what is written, what a configuration can reach, and that secrets and users stay unknown."""
 
 import json
 import os
@@ -11,21 +11,30 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import SparkSession
 
+from jobs import ingest, label
 from jobs.cli import main
+from jobs.job import Job
 from jobs.runs import latest_run
 from ncs import config
 from ncs.config import Config
+from ncs.days import Days
 from ncs.errors import ConfigError, DataError
 from ncs.feed import Snapshot, TableFeed
-from ncs.lake import storage
+from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
+from ncs.logs.kuairand import KuaiRand
+from ncs.logs.pseudonyms import Pseudonyms, pseudonym
 from ncs.training.run import Run
+from tests.faults.lakes import rows
+from tests.faults.logs import DAYS, deliver
 from tests.test_layers import sources
 from tests.toy import ROOT, toy_conf, write_toy_lake
 
 DEMO = str(ROOT / "conf" / "demo.yaml")
 SECRET = "wJalrXUtnFEMI-K7MDENG"
+KEY = "0123456789abcdef0123456789abcdef"
 
 
 def test_nothing_is_writable_for_everybody(lake: Lake) -> None:
@@ -56,6 +65,7 @@ def test_nothing_is_writable_for_everybody(lake: Lake) -> None:
         "tasks.ctr.label=(SELECT max(user_id) FROM delta.`/other`)",
         "tasks.ctr.where=clicked IN ( SELECT 1)",
         "tasks.ctr.where=clicked IN (/* */ SELECT 1)",
+        "privacy.key=0123456789abcdef",
         "logs.source=s3a://me:mine@bucket/logs",
     ],
 )
@@ -133,3 +143,73 @@ def test_nothing_loads_pickles() -> None:
         if loads.search(line) and safe not in line
     ]
     assert not found
+
+
+@pytest.fixture
+def keyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NCS_KEY", KEY)
+
+
+@pytest.mark.usefixtures("keyed")
+def test_users_are_nowhere_in_clear(
+    spark: SparkSession, lake: Lake, tmp_path: Path, load_conf: Callable[..., Config]
+) -> None:
+    first = 987654300
+    deliver(tmp_path / "logs", whole=True, first_user=first)
+    settings = [f"logs.source={tmp_path}/logs", f"logs.days={DAYS}", "spark.sql.shuffle.partitions=2"]
+    job = Job(load_conf(*settings, "privacy.key=env:NCS_KEY"), lake, DAYS, quiet=True)
+    ingest.run(job)
+    label.run(job)
+    texts = [path.read_text(errors="ignore") for path in Path(lake.root).rglob("*.json")]
+    for table in (*ingest.TABLES.values(), layout.SAMPLES, layout.QUARANTINE):
+        found = rows(lake, table)
+        assert sum(day.total() for day in found.values()) > 0, table
+        texts.append(repr(found))
+    assert not re.search(r"9876543\d\d", "".join(texts))
+    assert KEY not in "".join(texts)
+    users = job.table_of(layout.USERS).select("user_id").collect()
+    assert {row.user_id for row in users} == {pseudonym(KEY.encode(), first + n) for n in range(20)}
+
+    before = {table: lake.version(table) for table in ingest.TABLES.values()}
+    again = Job(job.conf, lake, Days(DAYS.last, DAYS.last), quiet=True)
+    ingest.run(again)
+    assert {table: lake.version(table) for table in ingest.TABLES.values()} == before, "the same key: nothing is new"
+
+    # Other days under another key, or none, would make another person of each user.
+    other = Job(load_conf(*settings), lake, Days(DAYS.last, DAYS.last), quiet=True)
+    with pytest.raises(DataError, match=rf"{DAYS.first}\.\.{DAYS.last}: its user ids were made with another key"):
+        ingest.run(other)
+
+
+def test_impressions_named_after_users_are_named_after_pseudonyms(spark: SparkSession) -> None:
+    folder, day = str(ROOT / "tests" / "data" / "kuairand"), Days.parse("2022-04-12").first
+    names = {}
+    for key in (None, KEY.encode()):
+        source = KuaiRand(folder, "Asia/Shanghai", Pseudonyms(key))
+        read = source.read(spark, "impressions", [day]).select("impression_id", "user_id").collect()
+        source.close()
+        assert all(row.impression_id.startswith(f"{row.user_id}-") for row in read)
+        names[key] = {row.user_id for row in read}
+    plain, hidden = names.values()
+    assert hidden == {pseudonym(KEY.encode(), user) for user in plain}
+    assert not plain & hidden
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("env:NCS_NO_KEY", "holds 0 bytes, a key has 16 at least"),
+        ("file:/nowhere/key", "no key can be read from file:/nowhere/key"),
+    ],
+)
+def test_a_key_that_is_not_there_is_told(place: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Pseudonyms.of(place)
+
+
+def test_a_key_shows_in_no_text(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    pseudonyms = Pseudonyms.of(f"file:{tmp_path}/key")
+    assert pseudonyms.key == KEY.encode()
+    assert KEY not in repr(pseudonyms)
+    assert pseudonyms.fingerprint != Pseudonyms(b"another key of it").fingerprint

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from ncs.config.keeping import Privacy
 from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
 from ncs.config.values import (
     SECRET,
@@ -224,6 +225,7 @@ class Config(Section):
     views: Views
     simulate: Simulate
     feed: Feed
+    privacy: Privacy
     days_at_once: Count
     workers: Count
     spark: dict[Annotated[str, Field(pattern=r"^spark\.")], str | int | float | bool]
@@ -232,6 +234,8 @@ class Config(Section):
     def _whole(self) -> "Config":
         if self.split.test_days >= len(self.logs.days):
             raise ValueError(f"split.test_days leaves no day of {self.logs.days} for training")
+        if self.privacy.key is not None and self.logs.source is None:
+            raise ValueError("privacy.key: generated users are nobody; name real logs in logs.source, or leave it null")
         for pair in self.crosses:
             for name in pair:
                 if name not in self.fields:

@@ -22,6 +22,7 @@ from pyspark.sql.types import LongType
 
 from ncs.errors import DataError
 from ncs.lake import storage
+from ncs.logs.pseudonyms import Pseudonyms
 from ncs.logs.schemas import DAY_LOGS, SCHEMAS, LogSchema
 from ncs.logs.text import BAD, cast_columns, columns_of, read_csv, read_text, refuse_bad
 
@@ -41,9 +42,10 @@ _LOG = LogSchema(dict.fromkeys(_NEEDED, LongType()), {"tab": LongType()})
 class KuaiRand:
     """KuaiRand's files below a folder. Its logs are parsed once for all days, and kept by Spark."""
 
-    def __init__(self, root: str, timezone: str) -> None:
+    def __init__(self, root: str, timezone: str, pseudonyms: Pseudonyms) -> None:
         self.root = root
         self.timezone = timezone
+        self.pseudonyms = pseudonyms
         self._parsed: DataFrame | None = None
 
     def fingerprint(self, log: str, day: date | None) -> dict[str, Any]:
@@ -67,7 +69,8 @@ class KuaiRand:
     def read(self, spark: SparkSession, log: str, days: Sequence[date]) -> DataFrame:
         """See Source."""
         if not days:
-            return read_text(spark, "csv", self._uris(log), SCHEMAS[log], f"KuaiRand's {log}", numbers=True)
+            rows = read_text(spark, "csv", self._uris(log), SCHEMAS[log], f"KuaiRand's {log}", numbers=True)
+            return self.pseudonyms.hide(rows)
         rows = self._log(spark).where(F.col("day").isin(*days))
         if log == "impressions":
             length = (F.col("duration_ms") / 1000).alias("length_seconds")
@@ -99,7 +102,7 @@ class KuaiRand:
             rows = cast_columns(texts, _LOG.types, filled=_NEEDED).select(*names, BAD)
             time = F.timestamp_millis("time_ms")
             rows = rows.withColumns({"ts": time, "day": F.to_date(F.from_utc_timestamp(time, self.timezone))})
-            self._parsed = rows.persist()
+            self._parsed = self.pseudonyms.hide(rows).persist()  # before impressions are named after users
             try:
                 refuse_bad(self._parsed, _LOG.types, what)
             except DataError:  # or Spark would find these rows again when the file has been mended

@@ -8,7 +8,7 @@ are numbers where all their values are. Parquet is checked by its footers, text 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from ncs.errors import DataError
 from ncs.lake import storage
 from ncs.logs.files import read_parquet
+from ncs.logs.pseudonyms import Pseudonyms
 from ncs.logs.schemas import PROFILES, SCHEMAS, stack
 from ncs.logs.text import read_text
 
@@ -29,6 +30,7 @@ class Landing:
     """Logs in folders below `root`, a path or URI."""
 
     root: str
+    pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
 
     def fingerprint(self, log: str, day: date | None) -> dict[str, Any]:
         """See Source. No file is an error for clicks and plays too: an outage is not "no clicks"."""
@@ -55,6 +57,7 @@ class Landing:
             rows = read_parquet(spark, uris, SCHEMAS[log], what)
         else:
             rows = read_text(spark, extension, uris, SCHEMAS[log], what, numbers=log in PROFILES)
+        rows = self.pseudonyms.hide(rows)
         return rows.withColumn("day", F.lit(day)) if day else rows
 
     def _missing(self, log: str, day: date | None) -> str:

@@ -11,10 +11,15 @@ from ncs.lake import storage
 from ncs.lake.layout import Lake
 from ncs.logs.kuairand import KuaiRand
 from ncs.logs.landing import Landing
+from ncs.logs.pseudonyms import Pseudonyms
 
 
 class Source(Protocol):
     """Logs of one origin. `log` is impressions, clicks or plays, with a day; or users or videos, without."""
+
+    @property
+    def pseudonyms(self) -> Pseudonyms:
+        """What stands in the place of user ids."""
 
     def fingerprint(self, log: str, day: date | None) -> dict[str, Any]:
         """The files that decide the rows, as plain JSON data: relative path -> [bytes, time of change].
@@ -36,7 +41,10 @@ class Source(Protocol):
 
 def open_source(conf: Config, lake: Lake) -> Source:
     """The source that `logs.adapter` and `logs.source` name; null: the lake's own landing folders."""
+    pseudonyms = Pseudonyms.of(conf.privacy.key)
     if conf.logs.source is None:
         return Landing(lake.landing)
     root = storage.absolute(conf.logs.source)
-    return KuaiRand(root, conf.logs.timezone) if conf.logs.adapter == "kuairand" else Landing(root)
+    if conf.logs.adapter == "kuairand":
+        return KuaiRand(root, conf.logs.timezone, pseudonyms)
+    return Landing(root, pseudonyms)

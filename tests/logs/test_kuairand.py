@@ -12,6 +12,7 @@ from ncs.config import Config
 from ncs.errors import DataError
 from ncs.lake.layout import Lake
 from ncs.logs.kuairand import KuaiRand
+from ncs.logs.pseudonyms import Pseudonyms
 from ncs.logs.source import open_source
 
 DATA = Path(__file__).parent.parent / "data" / "kuairand"
@@ -45,7 +46,7 @@ def test_the_slice_shows_what_it_was_chosen_for(raw: pd.DataFrame) -> None:
 
 
 def test_rows_are_those_of_the_csv(spark: SparkSession, raw: pd.DataFrame) -> None:
-    source = KuaiRand(str(DATA), ZONE)
+    source = KuaiRand(str(DATA), ZONE, Pseudonyms())
     day = DAYS[4]
     expected = raw[raw.day == day]
     impressions = source.read(spark, "impressions", [day])
@@ -81,7 +82,7 @@ def test_rows_are_those_of_the_csv(spark: SparkSession, raw: pd.DataFrame) -> No
 
 
 def test_features_come_as_they_are(spark: SparkSession) -> None:
-    source = KuaiRand(str(DATA), ZONE)
+    source = KuaiRand(str(DATA), ZONE, Pseudonyms())
     users, videos = source.read(spark, "users", []), source.read(spark, "videos", [])
     raw = pd.read_csv(DATA / "user_features_sample.csv").set_index("user_id")
     found = {row.user_id: row for row in users.collect()}
@@ -107,7 +108,7 @@ def test_days_are_those_of_the_time_zone_and_parts_are_read_together(spark: Spar
     write_log(tmp_path / "data" / LOG.format("27k_part2"), [f"1,2,{before + 1000},0,0,9000,4"])
     write_log(tmp_path / "data" / "log_standard_4_22_to_5_08_27k_part1.csv", [f"7,2,{before},0,0,1,0"])
     write_log(tmp_path / "data" / "log_random_4_22_to_5_08_27k.csv", [f"8,2,{before},0,0,1,0"])
-    source = KuaiRand(str(tmp_path), ZONE)
+    source = KuaiRand(str(tmp_path), ZONE, Pseudonyms())
     found = [
         sorted(source.read(spark, "impressions", [day]).select("user_id", "tab", "length_seconds").collect())
         for day in (date(2022, 4, 8), date(2022, 4, 9))
@@ -123,7 +124,7 @@ def test_a_repeated_impression_is_watched_once_and_clicked_as_its_longest_row_sa
     time = int(datetime(2022, 4, 8, 3, tzinfo=UTC).timestamp() * 1000)
     rows = [f"1,2,{time},0,3000,9000,0", f"1,2,{time},1,4000,9000,0", f"1,2,{time},1,4000,9000,0"]
     write_log(tmp_path / LOG.format("pure"), [*rows, f"3,2,{time},0,0,9000,0"])
-    source = KuaiRand(str(tmp_path), ZONE)
+    source = KuaiRand(str(tmp_path), ZONE, Pseudonyms())
     counts = {log: source.read(spark, log, [date(2022, 4, 8)]).count() for log in ("impressions", "clicks", "plays")}
     assert counts == {"impressions": 4, "clicks": 1, "plays": 1}
     play = source.read(spark, "plays", [date(2022, 4, 8)]).first()
@@ -135,22 +136,22 @@ def test_a_repeated_impression_is_watched_once_and_clicked_as_its_longest_row_sa
 def test_what_cannot_be_read_is_named(spark: SparkSession, tmp_path: Path) -> None:
     day = date(2022, 4, 8)
     with pytest.raises(DataError, match=r"no such folder .*mend logs\.source"):
-        KuaiRand(str(tmp_path / "none"), ZONE).fingerprint("clicks", day)
+        KuaiRand(str(tmp_path / "none"), ZONE, Pseudonyms()).fingerprint("clicks", day)
     log = tmp_path / LOG.format("1k")
     write_log(log, ["1,2,x3,0,0,0,0", "1,2,4,0,0,0,0"])
     with pytest.raises(DataError, match=r"4_21_1k\.csv: column 'time_ms' has 1 values that are no bigint, as 'x3'"):
-        KuaiRand(str(tmp_path), ZONE).read(spark, "clicks", [day])
+        KuaiRand(str(tmp_path), ZONE, Pseudonyms()).read(spark, "clicks", [day])
     write_log(log, ["1,2,,0,0,0,0"])  # without a time it would be of no day
     with pytest.raises(DataError, match=r"column 'time_ms' has 1 values that are no bigint, as ''"):
-        KuaiRand(str(tmp_path), ZONE).read(spark, "clicks", [day])
+        KuaiRand(str(tmp_path), ZONE, Pseudonyms()).read(spark, "clicks", [day])
     write_log(log, ["1,2,3,0,0"], "user_id,video_id,time_ms,click,play_time_ms")
     with pytest.raises(DataError, match=r"4_21_1k\.csv: no column 'is_click'; .*found .*click"):
-        KuaiRand(str(tmp_path), ZONE).read(spark, "clicks", [day])
+        KuaiRand(str(tmp_path), ZONE, Pseudonyms()).read(spark, "clicks", [day])
     with pytest.raises(DataError, match=r"users in .*: no file called like user_features_27k\.csv"):
-        KuaiRand(str(tmp_path), ZONE).fingerprint("users", None)
+        KuaiRand(str(tmp_path), ZONE, Pseudonyms()).fingerprint("users", None)
     write_log(tmp_path / LOG.format("pure"), ["1,2,3,0,0,0,0"])
     with pytest.raises(DataError, match=r"several sizes, .*_1k\.csv and .*_pure\.csv"):
-        KuaiRand(str(tmp_path), ZONE).fingerprint("impressions", day)
+        KuaiRand(str(tmp_path), ZONE, Pseudonyms()).fingerprint("impressions", day)
 
 
 def test_the_variant_opens_the_committed_slice(load_conf: Callable[..., Config], lake: Lake) -> None:
