@@ -32,9 +32,10 @@ STAGES = {
     "migrate": "bring tables that an earlier ncs wrote up to what this one writes",
     "views": "create the SQL views that analysts read",
     "notebook": "run a notebook on the lake and keep it as HTML",
+    "maintain": "report small and unused files; with --apply put them together and remove them",
     "run": "all of these in order; what is already there is skipped",
 }
-READERS = ("status", "quarantine")
+READERS = ("status", "quarantine", "maintain")
 """The stages that have nothing to tell of a lake that is not there, and do not begin one."""
 
 
@@ -70,6 +71,8 @@ def parser() -> argparse.ArgumentParser:
             stage.add_argument("notebook", metavar="NAME", help="of notebooks/, or a file")
         if name == "validate":
             stage.add_argument("--table", metavar="NAME", help="one table, as silver/samples (default: all there are)")
+        if name == "maintain":
+            stage.add_argument("--apply", action="store_true", help="do it; without, only say what would be done")
     return top
 
 
@@ -92,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             json=getattr(args, "json", False),
             notebook=getattr(args, "notebook", None),
             sweep=(args.key, config.parse(args.values, "--values")) if args.stage == "sweep" else None,
+            apply=getattr(args, "apply", False),
         )
         if args.stage in READERS and not storage.exists(job.lake.root):
             raise DataError(f"there is no lake at {job.lake.root}; name one with --lake, or make it with `ncs run`")

@@ -43,6 +43,7 @@ class Job:
     parallel: int = 1  # parts of a backfill that are worked on at once
     json: bool = False  # of status and quarantine: print JSON
     quarantine: tuple[str, str | None, str | None] = ("show", None, None)  # what to do; of which log, which reason
+    apply: bool = False  # of maintain
     held: dict[date, str] = field(default_factory=dict)  # days that a gate holds back, and why
 
     @property

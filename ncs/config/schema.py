@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from ncs.config.keeping import Privacy
+from ncs.config.keeping import Maintain, Privacy
 from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
 from ncs.config.values import (
     SECRET,
@@ -225,6 +225,7 @@ class Config(Section):
     views: Views
     simulate: Simulate
     feed: Feed
+    maintain: Maintain
     privacy: Privacy
     days_at_once: Count
     workers: Count

@@ -4,6 +4,7 @@ import json
 import os
 import posixpath
 import uuid
+from datetime import datetime
 from typing import Any
 
 import fsspec
@@ -43,6 +44,14 @@ def files(uri: str) -> dict[str, tuple[int, str]]:
             changed = info.get("mtime") or info.get("LastModified") or info.get("created") or ""
             found[relative] = (int(info["size"]), str(changed))
     return found
+
+
+def leftovers(uri: str, before: datetime) -> list[str]:
+    """What `write_bytes` has left below a folder when its process was killed, unchanged since `before`."""
+    fs, path = fsspec.url_to_fs(uri)
+    found = fs.find(path) if fs.exists(path) else []
+    halves = [name for name in found if name.endswith(_UNFINISHED)]
+    return [fs.unstrip_protocol(name) for name in halves if fs.modified(name) < before]
 
 
 def folders(uri: str) -> list[str]:
