@@ -1,4 +1,5 @@
 # make demo   the nine-day workflow on synthetic logs, ends with the comparison and the report's path
+# make bench  training speed beside torch-rechub's and DeepCTR-Torch's, where a step's time goes
 # make test   lint, types and the quick tests; make test-all adds the slow ones
 # Each sets up what it needs: .venv here, a wheel of Horovod and nothing else under $(CACHE).
 SHELL := /bin/bash
@@ -9,7 +10,7 @@ READY := .venv/.ready
 LAKE ?= lake/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint lock clean
+.PHONY: help setup demo test test-all lint lock clean bench
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -36,8 +37,21 @@ lock: $(READY)
 	$(BIN)/uv pip compile -q --no-annotate --no-header --all-extras --python 3.11 \
 	  --constraint requirements.txt setup.cfg >> .venv/lock && mv .venv/lock requirements.txt
 
+# The peers' packages stay out of .venv: an environment of their own, with the same versions of what is common.
+BENCH := .venv-bench/bin
+
+bench: .venv-bench/.ready
+	@$(BENCH)/python -m bench.peers $(ARGS)
+	@$(BENCH)/python -m bench.profile
+
+.venv-bench/.ready: $(READY) bench/requirements.txt
+	@$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-bench
+	@$(BIN)/uv pip install -q --python $(BENCH)/python -r .venv/packages.txt -r bench/requirements.txt
+	@$(BIN)/uv pip install -q --python $(BENCH)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
 clean:
-	rm -rf .venv lake *.egg-info build dist
+	rm -rf .venv .venv-bench lake *.egg-info build dist
 
 # need: one clear line for a missing tool. $(call need,test command,what,remedy)
 need = @$(1) >/dev/null 2>&1 || { echo "ncs needs $(2). On Debian: apt-get install $(3)" >&2; exit 1; }

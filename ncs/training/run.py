@@ -22,6 +22,7 @@ from ncs.nets.system import System, build, module_of
 from ncs.tasks import CTR, tasks_of
 from ncs.training.cluster import Cluster
 from ncs.training.loop import Trainer, train_groups
+from ncs.training.memory import keep_freed_memory
 from ncs.training.store import Store
 
 _PACKAGES = ("torch", "horovod", "petastorm", "deltalake", "pyarrow", "numpy", "pyspark", "delta-spark")
@@ -147,6 +148,7 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
     conf = run.conf
     threads = conf.train.threads or max(1, len(os.sched_getaffinity(0)) // cluster.size)
     torch.set_num_threads(threads)
+    keep_freed_memory()
     feeds, validation = _feeds(run, cluster, "train"), _feeds(run, cluster, "validation")
     sizes = field_sizes(run)
     variance = {task: _variance(task, feed, cluster) for task, feed in validation.items()}

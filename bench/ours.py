@@ -1,0 +1,101 @@
+"""This project's systems on the common work: the loop, the optimiser and the feed of a run."""
+
+import tempfile
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.work import Work
+from ncs.config import Config
+from ncs.feed import Batch
+from ncs.nets.system import Group, NetSpec, System, build, logit_loss
+from ncs.sharing.mask import Mask
+from ncs.systems.mmoe import MMoE
+from ncs.tasks import CTR, CVR
+from ncs.training.cluster import Cluster
+from ncs.training.loop import Phase, Trainer
+from ncs.training.memory import keep_freed_memory
+from ncs.training.optim import MaskedAdam
+from ncs.training.store import Store
+
+KEPT = 0.4
+"""Share of the connections that a task's mask keeps, drawn by chance: what a step costs does not depend on which."""
+
+
+class BothLosses(MMoE):
+    """MMoE that learns both tasks from every batch, as the peers' do: the same rows, the same work."""
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__(spec)
+        self.groups = (Group((CTR, CVR), (CTR,)),)
+
+    def loss(self, batch: Batch, task: str) -> torch.Tensor:
+        """The sum of the tasks' losses on the same rows."""
+        input = self.inputs(batch.ids)
+        experts = self.experts(input)
+        logits = {name: self.towers[name](self.gates[name](input, experts)) for name in self.tasks}
+        return torch.stack([logit_loss(self.tasks[name], logits[name], batch.labels[name]) for name in logits]).sum()
+
+
+class Ours:
+    """A system that is trained on `work`."""
+
+    def __init__(self, name: str, work: Work, conf: Config, net: System) -> None:
+        keep_freed_memory()  # of this process: the peers' trainings have it too
+        self.name, self.net = name, net
+        feed = work.feed(conf)
+        samples = net.groups[0].samples
+        self._trainer = Trainer(
+            conf.train, dict.fromkeys(samples, feed), {}, Cluster(), Store(tempfile.gettempdir(), Cluster()), {}
+        )
+        self._optimizer = MaskedAdam(net, Cluster(), conf.train.learning_rate, conf.train.embedding_learning_rate)
+        self._samples, self._rows, self._epoch, self._share = samples, feed.rows, 0, 1.0
+        self.waited = 0.0
+
+    def prepare(self, rows: int) -> None:
+        """Train on a part of an epoch; the rows themselves stay decoded in memory, as in a run."""
+        self._share = rows / self._rows / len(self._samples)
+
+    def train(self) -> None:
+        """A part of an epoch."""
+        phase = Phase("bench", tuple(self.net.tasks), self._samples, self._epoch + self._share)
+        self.waited = self._trainer.train_epoch(self.net, self._optimizer, phase, self._epoch)["wait_share"]
+        self._epoch += 1
+
+    def predict(self, ids: dict[str, np.ndarray]) -> np.ndarray:
+        """Both tasks' predictions [rows, 2]."""
+        rows = torch.from_numpy(np.stack(list(ids.values()), 1))
+        self.net.eval()
+        parts = [self.net.predict(part) for part in rows.split(8192)]
+        return np.stack([torch.cat([part[task] for part in parts]).numpy() for task in (CTR, CVR)], 1)
+
+    def operations(self, rows: int = 2048) -> float:
+        """Floating-point operations of the matrix products of one row's forward and backward pass."""
+        ids = torch.zeros(rows, len(self.net.spec.inputs.sizes), dtype=torch.long)
+        batch = Batch(ids, dict.fromkeys(self.net.tasks, torch.zeros(rows)), rows)
+        with FlopCounterMode(display=False) as counter:
+            self.net.loss(batch, CTR).backward()
+        self.net.zero_grad()
+        return counter.get_total_flops() / rows
+
+
+def both_losses(work: Work) -> Ours:
+    """MMoE as the peers train it."""
+    conf = work.conf("mmoe", "net.crosses=[]")
+    torch.manual_seed(0)
+    return Ours("ncs mmoe, both losses", work, conf, BothLosses(NetSpec.of(conf, work.sizes)))
+
+
+def ours(system: str, work: Work, *overrides: str, masked: bool = False) -> Ours:
+    """A system of the catalogue; with random masks, where `masked`."""
+    conf = work.conf(system, *overrides)
+    net = build(conf, work.sizes, seed=0)
+    if masked:
+        net.task_masks = {task: _random(net, task) for task in net.tasks}
+    return Ours(f"ncs {system}{', masked' if masked else ''}", work, conf, net)
+
+
+def _random(net: System, task: str) -> Mask:
+    weights = net.maskable(task)  # type: ignore[operator]
+    return Mask({name: (torch.rand_like(weight) < KEPT).float() for name, weight in weights.items()})

@@ -1,0 +1,169 @@
+"""Training speed beside the peers': the same rows, the same nets, one after another in one run.
+
+make bench                                                # all sizes; minutes on idle cores
+.venv-bench/bin/python -m bench.peers --ids 211000 --threads 1 --json peers.json
+"""
+
+import argparse
+import gc
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow  # noqa: F401  (before torch: the other order has crashed)
+import torch
+
+from bench.deepctr import DeepCtr
+from bench.ours import Ours, both_losses, ours
+from bench.rechub import Rechub
+from bench.work import Work
+from ncs.training.metrics import auc, mse
+
+SMALLEST = 211_000
+"""Ids of the size at which everything is measured; larger tables are measured with the peers' MMoE alone."""
+
+
+class Trainee(Protocol):
+    """Somebody who trains a model on the work."""
+
+    name: str
+
+    def prepare(self, rows: int) -> None:
+        """Make what an epoch of so many rows is fed from; no part of what is measured."""
+
+    def train(self) -> None:
+        """An epoch of what was prepared."""
+
+    def predict(self, ids: dict[str, np.ndarray]) -> np.ndarray:
+        """Both tasks' predictions [rows, 2]."""
+
+
+def main() -> None:
+    """Measure, print a table, and write the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ids", type=int, nargs="+", default=[SMALLEST, 2_000_000, 10_000_000])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rows", type=int, default=500_000, help="of an epoch")
+    parser.add_argument("--part", type=int, default=102_400, help="rows of a measurement")
+    parser.add_argument("--repeats", type=int, default=5, help="measurements of each, in alternation")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    args = parser.parse_args()
+    figures = []
+    for ids in args.ids:
+        with tempfile.TemporaryDirectory() as folder:
+            work = Work.make(Path(folder), ids, args.rows, test_rows=50_000)
+            for threads in args.threads:
+                torch.set_num_threads(threads)
+                measured = measure(work, ids, args.part, args.repeats, quality=threads == args.threads[0])
+                figures += [{"ids": ids, "threads": threads, **one} for one in measured]
+                print(table(figures, ids, threads), flush=True)
+                if args.json:
+                    args.json.write_text(json.dumps(figures, indent=1))
+
+
+def measure(work: Work, ids: int, part: int, repeats: int, quality: bool) -> list[dict[str, Any]]:
+    """Rates of all trainees, taken in turns; at the smallest size with what they predict after a whole epoch."""
+    trainees = [make() for make in field(work, ids)]
+    small = ids == SMALLEST
+    part = part if small else part // 2
+    rates: dict[str, list[float]] = {one.name: [] for one in trainees}
+    rate_of_cpu: dict[str, list[float]] = {one.name: [] for one in trainees}
+    scores = {one.name: _scores(one, work) if quality and small else {} for one in trainees}
+    for one in trainees:
+        one.prepare(part)
+        one.train()  # warms up; nothing is measured
+    for _ in range(repeats):
+        for one in trainees:
+            wall, cpu = time.perf_counter(), time.process_time()
+            one.train()
+            rates[one.name].append(part / (time.perf_counter() - wall))
+            rate_of_cpu[one.name].append(part / (time.process_time() - cpu))
+    multiplied = _matrix_rate()
+    found = []
+    for one in trainees:
+        share = one.operations() * statistics.median(rates[one.name]) / multiplied if isinstance(one, Ours) else None
+        found.append(
+            {
+                "name": one.name,
+                "samples_a_second": rates[one.name],
+                "samples_a_cpu_second": rate_of_cpu[one.name],
+                "share_of_matrix_rate": share,
+                "wait_share": one.waited if isinstance(one, Ours) else None,
+                **scores[one.name],
+            }
+        )
+    del trainees
+    gc.collect()
+    return found
+
+
+def field(work: Work, ids: int) -> list[Callable[[], Trainee]]:
+    """Who is measured: all of them at the smallest size, MMoE and one masked system at the others."""
+    columns, labels = work.arrays("train")
+    peers = [(peer, cut) for peer in (Rechub, DeepCtr) for cut in ((False, True) if ids == SMALLEST else (True,))]
+    models = ("mmoe", "shared_bottom") if ids == SMALLEST else ("mmoe",)
+    return [
+        lambda: both_losses(work),
+        *(
+            lambda model=model, peer=peer, cut=cut: peer(model, work, columns, labels, cut)  # type: ignore[misc]
+            for model in models
+            for peer, cut in peers
+        ),
+        *(lambda name=name: ours(name, work) for name in (("mmoe", "layer_share") if ids == SMALLEST else ())),  # type: ignore[misc]
+        *((lambda: ours("connection_share", work),) if ids == SMALLEST else ()),
+        lambda: ours("connection_share", work, masked=True),
+    ]
+
+
+def _scores(one: Trainee, work: Work) -> dict[str, float]:
+    """CTR AUC and CVR MSE on the test rows after an epoch of all rows."""
+    one.prepare(work.rows)
+    started = time.perf_counter()
+    one.train()
+    seconds = time.perf_counter() - started
+    ids, labels = work.arrays("test")
+    predicted = one.predict(ids)
+    return {"auc": auc(labels[:, 0], predicted[:, 0]), "mse": mse(labels[:, 1], predicted[:, 1]), "first": seconds}
+
+
+def _matrix_rate(size: int = 1024, repeats: int = 7) -> float:
+    """Floating-point operations a second of a large matrix product: the median of some."""
+    left, right = torch.randn(size, size), torch.randn(size, size)
+    seconds = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        torch.mm(left, right)
+        seconds.append(time.perf_counter() - started)
+    return 2 * size**3 / statistics.median(seconds[1:])
+
+
+def table(figures: list[dict[str, Any]], ids: int, threads: int) -> str:
+    """The figures of one size as Markdown; ratios say how many times faster the first row is."""
+    rows = [one for one in figures if (one["ids"], one["threads"]) == (ids, threads)]
+    first = [statistics.median(rows[0][key]) for key in ("samples_a_second", "samples_a_cpu_second")]
+    lines = [
+        f"\n{ids:,} ids, {threads} thread{'s' if threads > 1 else ''}\n",
+        "| | samples/s: median | min | max | ratio | ratio, CPU time | of matrix rate | waited | CTR AUC | CVR MSE |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for one in rows:
+        rates = one["samples_a_second"]
+        median, cpu = statistics.median(rates), statistics.median(one["samples_a_cpu_second"])
+        rest = [
+            f"{one[key]:{form}}" if one.get(key) is not None else ""
+            for key, form in (("share_of_matrix_rate", ".2f"), ("wait_share", ".1%"), ("auc", ".4f"), ("mse", ".5f"))
+        ]
+        ratios = f"{first[0] / median:.2f} | {first[1] / cpu:.2f}"
+        lines.append(
+            f"| {one['name']} | {median:,.0f} | {min(rates):,.0f} | {max(rates):,.0f} | {ratios} | {' | '.join(rest)} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
