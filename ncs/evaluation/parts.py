@@ -136,7 +136,7 @@ def _slice(name: str, edges: Sequence[float] | None) -> Column:
     number = F.nanvl(value.cast("double"), F.lit(None).cast("double"))
     place = sum(((number >= edge).cast("int") for edge in edges), F.lit(0))
     names = F.array(*[F.lit(text) for text in part_names(name, edges)])
-    return _struct(name, F.coalesce(names[place], F.lit("unknown")), F.coalesce(place, F.lit(len(edges) + 1)))
+    return _struct(name, F.coalesce(F.get(names, place), F.lit("unknown")), F.coalesce(place, F.lit(len(edges) + 1)))
 
 
 def part_names(name: str, edges: Sequence[float]) -> list[str]:

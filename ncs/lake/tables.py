@@ -40,7 +40,7 @@ _LENGTH = Column("double", "length of the video, seconds")
 _RUN = Column("string", "id of the run; its data, code and packages stand in models/<run_id>/run.json")
 _SYSTEM = Column("string", "a system of the configuration's catalogue")
 _TASK = Column("string", "the task: ctr, cvr or a further one")
-_METRIC = Column("string", "auc, mse, or log_loss")
+_METRIC = Column("string", "auc, gauc (within users), mse, spearman, log_loss or ece (calibration error)")
 _COMPARISON = Column("string", "id of the comparison: its runs, systems and settings decide it")
 _MADE_AT = Column("timestamp", "when the rows were appended, UTC")
 
@@ -53,9 +53,7 @@ def samples_of(task: str, rows: str, label: Column) -> Table:
         {
             "impression_id": _IMPRESSION,
             "day": _DAY,
-            "split": Column(
-                "string", "train or validation, by a hash of the impression id, on training days; else test"
-            ),
+            "split": Column("string", "train or validation (by a hash of the id) on training days, else test"),
             "day_number": Column("integer", "the day as days since 1970-01-01: feeds see no partition columns"),
             "clicked" if task == CTR else task: label,
         },
@@ -80,6 +78,11 @@ def _estimate(prefix: str, how: str) -> dict[str, Column]:
         **_ends(f"{prefix}_low", f"{prefix}_high", how),
         f"{prefix}_any_day": Column("double", "half width of an interval that holds on all days at once"),
     }
+
+
+def _mean(name: str, of: str) -> dict[str, Column]:
+    """A mean and its standard error."""
+    return {name: Column("double", f"mean {of}"), f"{name}_error": Column("double", f"standard error of {name}")}
 
 
 TABLES: Mapping[str, Table] = {
@@ -140,8 +143,7 @@ TABLES: Mapping[str, Table] = {
             "log": Column("string", "impressions, clicks or plays"),
             "day": _FOLDER,
             "reason": Column(
-                "string",
-                "null_key, wrong_day, bad_watch, no_impression, before_impression or after_window",
+                "string", "null_key, wrong_day, bad_watch, no_impression, before_impression, after_window"
             ),
             "impression_id": Column("string", "id that the row names, if any"),
             "row": Column("string", "the raw row as JSON"),
@@ -190,7 +192,41 @@ TABLES: Mapping[str, Table] = {
             **_ends("ci_low", "ci_high", "over the test rows"),
             "n": Column("long", "test rows that the figure is of"),
             "baseline": Column("string", "the system that gain is against"),
-            "gain": Column("double", "(value - baseline) / baseline; less is better for mse and log_loss"),
+            "gain": Column("double", "(value - baseline) / baseline; less is better for mse, log_loss, ece"),
+        },
+        ("run_id",),
+    ),
+    layout.SLICES: Table(
+        "evaluate",
+        "Calibration and errors of each system of a run on parts of the test rows",
+        {
+            "run_id": _RUN,
+            "system": _SYSTEM,
+            "task": _TASK,
+            "slice": Column("string", "what parts the rows: all, prediction (in 20 bins), or a column of `slices`"),
+            "part": Column("string", "the part"),
+            "place": Column("integer", "order of the parts of a slice"),
+            "n": Column("long", "rows of the part that have a label"),
+            "label": Column("double", "mean label"),
+            "prediction": Column("double", "mean prediction"),
+            **_mean("bias", "prediction - label"),
+            **_mean("mse", "squared error"),
+            **_mean("log_loss", "log loss"),
+        },
+        ("run_id",),
+    ),
+    layout.MASKS: Table(
+        "evaluate",
+        "Figures of the masks of each system of a run, one a row",
+        {
+            "run_id": _RUN,
+            "system": _SYSTEM,
+            "task": Column("string", "the task, or the two tasks (ctr+cvr) that the figure lies between"),
+            "round": Column("integer", "the pruning round; null: the masks that the tasks were given in the end"),
+            "layer": Column("string", "the layer; all: the whole net"),
+            "input": Column("string", "the field or cross that feeds these connections; null: all of the layer"),
+            "figure": Column("string", "density, validation, chosen, jaccard, chance, shared, <task>_only, cosine_*"),
+            "value": Column("double", "the figure"),
         },
         ("run_id",),
     ),

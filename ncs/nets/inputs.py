@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, combinations
+from itertools import combinations
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from ncs.nets.crosses import DotProducts, KroneckerProducts
+from ncs.nets.crosses import DotProducts, KroneckerProducts, grids
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,19 @@ class InputSpec:
             return fields * self.embedding + fields * (fields - 1) // 2
         return fields * self.embedding + len(self.crosses) * self.embedding**2
 
-    def columns(self, fields: Sequence[str]) -> dict[str, slice]:
-        """Which columns of the output hold each field's embedding and each cross (`<field> x <field>`)."""
-        pairs, width = self.crosses, self.embedding**2
+    def columns(self, fields: Sequence[str]) -> dict[str, list[int]]:
+        """Which columns of what comes out hold each field's embedding, and each cross (`<field> x <field>`)."""
+        each = range(self.embedding)
+        feeds = [name for name in fields for _ in each]
         if self.interaction == "dot":
-            pairs, width = tuple(combinations(range(len(fields)), 2)), 1
-        widths = dict.fromkeys(fields, self.embedding)
-        widths |= {f"{fields[left]} x {fields[right]}": width for left, right in pairs}
-        ends = accumulate(widths.values())
-        return {name: slice(end - width, end) for (name, width), end in zip(widths.items(), ends, strict=True)}
+            feeds += [f"{left} x {right}" for left, right in combinations(fields, 2)]
+        else:
+            for lefts, rights in grids(self.crosses):
+                feeds += [f"{fields[m]} x {fields[n]}" for m in lefts for _ in each for n in rights for _ in each]
+        found: dict[str, list[int]] = {}
+        for column, name in enumerate(feeds):
+            found.setdefault(name, []).append(column)
+        return found
 
 
 class FieldEmbedding(nn.Module):

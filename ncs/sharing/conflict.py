@@ -47,8 +47,8 @@ def _gradients(net: MaskedNet, batch: Batch, task: str) -> dict[str, Tensor]:
     assert embedding.touched is not None
     (rows, values), embedding.touched = embedding.touched, None
     assert values.grad is not None
-    size, at = embedding.table.shape, rows.unsqueeze(0)  # the rows are distinct and in order
-    sparse = torch.sparse_coo_tensor(at, values.grad, size, is_coalesced=True, check_invariants=False)
+    size = embedding.table.shape
+    sparse = torch.sparse_coo_tensor(rows.unsqueeze(0), values.grad, size, check_invariants=False).coalesce()
     weights = {f"hidden.{n}": layer.weight.grad for n, layer in enumerate(net.hidden(task))}
     return {"embedding": sparse, **{name: grad for name, grad in weights.items() if grad is not None}}
 

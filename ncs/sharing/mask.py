@@ -74,6 +74,6 @@ def overlap(left: Mask, right: Mask) -> dict[str, dict[str, float]]:
     return figures
 
 
-def by_input(mask: Mask, columns: Mapping[str, slice]) -> Mask:
+def by_input(mask: Mask, columns: Mapping[str, list[int]]) -> Mask:
     """The first hidden layer's mask, parted by what its columns are fed: a part for each field and each cross."""
     return Mask({name: mask["hidden.0"][:, part] for name, part in columns.items()})

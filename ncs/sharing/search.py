@@ -110,7 +110,7 @@ def select(rounds: Sequence[Round], task: Task) -> int:
     return best
 
 
-def describe(found: Found, masks: Mapping[str, Mask], columns: Mapping[str, slice]) -> dict[str, Any]:
+def describe(found: Found, masks: Mapping[str, Mask], columns: Mapping[str, list[int]]) -> dict[str, Any]:
     """Densities, validation figures and overlaps of all rounds as plain data, for the report and the notebooks.
 
     `masks` are those that the tasks were given in the end; `columns` says what feeds the first layer.
