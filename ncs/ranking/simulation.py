@@ -29,8 +29,8 @@ ORACLE, RANDOM = "oracle", "random"
 class Scorer(Protocol):
     """A trained system."""
 
-    def predict(self, ids: NDArray[Any]) -> dict[str, Floats]:
-        """Ids [rows, fields] -> each task's prediction [rows]."""
+    def predict(self, ids: NDArray[Any], tasks: Iterable[str]) -> dict[str, Floats]:
+        """Ids [rows, fields] -> the tasks' predictions [rows]."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,13 @@ def _ranks(
     shape = visits.candidates.shape
     length = world.videos(np.arange(world.n_videos))["length_seconds"][visits.candidates]
     ids = _ids(world, visits, encoder)
+    wanted_of: dict[str, set[str]] = {}  # nearly all of the time goes into predictions: none that no arm asks for
+    for click, watch in (arm.pair for arm in arms if arm.pair):
+        wanted_of.setdefault(click, set()).add(CTR)
+        wanted_of.setdefault(watch, set()).add(CVR)
     predicted = {
-        system: {task: values.reshape(shape) for task, values in scorer.predict(ids).items()}
-        for system, scorer in scorers.items()
+        system: {task: values.reshape(shape) for task, values in scorers[system].predict(ids, sorted(tasks)).items()}
+        for system, tasks in wanted_of.items()
     }
     truth = world.truth(visits.shown(visits.candidates, np.ones(1, np.int64)))
     by_chance = uniform(wanted.seed, "random", visits.first + np.arange(shape[0])[:, None], visits.candidates)

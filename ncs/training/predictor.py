@@ -1,6 +1,7 @@
 """A run's trained systems, ready to score encoded rows; small enough to be sent to every executor."""
 
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +13,9 @@ from ncs.lake import storage
 from ncs.nets.system import System, build
 from ncs.sharing.mask import Mask
 from ncs.training.artefact import unpack
+
+_AT_ONCE = 2048
+"""Rows: the crosses of so many stay in a core's cache, which more would not."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,16 @@ class Predictor:
         net.task_masks = {task: Mask(layers) for task, layers in saved["masks"].items()}
         return net.eval()
 
-    def predict(self, ids: np.ndarray) -> dict[str, np.ndarray]:
+    @torch.no_grad()
+    def predict(self, ids: np.ndarray, tasks: Iterable[str] | None = None) -> dict[str, np.ndarray]:
         """Ids int [rows, fields] in the order of `conf.fields` -> each task's prediction, float64 [rows].
 
-        Predictions lie strictly inside (0, 1), also where float32 would round to an end.
+        `tasks` are those that are asked for, by default all. Predictions lie strictly inside (0, 1), also where float32
+        would round to an end.
         """
-        found: dict[str, list[np.ndarray]] = {task: [] for task in self._net.tasks}
-        for part in torch.from_numpy(ids.astype(np.int64)).split(8192):
-            for task, values in self._net.predict(part).items():
-                found[task].append(values.double().numpy())
+        found: dict[str, list[np.ndarray]] = {task: [] for task in tasks or self._net.tasks}
+        for part in torch.from_numpy(ids.astype(np.int64)).split(_AT_ONCE):
+            for task, parts in found.items():
+                parts.append(self._net.probability(part, task).double().numpy())
         inside = np.nextafter(0.0, 1.0), np.nextafter(1.0, 0.0)
         return {task: np.clip(np.concatenate(parts), *inside) for task, parts in found.items()}

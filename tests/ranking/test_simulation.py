@@ -1,6 +1,7 @@
 """Rankings that the small world's users answer to: ends of the scale, equal arms, what is kept."""
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Knows:
     def __init__(self, world: World, blur: float) -> None:
         self.world, self.blur = world, blur
 
-    def predict(self, ids: np.ndarray) -> dict[str, np.ndarray]:
+    def predict(self, ids: np.ndarray, tasks: Iterable[str]) -> dict[str, np.ndarray]:
         """The truth, blurred."""
         count = len(ids)
         shown = {
