@@ -26,6 +26,7 @@ STAGES = {
     "compare": "train systems of the catalogue with several seeds, say which differences are settled",
     "sweep": "compare systems along the values of one key, draw curves",
     "simulate": "let synthetic users answer to rankings by the newest run's predictions",
+    "offpolicy": "estimate what rankings would earn from logs whose videos chance chose",
     "backfill": "bring days from raw logs to the samples of gold, several at once",
     "status": "show each day of each table: rows, state, gate, when written, whether stale",
     "quarantine": "show the rows that were set aside, or replay their days",

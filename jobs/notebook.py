@@ -3,7 +3,6 @@
 ncs notebook comparison --conf conf/demo.yaml --lake lake/demo
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from ncs.errors import ConfigError
 from ncs.lake import storage
 from ncs.notebook.page import render
 from ncs.notebook.source import execute
+from ncs.notebook.start import GIVEN
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 
@@ -24,8 +24,7 @@ def run(job: Job) -> None:
     path = FOLDER / f"{name}.py" if name in known else Path(name)
     if not path.is_file():
         raise ConfigError(f"there is no notebook {name!r}; there are {', '.join(known)}, or name a file")
-    os.environ["NCS_LAKE"] = job.lake.root  # what a notebook outside Databricks has for a widget
-    page = render(path.stem, execute(path, {"spark": job.spark}))
+    page = render(path.stem, execute(path, {"spark": job.spark, GIVEN: {"lake": job.lake.root}}))
     target = job.lake.uri("reports", "notebooks", f"{path.stem}.html")
     storage.write_bytes(target, page.encode())
     print(f"notebook: {target}")

@@ -6,35 +6,20 @@
 
 # COMMAND ----------
 
-import os
-
 from matplotlib import pyplot as plt
 from pyspark.sql import functions as F
 
 from ncs.config import Config
 from ncs.lake import layout, storage
-from ncs.lake.layout import Lake
+from ncs.notebook import start
 from ncs.tasks import in_order, tasks_of
 
-try:  # on Databricks
-    dbutils.widgets.text("lake", "lake/demo")
-    root = dbutils.widgets.get("lake")
-except NameError:
-    root = os.environ.get("NCS_LAKE", "lake/demo")
-try:
-    spark
-except NameError:
-    from ncs import config
-    from ncs.lake.session import spark_session
-
-    spark = spark_session(config.load("conf/demo.yaml"))
-
-lake = Lake.at(root)
-run_id = storage.read_json(lake.uri("models", "latest.json"))["run_id"]
+notebook = start(globals())
+spark, lake, run_id = notebook.spark, notebook.lake, notebook.run
 run = storage.read_json(lake.uri("models", run_id, "run.json"))
 conf, systems = Config.model_validate(run["conf"]), run["systems"]
 tasks = in_order(tasks_of(conf).values())
-print(f"run {run_id} of {', '.join(systems)}, in {lake.root}")
+print(f"systems: {', '.join(systems)}")
 
 
 def table(name):

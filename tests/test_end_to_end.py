@@ -8,16 +8,17 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib import pyplot as plt
 from pyspark.sql import SparkSession
 
 from jobs.cli import main
 from ncs.config import Config
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
+from ncs.notebook.source import execute
 from ncs.training.metrics import auc
 from tests.lake.told import holds_what_is_told
 from tests.toy import ROOT
@@ -95,11 +96,11 @@ def test_the_comparison_and_the_report_are_there(spark: SparkSession, lake: Lake
     assert {(row.system, row.metric) for row in rows} == {
         (system, metric)
         for system in ("single_task", "layer_share", "connection_share")
-        for metric in ("auc", "mse", "log_loss")
+        for metric in ("auc", "gauc", "mse", "spearman", "ece", "log_loss")
     }
     for row in rows:
         assert row.ci_low < row.value < row.ci_high
-        assert row.value > 0.5 if row.metric == "auc" else row.value > 0
+        assert row.value > 0.5 if row.metric == "auc" else row.value > 0 or row.metric in ("gauc", "spearman")
     page = Path(lake.uri("reports", run_id, "report.html")).read_text()
     for part in ('id="comparison"', 'id="learning"', 'id="masks-connection_share"', 'id="labels"', 'id="lineage"'):
         assert part in page
@@ -120,20 +121,42 @@ def test_the_same_command_again_does_nothing(lake: Lake, capfd: pytest.CaptureFi
     assert last[-1].startswith("report: ")
 
 
-def test_the_notebook_runs_and_draws(spark: SparkSession, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NCS_LAKE", lake.root)
-    source = (ROOT / "notebooks" / "quick_start.py").read_text()
-    assert source.startswith("# Databricks notebook source\n")
-    plt.close("all")
-    names: dict[str, Any] = {"spark": spark}
-    for number, cell in enumerate(source.split("# COMMAND ----------")):
-        exec(compile(cell, f"quick_start.py cell {number}", "exec"), names)
-    figures = [plt.figure(number) for number in plt.get_fignums()]
-    assert len(figures) == 3
-    assert all(axis.has_data() for figure in figures for axis in figure.axes)
-    assert len(names["labels"]) == 5
-    assert set(names["comparison"]["system"]) == {"single_task", "layer_share", "connection_share"}
-    plt.close("all")
+@pytest.mark.parametrize(("name", "figures"), [("quick_start", 3), ("labels", 3), ("masks", 4), ("comparison", 4)])
+def test_the_notebooks_run_and_draw(spark: SparkSession, lake: Lake, name: str, figures: int) -> None:
+    names: dict[str, Any] = {"spark": spark, "widgets": {"lake": lake.root}}
+    drawn = 0
+    for ran in execute(ROOT / "notebooks" / f"{name}.py", names):
+        assert all(axis.has_data() for figure in ran.figures for axis in figure.axes), ran.cell.text
+        drawn += len(ran.figures)
+    assert drawn == figures
+
+
+def test_rankings_are_judged_by_what_chance_has_shown(
+    lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A random log of the slice's own users and videos; their times are the only thing that was watched."""
+    (path,) = SLICE.glob("log_standard*.csv")
+    log = pd.read_csv(path)
+    log = log[log["duration_ms"] > 0]
+    random = np.random.default_rng(0)
+    videos = log.drop_duplicates("video_id").head(60)[["video_id", "duration_ms"]]
+    shown = pd.DataFrame({"user_id": np.repeat(log["user_id"].unique(), 10)})
+    shown = shown.join(videos.iloc[random.integers(0, len(videos), len(shown))].reset_index(drop=True))
+    shown = shown.assign(time_ms=1650600000000 + shown.index, is_click=1, play_time_ms=shown["duration_ms"] // 2)
+    shown.to_csv(tmp_path / "log_random_4_22_to_5_08_sample.csv", index=False)
+    command = ["offpolicy", *RUN[1:], "--lake", lake.root, "--quiet"]
+    assert main([*command, "--set", f"offpolicy.source={tmp_path}", "--set", "offpolicy.others=20"]) == 0
+    printed = capsys.readouterr().out
+    table = [line.strip("| ").split(" | ") for line in printed.splitlines() if line.startswith("|")]
+    assert [line[0] for line in table[2:]][:2] == ["chance (as logged)", "1) single_task, single_task"]
+    assert len(table) == 3 + 4
+    logged = float(table[2][1].split(" [")[0])
+    assert logged == pytest.approx((shown["play_time_ms"] / 1000).mean(), abs=0.01)
+    for line in table[3:]:
+        replay, ips, snips = (float(cell.split(" [")[0]) for cell in line[1:4])
+        assert min(replay, ips, snips) > logged, "it ranks by length too, and half of it is watched"
+    assert main([*command, "--set", "offpolicy.others=20"]) == 1
+    assert "no file called like log_random_4_22_to_5_08_27k.csv" in capsys.readouterr().err
 
 
 def rows_of(spark: SparkSession, lake: Lake, table: str) -> pd.DataFrame:
@@ -187,9 +210,11 @@ def test_a_third_task_is_predicted_and_compared(spark: SparkSession, further: tu
     assert older.pctr.notna().all()
     figures = rows_of(spark, lake, layout.EVALUATIONS)
     rows = figures[(figures.run_id == run_id) & (figures.task == "finish")]
-    assert set(zip(rows.system, rows.metric, strict=True)) == {(system, "auc") for system in conf.train.system}
+    assert set(zip(rows.system, rows.metric, strict=True)) == {
+        (system, metric) for system in conf.train.system for metric in ("auc", "gauc", "ece")
+    }
     labelled = rows_of(spark, lake, "gold/finish_samples").query("split == 'test'")
-    for row in rows.itertuples():
+    for row in rows[rows.metric == "auc"].itertuples():
         assert row.ci_low < row.value < row.ci_high
         assert row.n == len(labelled)
         scored = mine[mine.system == row.system].merge(labelled[["impression_id", "finish"]], on="impression_id")

@@ -6,7 +6,8 @@ decides what it does.
 
 from ncs.config.files import load, parse
 from ncs.config.learning import Net, Prune, Share, Train
-from ncs.config.schema import Compare, Config, Encode, FeatureField, Gates, Labels, Logs, Simulate, Split, Synthetic
+from ncs.config.ranking import OffPolicy, Simulate
+from ncs.config.schema import Compare, Config, Encode, FeatureField, Gates, Labels, Logs, Split, Synthetic
 from ncs.config.values import digest
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Labels",
     "Logs",
     "Net",
+    "OffPolicy",
     "Prune",
     "Share",
     "Simulate",

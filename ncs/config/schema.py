@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, fi
 
 from ncs.config.keeping import Maintain, Privacy
 from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
+from ncs.config.ranking import OffPolicy, Simulate
 from ncs.config.values import (
     SECRET,
     WITH_PASSWORD,
@@ -177,24 +178,6 @@ class Views(Section):
     into: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$")] | None
 
 
-class Simulate(Section):
-    """The ranking simulation: whose predictions rank, who comes, what could be shown."""
-
-    pairs: Annotated[list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(min_length=1)]
-    days: Count
-    visits: Count
-    candidates: Annotated[int, Field(ge=2)]
-    top: Count
-    buckets: Annotated[int, Field(ge=20)]
-    seed: int
-
-    @model_validator(mode="after")
-    def _a_choice(self) -> "Simulate":
-        if self.top >= self.candidates:
-            raise ValueError(f"top is {self.top} of {self.candidates} candidates, which leaves nothing to rank")
-        return self
-
-
 def _rising(edges: list[int | float]) -> list[int | float]:
     if any(low >= high for low, high in pairwise(edges)):
         raise ValueError(f"edges rise from one to the next, not {edges}")
@@ -224,6 +207,7 @@ class Config(Section):
     slices: dict[Identifier, Edges | None]
     views: Views
     simulate: Simulate
+    offpolicy: OffPolicy
     feed: Feed
     maintain: Maintain
     privacy: Privacy

@@ -5,8 +5,8 @@ A row of a standard log is an impression, called by user, video and time; with `
 `time_ms`, and a row belongs to its day in `logs.timezone` (the files' own `date` and `hourmin` do not always
 agree with that).
 
-Left out: the random logs (`log_random_*`), which no feed has shown; the log's other columns but `tab`, for
-they say what the user did, which no model can know beforehand; and the statistic features
+Left out: the random logs (`log_random_*`), which no feed has shown and `exposed` alone reads; the log's other columns
+but `tab`, for they say what the user did, which no model can know beforehand; and the statistic features
 (`video_features_statistic_*`), which average over the very days that labels are taken from, and so leak the
 future.
 """
@@ -31,6 +31,7 @@ _STANDARD = re.compile(r"log_standard(?:_\d+){2}_to(?:_\d+){2}" + _END), "log_st
 _FILES = {
     **dict.fromkeys(DAY_LOGS, _STANDARD),
     "users": (re.compile("user_features" + _END), "user_features_27k.csv"),
+    "random": (re.compile(r"log_random(?:_\d+){2}_to(?:_\d+){2}" + _END), "log_random_4_22_to_5_08_27k.csv"),
     "videos": (re.compile("video_features_basic" + _END), "video_features_basic_27k.csv"),
 }
 """For each log the name of its files, and an example."""
@@ -84,6 +85,18 @@ class KuaiRand:
         watched = (F.col("row.play_time_ms") / 1000).alias("watched_seconds")
         return events.where("row.play_time_ms != 0").select(_impression_id(), "ts", watched, "day")
 
+    def exposed(self, spark: SparkSession) -> DataFrame:
+        """The random log, whose videos chance chose: `user_id, video_id, ts, tab, length_seconds, watched_seconds`.
+
+        Raises DataError if there is none, or one with values that are no numbers.
+        """
+        what = "KuaiRand's random log"
+        rows = self._parse(spark, "random", what)
+        refuse_bad(rows, _LOG.types, what)
+        length, watched = (F.col(f"{name}_ms") / 1000 for name in ("duration", "play_time"))
+        own = [length.alias("length_seconds"), watched.alias("watched_seconds")]
+        return rows.select("user_id", "video_id", "ts", *_tab(rows), *own)
+
     def close(self) -> None:
         """Let Spark forget the parsed logs."""
         if self._parsed is not None:
@@ -95,20 +108,24 @@ class KuaiRand:
 
     def _log(self, spark: SparkSession) -> DataFrame:
         if self._parsed is None:
-            uris, what = self._uris("impressions"), "KuaiRand's standard log"
-            texts = read_csv(spark, uris, what)
-            names = _LOG.take(columns_of(texts), f"{what}, {uris[0]}")
-            # A row without a time would be of no day, and lost in silence.
-            rows = cast_columns(texts, _LOG.types, filled=_NEEDED).select(*names, BAD)
-            time = F.timestamp_millis("time_ms")
-            rows = rows.withColumns({"ts": time, "day": F.to_date(F.from_utc_timestamp(time, self.timezone))})
-            self._parsed = self.pseudonyms.hide(rows).persist()  # before impressions are named after users
+            what = "KuaiRand's standard log"
+            rows = self._parse(spark, "impressions", what)
+            self._parsed = rows.withColumn("day", F.to_date(F.from_utc_timestamp("ts", self.timezone))).persist()
             try:
                 refuse_bad(self._parsed, _LOG.types, what)
             except DataError:  # or Spark would find these rows again when the file has been mended
                 self.close()
                 raise
         return self._parsed
+
+    def _parse(self, spark: SparkSession, log: str, what: str) -> DataFrame:
+        uris = self._uris(log)
+        texts = read_csv(spark, uris, what)
+        names = _LOG.take(columns_of(texts), f"{what}, {uris[0]}")
+        # A row without a time would be of no day, and lost in silence.
+        rows = cast_columns(texts, _LOG.types, filled=_NEEDED).select(*names, BAD)
+        rows = self.pseudonyms.hide(rows)  # before impressions are named after users
+        return rows.withColumn("ts", F.timestamp_millis("time_ms"))
 
 
 def _impression_id() -> Any:

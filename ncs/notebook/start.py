@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 WIDGETS = {"lake": "lake/demo", "run": ""}
 """Widget -> its default. Outside Databricks the variables NCS_LAKE and NCS_RUN stand for them; no run: the newest."""
+GIVEN = "widgets"
+"""The name that whoever runs a notebook may give values of widgets under."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,9 @@ def start(names: Mapping[str, Any]) -> Notebook:
 
 
 def _widget(names: Mapping[str, Any], name: str) -> str:
-    dbutils = names.get("dbutils")
+    dbutils, given = names.get("dbutils"), names.get(GIVEN, {})
     if dbutils is None:
-        return os.environ.get(f"NCS_{name.upper()}", WIDGETS[name])
+        return given.get(name) or os.environ.get(f"NCS_{name.upper()}", WIDGETS[name])
     dbutils.widgets.text(name, WIDGETS[name])
     return str(dbutils.widgets.get(name))
 

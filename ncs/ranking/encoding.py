@@ -27,7 +27,8 @@ class Encoder:
         """A field's values [rows] -> ids int64 [rows]."""
         if self.fields[name].encode == "buckets":
             edges = np.array([float(edge) for edge in self._known[name]])
-            return np.searchsorted(edges, values.astype(np.float64), side="right")
+            numbers = values.astype(np.float64)
+            return np.where(np.isnan(numbers), 0, np.searchsorted(edges, numbers, side="right"))
         table = {value: position for position, value in enumerate(self._known[name], start=1)}
         different, inverse = np.unique(values.astype(str), return_inverse=True)
         return np.array([table.get(value, 0) for value in different], np.int64)[inverse]

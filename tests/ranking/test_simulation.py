@@ -128,4 +128,4 @@ def test_an_unknown_value_is_id_0_and_a_missing_column_is_named(conf: Config) ->
         encoder.check({"user_id": np.array([1])})
     edges = pa.Table.from_pylist([{"field": "user_id", "value": v, "id": n} for n, v in [(1, "-inf"), (2, "3.5")]])
     bucketed = Encoder({"user_id": conf.fields["user_id"].model_copy(update={"encode": "buckets"})}, edges)
-    assert bucketed.ids("user_id", np.array([3.0, 3.5, 9.0])).tolist() == [1, 2, 2]
+    assert bucketed.ids("user_id", np.array([3.0, 3.5, 9.0, np.nan])).tolist() == [1, 2, 2, 0]
