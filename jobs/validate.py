@@ -63,7 +63,7 @@ def hold_back(job: Job, *tables: str) -> None:
     at = Gate(job.lake, job.conf.gates.pages)
     verdicts = [_verdict(job, at, table) for table in job.progress(tables, "validate", "table")]
     failed = [verdict for verdict in verdicts if not verdict.success]
-    held = {day: why for each in failed if each.table not in PROFILES for day, why in _bad_days(job, at, each.table)}
+    held = {day: why for each in failed if each.table not in PROFILES for day, why in _bad_days(job, at, each)}
     if held and len(held) < len(job.open_days):
         job.held.update(held)
         job.say(f"validate: {Days.text(held)} held back")
@@ -73,15 +73,22 @@ def hold_back(job: Job, *tables: str) -> None:
         at.enforce(failed)
 
 
-def _bad_days(job: Job, at: Gate, table: str) -> Iterator[tuple[date, str]]:
+def _bad_days(job: Job, at: Gate, failed: Verdict) -> Iterator[tuple[date, str]]:
     """The days that fail by themselves, each with a page of its own, and what is wrong with them."""
+    table = failed.table
     version, learnt = job.lake.version(table), _learnt(job, table)
-    for day in job.open_days:
+    for day in _suspects(job, failed):
         suite = _suite(job, table, [day], {day: learnt[day]} if day in learnt else {})
         suite.name += f"-{day}"
         verdict = at.check(_rows(job, table, version, [day]), suite, table, version, str(day), digest=str(day))
         if not verdict.success:
             yield day, str(verdict)
+
+
+def _suspects(job: Job, failed: Verdict) -> list[date]:
+    """The days that the failures name; all, where one names none."""
+    named = [failure.days for failure in failed.failed if not failure.warns]
+    return [day for day in job.open_days if not all(named) or any(str(day) in days for days in named)]
 
 
 def _learnt(job: Job, table: str) -> dict[date, bands.Bands]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from threading import Barrier
 
 import pytest
 from delta.exceptions import ConcurrentAppendException
@@ -12,28 +13,25 @@ from ncs.errors import DataError
 from ncs.lake import writer
 from ncs.lake.layout import Lake, Record
 
-DAYS = ("2022-04-08", "2022-04-09")
-
 
 def test_conflicts_end_in_whole_days(spark: SparkSession, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four writers at once, all of the first day, each of one of two further ones."""
-    conflicts: list[Exception] = []
+    """Two writers at once, both of the first day, each of one more."""
+    pauses: list[float] = []
+    together = Barrier(2)
     uri = lake.uri("silver/numbers")
 
     def write(number: int) -> None:
-        days = [date.fromisoformat(day) for day in (DAYS[0], f"2022-04-{9 + number % 2:02d}")]
+        days = [date(2022, 4, 8), date(2022, 4, 9 + number)]
         rows = [(number, day) for day in days for _ in range(5)]
         frame = spark.createDataFrame(rows, "writer int, day date").coalesce(1)
         records = [Record("label", str(day), {"writer": number}) for day in days]
+        together.wait()
         writer.replace_days(frame, uri, records)
 
-    def noted(seconds: float) -> None:
-        conflicts.append(RuntimeError(str(seconds)))
-
-    monkeypatch.setattr(writer.time, "sleep", noted)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(write, range(4)))
-    assert conflicts, "the writers never met: nothing is shown"
+    monkeypatch.setattr(writer.time, "sleep", pauses.append)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, range(2)))
+    assert pauses, "the writers never met: nothing is shown"
     found = Counter((str(row.day), row.writer) for row in spark.read.format("delta").load(uri).collect())
     records = lake.records("silver/numbers")
     expected = {(day, record.made_from["writer"]): 5 for day, (_, record) in records.items()}
