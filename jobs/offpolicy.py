@@ -22,6 +22,7 @@ from ncs.config import digest
 from ncs.errors import ConfigError, DataError
 from ncs.lake import layout, storage
 from ncs.logs.kuairand import KuaiRand
+from ncs.logs.pseudonyms import Pseudonyms
 from ncs.ranking.exposed import Exposed, ranked
 from ncs.ranking.offpolicy import OffPolicy, estimate, weights
 
@@ -60,8 +61,9 @@ def run(job: Job) -> None:
 def _exposed(job: Job, rankers: Rankers) -> Exposed:
     """The random log of some users, and the pool, as ids."""
     wanted, conf = job.conf.offpolicy, rankers.conf
-    log = KuaiRand(storage.absolute(wanted.source or job.conf.logs.source or ""), conf.logs.timezone).exposed(job.spark)
-    log = log.where("length_seconds > 0")
+    root = storage.absolute(wanted.source or job.conf.logs.source or "")
+    source = KuaiRand(root, conf.logs.timezone, Pseudonyms.of(job.conf.privacy.key))
+    log = source.exposed(job.spark).where("length_seconds > 0")
     videos = log.groupBy("video_id").agg(F.max("length_seconds").alias("length_seconds"))
     videos = videos.join(job.table_of(layout.VIDEOS).drop("length_seconds"), "video_id", "left")
     share = wanted.rows / max(log.count(), 1)

@@ -6,7 +6,7 @@ from datetime import date
 from statistics import median
 from typing import Any, NamedTuple
 
-from ncs.config.schema import Learnt
+from ncs.config.gates import Learnt
 
 Facts = Mapping[str, Any]
 """What the commit of a day's samples says of them (`ncs label`)."""

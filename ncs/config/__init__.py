@@ -5,9 +5,10 @@ decides what it does.
 """
 
 from ncs.config.files import load, parse
+from ncs.config.gates import Gates
 from ncs.config.learning import Net, Prune, Share, Train
 from ncs.config.ranking import OffPolicy, Simulate
-from ncs.config.schema import Compare, Config, Encode, FeatureField, Gates, Labels, Logs, Split, Synthetic
+from ncs.config.schema import Compare, Config, Encode, FeatureField, Labels, Logs, Split, Synthetic
 from ncs.config.values import digest
 
 __all__ = [

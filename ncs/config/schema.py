@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from ncs.config.gates import Gates
 from ncs.config.keeping import Maintain, Privacy
 from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
 from ncs.config.ranking import OffPolicy, Simulate
@@ -107,50 +108,6 @@ class Encode(Section):
 
     seed: int
     rows_per_file: Annotated[int, Field(ge=64)]
-
-
-Band = Annotated[list[float], Field(min_length=2, max_length=2)]
-
-
-Figure = Literal["rows", "click_rate", "mean_cvr", "unlabelled", "nulls", "new_ids", "shift"]
-Tolerance = Annotated[float, Field(gt=0)]
-
-
-class Learnt(Section):
-    """Bands learnt from the trailing days: how many, how far a day may be from them, which only warn."""
-
-    days: Annotated[int, Field(ge=0)]
-    least: Annotated[int, Field(ge=1)]
-    rows: Tolerance
-    click_rate: Tolerance
-    mean_cvr: Tolerance
-    unlabelled: Tolerance
-    nulls: Tolerance
-    new_ids: Tolerance
-    shift: Tolerance
-    warn: list[Figure]
-
-    def tolerances(self) -> dict[str, float]:
-        """The tolerance of each kind of figure."""
-        return {name: getattr(self, name) for name in get_args(Figure)}
-
-
-class Gates(Section):
-    """Bands of the validation suites."""
-
-    click_rate: Band
-    mean_cvr: Band
-    max_quarantined: Annotated[float, Field(ge=0, le=1)]
-    max_unlabelled: Annotated[float, Field(ge=0, le=1)]
-    learnt: Learnt
-    pages: Count
-
-    @field_validator("click_rate", "mean_cvr")
-    @classmethod
-    def _ordered(cls, band: list[float]) -> list[float]:
-        if not 0 <= band[0] < band[1] <= 1:
-            raise ValueError(f"a band runs from low to high within [0, 1], not {band}")
-        return band
 
 
 class Feed(Section):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ncs.config import Config
-from ncs.config.schema import Learnt
+from ncs.config.gates import Learnt
 from validation.bands import Bands, figures, learn
 
 FIRST = date(2022, 4, 8)
