@@ -10,7 +10,7 @@ READY := .venv/.ready
 LAKE ?= lake/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint lock clean bench
+.PHONY: help setup demo test test-all lint wheel lock clean bench
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -31,6 +31,9 @@ test-all: lint
 
 lint: $(READY)
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/mypy --no-error-summary
+
+wheel: $(READY)
+	@rm -rf build && $(BIN)/uv build -q --wheel --no-build-isolation --python $(BIN)/python --out-dir dist && ls dist/*.whl
 
 lock: $(READY)
 	@grep '^#' requirements.txt > .venv/lock && \

@@ -120,6 +120,13 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def command() -> None:
+    """The installed command, and the task of a Databricks wheel, which takes anything but an exception for success."""
+    code = main()
+    if code:
+        sys.exit(code)
+
+
 def _shorthands(args: argparse.Namespace) -> list[str]:
     """The flags that stand for a key."""
     keys = {"workers": "workers", "systems": "compare.systems", "seeds": "compare.seeds"}

@@ -8,17 +8,24 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+import ncs
 from ncs.config.schema import Config
 from ncs.config.values import problems, set_key
 from ncs.errors import ConfigError
+
+PACKAGED = Path(ncs.__file__).parent / "conf"
+"""The configurations that come with the package: `conf/` of the sources."""
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """Read a YAML file, the base that it names, and `a.b=c` overrides.
 
+    A name without a folder, as `demo.yaml`, and a base may be of the package's own configurations.
+
     Raises ConfigError with the path of each key that is unknown, missing, of a wrong type or impossible.
     """
-    values = _read(Path(path))
+    path = Path(path)
+    values = _read(path if path.parent != Path() else _or_packaged(path))
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
@@ -36,6 +43,12 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     return conf
 
 
+def _or_packaged(path: Path) -> Path:
+    """The path; if nothing is there, the package's own file of that name, if there is one."""
+    packaged = PACKAGED / path.name
+    return packaged if packaged.exists() and not path.exists() else path
+
+
 def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path in seen:
         raise ConfigError(f"{path}: names itself as its base")
@@ -47,7 +60,7 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a configuration is a mapping of keys, this is {type(values).__name__}")
     base = values.pop("base", None)
-    return _merge(_read(path.parent / base, (*seen, path)), values) if base else values
+    return _merge(_read(_or_packaged(path.parent / base), (*seen, path)), values) if base else values
 
 
 class _Loader(yaml.SafeLoader):

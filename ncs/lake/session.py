@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyspark
 from delta import configure_spark_with_delta_pip
-from pyspark import SparkContext
+from pyspark import SparkConf, SparkContext
 from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
@@ -41,13 +41,14 @@ def delta_jars_installed() -> bool:
 
 
 def spark_session(conf: Config, log: Path | None = None) -> SparkSession:
-    """The running session (of spark-submit or a notebook), or a new one with the configuration's settings.
+    """The running session (of a notebook), or a new one with the configuration's settings; spark-submit's own win.
 
     With `log`, what a new JVM and its Python workers print goes to that file instead of the terminal.
     """
     # Executors must run this interpreter: another Python on the PATH lacks the packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     settings = {**_DELTA, **_ALWAYS, **{key: str(value) for key, value in conf.spark.items()}}
+    settings |= _submitted()
     if settings.get("spark.master", "").startswith("local"):
         settings = {**_LOCAL, **settings}
     builder = SparkSession.builder.appName("ncs")
@@ -61,6 +62,14 @@ def spark_session(conf: Config, log: Path | None = None) -> SparkSession:
         session = builder.getOrCreate()
         session.sparkContext.setLogLevel("ERROR")
     return session
+
+
+def _submitted() -> dict[str, str]:
+    """What spark-submit was told, where it has started this process: its master is not ours to replace."""
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:
+        return {}
+    SparkContext._ensure_initialized()
+    return dict(SparkConf().getAll())
 
 
 @contextmanager

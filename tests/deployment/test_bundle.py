@@ -1,0 +1,71 @@
+"""The Databricks bundle: tasks that name what the wheel has, schedules that are paused, one run at a time."""
+
+import configparser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from jobs import cli
+from tests.toy import ROOT
+
+BUNDLE = yaml.safe_load((ROOT / "databricks.yml").read_text())
+JOBS: dict[str, dict[str, Any]] = {}
+for path in ROOT.glob("resources/*.yml"):
+    JOBS |= yaml.safe_load(path.read_text())["resources"]["jobs"]
+
+
+def test_targets_and_wheel() -> None:
+    assert {name: target["mode"] for name, target in BUNDLE["targets"].items()} == {
+        "dev": "development",
+        "prod": "production",
+    }
+    assert BUNDLE["targets"]["dev"]["default"] is True
+    assert BUNDLE["artifacts"]["ncs"]["build"] == "make wheel"
+    assert any(line.startswith("wheel:") for line in (ROOT / "Makefile").read_text().splitlines())
+
+
+@pytest.mark.parametrize("job", JOBS.values(), ids=list(JOBS))
+def test_each_task_runs_a_stage_of_the_wheel(job: dict[str, Any]) -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    scripts = setup["options.entry_points"]["console_scripts"].split("\n")
+    entry_points = dict(line.split(" = ") for line in scripts if line)
+    for task in job["tasks"]:
+        wheel = task["python_wheel_task"]
+        assert wheel["package_name"] == setup["metadata"]["name"]
+        module, _, name = entry_points[wheel["entry_point"]].partition(":")
+        assert (module, callable(getattr(cli, name))) == ("jobs.cli", True)
+        cli.parser().parse_args(wheel["parameters"])  # ends the process where it does not understand them
+        assert task["libraries"] == [{"whl": "../dist/*.whl"}]
+        assert task["job_cluster_key"] in [cluster["job_cluster_key"] for cluster in job["job_clusters"]]
+    assert job["max_concurrent_runs"] == 1
+    assert job["schedule"]["pause_status"] == "PAUSED"
+
+
+def test_the_daily_job_is_the_stages_in_order() -> None:
+    tasks = JOBS["ncs_daily"]["tasks"]
+    stages = [task["python_wheel_task"]["parameters"][0] for task in tasks]
+    assert [stage for stage in stages if stage != "validate"] == [
+        "ingest",
+        "label",
+        "encode",
+        "train",
+        "predict",
+        "evaluate",
+    ]
+    for before, task in pairwise(tasks):
+        assert task["depends_on"] == [{"task_key": before["task_key"]}]
+    retries = {task["task_key"]: task["max_retries"] for task in tasks}
+    assert {key for key, number in retries.items() if number == 0} == {"gate_logs", "gate_samples", "gate_all"}
+
+
+def test_a_failure_is_an_exception_to_who_calls_the_entry_point(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.argv", ["ncs", "label", "--conf", "demo.yaml", "--lake", str(tmp_path / "lake")])
+    with pytest.raises(SystemExit) as ended:
+        cli.command()
+    assert ended.value.code == 1
