@@ -51,7 +51,9 @@ def parser() -> argparse.ArgumentParser:
         days = "days" if name == "backfill" else "--days"
         stage.add_argument(days, metavar="A..B", help="days to work on (default: logs.days)")
         stage.add_argument("--set", action="append", default=[], metavar="K=V", help="override a key, a.b=value")
-        stage.add_argument("--workers", type=int, metavar="N", help="Horovod workers, as --set workers=N")
+        stage.add_argument("--workers", type=int, metavar="N", help="training processes, as --set workers=N")
+        stage.add_argument("--launcher", metavar="NAME", help="who starts them, as --set launch.launcher=NAME")
+        stage.add_argument("--hosts", metavar="A:4,B:4", help="where, as --set launch.hosts=A:4,B:4, on all slots")
         stage.add_argument("--quiet", action="store_true", help="print results and errors only")
         stage.add_argument("--debug", action="store_true", help="show the stack trace of an error")
         if name in ("compare", "sweep"):
@@ -129,8 +131,12 @@ def command() -> None:
 
 def _shorthands(args: argparse.Namespace) -> list[str]:
     """The flags that stand for a key."""
-    keys = {"workers": "workers", "systems": "compare.systems", "seeds": "compare.seeds"}
+    keys = {"workers": "workers", "launcher": "launch.launcher", "hosts": "launch.hosts"}
+    keys |= {"systems": "compare.systems", "seeds": "compare.seeds"}
     given = {key: getattr(args, flag, None) for flag, key in keys.items()}
+    if args.hosts and args.workers is None:
+        slots = [place.rpartition(":")[2] for place in args.hosts.split(",")]
+        given["workers"] = sum(int(n) for n in slots if n.isdigit())
     return [
         f"{key}=[{value}]" if key == "compare.systems" else f"{key}={value}"
         for key, value in given.items()

@@ -1,22 +1,25 @@
 """Search masks and train the systems of `train.system` on the samples as they are now; resumes what was interrupted.
 
     ncs train --conf conf/demo.yaml --lake lake/demo --workers 2
+    ncs train --conf conf/demo.yaml --lake s3://bucket/lake --launcher horovodrun --hosts a:4,b:4
+    ncs train --conf conf/demo.yaml --lake lake/demo --workers 2 --launcher torch
 
-starts its own local Horovod workers. To start them otherwise (several hosts), run the same program under horovodrun:
+start their own workers. To start them otherwise, run the same program under horovodrun or torchrun:
 
-    horovodrun --gloo -np 4 -H a:2,b:2 python jobs/train.py --conf conf/demo.yaml --lake s3://bucket/lake --workers 4
+    torchrun --nnodes 2 --nproc-per-node 2 ... jobs/train.py --conf conf/demo.yaml --lake s3://bucket/lake --workers 4
 """
 
 import sys
 import tempfile
+import uuid
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow  # noqa: F401  (before torch: the other order has crashed)
-import yaml
 
 from jobs.cli import main
 from jobs.job import Job
-from ncs.errors import NcsError, TrainingError
+from jobs.worker import train_together
 from ncs.lake import storage
 from ncs.training import cluster
 from ncs.training.run import Run, train
@@ -27,7 +30,7 @@ def run(job: Job) -> None:
     this = Run.of(job.conf, job.lake)
     pending = this.pending()
     if cluster.launched():
-        _work(job, this)
+        train_together(job, this, fewer=False)
         return
     complete(job, this)
     storage.write_json(job.lake.uri("models", "latest.json"), {"run_id": this.run_id})
@@ -45,27 +48,24 @@ def complete(job: Job, this: Run) -> None:
     storage.write_json(storage.join(this.folder, "run.json"), this.describe())
 
 
-def _work(job: Job, this: Run) -> None:
-    """As one of the workers that a launcher started."""
-    workers = cluster.connect()
-    try:
-        if workers.size != job.conf.workers:
-            raise TrainingError(f"{workers.size} workers were launched, the configuration says {job.conf.workers}")
-        train(this, workers, job.say, job.quiet)
-    except NcsError as err:
-        cluster.report_failure(err)
-        raise
-
-
 def _launch(job: Job, this: Run) -> None:
-    """As the one that starts the workers: this very program, on the effective configuration."""
-    with tempfile.TemporaryDirectory() as folder:
-        conf = Path(folder) / "conf.yaml"
-        # The order of `fields` is the order of their embeddings.
-        conf.write_text(yaml.safe_dump(this.conf.public(), sort_keys=False))
-        command = [sys.executable, "-m", "jobs.train", "--conf", str(conf), "--lake", job.lake.root]
-        command += ["--quiet"] if job.quiet else []
-        cluster.launch(this.conf.workers, command, Path(folder) / "workers.log")
+    """As the one that starts the workers: what they are to do stands in the lake, where hosts and executors find it."""
+    folder = job.lake.uri(f"_launch-{this.run_id}-{uuid.uuid4().hex[:8]}")
+    order, error = storage.join(folder, "order.json"), storage.join(folder, "error.txt")
+    # The versions are the order's: a commit meanwhile must not give one worker other rows than the next.
+    storage.write_json(order, asdict(this) | {"conf": this.conf.public(), "quiet": job.quiet})
+    launch = this.conf.launch
+    try:
+        if launch.launcher in ("spark", "spark_torch"):
+            from jobs.spark_workers import launch_on_spark
+
+            launch_on_spark(job.spark, launch, this.conf.workers, order, error)
+        else:
+            command = [sys.executable, "-m", "jobs.worker", order]
+            log = Path(tempfile.gettempdir()) / f"ncs-workers-{this.run_id}.log"
+            cluster.launch(launch, this.conf.workers, this.conf.train.batch_size, command, error, log)
+    finally:
+        storage.remove(folder)
 
 
 if __name__ == "__main__":

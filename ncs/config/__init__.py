@@ -6,6 +6,7 @@ decides what it does.
 
 from ncs.config.files import load, parse
 from ncs.config.gates import Gates
+from ncs.config.launch import Launch
 from ncs.config.learning import Net, Prune, Share, Train
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.config.schema import Compare, Config, Encode, FeatureField, Labels, Logs, Split, Synthetic
@@ -18,6 +19,7 @@ __all__ = [
     "FeatureField",
     "Gates",
     "Labels",
+    "Launch",
     "Logs",
     "Net",
     "OffPolicy",

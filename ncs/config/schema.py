@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, fi
 
 from ncs.config.gates import Gates
 from ncs.config.keeping import Maintain, Privacy
+from ncs.config.launch import Launch
 from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.config.values import (
@@ -170,6 +171,7 @@ class Config(Section):
     privacy: Privacy
     days_at_once: Count
     workers: Count
+    launch: Launch
     spark: dict[Annotated[str, Field(pattern=r"^spark\.")], str | int | float | bool]
 
     @model_validator(mode="after")
@@ -178,6 +180,9 @@ class Config(Section):
             raise ValueError(f"split.test_days leaves no day of {self.logs.days} for training")
         if self.privacy.key is not None and self.logs.source is None:
             raise ValueError("privacy.key: generated users are nobody; name real logs in logs.source, or leave it null")
+        slots = sum(self.launch.slots.values())
+        if slots and self.workers > slots:
+            raise ValueError(f"launch.hosts has {slots} slots for {self.workers} workers")
         for pair in self.crosses:
             for name in pair:
                 if name not in self.fields:

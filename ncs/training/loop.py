@@ -124,6 +124,7 @@ class Trainer:
             if phase.patience is not None:
                 progress.best_net = {name: weight.clone() for name, weight in net.state_dict().items()}
         entry = {"phase": phase.name, "task": phase.task, "round": phase.round, "epoch": progress.epoch}
+        entry |= {"workers": self.cluster.size}
         self.store.log({**entry, "validation": scores, "skill": whole, "seconds": time.monotonic() - started, **facts})
         if phase.epochs > 1:
             state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "progress": vars(progress)}

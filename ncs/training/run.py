@@ -146,7 +146,7 @@ def _refuse_half_encoded(conf: Config, lake: Lake, samples: Sequence[str]) -> No
 def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -> None:
     """Train each system of the run that is not there yet."""
     conf = run.conf
-    threads = conf.train.threads or max(1, len(os.sched_getaffinity(0)) // cluster.size)
+    threads = conf.train.threads or max(1, len(os.sched_getaffinity(0)) // cluster.local_size)
     torch.set_num_threads(threads)
     keep_freed_memory()
     feeds, validation = _feeds(run, cluster, "train"), _feeds(run, cluster, "validation")
@@ -182,6 +182,7 @@ def _facts(net: System, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "wait_share": sum(line["wait_share"] * line["seconds"] for line in lines) / max(seconds, 1e-9),
         "parameters": net.size(),
         "density": float(np.mean(densities)) if densities else 1.0,
+        "workers": sorted({line["workers"] for line in lines}),  # fewer than asked for, once one was lost
     }
 
 

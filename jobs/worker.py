@@ -1,0 +1,42 @@
+"""One of the workers that a launcher started: trains what an order in the lake asks for.
+
+python -m jobs.worker LAKE/_launch-<run>/order.json
+"""
+
+import sys
+
+import pyarrow  # noqa: F401  (before torch: the other order has crashed)
+
+from jobs.job import Job
+from ncs.config import Config
+from ncs.errors import TrainingError
+from ncs.lake import storage
+from ncs.lake.layout import Lake
+from ncs.training import cluster
+from ncs.training.run import Run, train
+
+
+def work(order: str) -> None:
+    """Take part in the training that the order at a URI asks for."""
+    asked = storage.read_json(order)
+    this = Run(Config.model_validate(asked["conf"]), Lake(**asked["lake"]), asked["versions"])
+    train_together(Job(this.conf, this.lake, this.conf.logs.days, quiet=asked["quiet"]), this, fewer=True)
+
+
+def train_together(job: Job, this: Run, fewer: bool) -> None:
+    """Train as a worker among others: as many as the configuration says, or `fewer`, where some have been lost."""
+    try:
+        workers = cluster.connect()
+        if workers.size != this.conf.workers and not fewer:
+            raise TrainingError(f"{workers.size} workers were launched, the configuration says {this.conf.workers}")
+        train(this, workers, job.say, job.quiet)
+    except Exception as err:
+        cluster.report_failure(err)
+        raise
+
+
+if __name__ == "__main__":
+    try:
+        work(sys.argv[1])
+    except Exception as err:
+        sys.exit(f"{type(err).__name__}: {err}")

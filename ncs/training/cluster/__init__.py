@@ -1,0 +1,33 @@
+"""The workers that train together: how they add up (`Cluster`), find each other (`connect`), are started (`launch`).
+
+One file a backend: `horovod` and `distributed` (torch.distributed). One worker needs neither.
+"""
+
+import os
+
+from ncs.errors import NcsError
+from ncs.lake import storage
+from ncs.training.cluster import distributed, horovod
+from ncs.training.cluster.base import Cluster, LostError
+from ncs.training.cluster.launch import ERROR_FILE, environment, launch
+
+__all__ = ["Cluster", "LostError", "connect", "environment", "launch", "launched", "report_failure"]
+
+
+def connect() -> Cluster:
+    """The cluster that this process was launched in, or one of this process alone."""
+    if "HOROVOD_RANK" in os.environ:
+        return horovod.connect()
+    return distributed.connect() if "TORCHELASTIC_RUN_ID" in os.environ else Cluster()
+
+
+def launched() -> bool:
+    """Whether a launcher started this process."""
+    return "HOROVOD_RANK" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def report_failure(err: Exception) -> None:
+    """In a worker: leave the message for whoever launched it. That another is lost is for the launcher to find."""
+    if (uri := os.environ.get(ERROR_FILE)) and not isinstance(err, LostError):
+        text = str(err) if isinstance(err, NcsError) else f"{type(err).__name__}: {err} (unexpected)"
+        storage.write_bytes(uri, text.encode())

@@ -1,0 +1,114 @@
+"""Starting workers, and starting those that are left again when one is lost.
+
+Elastic by restart: all state is in the checkpoints, so going on with fewer workers is the same as resuming. It needs
+nothing of a backend, and no worker ever works with what another has only half sent.
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ncs.config import Launch
+from ncs.errors import TrainingError
+from ncs.lake import storage
+from ncs.training.cluster.distributed import TORCHRUN
+from ncs.training.cluster.horovod import HOROVODRUN
+from ncs.training.cluster.launcher import STALL_SECONDS, Launcher
+
+LAUNCHERS = {"horovodrun": HOROVODRUN, "torch": TORCHRUN}
+ERROR_FILE = "NCS_WORKER_ERROR"
+_log = logging.getLogger(__name__)
+
+
+def launch(conf: Launch, workers: int, batch_size: int, command: Sequence[str], error: str, log: Path) -> None:
+    """Run a command once for each worker and wait for all; when one is lost, again with those that are left.
+
+    Their number has to divide `batch_size`. What they print goes to `log`, what rank 0 says to standard error. Raises
+    TrainingError with the message that a worker left at the URI `error`, or when `launch.restarts` are used up.
+    """
+    launcher = LAUNCHERS[conf.launcher]
+    hosts = conf.slots or {"localhost": workers}
+    for left in reversed(range(conf.restarts + 1)):
+        network = conf.network or ("lo" if hosts.keys() == {"localhost"} else None)
+        program = [*launcher.command(hosts, workers, network), *command]
+        if _succeeds(program, environment(conf, error), log, launcher.rank_0):
+            return
+        if storage.exists(error):
+            raise TrainingError(storage.read_bytes(error).decode())
+        hosts = without(hosts, _culprit(launcher, log))
+        before, workers = workers, most(min(workers, sum(hosts.values())), batch_size)
+        if not left or not workers:
+            raise TrainingError(
+                f"a worker of {before} was lost or stalled, and launch.restarts ({conf.restarts}) are used up or no "
+                f"host is left (the workers' output is in {log}); the same command goes on from the last epoch"
+            )
+        _log.warning("train: a worker of %d was lost or stalled; going on with %d from the last epoch", before, workers)
+
+
+def most(workers: int, batch_size: int) -> int:
+    """The most workers, of so many, that can part a global batch evenly."""
+    return next((n for n in range(workers, 0, -1) if batch_size % n == 0), 0)
+
+
+def _culprit(launcher: Launcher, log: Path) -> int | None:
+    """The rank that was killed by a signal; None where workers ended by themselves, waiting for one that stalled."""
+    output = log.read_text(errors="replace")
+    failed = launcher.first_to_fail.search(output)
+    if failed is None:
+        last = [line for line in output.splitlines() if line.strip()][-1:]
+        raise TrainingError(f"the workers could not be started: {''.join(last)} (all of it in {log})")
+    rank, code = map(int, failed.groups())
+    return rank if code < 0 or code > 128 else None
+
+
+def environment(conf: Launch, error: str) -> dict[str, str]:
+    """What workers find in their environment: how long to wait for each other, where to leave a message."""
+    return {
+        "HOROVOD_GLOO_TIMEOUT_SECONDS": str(conf.stall_seconds),
+        STALL_SECONDS: str(conf.stall_seconds),
+        ERROR_FILE: error,
+    }
+
+
+def without(hosts: Mapping[str, int], rank: int | None) -> dict[str, int]:
+    """Hosts and slots that are left once `rank` is lost: of several hosts its own goes, else a slot of the last."""
+    if rank is not None and len(hosts) > 1:
+        owners = [host for host, slots in hosts.items() for _ in range(slots)]
+        return {host: slots for host, slots in hosts.items() if host != owners[rank]}
+    last = list(hosts)[-1]
+    return {host: slots - (host == last) for host, slots in hosts.items() if slots - (host == last)}
+
+
+def _succeeds(command: Sequence[str], own: Mapping[str, str], log: Path, rank_0: str) -> bool:
+    """Run a launcher to its end; it ends, with all that it started, when this process does."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, **own},
+        start_new_session=True,
+        preexec_fn=_end_with_parent,
+    )
+    assert process.stdout is not None
+    try:
+        with log.open("w") as file:
+            for line in process.stdout:
+                file.write(line)
+                if rank_0 in line:
+                    sys.stderr.write(line.partition(rank_0)[2])
+        return process.wait() == 0
+    finally:
+        process.terminate()
+
+
+def _end_with_parent() -> None:
+    """Have the kernel send SIGTERM when the parent is gone, however it went (Linux's PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
