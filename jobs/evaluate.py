@@ -1,9 +1,10 @@
 """Compare the systems of the newest run on the test days; figures go to gold/evaluations, the report beside.
 
+After `ncs simulate` the same command puts the simulation into the report.
+
 spark-submit jobs/evaluate.py --conf conf/demo.yaml --lake lake/demo
 """
 
-import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -12,14 +13,16 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from jobs import report
 from jobs.cli import main
 from jobs.job import Job
 from jobs.runs import folders, latest_run
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
-from ncs.evaluation import masks, metrics, parts, report
+from ncs.evaluation import masks, metrics, parts
 from ncs.evaluation.metrics import TRUTH, Figure, evaluate
+from ncs.evaluation.report import Trained
 from ncs.evaluation.table import as_text
 from ncs.lake import layout, storage
 from ncs.lake.layout import Record
@@ -39,22 +42,19 @@ def run(job: Job) -> None:
     inputs = {f"{layout.PREDICTIONS}/{run_id}": predictions[0]} | job.lake.inputs(layout.SAMPLES, days=conf.logs.days)
     made_from = {"inputs": inputs, "systems": list(systems.values()), "slices": _slices(job, conf)}
     done = job.lake.records(layout.EVALUATIONS).get(run_id)
-    path = job.lake.uri("reports", run_id, "report.html")
+    path = report.path_of(job.lake, run_id)
     if done and done[1].made_from == made_from and storage.exists(path):
         rows = job.table_of(layout.EVALUATIONS).where(F.col("run_id") == run_id)
         figures = [Figure(**row.asDict()) for row in rows.collect()]
     else:
         slices = _slices(job, conf)
         found = evaluate(_scored(job, run_id, conf, slices), run_id, list(systems), tasks, slices)
-        figures, trained = found.figures, _trained(job, run_id, systems)
-        record = Record("evaluate", run_id, made_from)
+        figures, record = found.figures, Record("evaluate", run_id, made_from)
         _write(job, layout.SLICES, [asdict(one) for one in found.parts], parts.SCHEMA, record)
-        _write(job, layout.MASKS, _masks(run_id, trained), masks.SCHEMA, record)
+        _write(job, layout.MASKS, _masks(run_id, report.trained(job.lake, run_id, systems)), masks.SCHEMA, record)
         _write(job, layout.EVALUATIONS, [asdict(one) for one in figures], metrics.SCHEMA, record)  # last: it says done
-        labels = report.label_days(_samples(job, conf.logs.days))
-        page = report.render(described, figures, trained, labels, _newest(inputs))
-        storage.write_bytes(path, page.encode())
     print(as_text(figures, list(systems), tasks))
+    report.write(job, described, systems, figures, inputs)
     print(f"report: {path}")
 
 
@@ -97,34 +97,13 @@ def _write(job: Job, table: str, rows: Sequence[dict[str, Any]], schema: str, re
     replace_where(frame, job.lake.uri(table), f"run_id = '{record.key}'", record, ("run_id",))
 
 
-def _masks(run_id: str, trained: Mapping[str, report.Trained]) -> list[dict[str, Any]]:
+def _masks(run_id: str, trained: Mapping[str, Trained]) -> list[dict[str, Any]]:
     return [
         {"run_id": run_id, "system": system, **figure._asdict()}
         for system, one in trained.items()
         if one.masks
         for figure in masks.mask_figures(one.masks, one.conflict)
     ]
-
-
-def _trained(job: Job, run_id: str, systems: dict[str, str]) -> dict[str, report.Trained]:
-    """What training has left of each system: metrics by epoch, masks and conflicts where it has them."""
-    found = {}
-    for system, key in systems.items():
-        folder = job.lake.uri("models", run_id, key)
-        lines = storage.read_bytes(storage.join(folder, "metrics.jsonl")).decode().splitlines()
-        kept = {name: storage.join(folder, f"{name}.json") for name in ("masks", "conflict")}
-        artefacts = {name: storage.read_json(path) if storage.exists(path) else None for name, path in kept.items()}
-        found[system] = report.Trained([json.loads(line) for line in lines], **artefacts)
-    return found
-
-
-def _newest(inputs: dict[str, int]) -> dict[str, int]:
-    """Table -> the newest version of any of its parts that was read."""
-    tables: dict[str, int] = {}
-    for part, version in inputs.items():
-        table = part.rpartition("/")[0]
-        tables[table] = max(version, tables.get(table, version))
-    return tables
 
 
 if __name__ == "__main__":

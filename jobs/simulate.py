@@ -35,7 +35,7 @@ def run(job: Job) -> None:
         rows = as_rows(simulation, {**made, "made_at": datetime.now(UTC)})
         job.lake.append(layout.SIMULATIONS, pa.Table.from_pylist(rows))
     print(as_text(simulation))
-    print(f"simulation: {made['simulation_id']} in {job.lake.uri(layout.SIMULATIONS)}")
+    print(f"simulation: {made['simulation_id']} in {job.lake.uri(layout.SIMULATIONS)}; `ncs evaluate` reports it")
 
 
 def _known(job: Job) -> set[str]:

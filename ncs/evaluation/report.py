@@ -12,7 +12,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ncs.config import Config
-from ncs.evaluation import charts
+from ncs.evaluation import charts, rankings, reliability
+from ncs.evaluation.mask_maps import mask_maps
 from ncs.evaluation.metrics import TRUTH, Figure
 from ncs.evaluation.paper import TABLE_2
 from ncs.evaluation.table import gain
@@ -78,6 +79,8 @@ def render(
     trained: Mapping[str, Trained],
     labels: LabelDays,
     tables: Mapping[str, int],
+    simulation: Sequence[rankings.Row] = (),
+    slices: Sequence[reliability.Row] = (),
 ) -> str:
     """The page. What comes from data or configuration is escaped; pictures are inline SVG.
 
@@ -87,6 +90,8 @@ def render(
         trained: what training has left of each system.
         labels: the labels of all days.
         tables: versions of the tables that were compared on, beside those that the run was trained on.
+        simulation: rows of gold/simulations, if the run's rankings have been simulated.
+        slices: rows of gold/slices, if there are such.
     """
     systems, conf = list(run["systems"]), Config.model_validate(run["conf"])
     tasks = in_order(tasks_of(conf).values())
@@ -116,6 +121,12 @@ def render(
         notes={system: _note(one.masks) for system, one in trained.items() if one.masks},
         **_pictures(by_key, systems, trained, conf, tasks),
         label_charts=charts.labels(labels.days, labels.histograms),
+        rankings=rankings.table(simulation) if simulation else [],
+        ranking_chart=rankings.by_day(simulation) if simulation else "",
+        ranked_days=max((row["day"] for row in simulation), default=0),
+        sample_ratio=next((row["sample_ratio"] for row in simulation), None),
+        reliability=reliability.reliability(tasks, systems, slices),
+        calibration=reliability.calibration_errors(tasks, systems, slices) if slices else {},
     )
 
 
@@ -136,7 +147,12 @@ def _pictures(
         "forest": charts.forest(tasks, points, reachable),
         "curves": charts.learning_curves(tasks, {system: one.metrics for system, one in trained.items()}, weights),
         "masks": {
-            system: [*charts.pruning(by_name, one.masks), *charts.densities(one.masks), *charts.overlaps(one.masks)]
+            system: [
+                *charts.pruning(by_name, one.masks),
+                *charts.densities(one.masks),
+                *charts.overlaps(one.masks),
+                *mask_maps(one.masks),
+            ]
             for system, one in trained.items()
             if one.masks
         },

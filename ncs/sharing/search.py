@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ncs.config import Prune
 from ncs.nets.masked import MaskedNet
+from ncs.sharing.maps import maps
 from ncs.sharing.mask import Mask, by_input, overlap
 from ncs.sharing.pruning import Scope, prune
 from ncs.sharing.score import SCORES
@@ -111,7 +112,7 @@ def select(rounds: Sequence[Round], task: Task) -> int:
 
 
 def describe(found: Found, masks: Mapping[str, Mask], columns: Mapping[str, list[int]]) -> dict[str, Any]:
-    """Densities, validation figures and overlaps of all rounds as plain data, for the report and the notebooks.
+    """Densities, validation figures and overlaps of all rounds, and maps, as plain data, for report and notebooks.
 
     `masks` are those that the tasks were given in the end; `columns` says what feeds the first layer.
     """
@@ -131,6 +132,12 @@ def describe(found: Found, masks: Mapping[str, Mask], columns: Mapping[str, list
         "overlap": [{"round": i, **_shares(a.mask, b.mask, "jaccard", "chance")} for i, (a, b) in enumerate(pairs)],
         "chosen_overlap": _between(left, right, masks),
         "inputs": _between(left, right, {task: by_input(mask, columns) for task, mask in masks.items()}),
+        "maps": {
+            layer: {part.replace("left", left).replace("right", right): values for part, values in parts.items()}
+            for layer, parts in maps(masks[left], masks[right]).items()
+        }
+        if masks
+        else {},
     }
 
 

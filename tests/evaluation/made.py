@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -111,11 +112,60 @@ MASKS = {
         figure: {"all": value, "user_id": value, "user_id x video_id": value}
         for figure, value in {"jaccard": 0.5, "chance": 0.4, "shared": 0.5, "ctr_only": 0.2, "cvr_only": 0.1}.items()
     },
+    "maps": {
+        layer: {"shared": [[1.0, 0.5]], "ctr_only": [[0.0, 0.0]], "cvr_only": [[0.0, 0.5]]}
+        for layer in ("hidden.0", "hidden.1")
+    },
 }
 CONFLICT = {
     when: {layer: {"cosine": cosine, "negative": 0.3} for layer in ("embedding", "hidden.0", "hidden.1")}
     for when, cosine in (("theta", 0.2), ("final", -0.1))
 }
+
+ARMS = {
+    "1) single_task, single_task": ("single_task", "single_task", None),
+    "2) single_task, connection_share": ("single_task", "connection_share", 0.015),
+    "A/A": ("single_task", "single_task", 0.0),
+    "oracle": (None, None, 0.2),
+    "random": (None, None, -0.3),
+}
+"""Arm -> the systems of pCTR and pCVR, and how much more view time it gets than the first."""
+
+
+def simulated(made_at: datetime, simulation: str = "s1", run_id: str = RUN) -> list[dict[str, Any]]:
+    """Two days of a ranking simulation, as `ncs simulate` keeps it."""
+
+    def difference(prefix: str, gain: float | None, half: float) -> dict[str, float | None]:
+        ends = (None, None, None, None) if gain is None else (gain, gain - half, gain + half, 2 * half)
+        return dict(zip((f"{prefix}_{name}" for name in ("gain", "low", "high", "any_day")), ends, strict=True))
+
+    return [
+        {
+            "simulation_id": simulation,
+            "run_id": run_id,
+            "made_at": made_at,
+            "arm": arm,
+            "pctr_system": click,
+            "pcvr_system": watch,
+            "day": day,
+            "users": 100 * day,
+            "metric": metric,
+            "value": {"view_seconds": 400.0 * (1 + (gain or 0)), "cvr": 0.5, "ctr": 0.25}[metric],
+            **difference("test", gain, 0.05),
+            **difference("paired", gain, 0.01),
+            "sample_ratio": 0.4,
+        }
+        for day in (1, 2)
+        for arm, (click, watch, gain) in ARMS.items()
+        for metric in ("view_seconds", "cvr", "ctr")
+    ]
+
+
+def in_bins(system: str, task: str, *bins: tuple[int, float, float]) -> list[dict[str, Any]]:
+    """Rows of gold/slices: each bin's rows, mean label and mean prediction."""
+    names = ("n", "label", "prediction")
+    head = {"run_id": RUN, "system": system, "task": task, "slice": "prediction"}
+    return [{**head, "place": n, **dict(zip(names, one, strict=True))} for n, one in enumerate(bins)]
 
 
 def described(**changes: Any) -> dict[str, Any]:
@@ -183,7 +233,9 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
-        self.links += [v for k, v in attrs if k in ("src", "href", "xlink:href") and v and not v.startswith("#")]
+        self.links += [
+            v for k, v in attrs if k in ("src", "href", "xlink:href") and v and not v.startswith(("#", "data:"))
+        ]
         if tag not in ("meta", "br"):
             self.open.append(tag)
 

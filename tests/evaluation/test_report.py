@@ -2,7 +2,7 @@
 
 import copy
 import re
-from datetime import date
+from datetime import date, datetime
 
 import pytest
 from pyspark.sql import SparkSession
@@ -12,7 +12,20 @@ from ncs.evaluation.charts import learning_curves, trained_epochs
 from ncs.evaluation.metrics import Figure
 from ncs.evaluation.report import LabelDays, Trained, costs, finding, label_days, render
 from ncs.tasks import tasks_of
-from tests.evaluation.made import CONF, MASKS, METRICS, RUN, Page, by_layer, described, line, text_of
+from tests.evaluation.made import (
+    CONF,
+    MASKS,
+    METRICS,
+    RUN,
+    SYSTEMS,
+    Page,
+    by_layer,
+    described,
+    in_bins,
+    line,
+    simulated,
+    text_of,
+)
 from tests.toy import toy_conf
 
 
@@ -91,11 +104,30 @@ def test_a_further_task_stands_after_the_two_of_the_paper() -> None:
     assert "more is better; FINISH (cast(cvr &gt;= 0.95 as float)) by the area under the ROC curve, more is" in text
     assert "with a CVR label, 77 with a FINISH label)" in text
     assert "FINISH AUC: the best figure is that of single_task, but its interval overlaps" in text
-    assert page.count("<svg") == 3 + 6 + 8 + 3
+    assert page.count("<svg") == 3 + 6 + 8 + 2 + 3
     for title in ("Validation FINISH AUC under the mask", "FINISH mask by layer", "Training loss of FINISH"):
         assert title in text
     truth = text[text.index("the truth") :].partition("not in this run")[0]
     assert truth.count("–") >= 4, "its figure of the further task is not known"
+
+
+def test_simulation_and_calibration_have_sections_where_there_are_such() -> None:
+    figures = [figure(system, metric, 0.2) for system in SYSTEMS for metric in ("mse", "auc")]
+    trained = {system: Trained(METRICS[system], MASKS if system == "connection_share" else None) for system in SYSTEMS}
+    bins = [row for system in SYSTEMS for row in in_bins(system, "ctr", (30, 0.2, 0.3), (10, 0.8, 0.8))]
+    page = render(described(), figures, trained, LABELS, {}, simulated(datetime(2026, 1, 1)), bins)
+    found, text = Page(page), text_of(page)
+    assert (found.open, found.links) == ([], [])
+    assert re.findall(r'<h2 id="(.*?)"', page)[:3] == ["comparison", "ranking", "calibration"]
+    assert set(re.findall(r'<a href="#(.*?)"', page)) == set(re.findall(r'<h2 id="(.*?)"', page))
+    ours = "2) single_task, connection_share 200 406.0 +1.50 % -3.50 – +6.50 +1.50 % +0.50 – +2.50 50.0 % 25.0 %"
+    assert f"{ours} 498.6 55.1 %, 24.7 %" in text, "our figures, then the paper's of the same pair"
+    assert "as it should be (p = 0.400)" in text
+    assert "Calibration of pCTR" in text
+    assert "Calibration of pCVR" not in text, "no bin is of that task"
+    assert "connection_share 0.0000 0.0750" in text
+    without = render(described(), figures, trained, LABELS, {})
+    assert not re.search('id="(ranking|calibration)"', without)
 
 
 def test_what_comes_from_data_is_escaped() -> None:

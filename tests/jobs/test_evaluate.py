@@ -3,9 +3,11 @@
 import io
 import re
 from contextlib import redirect_stdout
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
@@ -23,6 +25,7 @@ from tests.evaluation.made import (
     Page,
     described,
     rows_of_test_days,
+    simulated,
     text_of,
     write_lake,
     write_truth,
@@ -74,6 +77,19 @@ def test_compares_once_and_skips_what_is_there(spark: SparkSession, compared: tu
     assert better.baseline == "single_task"
 
 
+def test_a_simulation_comes_into_the_page_without_another_evaluation(compared: tuple[Lake, list[str], str]) -> None:
+    lake, *_ = compared
+    before = lake.version(layout.EVALUATIONS)
+    foreign = simulated(datetime(2026, 1, 3, tzinfo=UTC), "s3", run_id="another-1")
+    lake.append(layout.SIMULATIONS, pa.Table.from_pylist([*simulated(datetime(2026, 1, 1, tzinfo=UTC)), *foreign]))
+    compare(lake)
+    assert "2) single_task, connection_share" in text_of(page_of(lake))
+    assert lake.version(layout.EVALUATIONS) == before
+    written = Path(lake.uri("reports", RUN, "report.html")).stat().st_mtime_ns
+    compare(lake)
+    assert Path(lake.uri("reports", RUN, "report.html")).stat().st_mtime_ns == written, "nothing is new"
+
+
 def test_the_page_has_everything_in_it(compared: tuple[Lake, list[str], str]) -> None:
     *_, page = compared
     found = Page(page)
@@ -84,7 +100,7 @@ def test_the_page_has_everything_in_it(compared: tuple[Lake, list[str], str]) ->
     headings = ["comparison", "learning", "masks-connection_share", "labels", "lineage"]
     assert re.findall(r'<h2 id="(.*?)"', page) == headings
     pictures = [" ".join(ElementTree.fromstring(one).itertext()) for one in re.findall(r"<svg.*?</svg>", page, re.S)]
-    assert len(pictures) == 2 + 4 + 6 + 3
+    assert len(pictures) == 2 + 4 + 8 + 3
     (chosen,) = [one for one in pictures if "The chosen masks" in one]
     assert all(word in chosen for word in ("hidden.0", "hidden.1", "shared", "CTR only", "CVR only", "dead"))
     text = text_of(page)

@@ -1,0 +1,80 @@
+"""The page of a run: written when it is evaluated, and anew once there is more to tell of it."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pyspark.sql import functions as F
+
+import ncs
+from jobs.job import Job
+from ncs.config import Config
+from ncs.evaluation import rankings, report
+from ncs.evaluation.metrics import Figure
+from ncs.lake import layout, storage
+from ncs.lake.layout import Lake
+
+
+def path_of(lake: Lake, run_id: str) -> str:
+    """Where the page of a run stands."""
+    return lake.uri("reports", run_id, "report.html")
+
+
+def write(
+    job: Job, run: dict[str, Any], systems: dict[str, str], figures: Sequence[Figure], inputs: dict[str, int]
+) -> None:
+    """Write the page, unless the one that is there tells the same.
+
+    `systems` are the run's and their folders, `inputs` the parts of tables that it was compared on.
+    """
+    run_id, conf = run["run_id"], Config.model_validate(run["conf"])
+    simulation = rankings.newest(_rows(job, layout.SIMULATIONS, run_id))
+    made_from = {
+        "ncs": ncs.__version__,
+        "evaluation": job.lake.records(layout.EVALUATIONS)[run_id][0],
+        "simulation": simulation[0]["simulation_id"] if simulation else None,
+    }
+    path, note = path_of(job.lake, run_id), job.lake.uri("reports", run_id, "made_from.json")
+    if storage.exists(path) and storage.exists(note) and storage.read_json(note) == made_from:
+        return
+    days = conf.logs.days
+    samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
+    page = report.render(
+        run,
+        figures,
+        trained(job.lake, run_id, systems),
+        report.label_days(samples),
+        _newest(inputs),
+        simulation,
+        _rows(job, layout.SLICES, run_id),
+    )
+    storage.write_bytes(path, page.encode())
+    storage.write_json(note, made_from)
+
+
+def _rows(job: Job, name: str, run_id: str) -> list[dict[str, Any]]:
+    """A run's rows of a table, none if there is no table."""
+    if not job.lake.has(name):
+        return []
+    return [row.asDict() for row in job.table_of(name).where(F.col("run_id") == run_id).collect()]
+
+
+def trained(lake: Lake, run_id: str, systems: dict[str, str]) -> dict[str, report.Trained]:
+    """What training has left of each system: metrics by epoch, masks and conflicts where it has them."""
+    found = {}
+    for system, key in systems.items():
+        folder = lake.uri("models", run_id, key)
+        lines = storage.read_bytes(storage.join(folder, "metrics.jsonl")).decode().splitlines()
+        kept = {name: storage.join(folder, f"{name}.json") for name in ("masks", "conflict")}
+        artefacts = {name: storage.read_json(path) if storage.exists(path) else None for name, path in kept.items()}
+        found[system] = report.Trained([json.loads(line) for line in lines], **artefacts)
+    return found
+
+
+def _newest(inputs: dict[str, int]) -> dict[str, int]:
+    """Table -> the newest version of any of its parts that was read."""
+    tables: dict[str, int] = {}
+    for part, version in inputs.items():
+        table = part.rpartition("/")[0]
+        tables[table] = max(version, tables.get(table, version))
+    return tables

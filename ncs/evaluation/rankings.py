@@ -1,0 +1,80 @@
+"""A ranking simulation for the report: rows of gold/simulations to the lines of the paper's Table 3, and a picture."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from ncs.evaluation.charts import COLOURS, svg
+from ncs.evaluation.paper import TABLE_3
+
+METRICS = ("view_seconds", "cvr", "ctr")
+
+Row = dict[str, Any]
+"""A row of gold/simulations."""
+
+
+def newest(rows: Sequence[Row]) -> list[Row]:
+    """The rows of the simulation that was made last; none of none."""
+    last = max(rows, key=lambda row: row["made_at"])["simulation_id"] if rows else None
+    return [row for row in rows if row["simulation_id"] == last]
+
+
+def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """A line an arm, of all days together, with the paper's figures of the same pair.
+
+    `test` and `paired` are view time's differences from the first arm, `gain, low, high`; None for that arm itself.
+    """
+    days = max(row["day"] for row in rows)
+    lines: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["day"] != days:
+            continue
+        line = lines.setdefault(row["arm"], {"arm": row["arm"], "title": row["arm"].split(", ")})
+        line[row["metric"]] = row["value"]
+        if row["metric"] == "view_seconds":
+            line |= {"users": row["users"], "test": _difference(row, "test"), "paired": _difference(row, "paired")}
+            line["paper"] = TABLE_3.get((row["pctr_system"], row["pcvr_system"])) if _is_pair(row["arm"]) else None
+    return list(lines.values())
+
+
+def by_day(rows: Sequence[Row]) -> str:
+    """View time's paired difference from the first arm by day, each of all days up to it, with 95 % intervals.
+
+    The ends of the scale are left out: next to them the systems would fall together.
+    """
+    of_time = [row for row in rows if row["metric"] == "view_seconds"]
+    names = [arm for arm in dict.fromkeys(row["arm"] for row in of_time) if _is_pair(arm)]
+
+    def draw(axis: Axes, base: str) -> None:
+        for n, arm in enumerate(names[1:], start=1):
+            mine = sorted((row for row in of_time if row["arm"] == arm), key=lambda row: row["day"])
+            days, colour = [row["day"] for row in mine], COLOURS[n % len(COLOURS)]
+            axis.plot(days, [row["paired_gain"] for row in mine], "o-", color=colour, label=arm)
+            axis.fill_between(
+                days,
+                [row["paired_low"] for row in mine],
+                [row["paired_high"] for row in mine],
+                color=colour,
+                alpha=0.15,
+            )
+        axis.axhline(0, color="black", linewidth=0.8)
+        axis.set(xlabel="day of the simulation", ylabel=f"from {base}")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+        axis.figure.legend(loc="outside lower center")
+
+    return svg(partial(draw, base=names[0]), "View time, all users paired", 2.9 + 0.2 * len(names))
+
+
+def _is_pair(arm: str) -> bool:
+    """Whether an arm is a numbered pair of systems, no control and no end of the scale."""
+    return arm[:1].isdigit()
+
+
+def _difference(row: Row, prefix: str) -> dict[str, float] | None:
+    if row[f"{prefix}_gain"] is None:
+        return None
+    return {name: row[f"{prefix}_{name}"] for name in ("gain", "low", "high")}

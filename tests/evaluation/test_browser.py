@@ -1,0 +1,61 @@
+"""The report in a real browser: every section is there, nothing goes wrong, and a phone shows it whole.
+
+Debian's `chromium` is enough (`apt-get install chromium`); without it these tests are skipped.
+"""
+
+import html
+import re
+import shutil
+import subprocess
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from ncs.evaluation.report import Trained, render
+from tests.evaluation.made import MASKS, METRICS, SYSTEMS, described, in_bins, simulated
+from tests.evaluation.test_report import LABELS, figure
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on the PATH (Debian: apt-get install chromium)")
+
+PHONE = 390
+FRAME = """<!doctype html>
+<iframe id="frame" style="width: {width}px; height: 800px; border: 0" srcdoc="{page}"></iframe>
+<script>frame.onload = () => {{
+  const page = frame.contentDocument, root = page.documentElement;
+  document.title = `${{root.scrollWidth - root.clientWidth}} ${{page.querySelectorAll("svg").length}}`;
+}}</script>"""
+"""A window as narrow as a phone's: the browser's own has a least width. Its title tells what was found."""
+
+
+def page() -> str:
+    figures = [figure(system, metric, 0.2) for system in SYSTEMS for metric in ("mse", "auc")]
+    trained = {system: Trained(METRICS[system], MASKS if system == "connection_share" else None) for system in SYSTEMS}
+    bins = [row for task in ("ctr", "cvr") for row in in_bins(SYSTEMS[0], task, (30, 0.2, 0.3), (10, 0.8, 0.8))]
+    return render(described(), figures, trained, LABELS, {}, simulated(datetime(2026, 1, 1)), bins)
+
+
+def opened(path: Path, content: str) -> tuple[str, list[str]]:
+    """The document as the browser leaves it, and what it has written on its console."""
+    path.write_text(content)
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=2000"]
+    command = [str(BROWSER), *flags, f"--user-data-dir={path.parent / 'profile'}", "--dump-dom", path.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+
+
+def test_every_section_is_shown_and_the_console_stays_empty(tmp_path: Path) -> None:
+    shown, console = opened(tmp_path / "report.html", page())
+    assert console == []
+    sections = ["comparison", "ranking", "calibration", "learning", "masks-connection_share", "labels", "lineage"]
+    assert re.findall(r'<h2 id="(.*?)"', shown) == sections
+
+
+def test_a_phone_shows_the_page_without_scrolling_sideways(tmp_path: Path) -> None:
+    content = page()
+    shown, console = opened(tmp_path / "frame.html", FRAME.format(width=PHONE, page=html.escape(content)))
+    assert console == []
+    found = re.search(r"<title>(-?\d+) (\d+)</title>", shown)
+    assert found, "the page was not loaded"
+    assert (int(found[1]), int(found[2])) == (0, content.count("<svg"))

@@ -1,0 +1,44 @@
+"""A simulation's rows as lines of the paper's Table 3, and predictions beside what came of them."""
+
+from datetime import datetime
+
+import pytest
+
+from ncs.evaluation.paper import TABLE_3
+from ncs.evaluation.rankings import by_day, newest, table
+from ncs.evaluation.reliability import calibration_errors, reliability
+from ncs.tasks import tasks_of
+from tests.evaluation.made import ARMS, CONF, in_bins, simulated
+
+ROWS = simulated(datetime(2026, 1, 2))
+
+
+def test_the_newest_simulation_counts() -> None:
+    assert newest([*simulated(datetime(2026, 1, 1), "older"), *ROWS]) == ROWS
+    assert newest([]) == []
+
+
+def test_lines_are_of_all_days_and_the_paper_s_figures_of_the_same_pair() -> None:
+    lines = {line["arm"]: line for line in table(ROWS)}
+    assert list(lines) == list(ARMS)
+    first, second = list(lines.values())[:2]
+    assert (first["test"], first["paired"]) == (None, None)
+    assert second["users"] == 200
+    assert second["paired"] == pytest.approx({"gain": 0.015, "low": 0.005, "high": 0.025})
+    assert second["paper"] == TABLE_3["single_task", "connection_share"]
+    assert [lines[arm]["paper"] for arm in ("A/A", "oracle", "random")] == [None] * 3
+    assert second["title"] == ["2) single_task", "connection_share"]
+
+
+def test_the_picture_is_of_the_systems_alone() -> None:
+    picture = by_day(ROWS)
+    assert "2) single_task, connection_share" in picture
+    assert "oracle" not in picture
+
+
+def test_the_calibration_error_is_the_distance_from_the_diagonal_by_rows() -> None:
+    tasks = list(tasks_of(CONF).values())
+    rows = in_bins("a", "ctr", (30, 0.2, 0.3), (10, 0.8, 0.6))
+    (found,) = calibration_errors(tasks[:1], ["a"], rows).values()
+    assert found == [pytest.approx((30 * 0.1 + 10 * 0.2) / 40)]
+    assert len(reliability(tasks, ["a"], rows)) == 1, "a task without bins has no picture"
