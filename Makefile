@@ -1,6 +1,7 @@
 # make demo   the nine-day workflow on synthetic logs, ends with the comparison and the report's path
 # make bench  training speed beside torch-rechub's and DeepCTR-Torch's, where a step's time goes
 # make test   lint, types and the quick tests; make test-all adds the slow ones
+# make docs   the documentation, in site/
 # Each sets up what it needs: .venv here, a wheel of Horovod and nothing else under $(CACHE).
 SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -10,7 +11,7 @@ READY := .venv/.ready
 LAKE ?= lake/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint wheel lock clean bench
+.PHONY: help setup demo test test-all lint docs wheel lock clean bench
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -35,6 +36,9 @@ lint: $(READY)
 wheel: $(READY)
 	@rm -rf build && $(BIN)/uv build -q --wheel --no-build-isolation --python $(BIN)/python --out-dir dist && ls dist/*.whl
 
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict && echo "documentation: site/index.html"
+
 lock: $(READY)
 	@grep '^#' requirements.txt > .venv/lock && \
 	$(BIN)/uv pip compile -q --no-annotate --no-header --all-extras --python 3.11 \
@@ -54,7 +58,7 @@ bench: .venv-bench/.ready
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-bench lake *.egg-info build dist
+	rm -rf .venv .venv-bench lake site *.egg-info build dist
 
 # need: one clear line for a missing tool. $(call need,test command,what,remedy)
 need = @$(1) >/dev/null 2>&1 || { echo "ncs needs $(2). On Debian: apt-get install $(3)" >&2; exit 1; }

@@ -1,0 +1,23 @@
+"""Predict a few of the encoded samples with a run's ConnectionShare: python predict.py LAKE."""
+
+import sys
+
+import numpy as np
+
+from ncs.config import Config
+from ncs.lake import storage
+from ncs.lake.layout import Lake
+from ncs.training.predictor import Predictor
+
+lake = Lake.at(sys.argv[1])
+run_id = storage.read_json(lake.uri("models", "latest.json"))["run_id"]
+run = storage.read_json(lake.uri("models", run_id, "run.json"))
+conf = Config.model_validate(run["conf"])
+model = Predictor.load(lake.uri("models", run_id), "connection_share", conf, run["sizes"])
+
+table = "gold/ctr_samples"
+rows = lake.read(table, run["lineage"]["tables"][table], ["impression_id", *conf.fields]).slice(0, 3)
+ids = np.stack([rows[name].to_numpy() for name in conf.fields], axis=1)  # [rows, fields], in the order of the fields
+predicted = model.predict(ids)
+for n, impression in enumerate(rows["impression_id"].to_pylist()):
+    print(impression, {task: round(float(values[n]), 4) for task, values in predicted.items()})
