@@ -52,7 +52,7 @@ class KroneckerProducts(nn.Module):
 def grids(pairs: Sequence[tuple[int, int]]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """Pairs as grids: left fields that are crossed with the same right fields, and those."""
     rights: dict[int, tuple[int, ...]] = {}
-    for left, right in dict.fromkeys(pairs):
+    for left, right in pairs:
         rights[left] = (*rights.get(left, ()), right)
     lefts: dict[tuple[int, ...], tuple[int, ...]] = {}
     for left, block in rights.items():

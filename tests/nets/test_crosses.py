@@ -7,7 +7,8 @@ from ncs.nets.crosses import KroneckerProducts, grids, kronecker
 
 def test_all_pairs_of_two_blocks_are_one_grid_and_others_as_few_as_there_are_blocks() -> None:
     assert grids([(0, 2), (0, 3), (1, 2), (1, 3)]) == [((0, 1), (2, 3))]
-    assert grids([(0, 2), (1, 2), (1, 3), (0, 2)]) == [((0,), (2,)), ((1,), (2, 3))]
+    assert grids([(0, 2), (1, 2), (1, 3)]) == [((0,), (2,)), ((1,), (2, 3))]
+    assert grids([(0, 2), (0, 2)]) == [((0,), (2, 2))], "as wide as the configuration says"
     assert grids([]) == []
 
 
