@@ -36,7 +36,7 @@ STAGES = {
     "maintain": "report small and unused files; with --apply put them together and remove them",
     "run": "all of these in order; what is already there is skipped",
 }
-READERS = ("status", "quarantine", "maintain")
+READERS = ("status", "quarantine", "maintain", "views", "notebook")
 """The stages that have nothing to tell of a lake that is not there, and do not begin one."""
 
 
