@@ -23,7 +23,7 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     text = page.read_text()
     for name in re.findall(r"\[`(\w+(?:\.\w+)+)`\]\[\]", text) + re.findall(r"\]\[(\w+(?:\.\w+)+)\]", text):
         pkgutil.resolve_name(name)
-    for path in re.findall(r"`((?:ncs|jobs|validation|conf|docs|tests|bench)/[\w/]+\.\w+)`", text):
+    for path in re.findall(r"`((?:ncs|jobs|validation|conf|docs|tests|bench)/[\w/]+\.(?:py|yaml|md))`", text):
         assert (ROOT / path).exists(), path
 
 
