@@ -117,7 +117,7 @@ def test_weights_that_are_not_finite_leave_the_last_good_checkpoint(
 ) -> None:
     """In the third epoch: first the loss shows it; then nothing does, for no validation row holds that id."""
     write_toy_lake(lake, conf)
-    whole = loop.Trainer._train
+    whole = loop.Trainer.train_epoch
 
     def poisoned(self: loop.Trainer, net: System, optimizer: MaskedAdam, phase: loop.Phase, epoch: int) -> dict:
         weights = list(net.parameters())
@@ -129,7 +129,7 @@ def test_weights_that_are_not_finite_leave_the_last_good_checkpoint(
         return facts
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.Trainer, "_train", poisoned)
+        patch.setattr(loop.Trainer, "train_epoch", poisoned)
         with pytest.raises(TrainingError, match=r"(loss became nan|not finite); lower train\.learning_rate"):
             trained(lake, conf)
     run = Run.of(conf, lake)
