@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from jobs.job import Job
+from jobs.options import Options, add_options
 from ncs import config
 from ncs.days import Days
 from ncs.errors import DataError, NcsError
@@ -56,26 +57,7 @@ def parser() -> argparse.ArgumentParser:
         stage.add_argument("--hosts", metavar="A:4,B:4", help="where, as --set launch.hosts=A:4,B:4, on all slots")
         stage.add_argument("--quiet", action="store_true", help="print results and errors only")
         stage.add_argument("--debug", action="store_true", help="show the stack trace of an error")
-        if name in ("compare", "sweep"):
-            stage.add_argument("--systems", metavar="A,B", help="as --set compare.systems=[A,B]; or all")
-            stage.add_argument("--seeds", type=int, metavar="N", help="as --set compare.seeds=N")
-        if name == "sweep":
-            stage.add_argument("--key", required=True, metavar="K", help="the key, as net.hidden")
-            stage.add_argument("--values", required=True, metavar="[V,..]", help="its values, a YAML list")
-        if name == "backfill":
-            stage.add_argument("--parallel", type=_positive, default=1, metavar="N", help="parts of the days at once")
-        if name == "quarantine":
-            stage.add_argument("action", choices=["show", "replay"])
-            stage.add_argument("--log", choices=["impressions", "clicks", "plays"], help="of one log")
-            stage.add_argument("--reason", metavar="NAME", help="of one reason, as bad_watch")
-        if name in ("status", "quarantine"):
-            stage.add_argument("--json", action="store_true", help="print JSON")
-        if name == "notebook":
-            stage.add_argument("notebook", metavar="NAME", help="of notebooks/, or a file")
-        if name == "validate":
-            stage.add_argument("--table", metavar="NAME", help="one table, as silver/samples (default: all there are)")
-        if name == "maintain":
-            stage.add_argument("--apply", action="store_true", help="do it; without, only say what would be done")
+        add_options(stage, name)
     return top
 
 
@@ -92,13 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             days_given=args.days is not None,
             quiet=args.quiet,
             debug=args.debug,
-            table=getattr(args, "table", None),
-            parallel=getattr(args, "parallel", 1),
-            quarantine=(args.action, args.log, args.reason) if args.stage == "quarantine" else ("show", None, None),
-            json=getattr(args, "json", False),
-            notebook=getattr(args, "notebook", None),
-            sweep=(args.key, config.parse(args.values, "--values")) if args.stage == "sweep" else None,
-            apply=getattr(args, "apply", False),
+            options=Options.of(args),
         )
         if args.stage in READERS and not storage.exists(job.lake.root):
             raise DataError(f"there is no lake at {job.lake.root}; name one with --lake, or make it with `ncs run`")
@@ -114,12 +90,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ncs {args.stage}: {_message(err)}", file=sys.stderr)
         return err.exit_code if isinstance(err, NcsError) else 1
     return 0
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
-    return int(text)
 
 
 def command() -> None:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
+from jobs.options import Options
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import GateError
@@ -36,14 +37,8 @@ class Job:
     days: Days
     quiet: bool = False
     debug: bool = False
-    table: str | None = None  # of validate
-    notebook: str | None = None  # of notebook
-    sweep: tuple[str, Any] | None = None  # of sweep: the key and its values
     days_given: bool = True  # whether --days named them, or they are logs.days
-    parallel: int = 1  # parts of a backfill that are worked on at once
-    json: bool = False  # of status and quarantine: print JSON
-    quarantine: tuple[str, str | None, str | None] = ("show", None, None)  # what to do; of which log, which reason
-    apply: bool = False  # of maintain
+    options: Options = field(default_factory=Options)  # of this stage alone
     held: dict[date, str] = field(default_factory=dict)  # days that a gate holds back, and why
 
     @property
@@ -93,16 +88,16 @@ class Job:
         return tqdm(items, desc=what, unit=unit, total=total, disable=hidden, leave=False)
 
     def each(self, work: Callable[[Days], T], days: Collection[date], what: str) -> list[T]:
-        """What `work` gives for parts of the days, `parallel` of them at once, of at most `days_at_once` each.
+        """What `work` gives for parts of the days, `options.parallel` of them at once, of at most `days_at_once` each.
 
         An error ends it: parts that are under way are finished, no further one is begun.
         """
         if not days:
             return []
-        longest = min(self.conf.days_at_once, math.ceil(len(days) / self.parallel))
+        longest = min(self.conf.days_at_once, math.ceil(len(days) / self.options.parallel))
         parts = Days.runs(days, longest)
         self.spark  # noqa: B018  (one session, made before threads ask for it)
-        pool = ThreadPoolExecutor(self.parallel)
+        pool = ThreadPoolExecutor(self.options.parallel)
         try:
             return list(self.progress(pool.map(work, parts), what, total=len(parts)))
         finally:

@@ -20,7 +20,7 @@ from ncs.lake.writer import retry_conflicts
 
 
 def run(job: Job) -> None:
-    """Report on every table; with `job.apply` rewrite crowded days, then remove unused files."""
+    """Report on every table; with `job.options.apply` rewrite crowded days, then remove unused files."""
     conf = job.conf.maintain
     retain, small = timedelta(days=conf.retain_days), conf.small_file_mb * 2**20
     pinned = upkeep.pinned_versions(job.lake)
@@ -31,7 +31,7 @@ def run(job: Job) -> None:
     halves = upkeep.leftovers(job.lake, retain)
     print(_as_text(found))
     print(f"{len(halves)} halves of files beside the tables, left by killed processes")
-    if not job.apply:
+    if not job.options.apply:
         print("nothing was changed; --apply puts crowded files together and removes unused ones")
         return
     for one in job.progress(found, "maintain", "table"):

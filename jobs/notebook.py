@@ -18,9 +18,9 @@ FOLDER = Path(__file__).parent.parent / "notebooks"
 
 
 def run(job: Job) -> None:
-    """Run the notebook `job.notebook`: one of `notebooks/`, or the path of one's own."""
+    """Run the notebook `job.options.notebook`: one of `notebooks/`, or the path of one's own."""
     known = sorted(path.stem for path in FOLDER.glob("*.py"))
-    name = job.notebook or ""
+    name = job.options.notebook
     path = FOLDER / f"{name}.py" if name in known else Path(name)
     if not path.is_file():
         raise ConfigError(f"there is no notebook {name!r}; there are {', '.join(known)}, or name a file")

@@ -24,10 +24,10 @@ from ncs.text import aligned
 
 def run(job: Job) -> None:
     """Print the quarantine, or what replaying has changed in it."""
-    action, log, reason = job.quarantine
+    action, log, reason = job.options.action, job.options.log, job.options.reason
     found = reasons(job.lake, job.days, log, reason)
     if action == "show":
-        print(json.dumps([asdict(one) for one in found], indent=2) if job.json else _table(found))
+        print(json.dumps([asdict(one) for one in found], indent=2) if job.options.json else _table(found))
     elif found:
         _replay(job, found)
     else:
@@ -38,7 +38,7 @@ def _replay(job: Job, before: list[Reason]) -> None:
     days = sorted({date.fromisoformat(one.day) for one in before})
     job.days = Days(days[0], days[-1])
     label.run(job, again=days)
-    _, log, reason = job.quarantine
+    log, reason = job.options.log, job.options.reason
     after = Counter({(one.day, one.log, one.reason): one.rows for one in reasons(job.lake, job.days, log, reason)})
     lines = [["day", "log", "reason", "before", "after"]]
     for one in before:

@@ -26,7 +26,7 @@ from validation import verdicts
 def run(job: Job) -> None:
     """Print the status, as a table or as JSON."""
     found = status(job)
-    print(json.dumps([part.as_json() for part in found], indent=2) if job.json else as_text(found))
+    print(json.dumps([part.as_json() for part in found], indent=2) if job.options.json else as_text(found))
 
 
 def status(job: Job) -> list[Part]:

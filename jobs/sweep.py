@@ -14,7 +14,7 @@ from typing import Any
 from jobs import compare, encode, generate, ingest, label
 from jobs.cli import main
 from jobs.job import Job
-from ncs.config import digest
+from ncs.config import digest, parse
 from ncs.errors import ConfigError
 from ncs.evaluation import curves
 from ncs.lake import storage
@@ -26,8 +26,7 @@ _OF_THE_DATA = ("logs", "labels", "split", "fields", "encode", "tasks")
 
 def run(job: Job) -> None:
     """A comparison for each value, then the table and the curves of all."""
-    assert job.sweep is not None
-    key, values = job.sweep
+    key, values = job.options.key, parse(job.options.values, "--values")
     if not isinstance(values, list) or not values:
         raise ConfigError(f"--values: a YAML list, such as '[0.1, 0.5]', not {values!r}")
     jobs = [_with(job, key, value) for value in values]

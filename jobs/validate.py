@@ -35,11 +35,12 @@ PROFILES = (USERS, VIDEOS)
 
 
 def run(job: Job) -> None:
-    """Validate `job.table`, or every table that the lake has, over `job.days`.
+    """Validate `job.options.table`, or every table that the lake has, over `job.days`.
 
     Raises GateError with all failures; ConfigError for a table without a suite, DataError for one that is not there.
     """
-    tables = [job.table] if job.table else [table for table in tables_of(job.conf) if job.lake.has(table)]
+    one = job.options.table
+    tables = [one] if one else [table for table in tables_of(job.conf) if job.lake.has(table)]
     if not tables:
         raise DataError(f"the lake {job.lake.root} has no table to validate; run `ncs ingest` first")
     gate(job, *tables)

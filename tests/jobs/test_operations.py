@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from jobs import encode, ingest, label, quarantine
 from jobs.job import Job
+from jobs.options import Options
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
@@ -71,7 +72,8 @@ def test_from_files_to_gold(
 
     # Replaying judges again what bronze holds, of the named day alone.
     before = {day: version for day, (version, _) in lake.records(layout.SAMPLES).items()}
-    quarantine.run(replace(make_job(days=Days(FIRST, FIRST)), quarantine=("replay", "plays", "bad_watch")))
+    replay = Options(action="replay", log="plays", reason="bad_watch")
+    quarantine.run(replace(make_job(days=Days(FIRST, FIRST)), options=replay))
     after = {day: version for day, (version, _) in lake.records(layout.SAMPLES).items()}
     assert after[str(FIRST)] > before[str(FIRST)]
     assert after[str(SECOND)] == before[str(SECOND)]

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 
 from jobs.job import Job
 from jobs.maintain import run
+from jobs.options import Options
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
@@ -55,11 +56,11 @@ def job(spark: SparkSession, lake: Lake, load_conf: Callable[..., Config]) -> Jo
     lineage = {"tables": {layout.IMPRESSIONS: 3, "gold/gone": 4}}
     storage.write_json(lake.uri("models", "a", "run.json"), {"lineage": lineage})
     age(lake, days=40)
-    return Job(load_conf(), lake, DAYS, quiet=True, apply=True)
+    return Job(load_conf(), lake, DAYS, quiet=True, options=Options(apply=True))
 
 
 def test_a_report_changes_nothing(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
-    job.apply = False
+    job.options = Options()
     before = {path: path.stat().st_mtime for path in Path(job.lake.root).rglob("*")}
     run(job)
     assert {path: path.stat().st_mtime for path in Path(job.lake.root).rglob("*")} == before

@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 import jobs.validate
 from jobs.cli import main
 from jobs.job import Job
+from jobs.options import Options
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import ConfigError, DataError, GateError
@@ -130,9 +131,9 @@ def test_encoded_samples_are_held_against_the_vocabulary(spark: SparkSession, jo
 
 def test_unknown_and_absent_tables_are_named(job: Job) -> None:
     with pytest.raises(ConfigError, match="no suite for 'silver/sample'; there are bronze/impressions, "):
-        jobs.validate.run(replace(job, table="silver/sample"))
+        jobs.validate.run(replace(job, options=Options(table="silver/sample")))
     with pytest.raises(DataError, match="silver/samples is not in the lake"):
-        jobs.validate.run(replace(job, table="silver/samples"))
+        jobs.validate.run(replace(job, options=Options(table="silver/samples")))
     with pytest.raises(DataError, match="no table to validate"):
         jobs.validate.run(job)
 
