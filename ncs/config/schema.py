@@ -228,7 +228,8 @@ class Config(Section):
     @property
     def train_days(self) -> Days:
         """The days that vocabulary, masks and weights are learnt from."""
-        return self.logs.days.split(self.split.test_days)[0]
+        days, last = self.logs.days, self.split.test_days
+        return days.split(last)[0] if last else days
 
     @property
     def test_days(self) -> Days:

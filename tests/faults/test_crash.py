@@ -50,6 +50,7 @@ def survive(chain: Chain, stage: str, number: int, place: Path) -> None:
     assert (lost, doubled) == (0, 0)
 
 
+@pytest.mark.slow
 def test_killed_while_it_labels_a_new_delivery(chains: Chains, tmp_path: Path) -> None:
     survive(chains("redelivered", "label"), "label", 4, tmp_path)
 

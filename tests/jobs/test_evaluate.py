@@ -97,7 +97,7 @@ def test_the_page_has_everything_in_it(compared: tuple[Lake, list[str], str]) ->
     assert found.links == []
     assert not found.tags & {"script", "link", "img", "iframe"}
     assert not re.search(r"@import|url\((?!#)", page)
-    headings = ["comparison", "learning", "masks-connection_share", "labels", "lineage"]
+    headings = ["comparison", "calibration", "learning", "masks-connection_share", "labels", "lineage"]
     assert re.findall(r'<h2 id="(.*?)"', page) == headings
     pictures = [" ".join(ElementTree.fromstring(one).itertext()) for one in re.findall(r"<svg.*?</svg>", page, re.S)]
     assert len(pictures) == 2 + 4 + 8 + 3
