@@ -20,7 +20,7 @@ from ncs.lake import layout
 from ncs.lake.layout import Record
 from ncs.lake.writer import replace_days
 from ncs.samples.account import Account, balance
-from ncs.samples.labels import Labelled, Logs, label_days
+from ncs.samples.labels import Logs, label_days
 from ncs.samples.profile import profile_days
 
 _LOGS = {"impressions": layout.IMPRESSIONS, "clicks": layout.CLICKS, "plays": layout.PLAYS}
@@ -88,7 +88,6 @@ def _label(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> dict[d
         videos=job.table_of(layout.VIDEOS),
     )
     labelled = label_days(logs, days, job.conf.labels, job.conf.logs.timezone)
-    labelled = Labelled({log: rows.persist() for log, rows in labelled.outcomes.items()}, labelled.samples.persist())
     try:
         accounts = balance(labelled, _rows_by_day(tables, days), days)
         accounts = _usable(job, accounts)
@@ -110,8 +109,7 @@ def _label(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> dict[d
         replace_days(labelled.quarantine().where(usable), job.lake.uri(layout.QUARANTINE), records)
         replace_days(labelled.samples.where(usable), job.lake.uri(layout.SAMPLES), records)
     finally:
-        for frame in (*labelled.outcomes.values(), labelled.samples):
-            frame.unpersist()
+        labelled.release()
     return accounts
 
 

@@ -25,6 +25,8 @@ _ALWAYS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Rows that lie together by one of a join's keys are not dealt out again by all of them.
+    "spark.sql.requireAllClusterKeysForCoPartition": "false",
 }
 _LOCAL = {
     "spark.ui.enabled": "false",

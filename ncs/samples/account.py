@@ -59,7 +59,7 @@ def balance(labelled: Labelled, rows: Mapping[str, Mapping[date, int]], days: It
     """Count the outcomes and the samples of each day, and hold them against the rows that came in.
 
     Args:
-        labelled: the days, best persisted, for this is a pass over them.
+        labelled: the days; this is a pass over all of them.
         rows: rows of each log's folder of each day, counted on the bronze table itself.
         days: the days that were labelled.
 

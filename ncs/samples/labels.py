@@ -4,11 +4,11 @@ Every raw row gets exactly one outcome: `kept`, `duplicate`, or the reason for w
 of a day follows from the outcomes and is held against the rows that are written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame, GroupedData, Window
 from pyspark.sql import functions as F
 
 from ncs.config import Labels
@@ -38,10 +38,19 @@ class Logs:
 
 @dataclass(frozen=True)
 class Labelled:
-    """Labelled days: each log's rows with their `outcome`, and the samples made of the kept ones."""
+    """Labelled days: each log's rows with their `outcome`, and the samples made of the kept ones.
+
+    All of them come from `held`, frames that are kept from their first use until `release`.
+    """
 
     outcomes: Mapping[str, DataFrame]
     samples: DataFrame
+    held: Sequence[DataFrame]
+
+    def release(self) -> None:
+        """Let go of what is held; the rows can still be computed, anew."""
+        for frame in self.held:
+            frame.unpersist()
 
     def quarantine(self) -> DataFrame:
         """The rows set aside: `log, day, reason, impression_id, row` (the raw row as JSON)."""
@@ -66,20 +75,21 @@ def label_days(logs: Logs, days: Days, labels: Labels, timezone: str) -> Labelle
     day's rows become does not depend on which days are labelled beside it.
     """
     on_days = F.col("day").between(days.first, days.last)
-    impressions = impression_outcomes(logs.impressions, labels, timezone)
+    # Dealt out by impression once: the windows, joins and sums that follow need no further exchange.
+    logged = [rows.repartition("impression_id") for rows in (logs.impressions, logs.clicks, logs.plays)]
+    impressions = impression_outcomes(logged[0], labels, timezone).persist()
     kept = impressions.where(F.col("outcome") == KEPT)
     shown = kept.select("impression_id", F.col("ts").alias(SHOWN_AT), F.col("day").alias(SHOWN_ON))
-    clicks, plays = (event_outcomes(events, shown, labels, timezone) for events in (logs.clicks, logs.plays))
+    clicks, plays = (event_outcomes(events, shown, labels, timezone).persist() for events in logged[1:])
 
-    events = _belonging(clicks.withColumn("clicked", F.lit(1)), days)
-    events = events.unionByName(_belonging(plays, days), allowMissingColumns=True)
-    events = events.groupBy("impression_id", SHOWN_ON).agg(
-        F.max("clicked").alias("clicked"), F.sum("watched_seconds").alias("watched_seconds")
-    )
+    clicked = _by_impression(clicks, days).agg(F.lit(1).alias("clicked"))
+    watched = _by_impression(plays, days).agg(F.sum("watched_seconds").alias("watched_seconds"))
     rows = _with_profiles(kept.where(on_days).withColumn(SHOWN_ON, F.col("day")), logs)
-    samples = _with_labels(rows.join(events, ["impression_id", SHOWN_ON], "left").drop(SHOWN_ON))
+    key = ["impression_id", SHOWN_ON]
+    samples = _with_labels(rows.join(clicked, key, "left").join(watched, key, "left").drop(SHOWN_ON)).persist()
     parts = {"impressions": impressions, "clicks": clicks.drop(SHOWN_ON), "plays": plays.drop(SHOWN_ON)}
-    return Labelled({log: part.where(on_days) for log, part in parts.items()}, samples)
+    outcomes = {log: part.where(on_days) for log, part in parts.items()}
+    return Labelled(outcomes, samples, held=(impressions, clicks, plays, samples))
 
 
 def impression_outcomes(impressions: DataFrame, labels: Labels, timezone: str) -> DataFrame:
@@ -128,10 +138,10 @@ def event_outcomes(events: DataFrame, shown: DataFrame, labels: Labels, timezone
     return joined.select(*raw, SHOWN_ON, F.coalesce(outcome, F.lit(KEPT)).alias("outcome"))
 
 
-def _belonging(events: DataFrame, days: Days) -> DataFrame:
-    """What is left of kept events to label impressions of `days` with."""
-    columns = [name for name in ("impression_id", SHOWN_ON, "clicked", "watched_seconds") if name in events.columns]
-    return events.where((F.col("outcome") == KEPT) & F.col(SHOWN_ON).between(days.first, days.last)).select(*columns)
+def _by_impression(events: DataFrame, days: Days) -> GroupedData:
+    """The kept events that belong to impressions of `days`, together for each impression."""
+    belonging = (F.col("outcome") == KEPT) & F.col(SHOWN_ON).between(days.first, days.last)
+    return events.where(belonging).groupBy("impression_id", SHOWN_ON)
 
 
 def _with_profiles(impressions: DataFrame, logs: Logs) -> DataFrame:
