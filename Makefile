@@ -1,5 +1,7 @@
 # make demo   the nine-day workflow on synthetic logs, ends with the comparison and the report's path
 # make bench  training speed beside torch-rechub's and DeepCTR-Torch's, where a step's time goes
+# make bench-spark   label and encode as logs grow, beside a plain copy, DuckDB and Polars
+# make bench-workers training on two workers beside one
 # make test   lint, types and the quick tests; make test-all adds the slow ones
 # make docs   the documentation, in site/
 # Each sets up what it needs: .venv here, a wheel of Horovod and nothing else under $(CACHE).
@@ -11,7 +13,7 @@ READY := .venv/.ready
 LAKE ?= lake/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint docs wheel lock clean bench
+.PHONY: help setup demo test test-all lint docs wheel lock clean bench bench-spark bench-workers
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -50,6 +52,12 @@ BENCH := .venv-bench/bin
 bench: .venv-bench/.ready
 	@$(BENCH)/python -m bench.peers $(ARGS)
 	@$(BENCH)/python -m bench.profile
+
+bench-spark: .venv-bench/.ready
+	@$(BENCH)/python -m bench.spark $(ARGS)
+
+bench-workers: .venv-bench/.ready
+	@$(BENCH)/python -m bench.scaling $(ARGS)
 
 .venv-bench/.ready: $(READY) bench/requirements.txt
 	@$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-bench

@@ -1,0 +1,131 @@
+"""Samples a second of one and of two workers, one thread each, in turn, and what a step sends.
+
+    make bench-workers ARGS="--launcher torch --repeats 5"
+
+`batch` is each worker's part, so that the ratio is throughput's; at the ideal it is the number of workers.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow  # noqa: F401  (before torch: the other order has crashed)
+import torch
+from torch import Tensor
+
+from ncs import config
+from ncs.feed import Batch
+from ncs.nets.system import build
+from ncs.training import cluster
+from ncs.training.cluster import Cluster
+from ncs.training.optim import MaskedAdam
+
+ROOT = Path(__file__).parent.parent
+WARM = 10
+
+
+@dataclass
+class Sent:
+    """Bytes that a worker hands to the collectives."""
+
+    summed: int = 0
+    concatenated: int = 0
+
+
+class Counted(Cluster):
+    """A cluster that keeps account of what it is given."""
+
+    def __init__(self, inner: Cluster) -> None:
+        self._inner, self.sent = inner, Sent()
+        self.rank, self.size = inner.rank, inner.size
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """Count and pass on."""
+        self.sent.summed += tensor.nbytes
+        return self._inner.sum(tensor)
+
+    def concatenate(self, tensor: Tensor) -> Tensor:
+        """Count and pass on."""
+        self.sent.concatenated += tensor.nbytes
+        return self._inner.concatenate(tensor)
+
+
+def work(out: str, batch: int, ids: int, steps: int) -> None:
+    """As a worker: train on batches that are ready, write the throughput of all."""
+    torch.set_num_threads(1)
+    workers = Counted(cluster.connect())
+    conf = config.load(ROOT / "conf" / "demo.yaml").of_system("layer_share")
+    share = {name: 0.48 if name in ("user_id", "video_id") else 0.04 / (len(conf.fields) - 2) for name in conf.fields}
+    sizes = {name: max(2, int(ids * part)) for name, part in share.items()}
+    net = build(conf, sizes, seed=1)
+    optimizer = MaskedAdam(net, workers, 0.001, 0.004)
+    random = np.random.default_rng(workers.rank)
+    batches = [
+        torch.from_numpy(np.stack([random.zipf(1.2, batch) % size for size in sizes.values()], axis=1))
+        for _ in range(8)
+    ]
+    labels = {task: torch.from_numpy(random.random(batch).round().astype(np.float32)) for task in net.tasks}
+    tasks = list(net.tasks)
+    for step in range(WARM + steps):
+        if step == WARM:
+            workers.sum(torch.zeros(1))
+            workers.sent = Sent()
+            started = time.perf_counter()
+        task = tasks[step % len(tasks)]
+        (net.loss(Batch(batches[step % 8], labels, batch), task) / (batch * workers.size)).backward()
+        optimizer.step(net.masks(task))
+    seconds = time.perf_counter() - started
+    if workers.rank == 0:
+        a_step = {name: sent / steps for name, sent in asdict(workers.sent).items()}
+        rate = steps * batch * workers.size / seconds
+        Path(out).write_text(json.dumps({"samples_a_second": rate, "step_ms": 1000 * seconds / steps, **a_step}))
+
+
+def measure(workers: int, args: argparse.Namespace) -> dict[str, float]:
+    """One launch."""
+    launch = config.load(ROOT / "conf" / "demo.yaml", [f"launch.launcher={args.launcher}"]).launch
+    with tempfile.TemporaryDirectory() as folder:
+        out = str(Path(folder) / "out.json")
+        command = [sys.executable, "-m", "bench.scaling", "--work", out]
+        command += ["--batch", str(args.batch), "--ids", str(args.ids), "--steps", str(args.steps)]
+        cluster.launch(launch, workers, args.batch * workers, command, out + ".error", Path(folder) / "log")
+        return json.loads(Path(out).read_text())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure in turn and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--launcher", default="horovodrun", choices=["horovodrun", "torch"])
+    parser.add_argument("--batch", type=int, default=2048, help="rows of a worker's part")
+    parser.add_argument("--ids", type=int, default=211_000, help="rows of the embedding table")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--work", metavar="FILE", help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.work:
+        work(args.work, args.batch, args.ids, args.steps)
+        return
+    found: dict[int, list[dict[str, float]]] = {1: [], 2: []}
+    for _ in range(args.repeats):
+        for workers, results in found.items():
+            results.append(measure(workers, args))
+    rates = {workers: [one["samples_a_second"] for one in results] for workers, results in found.items()}
+    print(f"{args.launcher}, batch {args.batch} a worker, {args.ids} ids, {args.repeats} repeats, 1 thread a worker")
+    for workers, values in rates.items():
+        low, middle, high = min(values), statistics.median(values), max(values)
+        last = found[workers][-1]
+        print(f"{workers} workers: {middle:9.0f} samples/s ({low:.0f} .. {high:.0f}), {last['step_ms']:.2f} ms a step")
+    print(f"a step hands over {last['summed']:.0f} bytes to sum, {last['concatenated']:.0f} bytes to concatenate")
+    ratios = sorted(two / one for one, two in zip(rates[1], rates[2], strict=True))
+    print(f"2 workers / 1 worker: median {statistics.median(ratios):.2f} ({ratios[0]:.2f} .. {ratios[-1]:.2f})")
+
+
+if __name__ == "__main__":
+    main()
