@@ -73,9 +73,12 @@ class Job:
         os.close(descriptor)
         return spark_session(self.conf, Path(log))
 
-    def table_of(self, name: str) -> "DataFrame":
-        """A table of the lake as it is now."""
-        return self.spark.read.format("delta").load(self.lake.uri(name))
+    def table_of(self, name: str, version: int | None = None) -> "DataFrame":
+        """A table of the lake at a version, or as it is now."""
+        reader = self.spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        return reader.load(self.lake.uri(name))
 
     def say(self, text: str) -> None:
         """A line for whoever watches."""

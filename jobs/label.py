@@ -78,7 +78,8 @@ def made_from(job: Job, day: date) -> dict[str, Any]:
 
 def _label(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> dict[date, Account]:
     reach = job.conf.labels.days_after
-    tables = {name: job.table_of(table) for name, table in _LOGS.items()}
+    versions = {name: job.lake.version(table) for name, table in _LOGS.items()}
+    tables = {name: job.table_of(table, versions[name]) for name, table in _LOGS.items()}
     after = days.widened(after=reach)
     logs = Logs(
         impressions=_between(tables["impressions"], days.widened(before=2 * reach)),
@@ -89,7 +90,7 @@ def _label(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> dict[d
     )
     labelled = label_days(logs, days, job.conf.labels, job.conf.logs.timezone)
     try:
-        accounts = balance(labelled, _rows_by_day(tables, days), days)
+        accounts = balance(labelled, _rows_by_day(job, versions), days)
         accounts = _usable(job, accounts)
         if not accounts:
             return {}
@@ -130,9 +131,10 @@ def _open(day: date, reach: int, delivered: Mapping[str, int]) -> bool:
     return any(f"{layout.CLICKS}/{after}" not in delivered for after in Days(day, day).widened(after=reach))
 
 
-def _rows_by_day(tables: Mapping[str, DataFrame], days: Days) -> dict[str, dict[date, int]]:
-    counts = (_between(table, days).groupBy("day").count() for table in tables.values())
-    return {name: dict(count.collect()) for name, count in zip(tables, counts, strict=True)}
+def _rows_by_day(job: Job, versions: Mapping[str, int]) -> dict[str, dict[date, int]]:
+    """By the tables' own logs, so that they can contradict what the join makes of the rows."""
+    counts = {name: job.lake.rows_by_day(_LOGS[name], version) for name, version in versions.items()}
+    return {name: {date.fromisoformat(day): rows for day, rows in count.items()} for name, count in counts.items()}
 
 
 def _between(rows: DataFrame, days: Days) -> DataFrame:

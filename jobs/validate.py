@@ -154,7 +154,7 @@ def _encoded(job: Job, table: str) -> bool:
 
 
 def _rows(job: Job, table: str, version: int, days: list[date]) -> DataFrame:
-    rows = job.spark.read.format("delta").option("versionAsOf", version).load(job.lake.uri(table))
+    rows = job.table_of(table, version)
     if "day" not in rows.columns:
         return rows
     return rows.where(F.col("day").isNull() | F.col("day").isin(days))

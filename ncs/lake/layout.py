@@ -176,10 +176,18 @@ class Lake:
         """What the newest commit of each key of a table says: key -> (version, record). Empty if there is no table."""
         return {key: (commit.version, commit.record) for key, commit in self.commits(name).items()}
 
-    def rows_by_day(self, name: str) -> dict[str, int]:
-        """How many rows a table has of each day, by its log alone; of one without days, of `all`."""
-        added = self.table(name).get_add_actions(flatten=True)
+    def rows_by_day(self, name: str, version: int | None = None) -> dict[str, int]:
+        """How many rows a table has of each day, by its log alone; of one without days, of `all`.
+
+        Raises DataError if another writer has left a file's rows uncounted.
+        """
+        added = self.table(name, version).get_add_actions(flatten=True)
         count = added.column("num_records").to_pylist()
+        if None in count:
+            raise DataError(
+                f"{name} in the lake {self.root}: its log has files without a row count (numRecords), so another "
+                "program has written them; ingest those days again"
+            )
         parted = "partition.day" in added.schema.names
         days = added.column("partition.day").to_pylist() if parted else [ALL] * len(count)
         rows: Counter[str] = Counter()

@@ -60,14 +60,18 @@ def balance(labelled: Labelled, rows: Mapping[str, Mapping[date, int]], days: It
 
     Args:
         labelled: the days; this is a pass over all of them.
-        rows: rows of each log's folder of each day, counted on the bronze table itself.
+        rows: rows of each log's folder of each day, as the bronze table itself counts them.
         days: the days that were labelled.
 
     Raises:
         DataError: a row was lost or doubled.
     """
     logs = {day: {name: LogAccount(counts.get(day, 0)) for name, counts in rows.items()} for day in days}
-    for name, day, outcome, count in _outcomes(labelled).collect():
+    samples: dict[date, dict[str, tuple[int, float | None]]] = {day: {} for day in logs}
+    for name, day, outcome, count, mean in _counted(labelled).collect():
+        if name == _SAMPLES:
+            samples[day][outcome] = count, mean
+            continue
         log = logs[day][name]
         if outcome == KEPT:
             log.kept = count
@@ -75,20 +79,30 @@ def balance(labelled: Labelled, rows: Mapping[str, Mapping[date, int]], days: It
             log.duplicates = count
         else:
             log.quarantined[outcome] = count
-    clicked = F.col("clicked") == 1
-    counts = labelled.samples.groupBy("day").agg(
-        F.count("*"), F.count_if(clicked), F.count_if(clicked & F.col("cvr").isNull()), F.avg("cvr")
-    )
-    samples = {day: found for day, *found in counts.collect()}
-    accounts = {day: Account(logs[day], *samples.get(day, (0, 0, 0))) for day in logs}
+    accounts = {day: _account(logs[day], samples[day]) for day in logs}
     for day, account in accounts.items():
         _check(account, day)
     return accounts
 
 
-def _outcomes(labelled: Labelled) -> DataFrame:
-    parts = [rows.select(F.lit(log).alias("log"), "day", "outcome") for log, rows in labelled.outcomes.items()]
-    return reduce(DataFrame.unionByName, parts).groupBy("log", "day", "outcome").count()
+_SAMPLES, _SHOWN, _UNLABELLED, _LABELLED = "samples", "shown", "unlabelled", "labelled"
+
+
+def _counted(labelled: Labelled) -> DataFrame:
+    """`log, day, outcome, count, mean cvr` of all rows that came in and of the samples made of them, in one pass."""
+    none = F.lit(None).cast("double").alias("cvr")
+    parts = [rows.select(F.lit(log).alias("log"), "day", "outcome", none) for log, rows in labelled.outcomes.items()]
+    clicked = F.when(F.col("cvr").isNull(), _UNLABELLED).otherwise(_LABELLED)
+    outcome = F.when(F.col("clicked") == 1, clicked).otherwise(_SHOWN).alias("outcome")
+    parts.append(labelled.samples.select(F.lit(_SAMPLES).alias("log"), "day", outcome, "cvr"))
+    counts = reduce(DataFrame.unionByName, parts).groupBy("log", "day", "outcome")
+    return counts.agg(F.count("*"), F.avg("cvr"))
+
+
+def _account(logs: dict[str, LogAccount], samples: Mapping[str, tuple[int, float | None]]) -> Account:
+    counts = {outcome: count for outcome, (count, _) in samples.items()}
+    unlabelled, (labelled, mean) = counts.get(_UNLABELLED, 0), samples.get(_LABELLED, (0, None))
+    return Account(logs, sum(counts.values()), unlabelled + labelled, unlabelled, mean)
 
 
 def _check(account: Account, day: date) -> None:
