@@ -2,30 +2,16 @@
 
 import random
 import shutil
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import pytest
-from pyspark.sql import SparkSession
 
+from tests.faults.conftest import Chains
 from tests.faults.crash import Point, Reader, crash, paths_of, recover
 from tests.faults.lakes import Chain, Kind, files
 
 SEED = 5
 POINTS = 10  # of each stage and kind
-Chains = Callable[[Kind, str], Chain]
-
-
-@pytest.fixture(scope="module")
-def chains(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Chains:
-    """The undisturbed lakes of each kind, run as far as somebody asks for."""
-
-    @cache
-    def chain(kind: Kind, last: str) -> Chain:
-        return Chain.run(tmp_path_factory.mktemp(last), kind, last)
-
-    return chain
 
 
 def survive(chain: Chain, stage: str, number: int, place: Path) -> None:
