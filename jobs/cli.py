@@ -26,6 +26,7 @@ STAGES = {
     "evaluate": "compare the systems, write the report",
     "compare": "train systems of the catalogue with several seeds, say which differences are settled",
     "sweep": "compare systems along the values of one key, draw curves",
+    "export": "write a run's subnetworks as small models to serve: torch.export and ONNX",
     "simulate": "let synthetic users answer to rankings by the newest run's predictions",
     "offpolicy": "estimate what rankings would earn from logs whose videos chance chose",
     "backfill": "bring days from raw logs to the samples of gold, several at once",
@@ -37,7 +38,7 @@ STAGES = {
     "maintain": "report small and unused files; with --apply put them together and remove them",
     "run": "all of these in order; what is already there is skipped",
 }
-READERS = ("status", "quarantine", "maintain", "views", "notebook")
+READERS = ("status", "quarantine", "maintain", "views", "notebook", "export")
 """The stages that have nothing to tell of a lake that is not there, and do not begin one."""
 
 

@@ -25,6 +25,10 @@ class Options:
     """maintain: do what is to be done."""
     notebook: str = ""
     """notebook: one of `notebooks/`, or a path."""
+    run_id: str | None = None
+    system: str = "connection_share"
+    task: str | None = None
+    """export: of which run (None: the newest), which system, which tasks (None: all)."""
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Options":
@@ -53,6 +57,10 @@ def add_options(stage: argparse.ArgumentParser, name: str) -> None:
         add("notebook", metavar="NAME", help="of notebooks/, or a file")
     if name == "validate":
         add("--table", metavar="NAME", help="one table, as silver/samples (default: all there are)")
+    if name == "export":
+        add("--run", dest="run_id", metavar="ID", help="the run (default: the newest)")
+        add("--system", default=Options.system, metavar="NAME", help=f"its system (default: {Options.system})")
+        add("--task", metavar="A,B", help="its tasks (default: all)")
     if name == "maintain":
         add("--apply", action="store_true", help="do it; without, only say what would be done")
 

@@ -11,13 +11,31 @@ from ncs.lake.layout import Lake
 
 def latest_run(lake: Lake) -> dict[str, Any]:
     """The description (`run.json`) of the run that `ncs train` finished last."""
+    return run_of(lake, None)
+
+
+def run_of(lake: Lake, run_id: str | None) -> dict[str, Any]:
+    """The description of a run by its id, or of the one that `ncs train` finished last.
+
+    Raises DataError if it is not there, or was never finished.
+    """
+    if run_id is not None:
+        finished = [name for name in storage.folders(lake.uri("models")) if storage.exists(_described(lake, name))]
+        if run_id not in finished:
+            there = f"has {', '.join(finished)}" if finished else "has none"
+            raise DataError(f"{lake.uri('models')} holds no finished run {run_id!r}, it {there}; name one, or train it")
+        return storage.read_json(_described(lake, run_id))
     path = lake.uri("models", "latest.json")
     if not storage.exists(path):
         raise DataError(f"the lake {lake.root} has no trained run; run `ncs train`")
     run_id = storage.read_json(path)["run_id"]
     if not re.fullmatch(r"[A-Za-z0-9_-]+", run_id):  # it becomes part of paths and of SQL
         raise DataError(f"{path} names a run {run_id!r}, letters, digits, - and _ expected; run `ncs train`")
-    return storage.read_json(lake.uri("models", run_id, "run.json"))
+    return storage.read_json(_described(lake, run_id))
+
+
+def _described(lake: Lake, run_id: str) -> str:
+    return lake.uri("models", run_id, "run.json")
 
 
 def folders(described: dict[str, Any], conf: Config) -> dict[str, str]:

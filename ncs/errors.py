@@ -23,5 +23,9 @@ class GateError(NcsError):
     exit_code = 3
 
 
+class ExportError(NcsError):
+    """A model that cannot be served, or not as it was trained."""
+
+
 class TrainingError(NcsError):
     """A training that cannot start or go on."""

@@ -15,7 +15,9 @@ TRAINING = [
     "ncs.sharing.search",
     "ncs.training.run",
     "ncs.training.predictor",
+    "ncs.serving.export",
     "jobs.train",
+    "jobs.export",
 ]
 SPARK = ["ncs.lake.writer", "ncs.samples.labels", "ncs.samples.features", "ncs.samples.scoring", "ncs.logs.synthetic"]
 SPARK += ["ncs.logs.source", "ncs.evaluation.metrics", "ncs.evaluation.report", "jobs.label", "jobs.encode"]

@@ -35,9 +35,9 @@ class KroneckerProducts(nn.Module):
 
     def __init__(self, pairs: Sequence[tuple[int, int]]) -> None:
         super().__init__()
-        blocks = grids(pairs)
-        self._numbers = range(len(blocks))
-        for n, (left, right) in enumerate(blocks):
+        self.blocks = grids(pairs)
+        self._numbers = range(len(self.blocks))
+        for n, (left, right) in enumerate(self.blocks):
             self.register_buffer(f"left{n}", torch.tensor(left), persistent=False)
             self.register_buffer(f"right{n}", torch.tensor(right), persistent=False)
 

@@ -6,6 +6,8 @@ from itertools import pairwise, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ncs.nets.subnetwork import Layer
+
 
 class MaskedLinear(nn.Linear):
     """A linear layer of which a task may use a part: the mask is applied as the weights are used.
@@ -30,6 +32,10 @@ class Tower(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """Input [batch, width] -> logits [batch]."""
         return self.output(through(self.hidden, input)).squeeze(1)
+
+    def layers(self) -> list[Layer]:
+        """All of its layers, the output layer last."""
+        return [Layer(layer.weight, layer.bias) for layer in (*self.hidden, self.output)]
 
 
 def hidden_layers(width: int, hidden: Sequence[int], bias: bool = True) -> nn.ModuleList:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import MaskedLinear, hidden_layers, through
+from ncs.nets.subnetwork import Layer, Subnetwork
 from ncs.nets.system import NetSpec, System
 from ncs.sharing.mask import OUTPUT
 
@@ -59,6 +60,16 @@ class MaskedNet(System):
         """The part of each maskable weight that the task may move."""
         mask = self.task_masks.get(task)
         return {weight: mask[name] for name, weight in self.maskable(task).items()} if mask else {}
+
+    def subnetwork(self, task: str) -> Subnetwork:
+        """sNET ⊙ mask, with the biases that the task uses."""
+        masks: Mapping[str, Tensor] = self.task_masks.get(task, {})
+        output = cast(MaskedLinear, self.outputs[task])
+        layers = {**{f"hidden.{n}": layer for n, layer in enumerate(self.hidden(task))}, OUTPUT: output}
+        own = [*cast(nn.ParameterList, self.biases[task]), output.bias] if self.biases else None
+        biases = own or [layer.bias for layer in layers.values()]
+        weights = [layer.weight * masks[name] if name in masks else layer.weight for name, layer in layers.items()]
+        return Subnetwork(self.inputs, [Layer(*both) for both in zip(weights, biases, strict=True)])
 
     def start_from(self, theta: Mapping[str, Tensor]) -> None:
         """Take over the weights of a net of the same sizes; every tower those of the shared hidden layers."""

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ncs.config import Config, Net, Share
+from ncs.errors import ExportError
 from ncs.feed import Batch
 from ncs.nets.inputs import InputSpec
+from ncs.nets.subnetwork import Subnetwork
 from ncs.sharing.mask import Mask
 from ncs.tasks import Task, tasks_of
 
@@ -73,6 +75,13 @@ class System(nn.Module):
     def masks(self, task: str) -> Mapping[nn.Parameter, Tensor]:
         """The weights of which a step of `task` may move only a part, and that part (0 or 1, of the weight's shape)."""
         return {}
+
+    def subnetwork(self, task: str) -> Subnetwork:
+        """What the task uses, its mask applied. Raises ExportError where that is more than inputs and FC layers."""
+        raise ExportError(
+            f"{type(self).__name__} has no subnetwork for {task} that is inputs and FC layers alone; export a system "
+            f"that has: single_task, lottery_ticket, layer_share, full_share, or one of the masked ones"
+        )
 
     def size(self) -> int:
         """Parameters that some task uses."""

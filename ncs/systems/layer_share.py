@@ -3,10 +3,13 @@
 As in the paper, the tower is that of SingleTask, and the second one is extra.
 """
 
+from typing import cast
+
 from torch import Tensor, nn
 
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
+from ncs.nets.subnetwork import Subnetwork
 from ncs.nets.system import NetSpec, System
 
 
@@ -21,6 +24,10 @@ class LayerShare(System):
     def logits(self, ids: Tensor, task: str) -> Tensor:
         """The task's tower on the shared inputs."""
         return self.towers[task](self.inputs(ids))
+
+    def subnetwork(self, task: str) -> Subnetwork:
+        """The task's tower on the shared inputs."""
+        return Subnetwork(self.inputs, cast(Tower, self.towers[task]).layers())
 
 
 build = LayerShare

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ncs.config import Config
 from ncs.nets.masked import MaskedNet
+from ncs.nets.subnetwork import Subnetwork
 from ncs.nets.system import Group, NetSpec, System
 from ncs.sharing.search import find_masks
 from ncs.training.loop import Trainer, train_groups
@@ -31,6 +32,10 @@ class LotteryTicket(System):
     def masks(self, task: str) -> Mapping[nn.Parameter, Tensor]:
         """Those of the task's own net."""
         return self._own(task).masks(task)
+
+    def subnetwork(self, task: str) -> Subnetwork:
+        """That of the task's own net."""
+        return self._own(task).subnetwork(task)
 
     def _own(self, task: str) -> MaskedNet:
         net = cast(MaskedNet, self.nets[task])

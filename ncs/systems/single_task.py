@@ -3,10 +3,13 @@
 As in the paper: embedding, Kronecker cross, FC layers, sigmoid. With `net.interaction: dot` the cross is that of DLRM.
 """
 
+from typing import cast
+
 from torch import Tensor, nn
 
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
+from ncs.nets.subnetwork import Subnetwork
 from ncs.nets.system import Group, NetSpec, System
 
 
@@ -22,6 +25,10 @@ class SingleTask(System):
     def logits(self, ids: Tensor, task: str) -> Tensor:
         """The task's own net."""
         return self.towers[task](self.inputs[task](ids))
+
+    def subnetwork(self, task: str) -> Subnetwork:
+        """The whole of the task's own net."""
+        return Subnetwork(cast(Inputs, self.inputs[task]), cast(Tower, self.towers[task]).layers())
 
 
 build = SingleTask

@@ -35,7 +35,8 @@ class Predictor:
         return cls(conf.of_system(system), sizes, model)
 
     @cached_property
-    def _net(self) -> System:
+    def net(self) -> System:
+        """The trained system, its masks in place."""
         net = build(self.conf, self.sizes, seed=0)
         saved = torch.load(io.BytesIO(self.model), weights_only=True)
         net.load_state_dict(saved["net"])
@@ -49,9 +50,9 @@ class Predictor:
         `tasks` are those that are asked for, by default all. Predictions lie strictly inside (0, 1), also where float32
         would round to an end.
         """
-        found: dict[str, list[np.ndarray]] = {task: [] for task in tasks or self._net.tasks}
+        found: dict[str, list[np.ndarray]] = {task: [] for task in tasks or self.net.tasks}
         for part in torch.from_numpy(ids.astype(np.int64)).split(_AT_ONCE):
             for task, parts in found.items():
-                parts.append(self._net.probability(part, task).double().numpy())
+                parts.append(self.net.probability(part, task).double().numpy())
         inside = np.nextafter(0.0, 1.0), np.nextafter(1.0, 0.0)
         return {task: np.clip(np.concatenate(parts), *inside) for task, parts in found.items()}

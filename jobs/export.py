@@ -1,0 +1,86 @@
+"""Write each task's subnetwork of a finished run as a small model to serve: torch.export (.pt2), ONNX, a card.
+
+    ncs export --conf conf/demo.yaml --lake lake/demo
+    ncs export --conf conf/demo.yaml --lake lake/demo --run demo-0123456789ab --system layer_share --task ctr
+
+They stand in `models/<run_id>/<system>/serving`.
+"""
+
+import sys
+from typing import Any
+
+import pyarrow  # noqa: F401  (before torch: the other order has crashed)
+
+from jobs.cli import main
+from jobs.job import Job
+from jobs.runs import folders, run_of
+from ncs.config import Config
+from ncs.errors import ConfigError
+from ncs.lake import storage
+from ncs.serving.export import Program, export
+from ncs.tasks import in_order, tasks_of
+from ncs.text import aligned
+from ncs.training.predictor import Predictor
+
+
+def run(job: Job) -> None:
+    """Export the tasks that are asked for; all are checked before the first is written."""
+    options = job.options
+    found = run_of(job.lake, options.run_id)
+    conf = Config.model_validate(found["conf"])
+    known, tasks = folders(found, conf), tasks_of(conf)
+    _refuse_unknown("--system", [options.system], known, found["run_id"])
+    asked = options.task.split(",") if options.task else [task.name for task in in_order(tasks.values())]
+    _refuse_unknown("--task", asked, tasks, found["run_id"])
+    folder = job.lake.uri("models", found["run_id"])
+    net = Predictor.load(folder, options.system, conf, found["sizes"]).net
+    made_from = {
+        "run_id": found["run_id"],
+        "system": options.system,
+        "tables": found["lineage"]["tables"],
+        "git": found["lineage"]["git"],
+    }
+    programs = {}
+    for name in asked:
+        job.say(f"export: {name} of {options.system}, run {found['run_id']}")
+        programs[name] = export(net, tasks[name], list(conf.fields))
+    place = storage.join(folder, known[options.system], "serving")
+    for name, program in programs.items():
+        write(place, name, program, made_from)
+    print("\n".join([*table(programs), "", f"models: {place}"]))
+
+
+def write(place: str, task: str, program: Program, made_from: dict[str, Any]) -> None:
+    """Write a task's files, each whole or not at all; the card, which goes last, is there with its files alone."""
+    card = storage.join(place, f"{task}.json")
+    storage.remove(card)
+    for ending, content in program.files.items():
+        storage.write_bytes(storage.join(place, f"{task}.{ending}"), content)
+    storage.write_json(card, {**made_from, **program.card})
+
+
+def table(programs: dict[str, Program]) -> list[str]:
+    """What became smaller: a line a task."""
+    lines = [["task", "layers", "parameters", "multiplications a row", "pt2", "onnx", "largest difference"]]
+    for name, program in programs.items():
+        card = program.card
+        lines.append(
+            [
+                name,
+                " -> ".join("x".join(map(str, card["layers"][when])) for when in ("before", "after")),
+                *(f"{card[key]['before']:,} -> {card[key]['after']:,}" for key in ("parameters", "macs")),
+                *(f"{card['bytes'][ending] / 1e6:.2f} MB" for ending in ("pt2", "onnx")),
+                f"{max(card['difference'].values()):.1e}",
+            ]
+        )
+    return aligned(lines)
+
+
+def _refuse_unknown(flag: str, asked: list[str], known: dict[str, Any], run_id: str) -> None:
+    unknown = [name for name in asked if name not in known]
+    if unknown:
+        raise ConfigError(f"{flag} names {', '.join(unknown)}, run {run_id} has {', '.join(known)}; name one of these")
+
+
+if __name__ == "__main__":
+    sys.exit(main(["export", *sys.argv[1:]]))

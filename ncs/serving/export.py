@@ -1,0 +1,173 @@
+"""A task of a trained system as programs: `torch.export` (.pt2) and ONNX, held against the system before they are kept.
+
+The packages of the extra `serving` are imported here, when they are needed.
+"""
+
+import importlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.export import Dim
+
+from ncs.errors import ExportError
+from ncs.nets.subnetwork import Subnetwork
+from ncs.nets.system import System
+from ncs.serving.model import ServingNet, macs
+from ncs.tasks import Task
+
+INPUT = "ids"
+"""The name of the input: int64 [batch, fields]."""
+TOLERANCE = 1e-5
+"""By how much a prediction may differ from the system's: some times what float32 rounds."""
+_ROWS = 4096
+_LARGEST = 2**31 - 2**20
+"""Bytes: what a protocol buffer, and so an ONNX file, can hold, and some room for its graph."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A task's model: a file's content by its ending, and what is to be known of it."""
+
+    files: dict[str, bytes]
+    card: dict[str, Any]
+
+
+def export(net: System, task: Task, fields: Sequence[str]) -> Program:
+    """The task's subnetwork as files; `fields` are the names of the columns of ids.
+
+    Raises ExportError where packages are missing, where the system has no such form, and where a file, read again,
+    predicts anything else than the system.
+    """
+    packages = {name: _version(name) for name in ("onnx", "onnxruntime", "onnxscript")}
+    subnetwork = net.subnetwork(task.name)
+    try:
+        small = ServingNet(net.spec, subnetwork)
+    except ExportError as err:
+        raise ExportError(f"{task.name}: {err}") from None
+    with _silent():
+        files = {"pt2": _pt2(small), "onnx": _onnx(small, task.prediction)}
+    found = {"pt2": torch_predictor(files["pt2"]), "onnx": onnx_predictor(files["onnx"])}
+    differences = {ending: _checked(net, task.name, ending, predict) for ending, predict in found.items()}
+    card = {
+        "task": task.name,
+        "fields": list(fields),
+        "ids": dict(zip(fields, net.spec.inputs.sizes, strict=True)),
+        "input": {"name": INPUT, "dtype": "int64", "shape": ["batch", len(fields)], "other_ids": "as 0"},
+        "output": {"name": task.prediction, "dtype": "float32", "shape": ["batch"], "range": [0, 1]},
+        **_sizes(subnetwork, small),
+        "difference": differences,
+        "difference_allowed": TOLERANCE,
+        "bytes": {ending: len(content) for ending, content in files.items()},
+        "packages": {"torch": torch.__version__, **packages},
+    }
+    return Program(files, card)
+
+
+def _sizes(subnetwork: Subnetwork, small: ServingNet) -> dict[str, Any]:
+    """Widths, parameters and multiplications a row before, with all connections, and after."""
+    before, after = [layer.weight.shape[1] for layer in subnetwork.layers] + [1], small.widths()
+    embeddings = small.table.numel()
+    kept = sum(int((layer.weight != 0).sum()) for layer in subnetwork.layers)
+    whole = embeddings + macs(before) + sum(before[1:])
+    return {
+        "layers": {"before": before, "after": after},
+        "parameters": {"before": whole, "after": small.size(), "embeddings": embeddings, "connections_kept": kept},
+        "macs": {"before": macs(before), "after": macs(after)},
+    }
+
+
+def torch_predictor(content: bytes) -> Callable[[Tensor], Tensor]:
+    """What a .pt2 file holds, to call: ids int64 [batch, fields] -> predictions [batch]."""
+    # Its own guards say of an input what the card says, and take longer than a small batch.
+    return torch.export.load(io.BytesIO(content)).module(check_guards=False)
+
+
+def onnx_predictor(content: bytes, threads: int = 1) -> Callable[[Tensor], Tensor]:
+    """The same of an ONNX file, by onnxruntime."""
+    onnxruntime = importlib.import_module("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = threads
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return lambda ids: torch.from_numpy(session.run(None, {INPUT: ids.numpy()})[0])
+
+
+def _pt2(net: ServingNet) -> bytes:
+    buffer = io.BytesIO()
+    torch.export.save(_traced(net), buffer)
+    return buffer.getvalue()
+
+
+def _onnx(net: ServingNet, output: str) -> bytes:
+    size = net.size() * net.table.element_size()
+    if size > _LARGEST:
+        raise ExportError(f"the model's {size:,} bytes are more than an ONNX file holds; raise fields' min_count")
+    program = torch.onnx.export(
+        _traced(net),
+        dynamo=True,
+        verbose=False,
+        input_names=[INPUT],
+        output_names=[output],
+        dynamic_shapes=({0: Dim("batch")},),
+    )
+    assert program is not None
+    return program.model_proto.SerializeToString()
+
+
+def _traced(net: ServingNet) -> torch.export.ExportedProgram:
+    ids = torch.zeros(2, len(net.sizes), dtype=torch.int64)
+    return torch.export.export(net, (ids,), dynamic_shapes=({0: Dim("batch", min=1)},))
+
+
+@torch.no_grad()
+def _checked(net: System, task: str, ending: str, predict: Callable[[Tensor], Tensor]) -> float:
+    """The largest difference from the system's predictions, of many rows at once and of one alone."""
+    ids = _sample(net.spec.inputs.sizes)
+    largest = 0.0
+    for rows in (ids, ids[:1]):
+        difference = float((predict(rows) - net.probability(rows, task)).abs().max())
+        if not difference <= TOLERANCE:  # nor NaN
+            raise ExportError(
+                f"the {ending} program of {task} predicts otherwise than the trained system, by {difference:.2g} on "
+                f"{len(rows)} rows, at most {TOLERANCE:.0e} expected; nothing is written"
+            )
+        largest = max(largest, difference)
+    return largest
+
+
+def _sample(sizes: Sequence[int]) -> Tensor:
+    """Ids int64 [rows, fields]: drawn, and the first and the last of each field."""
+    random = np.random.default_rng(0)
+    drawn = torch.from_numpy(random.integers(0, sizes, size=(_ROWS, len(sizes))))
+    return torch.cat([drawn, torch.zeros(1, len(sizes), dtype=torch.int64), torch.tensor([sizes]) - 1])
+
+
+def _version(package: str) -> str:
+    try:
+        importlib.import_module(package)
+    except ImportError:
+        raise ExportError(
+            f"ONNX programs need the package {package}, which is not installed; pip install 'ncs[serving]'"
+        ) from None
+    return version(package)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without the exporters' warnings: of packages that nothing here needs, of their own deprecated parts."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
