@@ -1,6 +1,7 @@
 # make demo   the nine-day workflow on synthetic logs, ends with the comparison and the report's path
 # make bench  training speed beside torch-rechub's and DeepCTR-Torch's, where a step's time goes
 # make bench-spark   label and encode as logs grow, beside a plain copy, DuckDB and Polars
+# make bench-serving latency of exported models beside the dense network
 # make bench-workers training on two workers beside one
 # make test   lint, types and the quick tests; make test-all adds the slow ones
 # make docs   the documentation, in site/
@@ -13,7 +14,7 @@ READY := .venv/.ready
 LAKE ?= lake/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint docs wheel lock clean bench bench-spark bench-workers
+.PHONY: help setup demo test test-all lint docs wheel lock clean bench bench-spark bench-serving bench-workers
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -55,6 +56,9 @@ bench: .venv-bench/.ready
 
 bench-spark: .venv-bench/.ready
 	@$(BENCH)/python -m bench.spark $(ARGS)
+
+bench-serving: $(READY)
+	@$(BIN)/python -m bench.serving $(ARGS)
 
 bench-workers: .venv-bench/.ready
 	@$(BENCH)/python -m bench.scaling $(ARGS)

@@ -1,0 +1,134 @@
+"""How long a prediction takes: the exported subnetwork beside the dense and the masked network, one after another.
+
+make bench-serving                                        # masks drawn at densities; minutes
+.venv/bin/python -m bench.serving --lake lake/demo --json serving.json     # a trained run's connection_share
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow  # noqa: F401  (before torch: the other order has crashed)
+import torch
+from torch import Tensor
+
+from bench.work import ROOT, sizes_of
+from jobs.runs import latest_run
+from ncs import config
+from ncs.config import Config
+from ncs.lake.layout import Lake
+from ncs.nets.masked import MaskedNet
+from ncs.nets.system import System, build
+from ncs.serving.export import export, onnx_predictor, torch_predictor
+from ncs.sharing.mask import Mask
+from ncs.tasks import CTR, tasks_of
+from ncs.training.predictor import Predictor
+
+Predict = Callable[[Tensor], Tensor]
+DENSE = "dense"
+"""The row that ratios are taken from."""
+
+
+def main() -> None:
+    """Measure, print a table for each network, write the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lake", help="measure the newest run's connection_share instead of drawn masks")
+    parser.add_argument("--density", type=float, nargs="+", default=[0.34, 0.24], help="of drawn masks")
+    parser.add_argument("--ids", type=int, default=211_000, help="rows of the embedding table, with drawn masks")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 100, 4096])
+    parser.add_argument("--repeats", type=int, default=15, help="measurements of each, in alternation")
+    parser.add_argument("--json", type=Path, help="where to write the figures")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    nets = [trained(args.lake)] if args.lake else [drawn(density, args.ids) for density in args.density]
+    figures = []
+    for net, conf in nets:
+        program = export(net, tasks_of(conf)[CTR], list(conf.fields))
+        layers = program.card["layers"]
+        density = net.task_masks[CTR].density()["all"] if CTR in net.task_masks else 1.0
+        print(f"\ndensity {density:.2f}, layers {layers['before']} -> {layers['after']}, 1 thread\n")
+        several = field(net, program.files)
+        for batch in args.batches:
+            measured = measure(several, net.spec.inputs.sizes, batch, args.repeats)
+            figures.append({"density": density, "layers": layers, "batch": batch, "milliseconds": measured})
+            print(table(batch, measured), flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1))
+
+
+def drawn(density: float, ids: int) -> tuple[System, Config]:
+    """The demo's network with masks drawn at one density; what its weights are has no part in its speed."""
+    conf = config.load(ROOT / "conf" / "demo.yaml").of_system("connection_share")
+    net = build(conf, sizes_of(ids), seed=1).eval()
+    assert isinstance(net, MaskedNet)
+    net.task_masks = {
+        task: Mask({name: (torch.rand_like(weight) < density).float() for name, weight in net.maskable(task).items()})
+        for task in net.tasks
+    }
+    return net, conf
+
+
+def trained(lake: str) -> tuple[System, Config]:
+    """ConnectionShare of the run that was finished last."""
+    found = latest_run(Lake.at(lake))
+    conf = Config.model_validate(found["conf"])
+    folder = Lake.at(lake).uri("models", found["run_id"])
+    return Predictor.load(folder, "connection_share", conf, found["sizes"]).net, conf
+
+
+def field(net: System, files: dict[str, bytes]) -> dict[str, Predict]:
+    """Who is measured."""
+    masks = net.task_masks
+
+    def under(task_masks: dict[str, Mask]) -> Predict:
+        def predict(ids: Tensor) -> Tensor:
+            net.task_masks = task_masks
+            return net.probability(ids, CTR)
+
+        return predict
+
+    return {
+        DENSE: under({}),
+        "masked": under(masks),
+        "exported, torch": torch_predictor(files["pt2"]),
+        "exported, onnxruntime": onnx_predictor(files["onnx"], threads=1),
+    }
+
+
+@torch.no_grad()
+def measure(several: dict[str, Predict], sizes: tuple[int, ...], batch: int, repeats: int) -> dict[str, list[float]]:
+    """Milliseconds of a call, of each in turn; a measurement is as many calls as give about as many rows.
+
+    CPU time: with one thread it is what a call takes on idle cores, and busy ones interrupt long calls more often.
+    """
+    random = np.random.default_rng(0)
+    ids = torch.from_numpy(random.integers(0, sizes, size=(batch, len(sizes))))
+    calls = max(1, min(200, 4096 // batch))
+    found: dict[str, list[float]] = {name: [] for name in several}
+    for repeat in range(-2, repeats):  # the first two warm up
+        for name, predict in several.items():
+            started = time.process_time()
+            for _ in range(calls):
+                predict(ids)
+            if repeat >= 0:
+                found[name].append(1000 * (time.process_time() - started) / calls)
+    return found
+
+
+def table(batch: int, measured: dict[str, list[float]]) -> str:
+    """As Markdown; ratios say how many times faster than the dense network, by pairs of one turn, the median."""
+    lines = [f"| batch {batch} | CPU ms: median | min | max | times as fast |", "|---|---|---|---|---|"]
+    for name, values in measured.items():
+        ratio = statistics.median(dense / own for dense, own in zip(measured[DENSE], values, strict=True))
+        lines.append(
+            f"| {name} | {statistics.median(values):.3f} | {min(values):.3f} | {max(values):.3f} | {ratio:.2f} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    main()
