@@ -20,7 +20,8 @@ from jobs.runs import folders, latest_run
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
-from ncs.evaluation import masks, metrics, parts
+from ncs.evaluation import calibration, masks, metrics, parts
+from ncs.evaluation.calibration import Curves
 from ncs.evaluation.metrics import TRUTH, Figure, evaluate
 from ncs.evaluation.report import Trained
 from ncs.evaluation.table import as_text
@@ -40,7 +41,10 @@ def run(job: Job) -> None:
     if not predictions:
         raise DataError(f"{layout.PREDICTIONS} has nothing of run {run_id}; run `ncs predict`")
     inputs = {f"{layout.PREDICTIONS}/{run_id}": predictions[0]} | job.lake.inputs(layout.SAMPLES, days=conf.logs.days)
-    made_from = {"inputs": inputs, "systems": list(systems.values()), "slices": _slices(job, conf)}
+    curves = _curves(job, run_id)
+    made_from: dict[str, Any] = {"inputs": inputs, "systems": list(systems.values()), "slices": _slices(job, conf)}
+    if curves:
+        made_from["calibration"] = job.lake.records(layout.CALIBRATION)[run_id][0]
     done = job.lake.records(layout.EVALUATIONS).get(run_id)
     path = report.path_of(job.lake, run_id)
     if done and done[1].made_from == made_from and storage.exists(path):
@@ -48,7 +52,7 @@ def run(job: Job) -> None:
         figures = [Figure(**row.asDict()) for row in rows.collect()]
     else:
         slices = _slices(job, conf)
-        found = evaluate(_scored(job, run_id, conf, slices), run_id, list(systems), tasks, slices)
+        found = evaluate(_scored(job, run_id, conf, slices), run_id, list(systems), tasks, slices, curves)
         figures, record = found.figures, Record("evaluate", run_id, made_from)
         _write(job, layout.SLICES, [asdict(one) for one in found.parts], parts.SCHEMA, record)
         _write(job, layout.MASKS, _masks(run_id, report.trained(job.lake, run_id, systems)), masks.SCHEMA, record)
@@ -62,6 +66,16 @@ def _slices(job: Job, conf: Config) -> dict[str, Sequence[float] | None]:
     """The configured slices (of the job: those of the run may be older) that there are columns for."""
     there = {*job.table_of(layout.SAMPLES).columns, *parts.HISTORIES}
     return {name: edges for name, edges in job.conf.slices.items() if name in there}
+
+
+def _curves(job: Job, run_id: str) -> Curves:
+    """The curves that `calibration` asks for; none if it does not."""
+    if job.conf.calibration is None:
+        return {}
+    if run_id not in job.lake.records(layout.CALIBRATION):
+        raise DataError(f"calibration is on, {layout.CALIBRATION} has nothing of run {run_id}; run `ncs predict`")
+    rows = job.table_of(layout.CALIBRATION).where(F.col("run_id") == run_id).collect()
+    return calibration.from_rows(row.asDict() for row in rows)
 
 
 def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataFrame:

@@ -1,9 +1,12 @@
 """Score the test days with every system of the newest run; predictions go to gold/predictions.
 
+With `calibration: isotonic` the validation rows are scored too, and the curves fitted on them go to gold/calibration.
+
 spark-submit jobs/predict.py --conf conf/demo.yaml --lake lake/demo
 """
 
 import sys
+from typing import Any
 
 import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 from pyspark.sql import functions as F
@@ -13,6 +16,7 @@ from jobs.job import Job
 from jobs.runs import folders, latest_run
 from ncs.config import Config
 from ncs.errors import DataError
+from ncs.evaluation import calibration
 from ncs.lake import layout
 from ncs.lake.layout import Record
 from ncs.lake.writer import replace_where
@@ -41,6 +45,10 @@ def run(job: Job) -> None:
     missing = [str(day) for day in days if f"{shown}/{day}" not in made_from["inputs"]]
     if missing:
         raise DataError(f"{shown} lacks the test days {', '.join(missing)}; run `ncs encode` on them")
+    folder = job.lake.uri("models", run_id)
+    scorers = {system: Predictor.load(folder, system, conf, found["sizes"]) for system in found["systems"]}
+    if job.conf.calibration is not None:
+        _calibrate(job, found, conf, scorers)
     done = job.lake.records(layout.PREDICTIONS).get(run_id)
     if done and done[1].made_from == made_from:
         job.say(f"predict: {run_id} has scored {days} already")
@@ -49,8 +57,6 @@ def run(job: Job) -> None:
     on_days = F.col("day").between(days.first, days.last)
     samples = read.load(job.lake.uri(shown)).where(on_days)
     who = read.load(job.lake.uri(layout.SAMPLES)).where(on_days).select("impression_id", "user_id", "video_id", "day")
-    folder = job.lake.uri("models", run_id)
-    scorers = {system: Predictor.load(folder, system, conf, found["sizes"]) for system in found["systems"]}
     rows = score(samples, list(conf.fields), scorers, tasks).join(who, "impression_id")
     rows = rows.select(
         F.lit(run_id).alias("run_id"), "system", "impression_id", "user_id", "video_id", "day",
@@ -59,6 +65,29 @@ def run(job: Job) -> None:
     record = Record("predict", run_id, made_from)
     replace_where(rows, job.lake.uri(layout.PREDICTIONS), f"run_id = '{run_id}'", record, ("run_id", "day"))
     job.say(f"predict: {len(scorers)} systems scored {days}, in {job.lake.uri(layout.PREDICTIONS)}")
+
+
+def _calibrate(job: Job, found: dict[str, Any], conf: Config, scorers: dict[str, Predictor]) -> None:
+    """Fit the curves of the run's predictions on its validation rows, unless they are there.
+
+    The rows are those of the version that it was trained on: another split could hold some that it has learnt from.
+    """
+    run_id, tasks, days = found["run_id"], tasks_of(conf), conf.train_days
+    shown = tasks[CTR].table
+    version = found["lineage"]["tables"][shown]
+    made_from = {"systems": list(folders(found, conf).values()), "inputs": {shown: version}}
+    done = job.lake.records(layout.CALIBRATION).get(run_id)
+    if done and done[1].made_from == made_from:
+        return
+    rows = job.spark.read.format("delta").option("versionAsOf", version).load(job.lake.uri(shown))
+    rows = rows.where(F.col("day").between(days.first, days.last) & (F.col("split") == "validation"))
+    labels = rows.select("impression_id", *(task.label for task in tasks.values()))
+    scored = score(rows, list(conf.fields), scorers, tasks).join(labels, "impression_id")
+    knots = calibration.as_rows(run_id, calibration.fit(scored, tasks.values()))
+    record = Record("predict", run_id, made_from)
+    frame = job.spark.createDataFrame(knots, calibration.SCHEMA)
+    replace_where(frame, job.lake.uri(layout.CALIBRATION), f"run_id = '{run_id}'", record, ("run_id",))
+    job.say(f"predict: calibration fitted on the validation rows of {days}, in {job.lake.uri(layout.CALIBRATION)}")
 
 
 if __name__ == "__main__":

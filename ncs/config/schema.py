@@ -163,6 +163,7 @@ class Config(Section):
     systems: dict[Identifier, Variant]
     compare: Compare
     slices: dict[Identifier, Edges | None]
+    calibration: Literal["isotonic"] | None
     views: Views
     simulate: Simulate
     offpolicy: OffPolicy

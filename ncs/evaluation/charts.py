@@ -207,6 +207,31 @@ def overlaps(masks: Mapping[str, Any]) -> list[str]:
     return [*panels, svg(chosen, "The chosen masks")] if masks["chosen_overlap"] else panels
 
 
+def conflicts(conflict: Mapping[str, Any], tasks: Sequence[str]) -> list[str]:
+    """The cosine of the first two tasks' gradients by layer, before the masks and after the training under them."""
+    left, right, *_ = tasks
+    names = {"theta": "whole net, before the masks", "final": "trained subnetworks"}
+
+    def draw(axis: Axes) -> None:
+        layers = list(dict.fromkeys(layer for by_layer in conflict.values() for layer in by_layer))
+        for n, (when, by_layer) in enumerate(conflict.items()):
+            at = [layers.index(layer) + 0.36 * (n - (len(conflict) - 1) / 2) for layer in by_layer]
+            values = [found["cosine"] for found in by_layer.values()]
+            bars = axis.barh(at, values, color=_colour(n), height=0.34, label=names.get(when, when))
+            axis.bar_label(
+                bars, [f"{found['negative']:.0%} apart" for found in by_layer.values()], padding=3, fontsize=7
+            )
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.set_yticks(range(len(layers)), layers)
+        axis.set(xlabel="mean cosine of the gradients; apart: share of batches below 0")
+        axis.margins(x=0.25)
+        axis.grid(axis="y", visible=False)
+        axis.invert_yaxis()
+        axis.figure.legend(loc="outside lower center", ncols=2)
+
+    return [svg(draw, f"Do {left.upper()} and {right.upper()} pull the same way?")]
+
+
 def labels(days: Sequence[Mapping[str, Any]], histograms: Mapping[str, Sequence[int]]) -> list[str]:
     """Impressions, click rate and mean CVR by day; the distribution of the CVR label over all days and on each."""
     names = [str(one["day"])[5:] for one in days]

@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from ncs.errors import DataError
+from ncs.evaluation.calibration import Curves, apply
 from ncs.evaluation.estimate import Estimate
-from ncs.evaluation.parts import Part, Slices, by_part, calibration_error
+from ncs.evaluation.parts import CALIBRATED, PREDICTION, Part, Slices, by_part, calibration_error
 from ncs.evaluation.ranks import auc, grouped_auc, spearman
 from ncs.tasks import CTR, CVR, Task
 
@@ -54,7 +55,12 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    scored: DataFrame, run_id: str, systems: Sequence[str], tasks: Sequence[Task], slices: Slices | None = None
+    scored: DataFrame,
+    run_id: str,
+    systems: Sequence[str],
+    tasks: Sequence[Task],
+    slices: Slices | None = None,
+    curves: Curves | None = None,
 ) -> Evaluation:
     """Every system's figures.
 
@@ -66,6 +72,7 @@ def evaluate(
         tasks: each is judged by its own metric and its calibration error; by AUC within users where AUC is its metric,
             by the correlation of ranks where MSE is; CTR by the log loss too.
         slices: parts of the rows that the systems are judged on besides.
+        curves: with which predictions are calibrated; then the calibration of these is judged too.
 
     Raises:
         DataError: a system has no predictions, or some that are unfit or of impressions without a CTR label; or the
@@ -77,6 +84,9 @@ def evaluate(
     try:
         estimates = means(rows, systems, tasks)
         parts = by_part(rows, run_id, slices, tasks)
+        if curves:
+            calibrated = by_part(apply(rows, curves, tasks), run_id, {}, tasks)
+            parts += [replace(one, slice=CALIBRATED) for one in calibrated if one.slice == PREDICTION]
         estimates += calibration_error(parts)
         for task in tasks:
             if task.metric == "auc":

@@ -15,7 +15,10 @@ from ncs.tasks import Task
 ALL, PREDICTION = "all", "prediction"
 """The slices that are always there: all rows as one part, and `BINS` equal bins of the prediction."""
 BINS = 20
-ECE = "ece"
+CALIBRATED = "calibrated"
+"""The slice of calibrated predictions, where there are such, in bins like those of `PREDICTION`."""
+ECE = {PREDICTION: "ece", CALIBRATED: "ece_calibrated"}
+"""Slice -> the metric of its bins."""
 HISTORIES = {"user_impressions": "user_id", "video_impressions": "video_id"}
 """Slices that silver/samples has no column of: in how many impressions of the training days a user or video was."""
 
@@ -101,16 +104,16 @@ def calibration_error(parts: Iterable[Part]) -> list[Estimate]:
     The bins' chance alone makes it greater than 0, the more the fewer rows there are; its standard error is that of
     the bins' distances.
     """
-    bins: dict[tuple[str, str], list[Part]] = {}
+    bins: dict[tuple[str, str, str], list[Part]] = {}
     for one in parts:
-        if one.slice == PREDICTION:
-            bins.setdefault((one.system, one.task), []).append(one)
+        if one.slice in ECE:
+            bins.setdefault((one.system, one.task, ECE[one.slice]), []).append(one)
     estimates = []
-    for (system, task), found in bins.items():
+    for (system, task, metric), found in bins.items():
         n = sum(one.n for one in found)
         value = sum(one.n * abs(one.bias) for one in found) / n
         error = math.sqrt(sum((one.n * one.bias_error) ** 2 for one in found)) / n
-        estimates.append(Estimate(system, task, ECE, value, error, n))
+        estimates.append(Estimate(system, task, metric, value, error, n))
     return estimates
 
 

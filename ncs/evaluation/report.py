@@ -14,13 +14,18 @@ from pyspark.sql import functions as F
 from ncs.config import Config
 from ncs.evaluation import charts, rankings, reliability
 from ncs.evaluation.mask_maps import mask_maps
-from ncs.evaluation.metrics import TRUTH, Figure
+from ncs.evaluation.metrics import LOG_LOSS, TRUTH, Figure
 from ncs.evaluation.paper import TABLE_2
+from ncs.evaluation.parts import CALIBRATED
+from ncs.evaluation.ranks import GAUC, SPEARMAN
+from ncs.evaluation.slices import errors_by_slice
 from ncs.evaluation.table import gain
 from ncs.tasks import CTR, CVR, Task, in_order, tasks_of
 
 JUDGED = {"mse": "mean squared error", "auc": "the area under the ROC curve"}
 BETTER = {"mse": "less is better", "auc": "more is better"}
+OTHERS = {GAUC: "GAUC", SPEARMAN: "Spearman", LOG_LOSS: "log loss"}
+"""What systems are judged by besides, where a task has it."""
 BINS = 20
 
 ByTask = Mapping[tuple[str, str], Figure]
@@ -119,15 +124,28 @@ def render(
         tables={**run["lineage"]["tables"], **tables},
         conf=yaml.safe_dump(conf.public(), sort_keys=False, allow_unicode=True),
         notes={system: _note(one.masks) for system, one in trained.items() if one.masks},
+        conflicting={system for system, one in trained.items() if one.conflict},
         **_pictures(by_key, systems, trained, conf, tasks),
         label_charts=charts.labels(labels.days, labels.histograms),
         rankings=rankings.table(simulation) if simulation else [],
         ranking_chart=rankings.by_day(simulation) if simulation else "",
         ranked_days=max((row["day"] for row in simulation), default=0),
         sample_ratio=next((row["sample_ratio"] for row in simulation), None),
-        reliability=reliability.reliability(tasks, systems, slices),
-        calibration=reliability.calibration_errors(tasks, systems, slices) if slices else {},
+        others_judged=_others(figures, compared, tasks),
+        predictions=(kinds := reliability.kinds(tasks, slices)),
+        reliability=reliability.reliability(kinds, systems, slices),
+        calibration=reliability.calibration_errors(kinds, systems, slices),
+        calibrated=any(kind == CALIBRATED for _, kind in kinds.values()),
+        slices=errors_by_slice(tasks, systems, slices),
     )
+
+
+def _others(figures: Sequence[Figure], systems: Sequence[str], tasks: Sequence[Task]) -> dict[str, list[Figure | None]]:
+    """By its name for people, a figure that no system is chosen by: those of the systems, None where one has none."""
+    found = {(one.task, one.metric, one.system): one for one in figures}
+    names = {f"{task.name.upper()} {title}": (task.name, metric) for task in tasks for metric, title in OTHERS.items()}
+    rows = {name: [found.get((*key, system)) for system in systems] for name, key in names.items()}
+    return {name: row for name, row in rows.items() if any(row)}
 
 
 def _pictures(
@@ -152,6 +170,7 @@ def _pictures(
                 *charts.densities(one.masks),
                 *charts.overlaps(one.masks),
                 *mask_maps(one.masks),
+                *(charts.conflicts(one.conflict, list(by_name)) if one.conflict else []),
             ]
             for system, one in trained.items()
             if one.masks

@@ -40,7 +40,9 @@ _LENGTH = Column("double", "length of the video, seconds")
 _RUN = Column("string", "id of the run; its data, code and packages stand in models/<run_id>/run.json")
 _SYSTEM = Column("string", "a system of the configuration's catalogue")
 _TASK = Column("string", "the task: ctr, cvr or a further one")
-_METRIC = Column("string", "auc, gauc (within users), mse, spearman, log_loss or ece (calibration error)")
+_METRIC = Column(
+    "string", "auc, gauc (within users), mse, spearman, log_loss, ece or ece_calibrated (calibration errors)"
+)
 _COMPARISON = Column("string", "id of the comparison: its runs, systems and settings decide it")
 _MADE_AT = Column("timestamp", "when the rows were appended, UTC")
 
@@ -180,6 +182,21 @@ TABLES: Mapping[str, Table] = {
         ("run_id", "day"),
         "a p<task> column (double) for each further task",
     ),
+    layout.CALIBRATION: Table(
+        "predict",
+        "Isotonic calibration of each system's predictions, fitted on validation rows: a row a knot of the curve",
+        {
+            "run_id": _RUN,
+            "system": _SYSTEM,
+            "task": _TASK,
+            "place": Column("integer", "order of the knots, from 0, by rising prediction"),
+            "prediction": Column(
+                "double", "the prediction; between two knots the curve is straight, beyond them level"
+            ),
+            "calibrated": Column("double", "what it is calibrated to"),
+        },
+        ("run_id",),
+    ),
     layout.EVALUATIONS: Table(
         "evaluate",
         "Figures of each system of a run on the test days",
@@ -203,7 +220,9 @@ TABLES: Mapping[str, Table] = {
             "run_id": _RUN,
             "system": _SYSTEM,
             "task": _TASK,
-            "slice": Column("string", "what parts the rows: all, prediction (in 20 bins), or a column of `slices`"),
+            "slice": Column(
+                "string", "what parts the rows: all, prediction or calibrated (in 20 bins), a column of `slices`"
+            ),
             "part": Column("string", "the part"),
             "place": Column("integer", "order of the parts of a slice"),
             "n": Column("long", "rows of the part that have a label"),

@@ -125,7 +125,7 @@ def test_simulation_and_calibration_have_sections_where_there_are_such() -> None
     assert "as it should be (p = 0.400)" in text
     assert "Calibration of pCTR" in text
     assert "Calibration of pCVR" not in text, "no bin is of that task"
-    assert "connection_share 0.0000 0.0750" in text
+    assert "pCTR: calibration error single_task 0.0750 connection_share 0.0750" in text
     without = render(described(), figures, trained, LABELS, {})
     assert not re.search('id="(ranking|calibration)"', without)
 
