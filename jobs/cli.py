@@ -35,10 +35,11 @@ STAGES = {
     "migrate": "bring tables that an earlier ncs wrote up to what this one writes",
     "views": "create the SQL views that analysts read",
     "notebook": "run a notebook on the lake and keep it as HTML",
+    "track": "log a finished run to MLflow: parameters, figures, masks, data versions",
     "maintain": "report small and unused files; with --apply put them together and remove them",
     "run": "all of these in order; what is already there is skipped",
 }
-READERS = ("status", "quarantine", "maintain", "views", "notebook", "export")
+READERS = ("status", "quarantine", "maintain", "views", "notebook", "export", "track")
 """The stages that have nothing to tell of a lake that is not there, and do not begin one."""
 
 

@@ -26,9 +26,10 @@ class Options:
     notebook: str = ""
     """notebook: one of `notebooks/`, or a path."""
     run_id: str | None = None
+    """export, track: of which run (None: the newest)."""
     system: str = "connection_share"
     task: str | None = None
-    """export: of which run (None: the newest), which system, which tasks (None: all)."""
+    """export: which system, which tasks (None: all)."""
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Options":
@@ -57,8 +58,9 @@ def add_options(stage: argparse.ArgumentParser, name: str) -> None:
         add("notebook", metavar="NAME", help="of notebooks/, or a file")
     if name == "validate":
         add("--table", metavar="NAME", help="one table, as silver/samples (default: all there are)")
-    if name == "export":
+    if name in ("export", "track"):
         add("--run", dest="run_id", metavar="ID", help="the run (default: the newest)")
+    if name == "export":
         add("--system", default=Options.system, metavar="NAME", help=f"its system (default: {Options.system})")
         add("--task", metavar="A,B", help="its tasks (default: all)")
     if name == "maintain":

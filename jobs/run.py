@@ -9,7 +9,7 @@ spark-submit jobs/run.py --conf conf/demo.yaml --lake lake/demo
 import sys
 import time
 
-from jobs import encode, evaluate, generate, ingest, label, predict, train
+from jobs import encode, evaluate, generate, ingest, label, predict, track, train
 from jobs.cli import main
 from jobs.job import Job
 from jobs.validate import gate, hold_back
@@ -27,6 +27,8 @@ def run(job: Job) -> None:
     predict.run(job)
     gate(job, layout.PREDICTIONS)
     evaluate.run(job)
+    if job.conf.track.uri is not None:
+        track.run(job)
     job.say(f"run: done in {time.monotonic() - started:.0f} s")
 
 

@@ -8,6 +8,9 @@ from ncs.errors import DataError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
 
+_ID = re.compile(r"[A-Za-z0-9_-]+")
+"""A run's id becomes part of paths and of SQL."""
+
 
 def latest_run(lake: Lake) -> dict[str, Any]:
     """The description (`run.json`) of the run that `ncs train` finished last."""
@@ -29,7 +32,7 @@ def run_of(lake: Lake, run_id: str | None) -> dict[str, Any]:
     if not storage.exists(path):
         raise DataError(f"the lake {lake.root} has no trained run; run `ncs train`")
     run_id = storage.read_json(path)["run_id"]
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", run_id):  # it becomes part of paths and of SQL
+    if not _ID.fullmatch(run_id):
         raise DataError(f"{path} names a run {run_id!r}, letters, digits, - and _ expected; run `ncs train`")
     return storage.read_json(_described(lake, run_id))
 

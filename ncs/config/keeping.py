@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from ncs.config.values import Count, Section
+from ncs.config.values import WITH_PASSWORD, Count, Section
 
 
 class Privacy(Section):
@@ -18,3 +18,17 @@ class Maintain(Section):
 
     retain_days: Count
     small_file_mb: Count
+
+
+class Track(Section):
+    """Where finished runs are logged to MLflow."""
+
+    uri: str | None
+    experiment: Annotated[str, Field(min_length=1)]
+
+    @field_validator("uri")
+    @classmethod
+    def _no_password(cls, uri: str | None) -> str | None:
+        if uri is not None and WITH_PASSWORD.search(uri):
+            raise ValueError("credentials do not belong into a URI; MLflow takes them from the environment")
+        return uri

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from ncs.config.gates import Gates
-from ncs.config.keeping import Maintain, Privacy
+from ncs.config.keeping import Maintain, Privacy, Track
 from ncs.config.launch import Launch
 from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
 from ncs.config.ranking import OffPolicy, Simulate
@@ -169,6 +169,7 @@ class Config(Section):
     offpolicy: OffPolicy
     feed: Feed
     maintain: Maintain
+    track: Track
     privacy: Privacy
     days_at_once: Count
     workers: Count

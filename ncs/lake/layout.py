@@ -135,10 +135,15 @@ class Lake:
                 f"anew); run `ncs train` again on the version that is there"
             ) from None
 
-    def read(self, name: str, version: int, columns: list[str]) -> pa.Table:
-        """Columns of a table that fits into memory, at a version. Raises DataError if a file of it is gone."""
+    def read(
+        self, name: str, version: int, columns: list[str], partitions: list[tuple[str, str, str]] | None = None
+    ) -> pa.Table:
+        """Columns of a table, or of partitions of it, that fits into memory, at a version.
+
+        Partitions are told as `(column, "=", value)`. Raises DataError if a file of it is gone.
+        """
         parts = []
-        for uri in self.table(name, version).file_uris():
+        for uri in self.table(name, version).file_uris(partitions):
             try:
                 with fsspec.open(uri, "rb") as file:
                     parts.append(pq.read_table(file, columns=columns))
