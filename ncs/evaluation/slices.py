@@ -18,8 +18,8 @@ MOST = 12
 NAMES = {
     "length_seconds": "length of the video, seconds",
     "position": "place in the feed",
-    "user_impressions": "how often the user was seen in training",
-    "video_impressions": "how often the video was shown in training",
+    "user_impressions": "times the user was seen",
+    "video_impressions": "times the video was shown",
 }
 """Slice -> what it is in plain words, where its own name says too little."""
 Z95 = 1.96

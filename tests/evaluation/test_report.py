@@ -3,6 +3,7 @@
 import copy
 import re
 from datetime import date, datetime
+from xml.etree import ElementTree
 
 import pytest
 from pyspark.sql import SparkSession
@@ -14,6 +15,7 @@ from ncs.evaluation.report import LabelDays, Trained, costs, finding, label_days
 from ncs.tasks import tasks_of
 from tests.evaluation.made import (
     CONF,
+    CONFLICT,
     MASKS,
     METRICS,
     RUN,
@@ -128,6 +130,35 @@ def test_simulation_and_calibration_have_sections_where_there_are_such() -> None
     assert "pCTR: calibration error single_task 0.0750 connection_share 0.0750" in text
     without = render(described(), figures, trained, LABELS, {})
     assert not re.search('id="(ranking|calibration)"', without)
+
+
+def test_order_slices_and_conflict_are_told_of() -> None:
+    figures = [figure(system, metric, 0.2) for system in SYSTEMS for metric in ("mse", "auc")]
+    figures += [
+        Figure(RUN, system, task, metric, value, value - 0.01, value + 0.01, 100, "single_task", 0.0)
+        for task, metric, value in (("ctr", "gauc", 0.6125), ("ctr", "log_loss", 0.55), ("cvr", "spearman", 0.375))
+        for system in SYSTEMS
+        if (system, metric) != ("connection_share", "spearman")
+    ]
+    trained = {system: Trained(METRICS[system], None) for system in SYSTEMS}
+    trained["connection_share"] = Trained(METRICS["connection_share"], MASKS, CONFLICT)
+    head = {"run_id": RUN, "task": "ctr", "slice": "user_impressions", "log_loss": 0.5, "log_loss_error": 0.01}
+    parts = [("new", 0, 1200), ("1 to 10", 1, 30)]
+    rows = [{**head, "system": s, "part": part, "place": place, "n": n} for s in SYSTEMS for part, place, n in parts]
+    bins = in_bins("single_task", "ctr", (30, 0.2, 0.3))
+    calibrated = [{**one, "slice": "calibrated", "prediction": 0.21} for one in bins]
+    page = render(described(), figures, trained, LABELS, {}, (), [*rows, *bins, *calibrated])
+    text = text_of(page)
+    assert Page(page).open == []
+    assert set(re.findall(r'<a href="#(.*?)"', page)) == set(re.findall(r'<h2 id="(.*?)"', page))
+    assert "CVR Spearman 95 % interval CTR GAUC 95 % interval CTR log loss 95 % interval" in text
+    assert "connection_share – 0.61250 0.60250 – 0.62250 0.55000" in text
+    assert "pCTR: calibration error pCTR, calibrated: calibration error single_task 0.1000 0.0100" in text
+    pictures = [" ".join(ElementTree.fromstring(one).itertext()) for one in re.findall(r"<svg.*?</svg>", page, re.S)]
+    (by_user,) = [one for one in pictures if "CTR by times the user was seen" in one]
+    assert all(word in by_user for word in ("new (1,200)", "1 to 10 (30)", "log loss, 95 % interval", *SYSTEMS))
+    (pulled,) = [one for one in pictures if "Do CTR and CVR pull the same way?" in one]
+    assert all(word in pulled for word in ("embedding", "hidden.0", "hidden.1", "30% apart", "trained subnetworks"))
 
 
 def test_what_comes_from_data_is_escaped() -> None:

@@ -97,10 +97,19 @@ def test_the_page_has_everything_in_it(compared: tuple[Lake, list[str], str]) ->
     assert found.links == []
     assert not found.tags & {"script", "link", "img", "iframe"}
     assert not re.search(r"@import|url\((?!#)", page)
-    headings = ["comparison", "calibration", "learning", "masks-connection_share", "labels", "lineage"]
+    headings = [
+        "comparison",
+        "others",
+        "calibration",
+        "slices",
+        "learning",
+        "masks-connection_share",
+        "labels",
+        "lineage",
+    ]
     assert re.findall(r'<h2 id="(.*?)"', page) == headings
     pictures = [" ".join(ElementTree.fromstring(one).itertext()) for one in re.findall(r"<svg.*?</svg>", page, re.S)]
-    assert len(pictures) == 2 + 2 + 4 + 8 + 3
+    assert len(pictures) == 2 + 2 + 6 + 4 + 8 + 1 + 3
     (chosen,) = [one for one in pictures if "The chosen masks" in one]
     assert all(word in chosen for word in ("hidden.0", "hidden.1", "shared", "CTR only", "CVR only", "dead"))
     text = text_of(page)

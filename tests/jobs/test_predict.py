@@ -27,20 +27,19 @@ SHOWN = tasks_of(CONF)[CTR].table
 
 
 @pytest.fixture
-def run(lake: Lake) -> Run:
+def run(spark: SparkSession, lake: Lake) -> Run:
     """A trained run, as `ncs train` leaves it."""
     run = trained(write_toy_lake(lake, CONF, rows=400), CONF)
     storage.write_json(storage.join(run.folder, "run.json"), run.describe())
     storage.write_json(lake.uri("models", "latest.json"), {"run_id": run.run_id})
-    rows = encoded(lake, "test")[["impression_id", "user_id", "video_id", "day"]]
+    rows = encoded(spark, lake, "test")[["impression_id", "user_id", "video_id", "day"]]
     types = {"impression_id": pa.string(), "user_id": pa.int64(), "video_id": pa.int64(), "day": pa.date32()}
     put(lake, layout.SAMPLES, rows.to_dict("records"), types, *CONF.logs.days)
     return run
 
 
-def encoded(lake: Lake, split: str) -> pd.DataFrame:
-    rows = DeltaTable(lake.uri(SHOWN)).to_pandas()
-    return rows[rows["split"] == split]
+def encoded(spark: SparkSession, lake: Lake, split: str) -> pd.DataFrame:
+    return spark.read.format("delta").load(lake.uri(SHOWN)).where(f"split = '{split}'").toPandas()
 
 
 def fitted(spark: SparkSession, lake: Lake) -> dict[tuple[str, str], Curve]:
@@ -51,7 +50,7 @@ def fitted(spark: SparkSession, lake: Lake) -> dict[tuple[str, str], Curve]:
 
 def test_no_row_but_those_of_validation_is_fitted_on(spark: SparkSession, lake: Lake, run: Run) -> None:
     curves = fitted(spark, lake)
-    rows = encoded(lake, "validation")
+    rows = encoded(spark, lake, "validation")
     model = Predictor.load(run.folder, "single_task", CONF, field_sizes(run))
     predicted = model.predict(rows[list(CONF.fields)].to_numpy())
     for task, label in (("ctr", "clicked"), ("cvr", "cvr")):
