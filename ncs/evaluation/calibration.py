@@ -59,7 +59,10 @@ def _fitted(x: np.ndarray, y: np.ndarray, n: np.ndarray) -> Curve:
 
 
 def apply(scored: DataFrame, curves: Curves, tasks: Sequence[Task]) -> DataFrame:
-    """`system`, labels and calibrated predictions of the rows whose system has curves, by their usual columns."""
+    """`system`, labels and calibrated predictions of the rows whose system has curves, by their usual columns.
+
+    A task that a system has no curve of has null predictions.
+    """
     known = {
         task.prediction: {system: one for (system, name), one in curves.items() if name == task.name} for task in tasks
     }
@@ -71,7 +74,7 @@ def apply(scored: DataFrame, curves: Curves, tasks: Sequence[Task]) -> DataFrame
         for part in parts:
             for system, mine in part.groupby("system"):
                 found = {name: by[system].of(mine[name].to_numpy()) for name, by in known.items() if system in by}
-                yield mine.assign(**found)
+                yield mine.assign(**{**dict.fromkeys(known, np.nan), **found})
 
     return rows.mapInPandas(calibrate, rows.schema)
 

@@ -170,7 +170,7 @@ def _pictures(
                 *charts.densities(one.masks),
                 *charts.overlaps(one.masks),
                 *mask_maps(one.masks),
-                *(charts.conflicts(one.conflict, list(by_name)) if one.conflict else []),
+                *(charts.conflicts(one.conflict, list(one.masks["rounds"])) if one.conflict else []),
             ]
             for system, one in trained.items()
             if one.masks
