@@ -39,7 +39,7 @@ STAGES = {
     "maintain": "report small and unused files; with --apply put them together and remove them",
     "run": "all of these in order; what is already there is skipped",
 }
-READERS = ("status", "quarantine", "maintain", "views", "notebook", "export", "track")
+READERS = ("status", "quarantine", "maintain", "views", "notebook", "export", "track", "offpolicy")
 """The stages that have nothing to tell of a lake that is not there, and do not begin one."""
 
 

@@ -103,3 +103,13 @@ def test_days_split_into_training_and_test() -> None:
     assert (str(conf.train_days), str(conf.test_days)) == ("2022-04-08..2022-04-15", "2022-04-16")
     assert len(Days.parse("2022-02-27..2022-03-02")) == 4
     assert [str(day) for day in Days.parse("2022-02-28..2022-03-01")] == ["2022-02-28", "2022-03-01"]
+
+
+def test_what_names_no_schema_and_what_holds_a_password_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"views\.into: name a schema, or catalog\.schema, of letters, digits and _"):
+        config.load(DEMO, ["views.into=a b"])
+    with pytest.raises(ConfigError, match=r"track\.uri: credentials do not belong into a URI") as refused:
+        config.load(DEMO, ["track.uri=http://me:secret@mlflow:5000"])
+    assert "secret" not in str(refused.value)
+    with pytest.raises(ConfigError, match=r"calibration: Input should be 'isotonic'"):
+        config.load(DEMO, ["calibration=platt"])

@@ -1,6 +1,7 @@
 """The configuration's keys and their types; what each means is said in `conf/base.yaml`, where its default stands."""
 
 import math
+import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
@@ -133,7 +134,14 @@ class Compare(Section):
 class Views(Section):
     """Where the SQL views are created."""
 
-    into: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$")] | None
+    into: str | None
+
+    @field_validator("into")
+    @classmethod
+    def _a_schema(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?", name):
+            raise ValueError("name a schema, or catalog.schema, of letters, digits and _")
+        return name
 
 
 def _rising(edges: list[int | float]) -> list[int | float]:

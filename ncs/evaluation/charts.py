@@ -223,7 +223,7 @@ def conflicts(conflict: Mapping[str, Any], tasks: Sequence[str]) -> list[str]:
             )
         axis.axvline(0, color="black", linewidth=0.8)
         axis.set_yticks(range(len(layers)), layers)
-        axis.set(xlabel="mean cosine of the gradients; apart: share of batches below 0")
+        axis.set(xlabel="mean cosine; apart: share of batches below 0")
         axis.margins(x=0.25)
         axis.grid(axis="y", visible=False)
         axis.invert_yaxis()

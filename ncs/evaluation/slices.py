@@ -51,7 +51,7 @@ def _draw(axis: Axes, rows: Sequence[Row], task: Task, systems: Sequence[str]) -
         values, half = [row[loss] for row in mine], [Z95 * row[f"{loss}_error"] for row in mine]
         colour = COLOURS[n % len(COLOURS)]
         axis.errorbar(values, at, xerr=half, fmt="o", color=colour, label=system, linewidth=1.2)
-    axis.set_yticks(range(len(parts)), [f"{part}  ({rows_:,})" for part, rows_ in parts.items()])
+    axis.set_yticks(range(len(parts)), [f"{part} ({rows_:,})" for part, rows_ in parts.items()])
     axis.set_ylim(len(parts) - 0.5, -0.5)
     axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.set_xlabel(f"{LOSSES[task.loss]}, 95 % interval")

@@ -59,7 +59,7 @@ def test_no_row_but_those_of_validation_is_fitted_on(spark: SparkSession, lake: 
             x=("x", "mean"), y=("y", "mean"), n=("y", "size")
         )
         expected = isotonic_regression(means.y.to_numpy(), weights=means.n.to_numpy()).x
-        assert 50 < len(means) <= len(known) < 200
+        assert 30 < len(means) <= len(known) < 200
         assert curves["single_task", task].of(means.x.to_numpy()) == pytest.approx(expected)
 
     before = DeltaTable(lake.uri(layout.CALIBRATION)).version()

@@ -42,7 +42,7 @@ def run(lake: Lake) -> Run:
 
 def job(lake: Lake, uri: str | None, run: str | None = None) -> Job:
     conf = toy_conf(f"track.uri={uri or 'null'}", "track.experiment=toys")
-    return Job(conf, lake, conf.logs.days, quiet=True, options=Options(run=run))
+    return Job(conf, lake, conf.logs.days, quiet=True, options=Options(run_id=run))
 
 
 @needs_mlflow
@@ -103,7 +103,7 @@ def test_a_run_is_logged_once_and_again_when_there_is_more_to_tell(lake: Lake, r
 def test_what_is_missing_is_named(lake: Lake, run: Run) -> None:
     with pytest.raises(ConfigError, match=r"track\.uri is null; name an MLflow server"):
         track.run(job(lake, None))
-    with pytest.raises(DataError, match=f"no finished run 'toy-0'; its runs: {run.run_id}"):
+    with pytest.raises(DataError, match=f"no finished run 'toy-0', it has {run.run_id}"):
         track.run(job(lake, "file:/nowhere", "toy-0"))
     with pytest.raises(DataError, match=r"no finished run '\.\./x'"):
         track.run(job(lake, "file:/nowhere", "../x"))
