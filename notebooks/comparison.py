@@ -67,7 +67,7 @@ for axis, task in zip(axes[0], tasks, strict=True):
 
 # COMMAND ----------
 
-names = [name for name in slices["slice"].unique() if name not in ("all", "prediction")]
+names = [name for name in slices["slice"].unique() if name not in ("all", "prediction", "calibrated")]
 for task in tasks:
     if not names:
         break

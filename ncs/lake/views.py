@@ -69,7 +69,7 @@ SYSTEM_COMPARISON = View(
     {
         "run_id": "the training run",
         "task": "ctr, cvr, or a further task",
-        "metric": "auc, gauc (auc within users), spearman: more is better; mse, log_loss, ece: less is better",
+        "metric": "auc, gauc (auc within users), spearman: more is better; all others: less is better",
         "system": "the system; truth is what generated the logs, no competitor",
         "value": "the figure",
         "ci_low": "lower end of its 95 % interval over the test rows",
