@@ -6,17 +6,28 @@ Columns that the configuration decides (of the logs, the fields, the tasks) are 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from ncs.lake import layout
+from ncs.lake.columns import (
+    COMPARISON,
+    DAY,
+    FOLDER,
+    IMPRESSION,
+    LENGTH,
+    MADE_AT,
+    METRIC,
+    RUN,
+    SYSTEM,
+    TASK,
+    TIME,
+    USER,
+    VIDEO,
+    Column,
+    ends,
+    estimate,
+    mean,
+)
 from ncs.tasks import CTR, CVR
-
-
-class Column(NamedTuple):
-    """A column: its type as Delta names it, and what it says."""
-
-    type: str
-    comment: str
 
 
 @dataclass(frozen=True)
@@ -30,31 +41,14 @@ class Table:
     rest: str = ""
 
 
-_IMPRESSION = Column("string", "id of the impression")
-_USER = Column("long", "id of the user")
-_VIDEO = Column("long", "id of the video")
-_TIME = Column("timestamp", "when it happened, UTC")
-_FOLDER = Column("date", "the day whose folder the row was delivered in")
-_DAY = Column("date", "day of the impression, in the logs' time zone")
-_LENGTH = Column("double", "length of the video, seconds")
-_RUN = Column("string", "id of the run; its data, code and packages stand in models/<run_id>/run.json")
-_SYSTEM = Column("string", "a system of the configuration's catalogue")
-_TASK = Column("string", "the task: ctr, cvr or a further one")
-_METRIC = Column(
-    "string", "auc, gauc (within users), mse, spearman, log_loss, ece or ece_calibrated (calibration errors)"
-)
-_COMPARISON = Column("string", "id of the comparison: its runs, systems and settings decide it")
-_MADE_AT = Column("timestamp", "when the rows were appended, UTC")
-
-
 def samples_of(task: str, rows: str, label: Column) -> Table:
     """The samples of a task, whose label stands in a column called like the task unless `clicked`."""
     return Table(
         "encode",
         f"{rows}, as ids; rows of a day in a seeded order of chance",
         {
-            "impression_id": _IMPRESSION,
-            "day": _DAY,
+            "impression_id": IMPRESSION,
+            "day": DAY,
             "split": Column("string", "train or validation (by a hash of the id) on training days, else test"),
             "day_number": Column("integer", "the day as days since 1970-01-01: feeds see no partition columns"),
             "clicked" if task == CTR else task: label,
@@ -65,72 +59,50 @@ def samples_of(task: str, rows: str, label: Column) -> Table:
     )
 
 
-def _ends(low: str, high: str, over: str) -> dict[str, Column]:
-    """The two ends of a 95 % interval."""
-    return {
-        low: Column("double", f"lower end of the 95 % interval {over}"),
-        high: Column("double", f"upper end of the 95 % interval {over}"),
-    }
-
-
-def _estimate(prefix: str, how: str) -> dict[str, Column]:
-    """A difference from the first arm of a simulation; null for that arm itself."""
-    return {
-        f"{prefix}_gain": Column("double", f"difference from the first arm, as a share of its figure, {how}"),
-        **_ends(f"{prefix}_low", f"{prefix}_high", how),
-        f"{prefix}_any_day": Column("double", "half width of an interval that holds on all days at once"),
-    }
-
-
-def _mean(name: str, of: str) -> dict[str, Column]:
-    """A mean and its standard error."""
-    return {name: Column("double", f"mean {of}"), f"{name}_error": Column("double", f"standard error of {name}")}
-
-
 TABLES: Mapping[str, Table] = {
     layout.IMPRESSIONS: Table(
         "ingest",
         "What was shown: a row an impression, as delivered",
-        {"impression_id": _IMPRESSION, "user_id": _USER, "video_id": _VIDEO, "ts": _TIME, "day": _FOLDER},
+        {"impression_id": IMPRESSION, "user_id": USER, "video_id": VIDEO, "ts": TIME, "day": FOLDER},
         ("day",),
         "context columns of the log; position (integer) and length_seconds (double) where the log has them",
     ),
     layout.CLICKS: Table(
         "ingest",
         "Clicks: a row an event, as delivered",
-        {"impression_id": _IMPRESSION, "ts": _TIME, "day": _FOLDER},
+        {"impression_id": IMPRESSION, "ts": TIME, "day": FOLDER},
         ("day",),
     ),
     layout.PLAYS: Table(
         "ingest",
         "Play segments: several of one impression add up, as delivered",
         {
-            "impression_id": _IMPRESSION,
-            "ts": _TIME,
+            "impression_id": IMPRESSION,
+            "ts": TIME,
             "watched_seconds": Column("double", "seconds watched in this segment"),
-            "day": _FOLDER,
+            "day": FOLDER,
         },
         ("day",),
     ),
     layout.USERS: Table(
-        "ingest", "Users: the latest row of each", {"user_id": _USER}, rest="profile columns of the log"
+        "ingest", "Users: the latest row of each", {"user_id": USER}, rest="profile columns of the log"
     ),
     layout.VIDEOS: Table(
         "ingest",
         "Videos: the latest row of each",
-        {"video_id": _VIDEO},
+        {"video_id": VIDEO},
         rest="item columns of the log; length_seconds (double) unless each impression tells it",
     ),
     layout.SAMPLES: Table(
         "label",
         "Labelled impressions: a row an impression that was kept",
         {
-            "impression_id": _IMPRESSION,
-            "user_id": _USER,
-            "video_id": _VIDEO,
-            "ts": _TIME,
-            "day": _DAY,
-            "length_seconds": _LENGTH,
+            "impression_id": IMPRESSION,
+            "user_id": USER,
+            "video_id": VIDEO,
+            "ts": TIME,
+            "day": DAY,
+            "length_seconds": LENGTH,
             "clicked": Column("integer", "1 if a click came within the attribution window, else 0"),
             "watched_seconds": Column("double", "seconds of its play segments within the window, clicked or not"),
             "cvr": Column("double", "min(watched / length, 1) where clicked and the length is known, else null"),
@@ -143,7 +115,7 @@ TABLES: Mapping[str, Table] = {
         "Raw rows that were set aside, each with its reason",
         {
             "log": Column("string", "impressions, clicks or plays"),
-            "day": _FOLDER,
+            "day": FOLDER,
             "reason": Column(
                 "string", "null_key, wrong_day, bad_watch, no_impression, before_impression, after_window"
             ),
@@ -170,12 +142,12 @@ TABLES: Mapping[str, Table] = {
         "predict",
         "Predictions of each system of a run on the test days",
         {
-            "run_id": _RUN,
-            "system": _SYSTEM,
-            "impression_id": _IMPRESSION,
-            "user_id": _USER,
-            "video_id": _VIDEO,
-            "day": _DAY,
+            "run_id": RUN,
+            "system": SYSTEM,
+            "impression_id": IMPRESSION,
+            "user_id": USER,
+            "video_id": VIDEO,
+            "day": DAY,
             "pctr": Column("double", "predicted probability of a click"),
             "pcvr": Column("double", "predicted share of the video watched after a click"),
         },
@@ -186,9 +158,9 @@ TABLES: Mapping[str, Table] = {
         "predict",
         "Isotonic calibration of each system's predictions, fitted on validation rows: a row a knot of the curve",
         {
-            "run_id": _RUN,
-            "system": _SYSTEM,
-            "task": _TASK,
+            "run_id": RUN,
+            "system": SYSTEM,
+            "task": TASK,
             "place": Column("integer", "order of the knots, from 0, by rising prediction"),
             "prediction": Column(
                 "double", "the prediction; between two knots the curve is straight, beyond them level"
@@ -201,12 +173,12 @@ TABLES: Mapping[str, Table] = {
         "evaluate",
         "Figures of each system of a run on the test days",
         {
-            "run_id": _RUN,
+            "run_id": RUN,
             "system": Column("string", "a system of the run, or truth: the synthetic generator's own probabilities"),
-            "task": _TASK,
-            "metric": _METRIC,
+            "task": TASK,
+            "metric": METRIC,
             "value": Column("double", "the figure"),
-            **_ends("ci_low", "ci_high", "over the test rows"),
+            **ends("ci_low", "ci_high", "over the test rows"),
             "n": Column("long", "test rows that the figure is of"),
             "baseline": Column("string", "the system that gain is against"),
             "gain": Column("double", "(value - baseline) / baseline; less is better for mse, log_loss, ece"),
@@ -217,9 +189,9 @@ TABLES: Mapping[str, Table] = {
         "evaluate",
         "Calibration and errors of each system of a run on parts of the test rows",
         {
-            "run_id": _RUN,
-            "system": _SYSTEM,
-            "task": _TASK,
+            "run_id": RUN,
+            "system": SYSTEM,
+            "task": TASK,
             "slice": Column(
                 "string", "what parts the rows: all, prediction or calibrated (in 20 bins), a column of `slices`"
             ),
@@ -228,9 +200,9 @@ TABLES: Mapping[str, Table] = {
             "n": Column("long", "rows of the part that have a label"),
             "label": Column("double", "mean label"),
             "prediction": Column("double", "mean prediction"),
-            **_mean("bias", "prediction - label"),
-            **_mean("mse", "squared error"),
-            **_mean("log_loss", "log loss"),
+            **mean("bias", "prediction - label"),
+            **mean("mse", "squared error"),
+            **mean("log_loss", "log loss"),
         },
         ("run_id",),
     ),
@@ -238,8 +210,8 @@ TABLES: Mapping[str, Table] = {
         "evaluate",
         "Figures of the masks of each system of a run, one a row",
         {
-            "run_id": _RUN,
-            "system": _SYSTEM,
+            "run_id": RUN,
+            "system": SYSTEM,
             "task": Column("string", "the task, or the two tasks (ctr+cvr) that the figure lies between"),
             "round": Column("integer", "the pruning round; null: the masks that the tasks were given in the end"),
             "layer": Column("string", "the layer; all: the whole net"),
@@ -253,13 +225,13 @@ TABLES: Mapping[str, Table] = {
         "compare",
         "Figures of each system of a comparison, by seed; rows are only ever appended",
         {
-            "comparison_id": _COMPARISON,
-            "made_at": _MADE_AT,
-            "run_id": _RUN,
+            "comparison_id": COMPARISON,
+            "made_at": MADE_AT,
+            "run_id": RUN,
             "seed": Column("long", "train.seed of the run"),
-            "system": _SYSTEM,
-            "task": _TASK,
-            "metric": _METRIC,
+            "system": SYSTEM,
+            "task": TASK,
+            "metric": METRIC,
             "value": Column("double", "the figure on the test days"),
             "parameters": Column("long", "weights that the system uses"),
             "density": Column("double", "share of the FC weights that a task uses, mean over tasks"),
@@ -274,17 +246,17 @@ TABLES: Mapping[str, Table] = {
         "compare",
         "Differences between systems of a comparison, means over seeds; rows are only ever appended",
         {
-            "comparison_id": _COMPARISON,
-            "made_at": _MADE_AT,
-            "system": _SYSTEM,
+            "comparison_id": COMPARISON,
+            "made_at": MADE_AT,
+            "system": SYSTEM,
             "reference": Column("string", "the system that it is compared with"),
-            "task": _TASK,
-            "metric": _METRIC,
+            "task": TASK,
+            "metric": METRIC,
             "difference": Column("double", "system less reference"),
             "relative": Column("double", "difference / reference"),
-            **_ends("low", "high", "over seeds and test rows together"),
-            **_ends("seeds_low", "seeds_high", "over seeds alone"),
-            **_ends("rows_low", "rows_high", "over test rows alone"),
+            **ends("low", "high", "over seeds and test rows together"),
+            **ends("seeds_low", "seeds_high", "over seeds alone"),
+            **ends("rows_low", "rows_high", "over test rows alone"),
             "better": Column("boolean", "true or false where the interval excludes 0, else null"),
         },
     ),
@@ -293,8 +265,8 @@ TABLES: Mapping[str, Table] = {
         "Ranking simulations: a row an arm, day and metric; rows are only ever appended",
         {
             "simulation_id": Column("string", "id of the simulation: run, systems and settings decide it"),
-            "run_id": _RUN,
-            "made_at": _MADE_AT,
+            "run_id": RUN,
+            "made_at": MADE_AT,
             "arm": Column("string", "what ranks: a numbered pair of systems, A/A, oracle or random"),
             "pctr_system": Column("string", "the system whose pCTR ranks; null for oracle and random"),
             "pcvr_system": Column("string", "the system whose pCVR ranks; null for oracle and random"),
@@ -302,8 +274,8 @@ TABLES: Mapping[str, Table] = {
             "users": Column("long", "users of the arm that have visited"),
             "metric": Column("string", "view_seconds (a visit), cvr (of clicks) or ctr (of videos shown)"),
             "value": Column("double", "the figure of the arm's own users"),
-            **_estimate("test", "between buckets of users, as an A/B test sees it"),
-            **_estimate("paired", "over all users, each asked by every arm"),
+            **estimate("test", "between buckets of users, as an A/B test sees it"),
+            **estimate("paired", "over all users, each asked by every arm"),
             "sample_ratio": Column("double", "p value of the users' split over the arms"),
         },
     ),
