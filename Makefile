@@ -44,7 +44,7 @@ docs: $(READY)
 
 lock: $(READY)
 	@grep '^#' requirements.txt > .venv/lock && \
-	$(BIN)/uv pip compile -q --no-annotate --no-header --extra dev --extra docs --extra build --python 3.11 \
+	$(BIN)/uv pip compile -q --no-annotate --no-header --all-extras --python 3.11 \
 	  --constraint requirements.txt setup.cfg >> .venv/lock && mv .venv/lock requirements.txt
 
 # The peers' packages stay out of .venv: an environment of their own, with the same versions of what is common.

@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from contextlib import redirect_stderr
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,6 @@ from tests.toy import ROOT, toy_conf, write_toy_lake
 from tests.training.faults import trained
 
 SYSTEMS = ["single_task", "connection_share"]
-needs_mlflow = pytest.mark.skipif(not find_spec("mlflow"), reason="the extra `mlflow` is not installed")
 
 
 @pytest.fixture
@@ -45,7 +43,6 @@ def job(lake: Lake, uri: str | None, run: str | None = None) -> Job:
     return Job(conf, lake, conf.logs.days, quiet=True, options=Options(run_id=run))
 
 
-@needs_mlflow
 def test_a_finished_run_is_read_back(lake: Lake, run: Run, store: str) -> None:
     from mlflow.tracking import MlflowClient
 
@@ -81,7 +78,6 @@ def history(client: object, run: object, name: str) -> list[tuple[int, float]]:
     return sorted((one.step, one.value) for one in client.get_metric_history(run.info.run_id, name))  # type: ignore[attr-defined]
 
 
-@needs_mlflow
 def test_a_run_is_logged_once_and_again_when_there_is_more_to_tell(lake: Lake, run: Run, store: str) -> None:
     from mlflow.tracking import MlflowClient
 
