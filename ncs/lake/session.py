@@ -27,6 +27,8 @@ _ALWAYS = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     # Rows that lie together by one of a join's keys are not dealt out again by all of them.
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
+    # Nearly every click has its impression: looking for those that have none first costs more than it saves.
+    "spark.sql.optimizer.runtime.bloomFilter.enabled": "false",
 }
 _LOCAL = {
     "spark.ui.enabled": "false",

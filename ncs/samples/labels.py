@@ -6,9 +6,9 @@ of a day follows from the outcomes and is held against the rows that are written
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 
-from pyspark.sql import Column, DataFrame, GroupedData, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from ncs.config import Labels
@@ -17,7 +17,10 @@ from ncs.errors import DataError
 
 KEPT, DUPLICATE = "kept", "duplicate"
 # Helping columns; no raw column can have such a name.
-BROKEN, NTH, SHOWN_ID, SHOWN_AT, SHOWN_ON = "#broken", "#nth", "#shown_id", "#shown_at", "#shown_on"
+BROKEN, NTH, LOG = "#broken", "#nth", "#log"
+SHOWN_ID, SHOWN_AT, SHOWN_ON = "#shown_id", "#shown_at", "#shown_on"
+EVENT_COLUMNS = ("impression_id", "ts", "day")
+"""What clicks and plays have in common."""
 
 SAMPLE_COLUMNS = ("impression_id", "user_id", "video_id", "ts", "day")
 LABEL_COLUMNS = ("length_seconds", "clicked", "watched_seconds", "cvr")
@@ -75,21 +78,24 @@ def label_days(logs: Logs, days: Days, labels: Labels, timezone: str) -> Labelle
     day's rows become does not depend on which days are labelled beside it.
     """
     on_days = F.col("day").between(days.first, days.last)
-    # Dealt out by impression once: the windows, joins and sums that follow need no further exchange.
-    logged = [rows.repartition("impression_id") for rows in (logs.impressions, logs.clicks, logs.plays)]
-    impressions = impression_outcomes(logged[0], labels, timezone).persist()
+    # Dealt out by impression once: the windows and sums that follow need no further exchange.
+    impressions = impression_outcomes(logs.impressions.repartition("impression_id"), labels, timezone).persist()
     kept = impressions.where(F.col("outcome") == KEPT)
-    shown = kept.select("impression_id", F.col("ts").alias(SHOWN_AT), F.col("day").alias(SHOWN_ON))
-    clicks, plays = (event_outcomes(events, shown, labels, timezone).persist() for events in logged[1:])
+    shown = kept.select(
+        F.col("impression_id").alias(SHOWN_ID), F.col("ts").alias(SHOWN_AT), F.col("day").alias(SHOWN_ON)
+    )
+    logged = {"clicks": logs.clicks, "plays": logs.plays}
+    events = event_outcomes(_together(logged).repartition("impression_id"), shown, labels, timezone).persist()
 
-    clicked = _by_impression(clicks, days).agg(F.lit(1).alias("clicked"))
-    watched = _by_impression(plays, days).agg(F.sum("watched_seconds").alias("watched_seconds"))
+    of_days = (F.col("outcome") == KEPT) & F.col(SHOWN_ON).between(days.first, days.last)
+    clicked, watched = F.max(_of("clicks").cast("int")), F.sum(WATCHED)
+    by_impression = events.where(of_days).groupBy("impression_id", SHOWN_ON)
+    told = by_impression.agg(clicked.alias("clicked"), watched.alias("watched_seconds"))
     rows = _with_profiles(kept.where(on_days).withColumn(SHOWN_ON, F.col("day")), logs)
-    key = ["impression_id", SHOWN_ON]
-    samples = _with_labels(rows.join(clicked, key, "left").join(watched, key, "left").drop(SHOWN_ON)).persist()
-    parts = {"impressions": impressions, "clicks": clicks.drop(SHOWN_ON), "plays": plays.drop(SHOWN_ON)}
-    outcomes = {log: part.where(on_days) for log, part in parts.items()}
-    return Labelled(outcomes, samples, held=(impressions, clicks, plays, samples))
+    samples = _with_labels(rows.join(told, ["impression_id", SHOWN_ON], "left").drop(SHOWN_ON)).persist()
+    outcomes = {"impressions": impressions.where(on_days)}
+    outcomes |= {log: _apart(events, log, rows.columns).where(on_days) for log, rows in logged.items()}
+    return Labelled(outcomes, samples, held=(impressions, events, samples))
 
 
 def impression_outcomes(impressions: DataFrame, labels: Labels, timezone: str) -> DataFrame:
@@ -111,20 +117,19 @@ def impression_outcomes(impressions: DataFrame, labels: Labels, timezone: str) -
 
 
 def event_outcomes(events: DataFrame, shown: DataFrame, labels: Labels, timezone: str) -> DataFrame:
-    """Add `outcome`, and the day of the impression, to clicks or plays.
+    """Add `outcome`, and the day of the impression, to clicks and plays.
 
-    Reasons: null_key, wrong_day, bad_watch (null, negative, NaN or infinite seconds), no_impression,
+    Reasons: null_key, wrong_day, bad_watch (of plays: null, negative, NaN or infinite seconds), no_impression,
     before_impression, after_window. A row that repeats another in every value is a duplicate: a segment logged twice.
     """
-    watched = F.col("watched_seconds") if "watched_seconds" in events.columns else None
-    raw = events.columns
-    same = Window.partitionBy("impression_id", *[name for name in raw if name != "impression_id"]).orderBy(F.lit(0))
+    watched, raw = F.col(WATCHED), events.columns
+    same = Window.partitionBy("impression_id", *[name for name in raw if name != "impression_id"])
     # Delays are taken in microseconds: a second's fraction decides at the edge of the window.
     delay = F.unix_micros("ts") - F.unix_micros(SHOWN_AT)
     outcome = _first_of(
         null_key=_any_null("impression_id", "ts"),
         wrong_day=_local_day(timezone) != F.col("day"),
-        bad_watch=F.lit(False) if watched is None else ~_finite(watched) | (watched < 0),
+        bad_watch=_of("plays") & (~_finite(watched) | (watched < 0)),
         no_impression=F.col(SHOWN_AT).isNull(),
         before_impression=delay < 0,
         after_window=delay > int(labels.window_hours * 3600e6),
@@ -132,16 +137,41 @@ def event_outcomes(events: DataFrame, shown: DataFrame, labels: Labels, timezone
     )
     # Kept impressions of one id lie further apart than this, so that an event finds one at the most.
     reachable = F.date_diff("day", SHOWN_ON).between(0, labels.days_after)
-    own = events.withColumn(NTH, F.row_number().over(same))
-    shown = shown.withColumnRenamed("impression_id", SHOWN_ID)
+    own = events.withColumn(NTH, F.row_number().over(same.orderBy(F.lit(0))))
     joined = own.join(shown, (F.col("impression_id") == F.col(SHOWN_ID)) & reachable, "left")
     return joined.select(*raw, SHOWN_ON, F.coalesce(outcome, F.lit(KEPT)).alias("outcome"))
 
 
-def _by_impression(events: DataFrame, days: Days) -> GroupedData:
-    """The kept events that belong to impressions of `days`, together for each impression."""
-    belonging = (F.col("outcome") == KEPT) & F.col(SHOWN_ON).between(days.first, days.last)
-    return events.where(belonging).groupBy("impression_id", SHOWN_ON)
+def _together(logged: Mapping[str, DataFrame]) -> DataFrame:
+    """The rows of several logs as one frame: `#log`, what they have in common, each one's own columns by its name."""
+    parts = [
+        rows.select(
+            F.lit(log).alias(LOG),
+            *EVENT_COLUMNS,
+            *[F.col(name).alias(_own(log, name)) for name in rows.columns if name not in EVENT_COLUMNS],
+        )
+        for log, rows in logged.items()
+    ]
+    return reduce(partial(DataFrame.unionByName, allowMissingColumns=True), parts)
+
+
+def _apart(events: DataFrame, log: str, columns: Sequence[str]) -> DataFrame:
+    """The rows of one of the logs with the columns that it had, and their outcome."""
+    names = {name: name if name in EVENT_COLUMNS else _own(log, name) for name in columns}
+    own = [F.col(inner).alias(name) for name, inner in names.items()]
+    return events.where(_of(log)).select(*own, "outcome")
+
+
+def _own(log: str, name: str) -> str:
+    """What a log's own column is called beside those of other logs, which may have other types."""
+    return f"#{log}/{name}"
+
+
+WATCHED = _own("plays", "watched_seconds")
+
+
+def _of(log: str) -> Column:
+    return F.col(LOG) == log
 
 
 def _with_profiles(impressions: DataFrame, logs: Logs) -> DataFrame:

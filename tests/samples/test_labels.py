@@ -243,6 +243,22 @@ def test_a_length_in_the_impressions_wins_over_the_videos(spark: SparkSession) -
     assert (row.length_seconds, row.cvr) == (50.0, pytest.approx(0.2))
 
 
+def test_clicks_and_plays_may_have_columns_of_one_name_and_two_types(spark: SparkSession) -> None:
+    logs = Logs(
+        spark.createDataFrame([shown("a")], IMPRESSION),
+        spark.createDataFrame([(*click("a"), "feed"), (*click("x"), "feed")], CLICK + ", source string"),
+        spark.createDataFrame([(*play("a", 20.0), 3), (*play("a", -1.0), 4)], PLAY + ", source int"),
+        spark.createDataFrame([(1, "x")], "user_id long, age_group string"),
+        spark.createDataFrame([(10, 100.0)], "video_id long, length_seconds double"),
+    )
+    labelled = label_days(logs, Days(DAY, DAY), Labels(window_hours=24), "UTC")
+    assert by_id(labelled.samples)["a"].cvr == pytest.approx(0.2)
+    assert labelled.outcomes["clicks"].schema["source"].dataType.simpleString() == "string"
+    rows = {row.log: json.loads(row.row) for row in labelled.quarantine().collect()}
+    assert (rows["clicks"]["source"], rows["plays"]["source"]) == ("feed", 4)
+    assert "watched_seconds" not in rows["clicks"]
+
+
 def test_the_account_balances_and_names_where_rows_went(label: Any) -> None:
     labelled = label(
         [shown("a"), shown("a"), shown("b", video=12), shown(None)],
