@@ -98,7 +98,9 @@ def test_a_shift_warns_or_stops_as_configured(
     assert verdicts.newest(job.lake)[layout.SAMPLES, str(BAD)] == "stop"
 
 
-def test_the_page_of_a_failed_day_shows_rows_at_fault(spark: SparkSession, job: Job) -> None:
+def test_the_page_of_a_failed_day_shows_rows_at_fault(
+    spark: SparkSession, job: Job, caplog: pytest.LogCaptureFixture
+) -> None:
     write_labelled(spark, job.lake, clicks={BAD: 10}, missing={BAD: 9})
     hold_back(job, layout.SAMPLES)
     assert list(job.held) == [BAD]
@@ -107,6 +109,8 @@ def test_the_page_of_a_failed_day_shows_rows_at_fault(spark: SparkSession, job: 
     text = page.read_text()
     assert "Sampled Unexpected Values" in text
     assert f"{BAD}-0" in text  # the id of a clicked row without a length
+    assert "unexpected values found" not in text  # of a rule that counts none
+    assert "data docs rendering" not in caplog.text
     hold_back(replace(job, held={}), layout.SAMPLES)
     assert len(list(docs.rglob("*.html"))) == 2  # a page a run
 
