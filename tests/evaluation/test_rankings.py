@@ -6,7 +6,7 @@ import pytest
 
 from ncs.evaluation.paper import TABLE_3
 from ncs.evaluation.rankings import by_day, newest, table
-from ncs.evaluation.reliability import calibration_errors, reliability
+from ncs.evaluation.reliability import calibration_errors, kinds, reliability
 from ncs.tasks import tasks_of
 from tests.evaluation.made import ARMS, CONF, in_bins, simulated
 
@@ -39,6 +39,7 @@ def test_the_picture_is_of_the_systems_alone() -> None:
 def test_the_calibration_error_is_the_distance_from_the_diagonal_by_rows() -> None:
     tasks = list(tasks_of(CONF).values())
     rows = in_bins("a", "ctr", (30, 0.2, 0.3), (10, 0.8, 0.6))
-    (found,) = calibration_errors(tasks[:1], ["a"], rows).values()
-    assert found == [pytest.approx((30 * 0.1 + 10 * 0.2) / 40)]
-    assert len(reliability(tasks, ["a"], rows)) == 1, "a task without bins has no picture"
+    found = kinds(tasks, rows)
+    assert list(found) == ["pCTR"], "a task without bins has no picture"
+    assert calibration_errors(found, ["a"], rows) == {"a": [pytest.approx((30 * 0.1 + 10 * 0.2) / 40)]}
+    assert len(reliability(found, ["a"], rows)) == 1
