@@ -83,6 +83,7 @@ class Train(Section):
     batch_size: Count
     learning_rate: Positive
     embedding_learning_rate: Positive
+    embedding_optimizer: Literal["adam", "adagrad"]
     weight_decay: NonNegative
     seed: int
     threads: Count | None

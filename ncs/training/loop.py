@@ -91,6 +91,7 @@ class Trainer:
             self.conf.learning_rate,
             self.conf.embedding_learning_rate,
             self.conf.weight_decay,
+            self.conf.embedding_optimizer,
         )
         self.cluster.broadcast(net.state_dict().values())
         progress = self._resume(net, optimizer, phase)

@@ -13,7 +13,7 @@ from torch.nn.utils import vector_to_parameters
 
 from ncs.nets.inputs import FieldEmbedding
 from ncs.training.cluster import Cluster
-from ncs.training.lazy_adam import BETA1, BETA2, EPSILON, LazyAdam, coalesce
+from ncs.training.rows import BETA1, BETA2, EPSILON, ROW_OPTIMIZERS, RowOptimizer, coalesce
 
 _TINY = 1e-12
 """What a sum of weights is at the least: a weight that no step has moved yet has none."""
@@ -54,7 +54,7 @@ class _Plan(NamedTuple):
 
 
 class MaskedAdam:
-    """Adam with decoupled weight decay for FC layers under masks, lazy Adam for embeddings.
+    """Adam with decoupled weight decay for FC layers under masks, one of `ROW_OPTIMIZERS` for embeddings.
 
     The dense weights of `net` become views of one vector, so that a step is a few operations on long vectors. Gradients
     are summed over the workers before they are used: the dense ones as one vector, the embeddings' as rows.
@@ -67,6 +67,7 @@ class MaskedAdam:
         learning_rate: float,
         embedding_learning_rate: float,
         weight_decay: float = 0.0,
+        embedding_optimizer: str = "adam",
     ) -> None:
         self._cluster = cluster
         self._rate, self._decay = learning_rate, weight_decay
@@ -76,7 +77,10 @@ class MaskedAdam:
         self._dense = _Dense(vector, *(torch.zeros_like(vector) for _ in range(4)))
         self._plans: dict[Any, _Plan] = {}
         self._embeddings = {name: part for name, part in net.named_modules() if isinstance(part, FieldEmbedding)}
-        self._lazy = {name: LazyAdam(part.table, embedding_learning_rate) for name, part in self._embeddings.items()}
+        optimizer = ROW_OPTIMIZERS[embedding_optimizer]
+        self._rows: dict[str, RowOptimizer] = {
+            name: optimizer(part.table, embedding_learning_rate) for name, part in self._embeddings.items()
+        }
 
     @torch.no_grad()
     def step(self, masks: Mapping[nn.Parameter, Tensor]) -> None:
@@ -89,7 +93,7 @@ class MaskedAdam:
             weight.grad = None
         for name, embedding in self._embeddings.items():
             if embedding.touched is not None:
-                self._lazy[name].step(*self._gathered(embedding))
+                self._rows[name].step(*self._gathered(embedding))
                 embedding.touched = None
 
     def _plan(self, used: tuple[int, ...], masks: Mapping[nn.Parameter, Tensor]) -> _Plan:
@@ -128,13 +132,13 @@ class MaskedAdam:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed training needs."""
-        return {"dense": self._dense[1:], "lazy": {name: lazy.state for name, lazy in self._lazy.items()}}
+        return {"dense": self._dense[1:], "rows": {name: rows.state for name, rows in self._rows.items()}}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave."""
         self._dense = _Dense(self._dense.weight, *saved["dense"])
-        for name, state in saved["lazy"].items():
-            self._lazy[name].state = state
+        for name, state in saved["rows"].items():
+            self._rows[name].state = state
 
 
 def _adam(dense: _Dense, gradient: Tensor, plan: _Plan, rate: float) -> None:

@@ -13,8 +13,8 @@ from ncs.nets.masked import MaskedNet
 from ncs.nets.system import NetSpec
 from ncs.sharing.mask import Mask
 from ncs.training.cluster import Cluster
-from ncs.training.lazy_adam import coalesce
 from ncs.training.optim import MaskedAdam
+from ncs.training.rows import RowwiseAdagrad, coalesce
 from tests.toy import toy_conf
 
 TASKS = ("ctr", "cvr")
@@ -121,6 +121,37 @@ def test_embedding_rows_move_as_adam_does_and_only_when_a_batch_holds_them() -> 
         reference.step()
     torch.testing.assert_close(ours.table[:3], theirs, rtol=1e-5, atol=1e-6)
     assert torch.equal(ours.table[3:], first[3:])
+
+
+def test_row_wise_adagrad_is_adagrad_where_a_row_is_one_weight() -> None:
+    torch.manual_seed(0)
+    ours = FieldEmbedding((6,), 1)
+    theirs = nn.Parameter(ours.table.detach().clone())
+    first = ours.table.detach().clone()
+    optimizer = MaskedAdam(ours, Cluster(), 0.1, 0.05, embedding_optimizer="adagrad")
+    reference = torch.optim.Adagrad([theirs], lr=0.05, eps=1e-8)
+    ids = torch.tensor([[0], [1], [2], [1]])
+    for gradient in gradients(10, 4, 1, 1):
+        (ours(ids) * gradient).sum().backward()
+        optimizer.step({})
+        reference.zero_grad()
+        (F.embedding(ids, theirs) * gradient).sum().backward()
+        reference.step()
+    torch.testing.assert_close(ours.table, theirs, rtol=1e-5, atol=1e-6)
+    assert torch.equal(ours.table[3:], first[3:])
+
+
+def test_row_wise_adagrad_moves_a_row_at_one_rate() -> None:
+    table = torch.zeros(4, 2)
+    adagrad = RowwiseAdagrad(table, 1.0)
+    for _ in range(2):
+        adagrad.step(torch.tensor([1, 3]), torch.tensor([[1.0, 7.0], [0.0, 2.0]]))
+    # Row 1: mean squares 25, 25; by 1/5 and 1/sqrt(50) of its gradient. Row 3: 2, 2; by 1/sqrt(2) and 1/2.
+    rates = torch.tensor([0.2 + 50**-0.5, 2**-0.5 + 0.5])
+    expected = torch.tensor([[0.0, 0.0], [-1.0, -7.0], [0.0, 0.0], [0.0, -2.0]])
+    expected[[1, 3]] *= rates[:, None]
+    torch.testing.assert_close(table, expected)
+    assert adagrad.state.tolist() == [0, 50, 0, 4]
 
 
 def test_a_row_that_is_looked_up_twice_moves_by_the_sum_of_its_gradients() -> None:

@@ -1,14 +1,26 @@
-"""Lazy Adam: a row of an embedding table moves only when a batch holds it, as if there were no other batches.
+"""Optimisers of an embedding table: a row moves only when a batch holds it, as if there were no other batches.
 
 A step costs what the batch's rows cost, whatever the size of the table, where Adam on dense gradients (or an
 optimiser with momentum on zeros) goes through all of it.
 """
+
+from typing import Protocol
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+
+class RowOptimizer(Protocol):
+    """What moves the rows of a table."""
+
+    state: Tensor
+    """All that it remembers, by row."""
+
+    def step(self, rows: Tensor, gradient: Tensor) -> None:
+        """Move `rows` [n], each of which stands there once, by their gradients [n, width]."""
 
 
 class LazyAdam:
@@ -25,13 +37,33 @@ class LazyAdam:
         self._step = table.new_tensor([*[1 - BETA1] * width, *[1 - BETA2] * width, 1 - BETA1, 1 - BETA2])
 
     def step(self, rows: Tensor, gradient: Tensor) -> None:
-        """Move `rows` [n], each of which stands there once, by their gradients [n, width]."""
+        """See `RowOptimizer`."""
         state = self.state.index_select(0, rows)
         state.lerp_(torch.cat([gradient, gradient.square(), gradient.new_ones(len(rows), 2)], 1), self._step)
         self.state.index_copy_(0, rows, state)
         first, second, first_sum, second_sum = state.split([self._width, self._width, 1, 1], 1)
         size = (second / second_sum).sqrt_().add_(EPSILON)
         self._table.index_add_(0, rows, (first / first_sum).div_(size), alpha=-self._rate)
+
+
+class RowwiseAdagrad:
+    """Adagrad with one number a row, the sum of its gradients' mean squares: for tables that hardly fit.
+
+    All weights of a row share a rate (Gupta et al. 2014, the form that DLRM trains its tables with).
+    """
+
+    def __init__(self, table: Tensor, rate: float) -> None:
+        self._table, self._rate = table, rate
+        self.state = table.new_zeros(len(table))
+
+    def step(self, rows: Tensor, gradient: Tensor) -> None:
+        """See `RowOptimizer`."""
+        sums = self.state.index_select(0, rows).add_(gradient.square().mean(1))
+        self.state.index_copy_(0, rows, sums)
+        self._table.index_add_(0, rows, gradient / sums.sqrt().add_(EPSILON).unsqueeze(1), alpha=-self._rate)
+
+
+ROW_OPTIMIZERS: dict[str, type[LazyAdam] | type[RowwiseAdagrad]] = {"adam": LazyAdam, "adagrad": RowwiseAdagrad}
 
 
 def coalesce(rows: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
