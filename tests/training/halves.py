@@ -63,7 +63,8 @@ def run(folder: str, cluster: Cluster) -> None:
     trainer = Trainer(conf.train, feeds(1, 2030, cluster), feeds(2, 600, cluster), cluster, store, variance)
     connection_share.train(net, trainer, conf)
     chosen = {task: mask.alive for task, mask in net.task_masks.items()}
-    Store(f"{folder}/result", cluster).save("result", {"net": net.state_dict(), "chosen": chosen, "size": cluster.size})
+    workers = {"size": cluster.size, "local_size": cluster.local_size}
+    Store(f"{folder}/result", cluster).save("result", {"net": net.state_dict(), "chosen": chosen, **workers})
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import yaml
 
 from jobs.cli import main
 from ncs.config import Config
+from ncs.errors import TrainingError
 from ncs.lake.layout import Lake
 from ncs.training.cluster import Cluster, launch
 from ncs.training.metrics import auc
@@ -27,10 +28,10 @@ def written(conf: Config, folder: Path) -> str:
     return str(path)
 
 
-def halved(folder: Path, launcher: str) -> dict:
+def halved(folder: Path, launcher: str, **settings: str) -> dict:
     """What two workers of a launcher end with."""
     command = [sys.executable, "-m", "tests.training.halves", str(folder)]
-    conf = LAUNCH.model_copy(update={"launcher": launcher})
+    conf = LAUNCH.model_copy(update={"launcher": launcher, **settings})
     launch(conf, 2, 64, command, str(folder) + "-error", folder.parent / "log")
     return result(folder)
 
@@ -68,6 +69,19 @@ def test_two_workers_give_the_same_bits_each_time_and_with_either_backend(tmp_pa
         assert all(torch.equal(weight, other["net"][key]) for key, weight in first["net"].items()), name
         masks, others = masks_of(tmp_path / "first"), masks_of(tmp_path / name)
         assert all(torch.equal(mask, others[key][layer]) for key in masks for layer, mask in masks[key].items()), name
+
+
+@pytest.mark.slow
+def test_two_hosts_by_two_names_of_loopback_end_as_one_host_does(tmp_path: Path) -> None:
+    alone = halved(tmp_path / "alone", "horovodrun")
+    apart = halved(tmp_path / "apart", "horovodrun", hosts="localhost:1,127.0.0.1:1", network="lo")
+    assert (alone["local_size"], apart["local_size"], apart["size"]) == (2, 1, 2)
+    assert all(torch.equal(weight, apart["net"][key]) for key, weight in alone["net"].items())
+
+
+def test_a_host_that_cannot_be_reached_is_named_with_the_launchers_reason(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"could not be started: .*could not connect to some hosts via ssh"):
+        halved(tmp_path / "apart", "horovodrun", hosts="localhost:1,127.0.0.2:1")
 
 
 def test_the_command_line_starts_its_own_workers(lake: Lake, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

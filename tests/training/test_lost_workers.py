@@ -25,6 +25,11 @@ from tests.toy import toy_conf, toy_rows, write_toy_lake
 from tests.training.faults import model
 
 EPOCHS = 25
+LAUNCHERS = {
+    "torch": ["launch.launcher=torch"],
+    "horovodrun": ["launch.launcher=horovodrun"],
+    "horovodrun over two hosts": ["launch.hosts=localhost:1,127.0.0.1:1", "launch.network=lo"],
+}
 GOES_ON = pytest.mark.fault(ends="goes on")
 
 
@@ -105,12 +110,13 @@ def is_right(run: Run) -> bool:
         ("horovodrun", 1, signal.SIGKILL),
         ("horovodrun", 0, signal.SIGKILL),
         ("horovodrun", 1, signal.SIGSTOP),
+        ("horovodrun over two hosts", 0, signal.SIGKILL),
     ],
 )
 def test_training_goes_on_without_a_worker_that_is_lost(
     lake: Lake, settings: tuple[str, ...], launcher: str, rank: int, fault: signal.Signals
 ) -> None:
-    conf = toy_conf(*settings, f"launch.launcher={launcher}")
+    conf = toy_conf(*settings, *LAUNCHERS[launcher])
     training = Training(write_toy_lake(lake, conf), conf)
     training.until_epoch(2)
     workers = training.workers()
