@@ -23,7 +23,7 @@ from ncs.config import Config, digest
 from ncs.errors import DataError
 from ncs.evaluation import paired
 from ncs.evaluation.comparison import Compared, as_table, differences, legend
-from ncs.lake import layout, storage
+from ncs.lake import contract, layout, storage
 from ncs.tasks import tasks_of
 from ncs.training.predictor import Predictor
 from ncs.training.run import Run, field_sizes
@@ -130,7 +130,7 @@ def _keep(job: Job, conf: Config, runs: Sequence[Run], compared: Sequence[Compar
     found = [{**made, **one} for one in differences(compared, tasks, conf.compare.references)]
     for table, rows in ((layout.COMPARISONS, by_seed), (layout.DIFFERENCES, found)):
         if rows and comparison not in _known(job, table):
-            job.lake.append(table, pa.Table.from_pylist(rows))
+            contract.append(job.lake, table, pa.Table.from_pylist(rows))
 
 
 def _known(job: Job, table: str) -> set[str]:

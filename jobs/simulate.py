@@ -15,7 +15,7 @@ from jobs.job import Job
 from jobs.rankers import load
 from ncs.config import digest
 from ncs.errors import ConfigError
-from ncs.lake import layout
+from ncs.lake import contract, layout
 from ncs.logs.world import World
 from ncs.ranking.simulation import simulate
 from ncs.ranking.table import as_rows, as_text
@@ -33,7 +33,7 @@ def run(job: Job) -> None:
     made = {"simulation_id": digest([*rankers.made(), wanted.model_dump()]), "run_id": rankers.run_id}
     if not job.lake.has(layout.SIMULATIONS) or made["simulation_id"] not in _known(job):
         rows = as_rows(simulation, {**made, "made_at": datetime.now(UTC)})
-        job.lake.append(layout.SIMULATIONS, pa.Table.from_pylist(rows))
+        contract.append(job.lake, layout.SIMULATIONS, pa.Table.from_pylist(rows))
     print(as_text(simulation))
     print(f"simulation: {made['simulation_id']} in {job.lake.uri(layout.SIMULATIONS)}; `ncs evaluate` reports it")
 

@@ -12,7 +12,7 @@ from jobs.job import Job
 from jobs.options import Options
 from ncs.errors import ConfigError, DataError
 from ncs.evaluation.parts import HISTORIES
-from ncs.lake import layout
+from ncs.lake import contract, layout
 from ncs.lake.layout import Lake
 from ncs.notebook import start
 from ncs.notebook.source import Ran, cells, execute
@@ -28,7 +28,7 @@ def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """Evaluated and simulated."""
     lake = write_lake(Lake.at(str(tmp_path_factory.mktemp("lake"))))
     evaluate.run(Job(CONF, lake, CONF.logs.days, quiet=True))
-    lake.append(layout.SIMULATIONS, pa.Table.from_pylist(simulated_rows(RUN)))
+    contract.append(lake, layout.SIMULATIONS, pa.Table.from_pylist(simulated_rows(RUN)))
     return lake
 
 

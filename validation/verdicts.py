@@ -9,12 +9,9 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from ncs.days import Days
-from ncs.lake import storage
-from ncs.lake.layout import ALL, Lake
+from ncs.lake import contract, storage
+from ncs.lake.layout import ALL, VERDICTS, Lake
 from validation import page
-
-VERDICTS = "validation/verdicts"
-"""The table of them, beside the pages."""
 
 Outcome = Literal["pass", "warn", "stop"]
 _SCHEMA = pa.schema(
@@ -115,7 +112,7 @@ def keep(lake: Lake, found: Iterable[Verdict], run: str) -> None:
             rows.append((verdict.table, key, verdict.version, outcome, texts, run, now))
     if rows:
         columns = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), _SCHEMA.types, strict=True)]
-        lake.append(VERDICTS, pa.Table.from_arrays(columns, schema=_SCHEMA))
+        contract.append(lake, VERDICTS, pa.Table.from_arrays(columns, schema=_SCHEMA))
 
 
 def newest(lake: Lake) -> dict[tuple[str, str], Outcome]:

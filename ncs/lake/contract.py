@@ -8,7 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deltalake import DeltaTable, Field, Schema
+import pyarrow as pa
+from deltalake import DeltaTable, Field, Schema, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from ncs.errors import DataError
@@ -34,6 +35,13 @@ class Contract:
 
     required: Sequence[str] = ()
     checks: Mapping[str, str] = field(default_factory=dict)
+    append_only: bool = False
+    """Whether Delta refuses to change or remove a row that is there."""
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """What the table is told of itself, its constraints aside."""
+        return {**PROPERTIES, "delta.appendOnly": "true"} if self.append_only else PROPERTIES
 
 
 _CONTRACTS = {
@@ -61,7 +69,20 @@ _CONTRACTS = {
         ["run_id", "system", "impression_id", "day"],
         {f"{name}_is_a_probability": f"{name} IS NULL OR {name} BETWEEN 0 AND 1" for name in ("pctr", "pcvr")},
     ),
+    layout.CALIBRATION: Contract(["run_id", "system", "task", "place", "prediction", "calibrated"]),
     layout.EVALUATIONS: Contract(["run_id", "system", "task", "metric", "value"]),
+    layout.SLICES: Contract(["run_id", "system", "task", "slice", "part", "place", "n"]),
+    layout.MASKS: Contract(["run_id", "system", "task", "layer", "figure"]),
+    layout.COMPARISONS: Contract(
+        ["comparison_id", "run_id", "seed", "system", "task", "metric", "value"], append_only=True
+    ),
+    layout.DIFFERENCES: Contract(
+        ["comparison_id", "system", "reference", "task", "metric", "difference"],
+        {"interval_is_in_order": "low <= high"},
+        append_only=True,
+    ),
+    layout.SIMULATIONS: Contract(["simulation_id", "run_id", "arm", "day", "metric"], append_only=True),
+    layout.VERDICTS: Contract(["table", "day", "version", "outcome", "run", "checked"], append_only=True),
 }
 TABLES = tuple(_CONTRACTS)
 """The tables that have a contract, the tasks' sample tables aside."""
@@ -98,6 +119,16 @@ def ensure(uri: str, schema: Schema, partition: Sequence[str]) -> None:
         raise DataError(f"{uri} is of schema version {found}, this ncs writes {SCHEMA_VERSION}; {remedy}")
 
 
+def append(lake: layout.Lake, table: str, rows: pa.Table) -> None:
+    """Add rows to a table that nothing is ever replaced in; a new column is null in the rows before.
+
+    Raises:
+        DataError: as `ensure`.
+    """
+    ensure(lake.uri(table), Schema.from_arrow(rows.schema), [])
+    write_deltalake(lake.uri(table), rows, mode="append", schema_mode="merge")
+
+
 def version_of(table: DeltaTable) -> int:
     """The version of the contracts that a table was made under; 0: before there were any."""
     return int(table.metadata().configuration.get(VERSION_PROPERTY, "0"))
@@ -129,7 +160,7 @@ def _create(uri: str, schema: Schema, partition: Sequence[str]) -> None:
             partition_by=list(partition),
             name=name,
             description=told.comment,
-            configuration={**PROPERTIES, **checks},
+            configuration={**contract.properties, **checks},
             raise_if_key_not_exists=False,  # our own property is none of Delta's
         )
     except DeltaError:

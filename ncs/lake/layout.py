@@ -13,7 +13,7 @@ from typing import Any
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from ncs.config import Config
@@ -37,6 +37,7 @@ MASKS = "gold/masks"
 COMPARISONS = "gold/comparisons"
 DIFFERENCES = "gold/differences"
 SIMULATIONS = "gold/simulations"
+VERDICTS = "validation/verdicts"
 
 ALL = "all"
 """The key of a record of a table that is replaced whole."""
@@ -140,23 +141,20 @@ class Lake:
     ) -> pa.Table:
         """Columns of a table, or of partitions of it, that fits into memory, at a version.
 
-        Partitions are told as `(column, "=", value)`. Raises DataError if a file of it is gone.
+        A column is null in rows from before it. Partitions are told as `(column, "=", value)`. Raises DataError if a
+        file of it is gone.
         """
         parts = []
         for uri in self.table(name, version).file_uris(partitions):
             try:
                 with fsspec.open(uri, "rb") as file:
-                    parts.append(pq.read_table(file, columns=columns))
+                    parts.append(pq.ParquetFile(file).read(columns))
             except FileNotFoundError:
                 raise DataError(
                     f"{uri} of {name} is gone (vacuumed?), though version {version} lists it; run the same command "
                     "again, which takes the version that is there now"
                 ) from None
-        return pa.concat_tables(parts)
-
-    def append(self, name: str, rows: pa.Table) -> None:
-        """Add rows to a table that nothing is ever replaced in; a new column is null in the rows before."""
-        write_deltalake(self.uri(name), rows, mode="append", schema_mode="merge")
+        return pa.concat_tables(parts, promote_options="default")
 
     def has(self, name: str) -> bool:
         """Whether a table is there."""

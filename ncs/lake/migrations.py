@@ -50,7 +50,7 @@ def _to_contract(uri: str) -> None:
     table.alter.set_table_description(told.comment)
     for column in names & told.columns.keys():
         table.alter.set_column_metadata(column, {"comment": told.columns[column].comment})
-    _set(uri, {key: value for key, value in contract.PROPERTIES.items() if key != contract.VERSION_PROPERTY})
+    _set(uri, {key: value for key, value in promised.properties.items() if key != contract.VERSION_PROPERTY})
 
 
 def _set(uri: str, properties: dict[str, str]) -> None:

@@ -162,9 +162,7 @@ TABLES: Mapping[str, Table] = {
             "system": SYSTEM,
             "task": TASK,
             "place": Column("integer", "order of the knots, from 0, by rising prediction"),
-            "prediction": Column(
-                "double", "the prediction; between two knots the curve is straight, beyond them level"
-            ),
+            "prediction": Column("double", "the prediction; the curve is straight between knots, level beyond them"),
             "calibrated": Column("double", "what it is calibrated to"),
         },
         ("run_id",),
@@ -192,9 +190,7 @@ TABLES: Mapping[str, Table] = {
             "run_id": RUN,
             "system": SYSTEM,
             "task": TASK,
-            "slice": Column(
-                "string", "what parts the rows: all, prediction or calibrated (in 20 bins), a column of `slices`"
-            ),
+            "slice": Column("string", "all, prediction or calibrated (in 20 bins), or a column of `slices`"),
             "part": Column("string", "the part"),
             "place": Column("integer", "order of the parts of a slice"),
             "n": Column("long", "rows of the part that have a label"),
@@ -277,6 +273,19 @@ TABLES: Mapping[str, Table] = {
             **estimate("test", "between buckets of users, as an A/B test sees it"),
             **estimate("paired", "over all users, each asked by every arm"),
             "sample_ratio": Column("double", "p value of the users' split over the arms"),
+        },
+    ),
+    layout.VERDICTS: Table(
+        "validate",
+        "What the gate said of each day of a table, each time it was asked; rows are only ever appended",
+        {
+            "table": Column("string", "the table that was checked"),
+            "day": Column("string", "the day, or all of a table without days"),
+            "version": Column("long", "version of the table that was read"),
+            "outcome": Column("string", "pass, warn or stop"),
+            "failures": Column("string", "the expectations that were not met, as a JSON list"),
+            "run": Column("string", "name of the run's pages in Data Docs"),
+            "checked": Column("timestamp", "when"),
         },
     ),
 }

@@ -15,7 +15,7 @@ from jobs.evaluate import run
 from jobs.job import Job
 from jobs.runs import folders
 from ncs.errors import DataError
-from ncs.lake import layout, storage
+from ncs.lake import contract, layout, storage
 from ncs.lake.layout import Lake
 from tests.evaluation.made import (
     CONF,
@@ -81,7 +81,9 @@ def test_a_simulation_comes_into_the_page_without_another_evaluation(compared: t
     lake, *_ = compared
     before = lake.version(layout.EVALUATIONS)
     foreign = simulated(datetime(2026, 1, 3, tzinfo=UTC), "s3", run_id="another-1")
-    lake.append(layout.SIMULATIONS, pa.Table.from_pylist([*simulated(datetime(2026, 1, 1, tzinfo=UTC)), *foreign]))
+    contract.append(
+        lake, layout.SIMULATIONS, pa.Table.from_pylist([*simulated(datetime(2026, 1, 1, tzinfo=UTC)), *foreign])
+    )
     compare(lake)
     assert "2) single_task, connection_share" in text_of(page_of(lake))
     assert lake.version(layout.EVALUATIONS) == before

@@ -100,6 +100,24 @@ def test_a_table_says_what_it_is(lake: Lake) -> None:
     assert contract.version_of(table) == contract.SCHEMA_VERSION
 
 
+def test_what_was_once_compared_stays(lake: Lake) -> None:
+    """Neither we nor another writer can change or remove a past result; a later one may have a further column."""
+    keys = ("comparison_id", "run_id", "system", "task", "metric")
+    row = {**dict.fromkeys(keys, "x"), "seed": 7, "value": 0.5}
+    contract.append(lake, layout.COMPARISONS, pa.Table.from_pylist([row]))
+    contract.append(lake, layout.COMPARISONS, pa.Table.from_pylist([{**row, "seed": 8, "git": "abc"}]))
+    table = lake.table(layout.COMPARISONS)
+    before = table.version()
+    with pytest.raises(DeltaError):
+        table.delete("seed = 7")
+    with pytest.raises(DeltaError):
+        write_deltalake(lake.uri(layout.COMPARISONS), pa.Table.from_pylist([row]), mode="overwrite")
+    assert refuses(lake.uri(layout.COMPARISONS), pa.Table.from_pylist([{**row, "seed": None}]))
+    kept = lake.read(layout.COMPARISONS, before, ["seed", "git"]).sort_by("seed").to_pylist()
+    assert kept == [{"seed": 7, "git": None}, {"seed": 8, "git": "abc"}]
+    assert lake.version(layout.COMPARISONS) == before
+
+
 def test_a_table_from_before_the_contracts_is_migrated(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     uri = lake.uri(layout.SAMPLES)
     write_deltalake(uri, sample({}), partition_by=["day"])

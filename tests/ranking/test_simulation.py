@@ -12,7 +12,7 @@ import pytest
 from ncs.config import Config
 from ncs.config import load as load_conf
 from ncs.errors import DataError
-from ncs.lake import layout
+from ncs.lake import contract, layout
 from ncs.lake.layout import Lake
 from ncs.logs.world import World
 from ncs.ranking.encoding import Encoder
@@ -117,7 +117,7 @@ def test_rows_and_words_say_the_same(simulation: Simulation) -> None:
 
 def test_the_table_is_what_the_data_dictionary_tells(simulation: Simulation, lake: Lake) -> None:
     made = {"simulation_id": "s", "run_id": "r", "made_at": datetime.now(UTC)}
-    lake.append(layout.SIMULATIONS, pa.Table.from_pylist(as_rows(simulation, made)))
+    contract.append(lake, layout.SIMULATIONS, pa.Table.from_pylist(as_rows(simulation, made)))
     assert holds_what_is_told(lake, layout.SIMULATIONS)
 
 
