@@ -75,7 +75,7 @@ def drawn(density: float, ids: int) -> tuple[System, Config]:
 def trained(lake: str) -> tuple[System, Config]:
     """ConnectionShare of the run that was finished last."""
     found = latest_run(Lake.at(lake))
-    conf = Config.model_validate(found["conf"])
+    conf = config.of_run(found)
     folder = Lake.at(lake).uri("models", found["run_id"])
     return Predictor.load(folder, "connection_share", conf, found["sizes"]).net, conf
 

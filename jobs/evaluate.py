@@ -16,7 +16,8 @@ from pyspark.sql import functions as F
 from jobs import report
 from jobs.cli import main
 from jobs.job import Job
-from jobs.runs import folders, latest_run
+from jobs.runs import evaluation_from, folders, latest_run
+from ncs import config
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
@@ -35,37 +36,26 @@ from ncs.tasks import CTR, CVR, tasks_of
 def run(job: Job) -> None:
     """Evaluate, unless it is done for these predictions; print the comparison either way."""
     described = latest_run(job.lake)
-    run_id, conf = described["run_id"], Config.model_validate(described["conf"])
+    run_id, conf = described["run_id"], config.of_run(described)
     tasks, systems = list(tasks_of(conf).values()), folders(described, conf)
-    predictions = job.lake.records(layout.PREDICTIONS).get(run_id)
-    if not predictions:
+    if run_id not in job.lake.records(layout.PREDICTIONS):
         raise DataError(f"{layout.PREDICTIONS} has nothing of run {run_id}; run `ncs predict`")
-    inputs = {f"{layout.PREDICTIONS}/{run_id}": predictions[0]} | job.lake.inputs(layout.SAMPLES, days=conf.logs.days)
-    curves = _curves(job, run_id)
-    made_from: dict[str, Any] = {"inputs": inputs, "systems": list(systems.values()), "slices": _slices(job, conf)}
-    if curves:
-        made_from["calibration"] = job.lake.records(layout.CALIBRATION)[run_id][0]
+    curves, slices = _curves(job, run_id), parts.slices_of(job.lake, job.conf.slices)  # of the run they may be older
+    made_from = evaluation_from(job.lake, described, conf, slices, calibrated=bool(curves))
     done = job.lake.records(layout.EVALUATIONS).get(run_id)
     path = report.path_of(job.lake, run_id)
     if done and done[1].made_from == made_from and storage.exists(path):
         rows = job.table_of(layout.EVALUATIONS).where(F.col("run_id") == run_id)
         figures = [Figure(**row.asDict()) for row in rows.collect()]
     else:
-        slices = _slices(job, conf)
         found = evaluate(_scored(job, run_id, conf, slices), run_id, list(systems), tasks, slices, curves)
         figures, record = found.figures, Record("evaluate", run_id, made_from)
         _write(job, layout.SLICES, [asdict(one) for one in found.parts], parts.SCHEMA, record)
         _write(job, layout.MASKS, _masks(run_id, report.trained(job.lake, run_id, systems)), masks.SCHEMA, record)
         _write(job, layout.EVALUATIONS, [asdict(one) for one in figures], metrics.SCHEMA, record)  # last: it says done
     print(as_text(figures, list(systems), tasks))
-    report.write(job, described, systems, figures, inputs)
+    report.write(job, described, systems, figures, made_from["inputs"])
     print(f"report: {path}")
-
-
-def _slices(job: Job, conf: Config) -> dict[str, Sequence[float] | None]:
-    """The configured slices (of the job: those of the run may be older) that there are columns for."""
-    there = {*job.table_of(layout.SAMPLES).columns, *parts.HISTORIES}
-    return {name: edges for name, edges in job.conf.slices.items() if name in there}
 
 
 def _curves(job: Job, run_id: str) -> Curves:

@@ -14,7 +14,7 @@ import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 from jobs.cli import main
 from jobs.job import Job
 from jobs.runs import folders, run_of
-from ncs.config import Config
+from ncs import config
 from ncs.errors import ConfigError
 from ncs.lake import storage
 from ncs.serving.export import Program, export
@@ -27,7 +27,7 @@ def run(job: Job) -> None:
     """Export the tasks that are asked for; all are checked before the first is written."""
     options = job.options
     found = run_of(job.lake, options.run_id)
-    conf = Config.model_validate(found["conf"])
+    conf = config.of_run(found)
     known, tasks = folders(found, conf), tasks_of(conf)
     _refuse_unknown("--system", [options.system], known, found["run_id"])
     asked = options.task.split(",") if options.task else [task.name for task in in_order(tasks.values())]

@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 
 from jobs.cli import main
 from jobs.job import Job
-from jobs.runs import folders, latest_run
+from jobs.runs import folders, latest_run, predictions_from
+from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError
 from ncs.evaluation import calibration
@@ -28,7 +29,7 @@ from ncs.training.predictor import Predictor
 def run(job: Job) -> None:
     """Score the test days, unless this run's predictions of them are there."""
     found = latest_run(job.lake)
-    run_id, conf = found["run_id"], Config.model_validate(found["conf"])
+    run_id, conf = found["run_id"], config.of_run(found)
     days, tasks = conf.test_days, tasks_of(conf)
     shown = tasks[CTR].table  # every impression
     vocabulary = {key: record.facts for key, (_, record) in job.lake.records(layout.VOCABULARY).items()}
@@ -37,11 +38,7 @@ def run(job: Job) -> None:
             f"{layout.VOCABULARY} has changed since run {run_id} was trained, so its ids mean other values now; "
             f"run `ncs train` on the samples as they are"
         )
-    made_from = {
-        "systems": list(folders(found, conf).values()),
-        "models": found["lineage"]["tables"],
-        "inputs": job.lake.inputs(shown, layout.SAMPLES, days=days),
-    }
+    made_from = predictions_from(job.lake, found, conf)
     missing = [str(day) for day in days if f"{shown}/{day}" not in made_from["inputs"]]
     if missing:
         raise DataError(f"{shown} lacks the test days {', '.join(missing)}; run `ncs encode` on them")

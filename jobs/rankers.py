@@ -5,6 +5,7 @@ from typing import Any
 
 from jobs.job import Job
 from jobs.runs import latest_run
+from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError
 from ncs.lake import layout
@@ -29,7 +30,7 @@ class Rankers:
 def load(job: Job) -> Rankers:
     """Load them. Raises DataError for a system that the run does not hold."""
     found = latest_run(job.lake)
-    run_id, conf = found["run_id"], Config.model_validate(found["conf"])
+    run_id, conf = found["run_id"], config.of_run(found)
     systems = sorted({system for pair in job.conf.simulate.pairs for system in pair})
     missing = [system for system in systems if system not in found["systems"]]
     if missing:

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 import ncs
 from jobs.job import Job
-from ncs.config import Config
+from ncs import config
 from ncs.evaluation import rankings, report
 from ncs.evaluation.metrics import Figure
 from ncs.lake import layout, storage
@@ -27,7 +27,7 @@ def write(
 
     `systems` are the run's and their folders, `inputs` the parts of tables that it was compared on.
     """
-    run_id, conf = run["run_id"], Config.model_validate(run["conf"])
+    run_id, conf = run["run_id"], config.of_run(run)
     simulation = rankings.newest(_rows(job, layout.SIMULATIONS, run_id))
     made_from = {
         "ncs": ncs.__version__,

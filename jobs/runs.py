@@ -1,12 +1,14 @@
-"""Which run the stages after training work on."""
+"""Which run the stages after training work on, and what decides what these make of it."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from ncs.config import Config
 from ncs.errors import DataError
-from ncs.lake import storage
+from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
+from ncs.tasks import CTR, tasks_of
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 """A run's id becomes part of paths and of SQL."""
@@ -50,3 +52,29 @@ def folders(described: dict[str, Any], conf: Config) -> dict[str, str]:
                 f"under systems and run `ncs train`"
             )
     return {system: conf.systems[system].key(system) for system in described["systems"]}
+
+
+def predictions_from(lake: Lake, described: dict[str, Any], conf: Config) -> dict[str, Any]:
+    """What decides a run's predictions: its models, and the test days as they are now."""
+    return {
+        "systems": list(folders(described, conf).values()),
+        "models": described["lineage"]["tables"],
+        "inputs": lake.inputs(tasks_of(conf)[CTR].table, layout.SAMPLES, days=conf.test_days),
+    }
+
+
+def evaluation_from(
+    lake: Lake, described: dict[str, Any], conf: Config, slices: Mapping[str, Any], calibrated: bool
+) -> dict[str, Any]:
+    """What decides a run's evaluation: its predictions, the labels, the slices and calibration that are asked for."""
+    run_id = described["run_id"]
+    predictions = lake.records(layout.PREDICTIONS).get(run_id)
+    inputs = {f"{layout.PREDICTIONS}/{run_id}": predictions[0]} if predictions else {}
+    found: dict[str, Any] = {
+        "inputs": inputs | lake.inputs(layout.SAMPLES, days=conf.logs.days),
+        "systems": list(folders(described, conf).values()),
+        "slices": dict(slices),
+    }
+    if calibrated and run_id in (fitted := lake.records(layout.CALIBRATION)):
+        found["calibration"] = fitted[run_id][0]
+    return found

@@ -3,6 +3,7 @@
     ncs status --conf conf/demo.yaml --lake lake/demo [--days A..B] [--json]
 
 Reads Delta's logs alone, so it takes seconds and starts no JVM. Without --days, every day that a table knows.
+Below them stand the predictions and the evaluation of the run that was trained last.
 """
 
 import json
@@ -13,9 +14,12 @@ from typing import Any
 from jobs import encode, ingest, label
 from jobs.cli import main
 from jobs.job import Job
+from jobs.runs import evaluation_from, latest_run, predictions_from
+from ncs import config
 from ncs.days import Days
 from ncs.errors import DataError
-from ncs.lake import layout
+from ncs.evaluation.parts import slices_of
+from ncs.lake import layout, storage
 from ncs.lake.layout import ALL
 from ncs.lake.status import Part, Wanted, as_text, parts
 from ncs.logs.source import open_source
@@ -30,13 +34,13 @@ def run(job: Job) -> None:
 
 
 def status(job: Job) -> list[Part]:
-    """The parts of every table from bronze to the samples of gold, in the order of the flow."""
+    """The parts of every table from bronze to the samples of gold, then the newest run's, in the order of the flow."""
     if not job.days_given:
         job.days = _known_days(job)
     gates = verdicts.newest(job.lake)
     found = []
     for table, wanted in _wanted(job).items():
-        keys = [ALL] if ALL in wanted else [str(day) for day in job.days]
+        keys = list(dict.fromkeys([*map(str, job.days), *wanted]))
         passed = {key: gates[table, key] for key in keys if (table, key) in gates}
         found += parts(job.lake, table, wanted, keys, passed)
     return found
@@ -60,6 +64,23 @@ def _wanted(job: Job) -> dict[str, Wanted]:
         layout.QUARANTINE: labels,
         layout.VOCABULARY: {ALL: vocabulary},
         **{task.table: encoded for task in tasks_of(job.conf).values()},
+        **_of_run(job),
+    }
+
+
+def _of_run(job: Job) -> dict[str, Wanted]:
+    """What is kept by run, of the one that was trained last; nothing before one was."""
+    if not storage.exists(job.lake.uri("models", "latest.json")):
+        return {}
+    found = latest_run(job.lake)
+    conf = config.of_run(found)
+    predictions = predictions_from(job.lake, found, conf)
+    evaluation = evaluation_from(
+        job.lake, found, conf, slices_of(job.lake, job.conf.slices), calibrated=job.conf.calibration is not None
+    )
+    return {
+        layout.PREDICTIONS: {found["run_id"]: predictions},
+        layout.EVALUATIONS: {found["run_id"]: evaluation},
     }
 
 

@@ -13,8 +13,7 @@ from jobs import report
 from jobs.cli import main
 from jobs.job import Job
 from jobs.runs import folders, run_of
-from ncs import tracking
-from ncs.config import Config
+from ncs import config, tracking
 from ncs.errors import ConfigError
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
@@ -27,14 +26,14 @@ def run(job: Job) -> None:
     if uri is None:
         raise ConfigError("track.uri is null; name an MLflow server (http://..., databricks) or a folder (file:/...)")
     described = run_of(job.lake, job.options.run_id)
-    for system, key in folders(described, Config.model_validate(described["conf"])).items():
+    for system, key in folders(described, config.of_run(described)).items():
         logged = tracking.log(uri, experiment, tracked(job.lake, described, system, key))
         job.say(f"track: {system} of {described['run_id']} {'logged' if logged else 'is there already'}, {uri}")
 
 
 def tracked(lake: Lake, described: dict[str, Any], system: str, key: str) -> Tracked:
     """What there is to tell of a system, whose folder in the run's is called `key`."""
-    run_id, conf = described["run_id"], Config.model_validate(described["conf"])
+    run_id, conf = described["run_id"], config.of_run(described)
     folder = lake.uri("models", run_id, key)
     paths = {
         name: storage.join(folder, name) for name in ("metrics.jsonl", "masks.json", "conflict.json", "facts.json")

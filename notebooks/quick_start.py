@@ -9,7 +9,7 @@
 from matplotlib import pyplot as plt
 from pyspark.sql import functions as F
 
-from ncs.config import Config
+from ncs import config
 from ncs.lake import layout, storage
 from ncs.notebook import start
 from ncs.tasks import in_order, tasks_of
@@ -17,7 +17,7 @@ from ncs.tasks import in_order, tasks_of
 notebook = start(globals())
 spark, lake, run_id = notebook.spark, notebook.lake, notebook.run
 run = storage.read_json(lake.uri("models", run_id, "run.json"))
-conf, systems = Config.model_validate(run["conf"]), run["systems"]
+conf, systems = config.of_run(run), run["systems"]
 tasks = in_order(tasks_of(conf).values())
 print(f"systems: {', '.join(systems)}")
 

@@ -113,3 +113,21 @@ def test_what_names_no_schema_and_what_holds_a_password_is_refused() -> None:
     assert "secret" not in str(refused.value)
     with pytest.raises(ConfigError, match=r"calibration: Input should be 'isotonic'"):
         config.load(DEMO, ["calibration=platt"])
+
+
+def test_a_run_of_an_earlier_version_is_read_with_the_keys_that_came_later() -> None:
+    conf = config.load(
+        DEMO, ["train.embedding_learning_rate=0.02", "fields={scene: {side: context, encode: vocabulary}}"]
+    )
+    written = conf.public()
+    del written["train"]["embedding_optimizer"], written["simulate"], written["gates"]["learnt"]
+    assert config.of_run({"run_id": "demo-1", "conf": written}) == conf
+
+
+def test_a_run_of_a_version_with_other_keys_is_refused_by_name() -> None:
+    written = config.load(DEMO).public()
+    written["train"]["momentum"] = 0.9
+    with pytest.raises(
+        ConfigError, match=r"run demo-1 was trained by another version.*train.momentum is no key.*train it"
+    ):
+        config.of_run({"run_id": "demo-1", "conf": written})

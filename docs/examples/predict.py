@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 
-from ncs.config import Config
+from ncs import config
 from ncs.lake import storage
 from ncs.lake.layout import Lake
 from ncs.training.predictor import Predictor
@@ -12,7 +12,7 @@ from ncs.training.predictor import Predictor
 lake = Lake.at(sys.argv[1])
 run_id = storage.read_json(lake.uri("models", "latest.json"))["run_id"]
 run = storage.read_json(lake.uri("models", run_id, "run.json"))
-conf = Config.model_validate(run["conf"])
+conf = config.of_run(run)
 model = Predictor.load(lake.uri("models", run_id), "connection_share", conf, run["sizes"])
 
 table = "gold/ctr_samples"

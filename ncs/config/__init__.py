@@ -4,7 +4,7 @@ Defaults stand in `conf/base.yaml` alone. Models are frozen: a stage gets the co
 decides what it does.
 """
 
-from ncs.config.files import load, parse
+from ncs.config.files import load, of_run, parse
 from ncs.config.gates import Gates
 from ncs.config.launch import Launch
 from ncs.config.learning import Net, Prune, Share, Train
@@ -31,5 +31,6 @@ __all__ = [
     "Train",
     "digest",
     "load",
+    "of_run",
     "parse",
 ]

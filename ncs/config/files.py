@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 import ncs
 from ncs.config.schema import Config
@@ -41,6 +41,32 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         except ConfigError as err:
             raise ConfigError(f"{path}: systems.{name}.set: {err}") from None
     return conf
+
+
+def of_run(described: Mapping[str, Any]) -> Config:
+    """The configuration of a run, by its description (`run.json`), which an earlier version may have written.
+
+    A key that came later has the value of `base.yaml`: it says what was done before there was the key.
+
+    Raises ConfigError if the versions do not agree on more than that.
+    """
+    try:
+        return Config.model_validate(_completed(Config, described["conf"], _read(PACKAGED / "base.yaml")))
+    except ValidationError as err:
+        raise ConfigError(
+            f"run {described['run_id']} was trained by another version of ncs, which reads its configuration "
+            f"otherwise ({'; '.join(problems(err))}); train it again"
+        ) from None
+
+
+def _completed(section: type[BaseModel], values: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a section, and of the sections in it, with the keys that they lack from `base`."""
+    completed = {**{key: base[key] for key in section.model_fields if key in base}, **values}
+    for key, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and key in values:
+            completed[key] = _completed(kind, values[key], base.get(key, {}))
+    return completed
 
 
 def _or_packaged(path: Path) -> Path:

@@ -10,6 +10,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from ncs.evaluation.estimate import Estimate
+from ncs.lake import layout
+from ncs.lake.layout import Lake
 from ncs.tasks import Task
 
 ALL, PREDICTION = "all", "prediction"
@@ -24,6 +26,12 @@ HISTORIES = {"user_impressions": "user_id", "video_impressions": "video_id"}
 
 Slices = Mapping[str, Sequence[float] | None]
 """Column -> the lower edges of its parts but the first; None where each value is a part."""
+
+
+def slices_of(lake: Lake, wanted: Slices) -> Slices:
+    """The wanted slices that the samples have columns for."""
+    there = {*(column.name for column in lake.table(layout.SAMPLES).schema().fields), *HISTORIES}
+    return {name: edges for name, edges in wanted.items() if name in there}
 
 
 @dataclass(frozen=True)

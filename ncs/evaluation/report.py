@@ -11,6 +11,7 @@ import yaml
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from ncs import config
 from ncs.config import Config
 from ncs.evaluation import charts, rankings, reliability
 from ncs.evaluation.mask_maps import mask_maps
@@ -98,7 +99,7 @@ def render(
         simulation: rows of gold/simulations, if the run's rankings have been simulated.
         slices: rows of gold/slices, if there are such.
     """
-    systems, conf = list(run["systems"]), Config.model_validate(run["conf"])
+    systems, conf = list(run["systems"]), config.of_run(run)
     tasks = in_order(tasks_of(conf).values())
     metrics = {task.name: task.metric for task in tasks}
     by_key = {(one.system, one.task): one for one in figures if one.metric == metrics[one.task]}

@@ -181,7 +181,11 @@ class Lake:
         return {key: (commit.version, commit.record) for key, commit in self.commits(name).items()}
 
     def rows_by_day(self, name: str, version: int | None = None) -> dict[str, int]:
-        """How many rows a table has of each day, by its log alone; of one without days, of `all`.
+        """How many rows a table has of each day, by its log alone; of one without days, of `all`."""
+        return self.rows_by("day", name, version)
+
+    def rows_by(self, partition: str, name: str, version: int | None = None) -> dict[str, int]:
+        """How many rows a table has of each value of a partition column, by its log alone; without it, of `all`.
 
         Raises DataError if another writer has left a file's rows uncounted.
         """
@@ -192,11 +196,11 @@ class Lake:
                 f"{name} in the lake {self.root}: its log has files without a row count (numRecords), so another "
                 "program has written them; ingest those days again"
             )
-        parted = "partition.day" in added.schema.names
-        days = added.column("partition.day").to_pylist() if parted else [ALL] * len(count)
+        column = f"partition.{partition}"
+        keys = added.column(column).to_pylist() if column in added.schema.names else [ALL] * len(count)
         rows: Counter[str] = Counter()
-        for day, number in zip(map(str, days), count, strict=True):
-            rows[day] += number
+        for key, number in zip(map(str, keys), count, strict=True):
+            rows[key] += number
         return dict(rows)
 
     def inputs(self, *names: str, days: Days | None = None) -> dict[str, int]:

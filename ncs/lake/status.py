@@ -1,4 +1,4 @@
-"""What the lake holds, day by day, as Delta's logs tell it: no Spark, no row is read."""
+"""What the lake holds, day by day and run by run, as Delta's logs tell it: no Spark, no row is read."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -6,19 +6,21 @@ from datetime import datetime
 from typing import Any
 
 from ncs.errors import DataError
+from ncs.lake import layout
 from ncs.lake.layout import Commit, Lake
 from ncs.text import aligned
 
 Wanted = Mapping[str, "dict[str, Any] | DataError"]
-"""Key (a day, or `all`) -> what its rows would be made from now, or why they cannot be made."""
+"""Key (a day, a run, or `all`) -> what its rows would be made from now, or why they cannot be made."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A day of a table, or the whole of one that has no days."""
+    """A day of a table, a run of one that is kept by run, or the whole of another."""
 
     table: str
     day: str
+    """Or the run's id, or `all`."""
     rows: int
     version: int | None
     """Of the commit that wrote it; None: it was never written."""
@@ -44,11 +46,11 @@ def parts(lake: Lake, table: str, wanted: Wanted, keys: Iterable[str], gates: Ma
     Args:
         table: its name.
         wanted: what each part would be made from now.
-        keys: days, or `all`.
+        keys: days, runs, or `all`.
         gates: what the gate said of each part.
     """
     commits = lake.commits(table)
-    rows = lake.rows_by_day(table) if lake.has(table) else {}
+    rows = lake.rows_by_day(table) | lake.rows_by("run_id", table) if lake.has(table) else {}
     return [
         _part(table, key, rows.get(key, 0), commits.get(key), wanted.get(key), gates.get(key, "-"))
         for key in keys
@@ -78,7 +80,8 @@ def as_text(found: Sequence[Part]) -> str:
     """A table for each table, its days below each other."""
     blocks = []
     for table in dict.fromkeys(part.table for part in found):
-        header = ["day", "rows", "version", "state", "gate", "quarantined", "written (UTC)", "made from", "stale"]
+        first = "run" if table in (layout.PREDICTIONS, layout.EVALUATIONS) else "day"
+        header = [first, "rows", "version", "state", "gate", "quarantined", "written (UTC)", "made from", "stale"]
         lines = [header, *(_line(part) for part in found if part.table == table)]
         blocks.append("\n".join([table, *(f"  {line}" for line in aligned(lines))]))
     return "\n\n".join(blocks)

@@ -181,6 +181,7 @@ def put(lake: Lake, table: str, rows: list[dict[str, Any]], types: dict[str, pa.
     write_deltalake(
         lake.uri(table),
         pa.Table.from_pylist(rows, schema=pa.schema(list(types.items()))),
+        partition_by=[name for name in ("run_id", "day") if name in types],
         commit_properties=CommitProperties(custom_metadata={"userMetadata": user_metadata(records)}),
     )
 

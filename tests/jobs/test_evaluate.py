@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 from jobs.evaluate import run
 from jobs.job import Job
 from jobs.runs import folders
+from jobs.status import status
 from ncs.errors import DataError
 from ncs.lake import contract, layout, storage
 from ncs.lake.layout import Lake
@@ -75,6 +76,17 @@ def test_compares_once_and_skips_what_is_there(spark: SparkSession, compared: tu
     assert better.gain == pytest.approx(better.value / base.value - 1)
     assert better.gain > 0.1
     assert better.baseline == "single_task"
+
+
+def test_the_status_ends_with_the_run_that_was_evaluated(compared: tuple[Lake, list[str], str]) -> None:
+    lake, *_ = compared
+    *_, predictions, evaluation = status(Job(CONF, lake, CONF.logs.days))
+    assert (predictions.table, predictions.day, predictions.rows) == (layout.PREDICTIONS, RUN, len(SYSTEMS) * ROWS)
+    assert (evaluation.table, evaluation.day, evaluation.stale) == (layout.EVALUATIONS, RUN, [])
+    assert evaluation.made_from[f"{layout.PREDICTIONS}/{RUN}"] == predictions.version
+    other = CONF.with_keys({"slices": {"video_impressions": [1, 10]}})
+    *_, evaluation = status(Job(other, lake, CONF.logs.days))
+    assert evaluation.stale == ["slices"]
 
 
 def test_a_simulation_comes_into_the_page_without_another_evaluation(compared: tuple[Lake, list[str], str]) -> None:
