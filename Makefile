@@ -60,8 +60,8 @@ bench-spark: .venv-bench/.ready
 bench-serving: $(READY)
 	@$(BIN)/python -m bench.serving $(ARGS)
 
-bench-workers: .venv-bench/.ready
-	@$(BENCH)/python -m bench.scaling $(ARGS)
+bench-workers: $(READY)
+	@$(BIN)/python -m bench.scaling $(ARGS)
 
 .venv-bench/.ready: $(READY) bench/requirements.txt
 	@$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-bench
