@@ -77,9 +77,7 @@ _CONTRACTS = {
         ["comparison_id", "run_id", "seed", "system", "task", "metric", "value"], append_only=True
     ),
     layout.DIFFERENCES: Contract(
-        ["comparison_id", "system", "reference", "task", "metric", "difference"],
-        {"interval_is_in_order": "low <= high"},
-        append_only=True,
+        ["comparison_id", "system", "reference", "task", "metric", "difference"], append_only=True
     ),
     layout.SIMULATIONS: Contract(["simulation_id", "run_id", "arm", "day", "metric"], append_only=True),
     layout.VERDICTS: Contract(["table", "day", "version", "outcome", "run", "checked"], append_only=True),
