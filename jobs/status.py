@@ -17,7 +17,7 @@ from jobs.job import Job
 from jobs.runs import evaluation_from, latest_run, predictions_from
 from ncs import config
 from ncs.days import Days
-from ncs.errors import DataError
+from ncs.errors import DataError, NcsError
 from ncs.evaluation.parts import slices_of
 from ncs.lake import layout, storage
 from ncs.lake.layout import ALL
@@ -72,16 +72,15 @@ def _of_run(job: Job) -> dict[str, Wanted]:
     """What is kept by run, of the one that was trained last; nothing before one was."""
     if not storage.exists(job.lake.uri("models", "latest.json")):
         return {}
-    found = latest_run(job.lake)
-    conf = config.of_run(found)
-    predictions = predictions_from(job.lake, found, conf)
-    evaluation = evaluation_from(
-        job.lake, found, conf, slices_of(job.lake, job.conf.slices), calibrated=job.conf.calibration is not None
-    )
-    return {
-        layout.PREDICTIONS: {found["run_id"]: predictions},
-        layout.EVALUATIONS: {found["run_id"]: evaluation},
-    }
+    found, slices = latest_run(job.lake), slices_of(job.lake, job.conf.slices)
+    calibrated = job.conf.calibration is not None
+    try:
+        conf = config.of_run(found)
+        predictions = predictions_from(job.lake, found, conf)
+        evaluation = evaluation_from(job.lake, found, conf, slices, calibrated)
+    except NcsError as err:  # of another version, say: no reason to keep silent about the tables
+        return {layout.PREDICTIONS: {found["run_id"]: DataError(str(err))}}
+    return {layout.PREDICTIONS: {found["run_id"]: predictions}, layout.EVALUATIONS: {found["run_id"]: evaluation}}
 
 
 def _of_log(job: Job, log: str) -> Wanted:

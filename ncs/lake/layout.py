@@ -181,7 +181,7 @@ class Lake:
         return {key: (commit.version, commit.record) for key, commit in self.commits(name).items()}
 
     def rows_by_day(self, name: str, version: int | None = None) -> dict[str, int]:
-        """How many rows a table has of each day, by its log alone; of one without days, of `all`."""
+        """How many rows a table has of each day, by its log alone; of one without days, of `all`; see `rows_by`."""
         return self.rows_by("day", name, version)
 
     def rows_by(self, partition: str, name: str, version: int | None = None) -> dict[str, int]:

@@ -87,6 +87,12 @@ def test_the_status_ends_with_the_run_that_was_evaluated(compared: tuple[Lake, l
     other = CONF.with_keys({"slices": {"video_impressions": [1, 10]}})
     *_, evaluation = status(Job(other, lake, CONF.logs.days))
     assert evaluation.stale == ["slices"]
+    path = lake.uri("models", RUN, "run.json")
+    storage.write_json(path, described(conf={**CONF.model_dump(), "momentum": 0.9}))
+    *_, last = status(Job(CONF, lake, CONF.logs.days))
+    storage.write_json(path, described())
+    assert (last.table, last.day, last.rows) == (layout.PREDICTIONS, RUN, len(SYSTEMS) * ROWS)
+    assert "momentum is no key" in last.stale[0]
 
 
 def test_a_simulation_comes_into_the_page_without_another_evaluation(compared: tuple[Lake, list[str], str]) -> None:
