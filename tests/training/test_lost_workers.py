@@ -46,11 +46,19 @@ def test_those_that_go_on_part_a_batch_evenly() -> None:
 
 
 def ended(worker: psutil.Process, patience: float = 60) -> bool:
-    """Whether a process ends in time; one whose parent has gone may stay as a zombie, where nobody reaps it."""
+    """Whether a process ends in time. A zombie has, if it is left to init, which may reap nobody in a container; under
+    a launcher that is still there it shows that this one hangs."""
+
+    def gone() -> bool:
+        try:
+            return worker.status() == psutil.STATUS_ZOMBIE and worker.ppid() == 1
+        except psutil.NoSuchProcess:
+            return True
+
     until = time.monotonic() + patience
-    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
+    while not gone() and time.monotonic() < until:
         time.sleep(0.05)
-    return not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
+    return gone()
 
 
 class Training:

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -85,28 +86,40 @@ def without(hosts: Mapping[str, int], rank: int | None) -> dict[str, int]:
 
 
 def _succeeds(command: Sequence[str], own: Mapping[str, str], log: Path, rank_0: str) -> bool:
-    """Run a launcher to its end; it ends, with all that it started, when this process does."""
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        env={**os.environ, **own},
-        start_new_session=True,
-        preexec_fn=_end_with_parent,
-    )
-    assert process.stdout is not None
+    """Run a launcher to its end; it ends, with all that it started, when this process does.
+
+    It writes to the log itself: a pipe would break with this process, and torchrun then waits for ever for the threads
+    that pass its workers' output on.
+    """
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **own},
+            start_new_session=True,
+            preexec_fn=_end_with_parent,
+        )
     try:
-        with log.open("w") as file:
-            for line in process.stdout:
-                file.write(line)
-                if rank_0 in line:
-                    sys.stderr.write(line.partition(rank_0)[2])
-        return process.wait() == 0
+        return _follow(process, log, rank_0) == 0
     finally:
         process.terminate()
+
+
+def _follow(process: subprocess.Popen[bytes], log: Path, rank_0: str) -> int:
+    """Pass on what rank 0 says, until the launcher ends; its exit code."""
+    begun = ""
+    with log.open(errors="replace") as file:
+        while True:
+            code = process.poll()  # before reading: what it wrote last is not lost
+            *lines, begun = (begun + file.read()).split("\n")
+            for line in lines:
+                if rank_0 in line:
+                    sys.stderr.write(line.partition(rank_0)[2] + "\n")
+            if code is not None:
+                return code
+            time.sleep(0.1)
 
 
 def _end_with_parent() -> None:
