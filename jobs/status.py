@@ -42,6 +42,10 @@ def status(job: Job) -> list[Part]:
     for table, wanted in _wanted(job).items():
         keys = list(dict.fromkeys([*map(str, job.days), *wanted]))
         passed = {key: gates[table, key] for key in keys if (table, key) in gates}
+        if table == layout.PREDICTIONS:  # kept by run, judged by day: the verdict on what the run has written
+            written = {run: version for run, (version, _) in job.lake.records(table).items() if run in wanted}
+            judged = {run: verdicts.of_version(job.lake, table, version) for run, version in written.items()}
+            passed = {run: outcome for run, outcome in judged.items() if outcome}
         found += parts(job.lake, table, wanted, keys, passed)
     return found
 

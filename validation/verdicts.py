@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
@@ -121,3 +121,13 @@ def newest(lake: Lake) -> dict[tuple[str, str], Outcome]:
         return {}
     rows = lake.read(VERDICTS, lake.version(VERDICTS), ["table", "day", "outcome", "checked"]).to_pylist()
     return {(row["table"], row["day"]): row["outcome"] for row in sorted(rows, key=lambda row: row["checked"])}
+
+
+def of_version(lake: Lake, table: str, version: int) -> Outcome | None:
+    """The worst that the gate last said of a version's days; None where it has not looked at it."""
+    if not lake.has(VERDICTS):
+        return None
+    rows = lake.read(VERDICTS, lake.version(VERDICTS), ["table", "day", "version", "outcome", "checked"]).to_pylist()
+    of_it = [row for row in rows if (row["table"], row["version"]) == (table, version)]
+    last: dict[str, Outcome] = {row["day"]: row["outcome"] for row in sorted(of_it, key=lambda row: row["checked"])}
+    return max(last.values(), key=get_args(Outcome).index, default=None)

@@ -3,6 +3,7 @@
 import io
 import re
 from contextlib import redirect_stdout
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -31,6 +32,7 @@ from tests.evaluation.made import (
     write_lake,
     write_truth,
 )
+from validation.verdicts import Failure, Verdict, keep
 
 
 def compare(lake: Lake) -> list[str]:
@@ -93,6 +95,22 @@ def test_the_status_ends_with_the_run_that_was_evaluated(compared: tuple[Lake, l
     storage.write_json(path, described())
     assert (last.table, last.day, last.rows) == (layout.PREDICTIONS, RUN, len(SYSTEMS) * ROWS)
     assert "momentum is no key" in last.stale[0]
+
+
+def test_the_status_shows_what_the_gate_said_of_the_predictions(compared: tuple[Lake, list[str], str]) -> None:
+    lake, *_ = compared
+    *_, predictions, _ = status(Job(CONF, lake, CONF.logs.days))
+    assert predictions.gate == "-"
+    assert predictions.version is not None
+    first, last, late = "2022-04-15", "2022-04-16", Failure("p_ctr", "is a probability", "1.2", "0..1")
+    passed = Verdict(layout.PREDICTIONS, predictions.version, f"{first}..{last}", "d", True)
+    keep(lake, [passed], "r1")
+    keep(lake, [replace(passed, version=passed.version + 1, success=False, failed=[late])], "of another run")
+    *_, predictions, _ = status(Job(CONF, lake, CONF.logs.days))
+    assert predictions.gate == "pass"
+    keep(lake, [replace(passed, success=False, failed=[replace(late, days=[last])])], "r2")
+    *_, predictions, _ = status(Job(CONF, lake, CONF.logs.days))
+    assert predictions.gate == "stop"  # one of its days is enough
 
 
 def test_a_simulation_comes_into_the_page_without_another_evaluation(compared: tuple[Lake, list[str], str]) -> None:
