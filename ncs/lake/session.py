@@ -29,6 +29,8 @@ _ALWAYS = {
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
     # Nearly every click has its impression: looking for those that have none first costs more than it saves.
     "spark.sql.optimizer.runtime.bloomFilter.enabled": "false",
+    # What labelling holds is read two or three times: finding each column's best encoding costs more than it saves.
+    "spark.sql.inMemoryColumnarStorage.compressed": "false",
 }
 _LOCAL = {
     "spark.ui.enabled": "false",

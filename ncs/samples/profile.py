@@ -47,7 +47,8 @@ def profile_days(samples: DataFrame, rows: Mapping[date, int]) -> dict[date, dic
     ]
     counts = (
         samples.where(reduce(Column.__or__, [sampled, *[_hash(name) < below for name in IDS]]))
-        .select("day", F.explode(F.array_compact(F.array(*parts))).alias("part"))
+        .select("day", F.explode(F.array(*parts)).alias("part"))
+        .where(F.col("part").isNotNull())
         .groupBy("day", "part.column", "part.value")
         .count()
     )

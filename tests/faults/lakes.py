@@ -29,7 +29,7 @@ WRITES = {
     "encode": [layout.VOCABULARY, "gold/ctr_samples", "gold/cvr_samples"],
     "train": [],
     "predict": [layout.PREDICTIONS],
-    "evaluate": [layout.EVALUATIONS],
+    "evaluate": [layout.SLICES, layout.EVALUATIONS],
 }
 """The stages in order, and the tables of each."""
 
