@@ -87,6 +87,8 @@ class Train(Section):
     weight_decay: NonNegative
     seed: int
     threads: Count | None
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["float32", "bfloat16"]
 
 
 class Prune(Section):
@@ -140,6 +142,6 @@ class Variant(Section):
                 raise ValueError(
                     f"{key!r} is not of a system alone; it may set keys of net, train, prune, share, tasks"
                 )
-            if key in ("train.system", "train.batch_size", "train.seed", "train.threads"):
+            if key in ("train.system", "train.batch_size", "train.seed", "train.threads", "train.device"):
                 raise ValueError(f"{key!r} is the same for all systems of a run")
         return overrides

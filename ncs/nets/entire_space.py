@@ -81,5 +81,6 @@ def probability_loss(task: Task, predicted: Tensor, labels: Tensor) -> Tensor:
     """The task's weighted loss, summed over rows, of probabilities [rows] that are no sigmoids of logits."""
     if task.loss == "cross_entropy":
         inside = predicted.clamp(_EPSILON, 1 - _EPSILON)
-        return task.weight * F.binary_cross_entropy(inside, labels, reduction="sum")
+        with torch.autocast(inside.device.type, enabled=False):  # which refuses this loss on a GPU, float32 or not
+            return task.weight * F.binary_cross_entropy(inside, labels, reduction="sum")
     return task.weight * F.mse_loss(predicted, labels, reduction="sum")

@@ -30,8 +30,8 @@ class Tower(nn.Module):
         self.output = MaskedLinear([width, *hidden][-1], 1)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Input [batch, width] -> logits [batch]."""
-        return self.output(through(self.hidden, input)).squeeze(1)
+        """Input [batch, width] -> logits [batch], of the weights' type in whatever precision the layers compute."""
+        return self.output(through(self.hidden, input)).squeeze(1).to(self.output.weight.dtype)
 
     def layers(self) -> list[Layer]:
         """All of its layers, the output layer last."""

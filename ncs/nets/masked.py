@@ -50,11 +50,12 @@ class MaskedNet(System):
         return cast(dict[str, nn.Parameter], weights)
 
     def logits(self, ids: Tensor, task: str) -> Tensor:
-        """The task's subnetwork."""
+        """The task's subnetwork; logits of the weights' type in whatever precision it computes."""
         masks: Mapping[str, Tensor] = self.task_masks.get(task, {})
         biases = cast(nn.ParameterList, self.biases[task]) if self.biases else None
         hidden = through(self.hidden(task), self.inputs(ids), masks, biases)
-        return self.outputs[task](hidden, masks.get(OUTPUT)).squeeze(1)
+        output = cast(MaskedLinear, self.outputs[task])
+        return output(hidden, masks.get(OUTPUT)).squeeze(1).to(output.weight.dtype)
 
     def masks(self, task: str) -> Mapping[nn.Parameter, Tensor]:
         """The part of each maskable weight that the task may move."""

@@ -58,7 +58,21 @@ class System(nn.Module):
         self.spec = spec
         self.tasks = spec.tasks
         self.groups: tuple[Group, ...] = (Group(tuple(spec.tasks), tuple(spec.tasks)),)
-        self.task_masks: dict[str, Mask] = {}
+        self._task_masks: dict[str, Mask] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the net computes: all of its weights lie there."""
+        return next(self.parameters()).device
+
+    @property
+    def task_masks(self) -> dict[str, Mask]:
+        """The masks of the tasks that have one, on the net's device."""
+        return self._task_masks
+
+    @task_masks.setter
+    def task_masks(self, masks: Mapping[str, Mask]) -> None:
+        self._task_masks = {task: mask.to(self.device) for task, mask in masks.items()}
 
     def logits(self, ids: Tensor, task: str) -> Tensor:
         """Ids int64 [batch, fields] -> logits [batch]."""

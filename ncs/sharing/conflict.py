@@ -40,7 +40,7 @@ def conflict(net: MaskedNet, trainer: Trainer) -> Conflict:
 
 
 def _gradients(net: MaskedNet, batch: Batch, task: str) -> dict[str, Tensor]:
-    """The gradient of a batch's loss by layer; that of the embedding is sparse, it has the batch's rows alone."""
+    """A loss's gradient by layer, in host memory; that of the embedding is sparse, it has the batch's rows alone."""
     net.zero_grad(set_to_none=True)
     net.loss(batch, task).backward()
     embedding = net.inputs.embedding
@@ -48,9 +48,10 @@ def _gradients(net: MaskedNet, batch: Batch, task: str) -> dict[str, Tensor]:
     (rows, values), embedding.touched = embedding.touched, None
     assert values.grad is not None
     size = embedding.table.shape
-    sparse = torch.sparse_coo_tensor(rows.unsqueeze(0), values.grad, size, check_invariants=False).coalesce()
+    at, grad = rows.unsqueeze(0).cpu(), values.grad.cpu()
+    sparse = torch.sparse_coo_tensor(at, grad, size, check_invariants=False).coalesce()
     weights = {f"hidden.{n}": layer.weight.grad for n, layer in enumerate(net.hidden(task))}
-    return {"embedding": sparse, **{name: grad for name, grad in weights.items() if grad is not None}}
+    return {"embedding": sparse, **{name: grad.cpu() for name, grad in weights.items() if grad is not None}}
 
 
 def _cosine(left: Tensor, right: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """A mask: for every maskable weight 1 (kept) or 0 (pruned), by layer."""
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -31,6 +32,14 @@ class Mask(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._layers)
+
+    def to(self, device: torch.device) -> "Mask":
+        """The same mask on a device; this one, where it lies there."""
+        if all(values.device == device for values in self._layers.values()):
+            return self
+        moved = copy(self)  # not made anew: its values are known to be 0 and 1
+        moved._layers = {name: values.to(device) for name, values in self._layers.items()}
+        return moved
 
     @property
     def alive(self) -> int:

@@ -76,7 +76,7 @@ def search_mask(
     left out where nothing hangs on its score.
     """
     net.load_state_dict(theta)
-    at_start = {name: weight.detach().clone() for name, weight in net.maskable(task).items()}
+    at_start = {name: weight.detach().cpu().clone() for name, weight in net.maskable(task).items()}
     mask, rounds = Mask.ones(at_start), list[Round]()
     for i in range(conf.rounds + 1):
         if conf.select == "last" and i == conf.rounds:
@@ -88,7 +88,8 @@ def search_mask(
             net.task_masks = {task: mask}
             validation = trainer.fit(net, phase)[net.tasks[task].score]  # line 6
             scores = {
-                name: SCORES[conf.score](weight.detach(), at_start[name]) for name, weight in net.maskable(task).items()
+                name: SCORES[conf.score](weight.detach().cpu(), at_start[name])
+                for name, weight in net.maskable(task).items()
             }
             return {
                 "validation": validation,

@@ -25,7 +25,7 @@ def build(spec: NetSpec) -> System:
 
 def train(net: MaskedNet, trainer: Trainer, conf: Config, prune: PruneRound = prune) -> None:
     """The whole of Algorithm 1; leaves in `net` the trained weights and each task's mask."""
-    base = MaskedNet(net.spec) if conf.share.towers else net
+    base = MaskedNet(net.spec).to(net.device) if conf.share.towers else net
     store = trainer.store.beside(f"search-{digest([_decisive(conf), prune.__name__])}")
     found = find_masks(base, replace(trainer, store=store), conf.prune, prune)
     for line in store.logged():  # a search that several systems of a run have in common counts for each
@@ -43,5 +43,5 @@ def train(net: MaskedNet, trainer: Trainer, conf: Config, prune: PruneRound = pr
 def _decisive(conf: Config) -> dict[str, Any]:
     """What decides a search within a run."""
     found = conf.part("tasks", "net", "prune", "share.task_biases", "train")
-    later = ("system", "epochs", "patience", "threads")
+    later = ("system", "epochs", "patience", "threads", "device")
     return found | {"train": {key: value for key, value in found["train"].items() if key not in later}}

@@ -17,6 +17,7 @@ from ncs.errors import TrainingError
 from ncs.feed import Batch, Feed
 from ncs.nets.system import System
 from ncs.training.cluster import Cluster
+from ncs.training.device import computing_in
 from ncs.training.metrics import skill, validate
 from ncs.training.optim import MaskedAdam
 from ncs.training.store import Store
@@ -125,7 +126,7 @@ class Trainer:
             if phase.patience is not None:
                 progress.best_net = {name: weight.clone() for name, weight in net.state_dict().items()}
         entry = {"phase": phase.name, "task": phase.task, "round": phase.round, "epoch": progress.epoch}
-        entry |= {"workers": self.cluster.size}
+        entry |= {"workers": self.cluster.size, "device": net.device.type}
         self.store.log({**entry, "validation": scores, "skill": whole, "seconds": time.monotonic() - started, **facts})
         if phase.epochs > 1:
             state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "progress": vars(progress)}
@@ -142,7 +143,8 @@ class Trainer:
         batches = {task: self.feeds[task].epoch(number) for task in phase.samples}
         order = self._order(phase, number)
         order = order[: math.ceil(len(order) * min(1.0, phase.epochs - epoch))]
-        losses, rows = dict.fromkeys(phase.samples, 0.0), dict.fromkeys(phase.samples, 0)
+        losses: dict[str, Any] = dict.fromkeys(phase.samples, 0.0)
+        rows = dict.fromkeys(phase.samples, 0)
         waited, started = 0.0, time.monotonic()
         for task in self._bar(order, phase, epoch):
             asked = time.monotonic()
@@ -150,21 +152,20 @@ class Trainer:
             waited += time.monotonic() - asked
             losses[task] += self._step(net, optimizer, task, batch)
             rows[task] += batch.total
+        summed = {task: _finite(float(loss), task) for task, loss in losses.items()}
         return {
-            "loss": self._mean_losses(losses, rows),
+            "loss": self._mean_losses(summed, rows),
             "samples": sum(rows.values()),
             "wait_share": waited / max(time.monotonic() - started, 1e-9),
         }
 
-    def _step(self, net: System, optimizer: MaskedAdam, task: str, batch: Batch) -> float:
-        loss = net.loss(batch, task) / batch.total
+    def _step(self, net: System, optimizer: MaskedAdam, task: str, batch: Batch) -> float | Tensor:
+        with computing_in(self.conf.precision, batch.ids.device):
+            loss = net.loss(batch, task) / batch.total
         loss.backward()
         optimizer.step(net.masks(task))
-        value = loss.item()
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the {task} loss became {value}; lower train.learning_rate, the weights of the last epoch are kept"
-            )
+        # On a GPU nobody waits for a step's loss: one that is not finite stays in the sum, until the epoch's end.
+        value = _finite(loss.item(), task) if loss.is_cpu else loss.detach().double()
         return value * batch.total
 
     def _order(self, phase: Phase, number: int) -> list[str]:
@@ -180,6 +181,15 @@ class Trainer:
     def _bar(self, order: list[str], phase: Phase, epoch: int) -> Iterator[str]:
         hidden = True if self.quiet or self.cluster.rank else None  # None: unless a terminal watches
         return iter(tqdm(order, desc=f"{phase.key} epoch {epoch + 1}", unit="batch", disable=hidden, leave=False))
+
+
+def _finite(loss: float, task: str) -> float:
+    """The loss itself. Raises TrainingError if it is NaN or infinite."""
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"the {task} loss became {loss}; lower train.learning_rate, the weights of the last epoch are kept"
+        )
+    return loss
 
 
 def _check_finite(net: System, scores: Mapping[str, float], phase: Phase) -> None:

@@ -42,7 +42,7 @@ def predictions(system: System, task: str, feed: Feed) -> Iterable[tuple[Tensor,
 def validate(system: System, task: str, feed: Feed, cluster: Cluster) -> float:
     """The task's validation figure, over the rows of all workers: the same number on each of them."""
     figure = auc if system.tasks[task].metric == "auc" else mse
-    shard = (torch.cat(parts) for parts in zip(*predictions(system, task, feed), strict=True))
+    shard = (torch.cat(parts).cpu() for parts in zip(*predictions(system, task, feed), strict=True))
     labels, scores = (cluster.concatenate(part).numpy() for part in shard)
     return figure(labels, scores)
 

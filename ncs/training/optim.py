@@ -139,9 +139,10 @@ class MaskedAdam:
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Take over what `state_dict` gave."""
-        self._dense = _Dense(self._dense.weight, *saved["dense"])
+        weight = self._dense.weight
+        self._dense = _Dense(weight, *(vector.to(weight.device) for vector in saved["dense"]))
         for name, state in saved["rows"].items():
-            self._rows[name].state = state
+            self._rows[name].state = state.to(self._embeddings[name].table.device)
 
 
 def _adam(dense: _Dense, gradient: Tensor, plan: _Plan, rate: float) -> None:

@@ -38,7 +38,7 @@ class Predictor:
     def net(self) -> System:
         """The trained system, its masks in place."""
         net = build(self.conf, self.sizes, seed=0)
-        saved = torch.load(io.BytesIO(self.model), weights_only=True)
+        saved = torch.load(io.BytesIO(self.model), weights_only=True, map_location="cpu")
         net.load_state_dict(saved["net"])
         net.task_masks = {task: Mask(layers) for task, layers in saved["masks"].items()}
         return net.eval()

@@ -73,7 +73,9 @@ def coalesce(rows: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
     """
     if rows.is_cuda:
         found, places = rows.unique(return_inverse=True)
-    else:
-        codes, uniques = pd.factorize(rows.numpy())
-        found, places = torch.from_numpy(uniques), torch.from_numpy(codes)
+        summed = gradients.new_zeros(len(found), gradients.shape[1])
+        # A sum in sorted order; index_add_ would add in an order of chance there.
+        return found, summed.index_put_((places,), gradients, accumulate=True)
+    codes, uniques = pd.factorize(rows.numpy())
+    found, places = torch.from_numpy(uniques), torch.from_numpy(codes)
     return found, gradients.new_zeros(len(found), gradients.shape[1]).index_add_(0, places, gradients)

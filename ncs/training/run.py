@@ -21,10 +21,13 @@ from ncs.lake.layout import Lake
 from ncs.nets.system import System, build, module_of
 from ncs.tasks import CTR, tasks_of
 from ncs.training.cluster import Cluster
+from ncs.training.device import device_of
 from ncs.training.loop import Trainer, train_groups
 from ncs.training.memory import keep_freed_memory
 from ncs.training.store import Store
 
+_NOT_DECISIVE = ("system", "threads", "device")
+"""Keys of `train` that leave a run what it is."""
 _PACKAGES = ("torch", "horovod", "petastorm", "deltalake", "pyarrow", "numpy", "pyspark", "delta-spark")
 
 
@@ -51,7 +54,7 @@ class Run:
     def run_id(self) -> str:
         """The same for the same configuration and samples, so that an interrupted run is found again."""
         decisive = self.conf.part("logs.days", "split", "fields", "tasks", "net", "train", "prune", "share", "workers")
-        train = {key: value for key, value in decisive.pop("train").items() if key not in ("system", "threads")}
+        train = {key: value for key, value in decisive.pop("train").items() if key not in _NOT_DECISIVE}
         # A digest sorts keys; the order of the fields is that of their embeddings.
         return f"{self.conf.name}-{digest([decisive, list(self.conf.fields), train, self._data()])}"
 
@@ -149,7 +152,8 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
     threads = conf.train.threads or max(1, len(os.sched_getaffinity(0)) // cluster.local_size)
     torch.set_num_threads(threads)
     keep_freed_memory()
-    feeds, validation = _feeds(run, cluster, "train"), _feeds(run, cluster, "validation")
+    device = device_of(conf.train.device, cluster)
+    feeds, validation = (_feeds(run, cluster, split, device) for split in ("train", "validation"))
     sizes = field_sizes(run)
     variance = {task: _variance(task, feed, cluster) for task, feed in validation.items()}
     for name in run.pending():
@@ -157,7 +161,7 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
         own = conf.of_system(name)
         store = Store(run.folder_of(name), cluster)
         trainer = Trainer(own.train, feeds, validation, cluster, store, variance, quiet)
-        net = build(own, sizes, own.train.seed)
+        net = build(own, sizes, own.train.seed).to(device)
         getattr(module_of(own), "train", train_groups)(net, trainer, own)
         facts = _facts(net, store.logged())
         store.write_json("facts", facts)
@@ -186,7 +190,7 @@ def _facts(net: System, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _feeds(run: Run, cluster: Cluster, split: str) -> dict[str, TableFeed]:
+def _feeds(run: Run, cluster: Cluster, split: str, device: torch.device) -> dict[str, TableFeed]:
     conf, tasks = run.conf, tasks_of(run.conf)
     return {
         task.name: TableFeed(
@@ -200,6 +204,7 @@ def _feeds(run: Run, cluster: Cluster, split: str) -> dict[str, TableFeed]:
             shuffle=split == "train",
             memory_rows=conf.feed.memory_rows,
             buffer_rows=conf.feed.buffer_rows,
+            device=device,
         )
         for task in tasks.values()
     }
@@ -209,7 +214,7 @@ def _variance(task: str, feed: TableFeed, cluster: Cluster) -> float:
     """Variance of the labels: the squared error of the best constant."""
     sums = np.zeros(3)
     for batch in feed.epoch(0):
-        labels = batch.labels[task].double().numpy()
+        labels = batch.labels[task].double().cpu().numpy()
         sums += [len(labels), labels.sum(), (labels**2).sum()]
     count, total, squares = cluster.sum(torch.from_numpy(sums)).tolist()
     variance = squares / count - (total / count) ** 2

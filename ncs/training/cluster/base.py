@@ -13,12 +13,17 @@ class LostError(TrainingError):
 
 
 class Cluster:
-    """The workers that train together; this one is alone. Every worker has to call the collectives in one order."""
+    """The workers that train together; this one is alone. Every worker has to call the collectives in one order.
+
+    Tensors may lie on any device, and what comes back lies there too: messages travel between the hosts' memories.
+    """
 
     rank = 0
     size = 1
     local_size = 1
     """Workers on this machine."""
+    local_rank = 0
+    """This worker's number among them."""
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor over all workers."""

@@ -22,26 +22,29 @@ class _Distributed(Cluster):
         with answered(RuntimeError):
             dist.init_process_group("gloo", timeout=timedelta(seconds=patience))
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self.local_size = int(os.environ["LOCAL_WORLD_SIZE"])
+        self.local_size, self.local_rank = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
 
     def sum(self, tensor: Tensor) -> Tensor:
-        whole = tensor.clone()
+        whole = tensor.to("cpu", copy=True)
         with answered(RuntimeError):
             dist.all_reduce(whole)
-        return whole
+        return whole.to(tensor.device)
 
     def concatenate(self, tensor: Tensor) -> Tensor:
         """As all of a gather have to be of one length, shorter ones travel with zeros behind them."""
         lengths = self._gather(torch.tensor([len(tensor)]))
-        padded = tensor.new_zeros((int(max(lengths)), *tensor.shape[1:]))
+        padded = torch.zeros((int(max(lengths)), *tensor.shape[1:]), dtype=tensor.dtype)
         padded[: len(tensor)] = tensor
         parts = zip(self._gather(padded), lengths, strict=True)
-        return torch.cat([part[: int(length)] for part, length in parts])
+        return torch.cat([part[: int(length)] for part, length in parts]).to(tensor.device)
 
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         with answered(RuntimeError):
             for tensor in tensors:
-                dist.broadcast(tensor.data, src=0)
+                host = tensor.detach().cpu()
+                dist.broadcast(host, src=0)
+                if not tensor.is_cpu:
+                    tensor.data.copy_(host)
 
     def agree(self, answer: int) -> int:
         given = torch.tensor([int(answer)])

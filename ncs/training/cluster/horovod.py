@@ -24,20 +24,26 @@ class _Horovod(Cluster):
         self._hvd, self._failure = hvd, HorovodInternalError
         with answered(self._failure):
             hvd.init()
-        self.rank, self.size, self.local_size = hvd.rank(), hvd.size(), hvd.local_size()
+        self.rank, self.size = hvd.rank(), hvd.size()
+        self.local_size, self.local_rank = hvd.local_size(), hvd.local_rank()
 
     def sum(self, tensor: Tensor) -> Tensor:
         with answered(self._failure):
-            return self._hvd.allreduce(tensor, op=self._hvd.Sum, name=f"sum {tensor.dtype} {list(tensor.shape)}")
+            name = f"sum {tensor.dtype} {list(tensor.shape)}"
+            return self._hvd.allreduce(tensor.cpu(), op=self._hvd.Sum, name=name).to(tensor.device)
 
     def concatenate(self, tensor: Tensor) -> Tensor:
         with answered(self._failure):
-            return self._hvd.allgather(tensor, name=f"concatenate {tensor.dtype} {list(tensor.shape[1:])}")
+            name = f"concatenate {tensor.dtype} {list(tensor.shape[1:])}"
+            return self._hvd.allgather(tensor.cpu(), name=name).to(tensor.device)
 
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         with answered(self._failure):
             for tensor in tensors:
-                self._hvd.broadcast_(tensor.data, root_rank=0, name=f"broadcast {tensor.dtype} {list(tensor.shape)}")
+                host = tensor.detach().cpu()
+                self._hvd.broadcast_(host, root_rank=0, name=f"broadcast {tensor.dtype} {list(tensor.shape)}")
+                if not tensor.is_cpu:
+                    tensor.data.copy_(host)
 
     def agree(self, answer: int) -> int:
         with answered(self._failure):
