@@ -1,5 +1,6 @@
 # make demo   the nine-day workflow on synthetic logs, ends with the comparison and the report's path
 # make bench  training speed beside torch-rechub's and DeepCTR-Torch's, where a step's time goes
+# make bench-gpu     the same beside the peers' on a GPU, in float32; an error where there is none
 # make bench-spark   label and encode as logs grow, beside a plain copy, DuckDB and Polars
 # make bench-serving latency of exported models beside the dense network
 # make bench-workers training on two workers beside one
@@ -14,7 +15,7 @@ READY := .venv/.ready
 LAKE ?= lake/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint docs wheel lock clean bench bench-spark bench-serving bench-workers
+.PHONY: help setup demo test test-all lint docs wheel lock clean bench bench-gpu bench-spark bench-serving bench-workers
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -53,6 +54,9 @@ BENCH := .venv-bench/bin
 bench: .venv-bench/.ready
 	@$(BENCH)/python -m bench.peers $(ARGS)
 	@$(BENCH)/python -m bench.profile
+
+bench-gpu: .venv-bench/.ready
+	@$(BENCH)/python -m bench.peers --device cuda --threads 1 $(ARGS)
 
 bench-spark: .venv-bench/.ready
 	@$(BENCH)/python -m bench.spark $(ARGS)

@@ -29,20 +29,22 @@ class DeepCtr:
     def __init__(self, model: str, work: Work, ids: dict[str, np.ndarray], labels: np.ndarray, cut: bool) -> None:
         self.name = f"deepctr-torch {model}, {'cut beforehand' if cut else 'own loader'}"
         columns = [SparseFeat(name, size, embedding_dim=8) for name, size in work.sizes.items()]
+        common = COMMON | {"device": work.device}
         self._model = (
-            MMOE(columns, num_experts=4, expert_dnn_hidden_units=(128,), gate_dnn_hidden_units=(), **COMMON)
+            MMOE(columns, num_experts=4, expert_dnn_hidden_units=(128,), gate_dnn_hidden_units=(), **common)
             if model == "mmoe"
-            else SharedBottom(columns, bottom_dnn_hidden_units=(128,), **COMMON)
+            else SharedBottom(columns, bottom_dnn_hidden_units=(128,), **common)
         )
         self._model.compile("adam", loss=["binary_crossentropy", "mse"], metrics=[])
-        self._ids, self._labels, self._cut = ids, labels, cut
+        self._ids, self._labels, self._cut, self._device = ids, labels, cut, work.device
 
     def prepare(self, rows: int) -> None:
         """Make what an epoch of the first `rows` rows is fed from."""
         self._x, self._y = {name: values[:rows] for name, values in self._ids.items()}, self._labels[:rows]
         order = np.random.default_rng(0).permutation(rows)
-        whole = torch.from_numpy(np.stack(list(self._x.values()), 1)[order])
-        self._batches = list(zip(whole.split(BATCH), torch.from_numpy(self._y[order]).split(BATCH), strict=True))
+        whole = torch.from_numpy(np.stack(list(self._x.values()), 1)[order]).to(self._device)
+        labels = torch.from_numpy(self._y[order]).to(self._device)
+        self._batches = list(zip(whole.split(BATCH), labels.split(BATCH), strict=True))
 
     def train(self) -> None:
         """An epoch of what was prepared."""

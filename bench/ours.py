@@ -43,7 +43,7 @@ class Ours:
 
     def __init__(self, name: str, work: Work, conf: Config, net: System) -> None:
         keep_freed_memory()  # of this process: the peers' trainings have it too
-        self.name, self.net = name, net
+        self.name, self.net = name, net.to(work.device)
         feed = work.feed(conf)
         samples = net.groups[0].samples
         self._trainer = Trainer(
@@ -67,13 +67,14 @@ class Ours:
         """Both tasks' predictions [rows, 2]."""
         rows = torch.from_numpy(np.stack(list(ids.values()), 1))
         self.net.eval()
-        parts = [self.net.predict(part) for part in rows.split(8192)]
-        return np.stack([torch.cat([part[task] for part in parts]).numpy() for task in (CTR, CVR)], 1)
+        parts = [self.net.predict(part.to(self.net.device)) for part in rows.split(8192)]
+        return np.stack([torch.cat([part[task] for part in parts]).cpu().numpy() for task in (CTR, CVR)], 1)
 
     def operations(self, rows: int = 2048) -> float:
         """Floating-point operations of the matrix products of one row's forward and backward pass."""
-        ids = torch.zeros(rows, len(self.net.spec.inputs.sizes), dtype=torch.long)
-        batch = Batch(ids, dict.fromkeys(self.net.tasks, torch.zeros(rows)), rows)
+        on = self.net.device
+        ids = torch.zeros(rows, len(self.net.spec.inputs.sizes), dtype=torch.long, device=on)
+        batch = Batch(ids, dict.fromkeys(self.net.tasks, torch.zeros(rows, device=on)), rows)
         with FlopCounterMode(display=False) as counter:
             self.net.loss(batch, CTR).backward()
         self.net.zero_grad()

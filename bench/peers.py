@@ -1,6 +1,7 @@
 """Training speed beside the peers': the same rows, the same nets, one after another in one run.
 
 make bench                                                # all sizes; minutes on idle cores
+make bench-gpu                                            # the same on a GPU
 .venv-bench/bin/python -m bench.peers --ids 211000 --threads 1 --json peers.json
 """
 
@@ -8,6 +9,7 @@ import argparse
 import gc
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +24,9 @@ from bench.deepctr import DeepCtr
 from bench.ours import Ours, both_losses, ours
 from bench.rechub import Rechub
 from bench.work import Work
+from ncs.errors import TrainingError
+from ncs.training.cluster import Cluster
+from ncs.training.device import device_of
 from ncs.training.metrics import auc, mse
 
 SMALLEST = 211_000
@@ -51,16 +56,21 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=500_000, help="of an epoch")
     parser.add_argument("--part", type=int, default=102_400, help="rows of a measurement")
     parser.add_argument("--repeats", type=int, default=5, help="measurements of each, in alternation")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where all of them train")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     args = parser.parse_args()
+    try:
+        device_of(args.device, Cluster())
+    except TrainingError as err:
+        sys.exit(f"bench: {err}")
     figures = []
     for ids in args.ids:
         with tempfile.TemporaryDirectory() as folder:
-            work = Work.make(Path(folder), ids, args.rows, test_rows=50_000)
+            work = Work.make(Path(folder), ids, args.rows, 50_000, args.device)
             for threads in args.threads:
                 torch.set_num_threads(threads)
                 measured = measure(work, ids, args.part, args.repeats, quality=threads == args.threads[0])
-                figures += [{"ids": ids, "threads": threads, **one} for one in measured]
+                figures += [{"ids": ids, "threads": threads, "device": args.device, **one} for one in measured]
                 print(table(figures, ids, threads), flush=True)
                 if args.json:
                     args.json.write_text(json.dumps(figures, indent=1))
@@ -77,13 +87,15 @@ def measure(work: Work, ids: int, part: int, repeats: int, quality: bool) -> lis
     for one in trainees:
         one.prepare(part)
         one.train()  # warms up; nothing is measured
+        _finished(work.device)
     for _ in range(repeats):
         for one in trainees:
             wall, cpu = time.perf_counter(), time.process_time()
             one.train()
+            _finished(work.device)
             rates[one.name].append(part / (time.perf_counter() - wall))
             rate_of_cpu[one.name].append(part / (time.process_time() - cpu))
-    multiplied = _matrix_rate()
+    multiplied = _matrix_rate(work.device)
     found = []
     for one in trainees:
         share = one.operations() * statistics.median(rates[one.name]) / multiplied if isinstance(one, Ours) else None
@@ -125,21 +137,33 @@ def _scores(one: Trainee, work: Work) -> dict[str, float]:
     one.prepare(work.rows)
     started = time.perf_counter()
     one.train()
+    _finished(work.device)
     seconds = time.perf_counter() - started
     ids, labels = work.arrays("test")
     predicted = one.predict(ids)
     return {"auc": auc(labels[:, 0], predicted[:, 0]), "mse": mse(labels[:, 1], predicted[:, 1]), "first": seconds}
 
 
-def _matrix_rate(size: int = 1024, repeats: int = 7) -> float:
+def _finished(device: str) -> None:
+    """Wait for what a GPU was given to do."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def _matrix_rate(device: str, size: int = 1024, repeats: int = 7) -> float:
     """Floating-point operations a second of a large matrix product: the median of some."""
-    left, right = torch.randn(size, size), torch.randn(size, size)
+    left, right = torch.randn(2, size, size, device=device)
     seconds = []
     for _ in range(repeats + 1):
         started = time.perf_counter()
         torch.mm(left, right)
+        _finished(device)
         seconds.append(time.perf_counter() - started)
     return 2 * size**3 / statistics.median(seconds[1:])
+
+
+def _gpu(device: str) -> str:
+    return f", {torch.cuda.get_device_name()}" if device == "cuda" else ""
 
 
 def table(figures: list[dict[str, Any]], ids: int, threads: int) -> str:
@@ -147,7 +171,7 @@ def table(figures: list[dict[str, Any]], ids: int, threads: int) -> str:
     rows = [one for one in figures if (one["ids"], one["threads"]) == (ids, threads)]
     first = [statistics.median(rows[0][key]) for key in ("samples_a_second", "samples_a_cpu_second")]
     lines = [
-        f"\n{ids:,} ids, {threads} thread{'s' if threads > 1 else ''}\n",
+        f"\n{ids:,} ids, {threads} thread{'s' if threads > 1 else ''}{_gpu(rows[0]['device'])}\n",
         "| | samples/s: median | min | max | ratio | ratio, CPU time | of matrix rate | waited | CTR AUC | CVR MSE |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]

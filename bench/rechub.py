@@ -29,8 +29,8 @@ class Rechub:
             if model == "mmoe"
             else SharedBottom(features, kinds, bottom_params={"dims": [128]}, tower_params_list=towers)
         )
-        self._trainer = MTLTrainer(self._model, kinds, optimizer_params={"lr": 0.001})
-        self._ids, self._labels, self._cut = ids, labels, cut
+        self._trainer = MTLTrainer(self._model, kinds, optimizer_params={"lr": 0.001}, device=work.device)
+        self._ids, self._labels, self._cut, self._device = ids, labels, cut, work.device
 
     def prepare(self, rows: int) -> None:
         """Make what an epoch of the first `rows` rows is fed from."""
@@ -38,8 +38,10 @@ class Rechub:
         labels = self._labels[:rows]
         if self._cut:
             order = np.random.default_rng(0).permutation(len(labels))
-            tensors = {name: torch.from_numpy(values[order]).split(BATCH) for name, values in ids.items()}
-            cut = torch.from_numpy(labels[order]).split(BATCH)
+            tensors = {
+                name: torch.from_numpy(values[order]).to(self._device).split(BATCH) for name, values in ids.items()
+            }
+            cut = torch.from_numpy(labels[order]).to(self._device).split(BATCH)
             self._batches = [({name: parts[n] for name, parts in tensors.items()}, cut[n]) for n in range(len(cut))]
         else:
             some = {name: values[:1] for name, values in ids.items()}
@@ -56,5 +58,6 @@ class Rechub:
     def predict(self, ids: dict[str, np.ndarray]) -> np.ndarray:
         """Both tasks' predictions [rows, 2]."""
         self._model.eval()
-        predicted: np.ndarray = self._model({name: torch.from_numpy(values) for name, values in ids.items()}).numpy()
+        whole = {name: torch.from_numpy(values).to(self._device) for name, values in ids.items()}
+        predicted: np.ndarray = self._model(whole).cpu().numpy()
         return predicted

@@ -29,11 +29,13 @@ class Work:
     lake: Lake
     sizes: dict[str, int]
     rows: int
+    device: str = "cpu"
+    """Where all train: cpu or cuda."""
 
     @classmethod
-    def make(cls, folder: Path, ids: int, rows: int, test_rows: int) -> "Work":
+    def make(cls, folder: Path, ids: int, rows: int, test_rows: int, device: str = "cpu") -> "Work":
         """Draw rows over `ids` ids and write them."""
-        work = cls(Lake.at(str(folder)), sizes_of(ids), rows)
+        work = cls(Lake.at(str(folder)), sizes_of(ids), rows, device)
         world = np.random.default_rng(0)
         tastes = {name: world.normal(size=(size, 3)) for name, size in work.sizes.items()}
         for seed, (split, count) in enumerate({"train": rows, "test": test_rows}.items()):
@@ -50,14 +52,15 @@ class Work:
 
     def conf(self, system: str, *overrides: str) -> Config:
         """The configuration of a system on this work: batches and losses as the peers have them."""
-        same = ["train.batch_size=2048", "tasks.cvr.weight=1.0", "net.experts=4"]
+        same = ["train.batch_size=2048", "tasks.cvr.weight=1.0", "net.experts=4", f"train.device={self.device}"]
         return config.load(ROOT / "conf" / "demo.yaml", [*same, *overrides]).of_system(system)
 
     def feed(self, conf: Config, split: str = "train") -> TableFeed:
         """As a run's feed is made: decoded once, through Petastorm, kept in memory."""
         snapshot = Snapshot.of(self.lake, TABLE, self.lake.version(TABLE), Days(DAY, DAY), split)
         labels = {task.name: task.label for task in tasks_of(conf).values()}
-        return TableFeed(snapshot, list(self.sizes), labels, batch_size=conf.train.batch_size, shuffle=split == "train")
+        size, shuffle = conf.train.batch_size, split == "train"
+        return TableFeed(snapshot, list(self.sizes), labels, batch_size=size, shuffle=shuffle, device=self.device)
 
     def arrays(self, split: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """All rows of a split as the peers want them: ids by field, both labels [rows, 2]."""
