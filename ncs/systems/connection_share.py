@@ -33,9 +33,10 @@ def train(net: MaskedNet, trainer: Trainer, conf: Config, prune: PruneRound = pr
     net.start_from(found.theta)  # line 13
     net.task_masks = {}
     at_theta = conflict(net, trainer)
-    net.task_masks = assign(found.masks, conf.share.masks, conf.train.seed)
+    masks = assign(found.masks, conf.share.masks, conf.train.seed)
+    net.task_masks = masks
     columns = net.spec.inputs.columns(list(conf.fields))
-    trainer.store.write_json("masks", describe(found, net.task_masks, columns))
+    trainer.store.write_json("masks", describe(found, masks, columns))
     train_groups(net, trainer, conf)  # lines 14 to 18
     trainer.store.write_json("conflict", {"theta": at_theta, "final": conflict(net, trainer)})
 
