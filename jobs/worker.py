@@ -26,7 +26,7 @@ def work(order: str) -> None:
 def train_together(job: Job, this: Run, fewer: bool) -> None:
     """Train as a worker among others: as many as the configuration says, or `fewer`, where some have been lost."""
     try:
-        workers = cluster.connect()
+        workers = cluster.connect(this.parts)
         if workers.size != this.conf.workers and not fewer:
             raise TrainingError(f"{workers.size} workers were launched, the configuration says {this.conf.workers}")
         train(this, workers, job.say, job.quiet)

@@ -101,6 +101,7 @@ class Prune(Section):
     scope: Literal["global", "layer"]
     select: Literal["best", "last"]
     theta_epochs: NonNegative
+    at_once: bool
 
     def rate_of(self, task: str) -> float:
         """Share of the weights still alive that a round prunes from a task."""

@@ -1,6 +1,7 @@
 """Batches of one task for one worker: an epoch is every row of the shard once, in as many steps as on every worker."""
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -40,6 +41,9 @@ class Feed(Protocol):
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of an epoch, numbered from 0."""
 
+    def resharded(self, shard: int, shards: int) -> "Feed":
+        """The same rows in global batches of the same size, shared out over other workers."""
+
 
 class TableFeed:
     """A shard of a Delta table, read through Petastorm.
@@ -67,16 +71,25 @@ class TableFeed:
 
         Batches lie on `device` when they are asked for.
         """
-        if batch_size % shards:
-            raise TrainingError(f"train.batch_size {batch_size} cannot be parted evenly over {shards} workers")
         self._snapshot, self._fields, self._labels = snapshot, tuple(fields), dict(labels)
-        self._part, self._shard, self._shards = batch_size // shards, shard, shards
-        self._seed, self._shuffle = seed, shuffle
-        self._shard_rows = snapshot.shard_rows(shards)
-        self._buffer_rows = buffer_rows
-        self._in_memory = self._shard_rows[shard] <= memory_rows
+        self._batch_size, self._seed, self._shuffle = batch_size, seed, shuffle
+        self._memory_rows, self._buffer_rows = memory_rows, buffer_rows
         self._device = torch.device(device)
+        self._share_out(shard, shards)
+
+    def _share_out(self, shard: int, shards: int) -> None:
+        if self._batch_size % shards:
+            raise TrainingError(f"train.batch_size {self._batch_size} cannot be parted evenly over {shards} workers")
+        self._part, self._shard, self._shards = self._batch_size // shards, shard, shards
+        self._shard_rows = self._snapshot.shard_rows(shards)
+        self._in_memory = self._shard_rows[shard] <= self._memory_rows
         self._rows: Rows | None = None
+
+    def resharded(self, shard: int, shards: int) -> "TableFeed":
+        """The same rows in global batches of the same size, shared out over other workers."""
+        feed = copy(self)
+        feed._share_out(shard, shards)
+        return feed
 
     @property
     def steps(self) -> int:

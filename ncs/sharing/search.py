@@ -47,6 +47,11 @@ class Found:
 def find_masks(net: MaskedNet, trainer: Trainer, conf: Prune, prune: PruneRound = prune) -> Found:
     """Lines 1 to 11: the masks of all tasks of `net`, whose weights and masks are changed on the way."""
     theta = train_theta(net, trainer, conf)  # line 2
+    if conf.at_once and (part := trainer.cluster.part(len(net.tasks))):
+        with trainer.cluster.meeting():
+            search_mask(net, theta, trainer.of_part(part), conf, list(net.tasks)[part.number], prune)
+    trainer.store.take_in()
+    # Rounds that parts of the workers have found are only read here.
     rounds = {task: search_mask(net, theta, trainer, conf, task, prune) for task in net.tasks}  # lines 3 to 11
     chosen = {task: select(rounds[task], net.tasks[task]) for task in net.tasks}  # line 10
     trainer.store.clear_checkpoints()

@@ -4,7 +4,7 @@ import math
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,14 @@ class Trainer:
     label_variance: Mapping[str, float]
     quiet: bool = True
 
+    def of_part(self, part: Cluster) -> "Trainer":
+        """The same for a part of the workers: all rows in the same global batches, shared out among these alone."""
+        feeds, validation = (
+            {task: feed.resharded(part.rank, part.size) for task, feed in feeds.items()}
+            for feeds in (self.feeds, self.validation)
+        )
+        return replace(self, feeds=feeds, validation=validation, cluster=part, store=self.store.part(part))
+
     def fit(self, net: System, phase: Phase) -> dict[str, float]:
         """Train `net` for a phase from the weights it has; end with the best epoch's weights, or the last's.
 
@@ -126,7 +134,9 @@ class Trainer:
             if phase.patience is not None:
                 progress.best_net = {name: weight.clone() for name, weight in net.state_dict().items()}
         entry = {"phase": phase.name, "task": phase.task, "round": phase.round, "epoch": progress.epoch}
-        entry |= {"workers": self.cluster.size, "device": net.device.type}
+        parts, number = self.cluster.parts, self.cluster.number
+        entry |= {"workers": self.cluster.size * parts, "part": number if parts > 1 else None}
+        entry |= {"device": net.device.type}
         self.store.log({**entry, "validation": scores, "skill": whole, "seconds": time.monotonic() - started, **facts})
         if phase.epochs > 1:
             state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "progress": vars(progress)}

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -78,6 +79,12 @@ class Run:
         """Of a trained system: `skill` on validation, `seconds` of training, the `wait_share` of it that was spent on
         waiting for data, `parameters` in use, mask `density`."""
         return storage.read_json(storage.join(self.folder_of(system), "facts.json"))
+
+    @property
+    def parts(self) -> set[int]:
+        """The numbers of parts that the workers go into: tasks of the systems whose searches are made at once."""
+        own = map(self.conf.of_system, self.conf.train.system)
+        return {len(tasks_of(one)) for one in own if one.prune.at_once}
 
     def test_feed(self) -> TableFeed:
         """The test days' impressions with the labels of all tasks, in order, streamed: they may be many.
@@ -175,14 +182,16 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
 def _facts(net: System, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What a comparison says of a system beside its figures."""
     best: dict[str | None, float] = {}
+    taken: Counter[int | None] = Counter()
     for line in lines:
+        taken[line.get("part")] += line["seconds"]  # a run of an earlier version knows no parts
         if line["phase"] == "joint":
             best[line["task"]] = max(line["skill"], best.get(line["task"], -np.inf))
     seconds = sum(line["seconds"] for line in lines)
     densities = [mask.density()["all"] for mask in net.task_masks.values()]
     return {
         "skill": sum(best.values()),
-        "seconds": seconds,
+        "seconds": taken.pop(None, 0.0) + max(taken.values(), default=0.0),  # parts work at the same time
         "wait_share": sum(line["wait_share"] * line["seconds"] for line in lines) / max(seconds, 1e-9),
         "parameters": net.size(),
         "density": float(np.mean(densities)) if densities else 1.0,

@@ -12,17 +12,22 @@ from ncs.training.cluster import Cluster
 
 _log = logging.getLogger(__name__)
 _CHECKPOINT = ".checkpoint-"
+_PART = "metrics-part-"
 
 
 class Store:
     """Artefacts of one system of a run, below `models/<run_id>/<system>`; rank 0 writes, all read."""
 
-    def __init__(self, root: str, cluster: Cluster) -> None:
-        self.root, self._cluster = root, cluster
+    def __init__(self, root: str, cluster: Cluster, metrics: str = "metrics") -> None:
+        self.root, self._cluster, self._lines = root, cluster, metrics
 
     def beside(self, name: str) -> "Store":
         """Another folder of the same run."""
         return Store(storage.join(self.root.rpartition("/")[0], name), self._cluster)
+
+    def part(self, part: Cluster) -> "Store":
+        """The same artefacts, written by a part of the workers; it logs to a file of its own (`take_in`)."""
+        return Store(self.root, part, f"{_PART}{part.number}")
 
     def once(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The artefact `name`, made now if it is not there yet, or broken: what a resumed run skips."""
@@ -75,6 +80,16 @@ class Store:
         entries = [e for e in self.logged() if any(e[k] != entry[k] for k in key)] + [entry]
         self._write(self._metrics, "".join(json.dumps(e) + "\n" for e in entries).encode())
 
+    def take_in(self) -> None:
+        """Log what parts of the workers have logged, now or before a resume; by then none of them works."""
+        if self._cluster.rank:
+            return
+        for file in storage.files(self.root):
+            if file.startswith(_PART):
+                for line in Store(self.root, self._cluster, file.removesuffix(".jsonl")).logged():
+                    self.log(line)
+                storage.remove(storage.join(self.root, file))
+
     def logged(self) -> list[dict[str, Any]]:
         """All lines of metrics."""
         if not storage.exists(self._metrics):
@@ -88,7 +103,7 @@ class Store:
 
     @property
     def _metrics(self) -> str:
-        return storage.join(self.root, "metrics.jsonl")
+        return storage.join(self.root, f"{self._lines}.jsonl")
 
     def _path(self, name: str) -> str:
         return storage.join(self.root, f"{name}.pt")

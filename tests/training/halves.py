@@ -1,16 +1,17 @@
 """Algorithm 1 on workers that each take their part of the same global batches; run by test_cluster.
 
-python tests/training/halves.py FOLDER
+python tests/training/halves.py FOLDER [KEY=VALUE ...]
 """
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 import torch
 
+from ncs.config import Config
 from ncs.feed import Batch
 from ncs.nets.masked import MaskedNet
 from ncs.nets.system import build
@@ -28,7 +29,8 @@ class HalvesFeed:
     task: str
     ids: torch.Tensor
     labels: torch.Tensor
-    cluster: Cluster
+    shard: int
+    shards: int
     batch_size: int = 64
 
     @property
@@ -38,29 +40,35 @@ class HalvesFeed:
     def epoch(self, number: int) -> Iterator[Batch]:
         order = torch.from_numpy(np.random.default_rng(number).permutation(len(self.labels)))
         for whole in order.split(self.batch_size):
-            part = whole.tensor_split(self.cluster.size)[self.cluster.rank]
+            part = whole.tensor_split(self.shards)[self.shard]
             yield Batch(self.ids[part], {self.task: self.labels[part]}, len(whole))
+
+    def resharded(self, shard: int, shards: int) -> "HalvesFeed":
+        return replace(self, shard=shard, shards=shards)
 
 
 def feeds(seed: int, rows: int, cluster: Cluster) -> dict[str, HalvesFeed]:
     ids, clicked, cvr = toy_rows(rows, seed)
     labelled = ~np.isnan(cvr)
+    rows = {"ctr": (ids, clicked), "cvr": (ids[labelled], cvr[labelled].astype(np.float32))}
     return {
-        "ctr": HalvesFeed("ctr", torch.from_numpy(ids), torch.from_numpy(clicked), cluster),
-        "cvr": HalvesFeed(
-            "cvr", torch.from_numpy(ids[labelled]), torch.from_numpy(cvr[labelled].astype(np.float32)), cluster
-        ),
+        task: HalvesFeed(task, *map(torch.from_numpy, arrays), cluster.rank, cluster.size)
+        for task, arrays in rows.items()
     }
 
 
-def run(folder: str, cluster: Cluster) -> None:
+def made(folder: str, cluster: Cluster, *settings: str) -> tuple[MaskedNet, Trainer, Config]:
     torch.set_num_threads(1)
-    conf = toy_conf().of_system("connection_share")
+    conf = toy_conf(*settings).of_system("connection_share")
     net = build(conf, {"user_id": USERS + 1, "video_id": VIDEOS + 1}, seed=5)
     assert isinstance(net, MaskedNet)
-    store = Store(f"{folder}/connection_share", cluster)
+    store = Store(folder, cluster)
     variance = dict.fromkeys(net.tasks, 0.1)
-    trainer = Trainer(conf.train, feeds(1, 2030, cluster), feeds(2, 600, cluster), cluster, store, variance)
+    return net, Trainer(conf.train, feeds(1, 2030, cluster), feeds(2, 600, cluster), cluster, store, variance), conf
+
+
+def run(folder: str, cluster: Cluster, *settings: str) -> None:
+    net, trainer, conf = made(f"{folder}/connection_share", cluster, *settings)
     connection_share.train(net, trainer, conf)
     chosen = {task: mask.alive for task, mask in net.task_masks.items()}
     workers = {"size": cluster.size, "local_size": cluster.local_size}
@@ -68,4 +76,4 @@ def run(folder: str, cluster: Cluster) -> None:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], connect())
+    run(sys.argv[1], connect(parts=[2]), *sys.argv[2:])

@@ -28,11 +28,11 @@ def written(conf: Config, folder: Path) -> str:
     return str(path)
 
 
-def halved(folder: Path, launcher: str, **settings: str) -> dict:
-    """What two workers of a launcher end with."""
-    command = [sys.executable, "-m", "tests.training.halves", str(folder)]
+def halved(folder: Path, launcher: str, *overrides: str, workers: int = 2, **settings: str) -> dict:
+    """What the workers of a launcher end with."""
+    command = [sys.executable, "-m", "tests.training.halves", str(folder), *overrides]
     conf = LAUNCH.model_copy(update={"launcher": launcher, **settings})
-    launch(conf, 2, 64, command, str(folder) + "-error", folder.parent / "log")
+    launch(conf, workers, 64, command, str(folder) + "-error", folder.parent / "log")
     return result(folder)
 
 

@@ -4,6 +4,7 @@ One file a backend: `horovod` and `distributed` (torch.distributed). One worker 
 """
 
 import os
+from collections.abc import Collection
 
 from ncs.errors import NcsError
 from ncs.lake import storage
@@ -14,10 +15,13 @@ from ncs.training.cluster.launch import ERROR_FILE, environment, launch
 __all__ = ["Cluster", "LostError", "connect", "environment", "launch", "launched", "report_failure"]
 
 
-def connect() -> Cluster:
-    """The cluster that this process was launched in, or one of this process alone."""
+def connect(parts: Collection[int] = ()) -> Cluster:
+    """The cluster that this process was launched in, or one of this process alone.
+
+    `parts` are the numbers of parts that it may be asked for later (`Cluster.part`).
+    """
     if "HOROVOD_RANK" in os.environ:
-        return horovod.connect()
+        return horovod.connect(parts)
     return distributed.connect() if "TORCHELASTIC_RUN_ID" in os.environ else Cluster()
 
 

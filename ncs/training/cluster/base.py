@@ -1,11 +1,17 @@
 """What training asks of the workers that train together, whatever carries the messages between them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event
 
+import torch
 from torch import Tensor
 
 from ncs.errors import TrainingError
+
+_BEAT_SECONDS = 1.0
+"""How often workers that work apart tell each other that they are still there."""
 
 
 class LostError(TrainingError):
@@ -24,6 +30,10 @@ class Cluster:
     """Workers on this machine."""
     local_rank = 0
     """This worker's number among them."""
+    parts = 1
+    """The equal parts that all workers are in, this cluster being one of them."""
+    number = 0
+    """Which of the parts it is."""
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor over all workers."""
@@ -35,10 +45,67 @@ class Cluster:
 
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite the tensors by those of rank 0."""
+        for tensor in tensors:
+            host = tensor.detach().cpu()
+            self._broadcast(host)
+            if not tensor.is_cpu:
+                tensor.data.copy_(host)
 
     def agree(self, answer: int) -> int:
         """Rank 0's answer, yes, no or a number, on every worker."""
-        return answer
+        given = torch.tensor([int(answer)])
+        self._broadcast(given)
+        return int(given.item())
+
+    def _broadcast(self, tensor: Tensor) -> None:
+        """Overwrite a tensor in host memory by that of rank 0."""
+
+    def part(self, parts: int) -> "Cluster | None":
+        """The cluster of this worker's part, where all go into `parts` equal ones of consecutive ranks.
+
+        None where they cannot. All workers have to call it, and `connect` has to know of so many parts.
+        """
+        ranks = ranks_of_parts(self.size, parts)
+        if len(ranks) < 2:
+            return None
+        number = self.rank // len(ranks[0])
+        part = self._within(ranks, number) if len(ranks[0]) > 1 else Cluster()
+        part.rank, part.size = ranks[number].index(self.rank), len(ranks[number])
+        part.local_size, part.local_rank = self.local_size, self.local_rank
+        part.parts, part.number = parts, number
+        return part
+
+    def _within(self, ranks: Sequence[range], number: int) -> "Cluster":
+        """The collectives of part `number`, for each part's ranks; asked for by all workers."""
+        raise NotImplementedError
+
+    @contextmanager
+    def meeting(self) -> Iterator[None]:
+        """What workers do apart, without this cluster's collectives; ends once all of them have done it.
+
+        However long that takes: meanwhile a thread hears from all others each second, and so that one is lost. Raises
+        LostError then, at the end; nobody waits for a worker that has raised an error.
+        """
+        done, failed = Event(), Event()
+        with ThreadPoolExecutor(1, thread_name_prefix="meeting") as thread:
+            met = thread.submit(self._meet, done, failed)
+            try:
+                yield
+            except BaseException:
+                failed.set()
+                raise
+            done.set()
+            met.result()
+
+    def _meet(self, done: Event, failed: Event) -> None:
+        while not failed.is_set() and self.sum(torch.tensor([int(done.is_set())])) < self.size:
+            done.wait(_BEAT_SECONDS)
+
+
+def ranks_of_parts(size: int, parts: int) -> list[range]:
+    """The ranks of each of so many equal parts of consecutive workers; none where they cannot be equal."""
+    each = size // parts
+    return [range(n * each, (n + 1) * each) for n in range(parts)] if size % parts == 0 else []
 
 
 @contextmanager

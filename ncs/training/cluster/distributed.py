@@ -3,7 +3,8 @@
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from copy import copy
 from datetime import timedelta
 
 import torch
@@ -18,16 +19,18 @@ class _Distributed(Cluster):
     """The collectives of torch.distributed, over gloo."""
 
     def __init__(self) -> None:
-        patience = float(os.environ.get(STALL_SECONDS, 300))
+        self._patience = timedelta(seconds=float(os.environ.get(STALL_SECONDS, 300)))
         with answered(RuntimeError):
-            dist.init_process_group("gloo", timeout=timedelta(seconds=patience))
+            dist.init_process_group("gloo", timeout=self._patience)
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.local_size, self.local_rank = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
+        self._first, self._group = 0, dist.group.WORLD
+        self._groups: dict[range, dist.ProcessGroup | None] = {}
 
     def sum(self, tensor: Tensor) -> Tensor:
         whole = tensor.to("cpu", copy=True)
         with answered(RuntimeError):
-            dist.all_reduce(whole)
+            dist.all_reduce(whole, group=self._group)
         return whole.to(tensor.device)
 
     def concatenate(self, tensor: Tensor) -> Tensor:
@@ -38,24 +41,24 @@ class _Distributed(Cluster):
         parts = zip(self._gather(padded), lengths, strict=True)
         return torch.cat([part[: int(length)] for part, length in parts]).to(tensor.device)
 
-    def broadcast(self, tensors: Iterable[Tensor]) -> None:
+    def _broadcast(self, tensor: Tensor) -> None:
         with answered(RuntimeError):
-            for tensor in tensors:
-                host = tensor.detach().cpu()
-                dist.broadcast(host, src=0)
-                if not tensor.is_cpu:
-                    tensor.data.copy_(host)
-
-    def agree(self, answer: int) -> int:
-        given = torch.tensor([int(answer)])
-        self.broadcast([given])
-        return int(given.item())
+            dist.broadcast(tensor, src=self._first, group=self._group)
 
     def _gather(self, tensor: Tensor) -> list[Tensor]:
         parts = [torch.empty_like(tensor) for _ in range(self.size)]
         with answered(RuntimeError):
-            dist.all_gather(parts, tensor)
+            dist.all_gather(parts, tensor, group=self._group)
         return parts
+
+    def _within(self, ranks: Sequence[range], number: int) -> Cluster:
+        for one in ranks:  # of every group all workers have to know
+            if one not in self._groups:
+                with answered(RuntimeError):
+                    self._groups[one] = dist.new_group(list(one), timeout=self._patience)
+        part = copy(self)
+        part._first, part._group = ranks[number].start, self._groups[ranks[number]]
+        return part
 
 
 def connect() -> Cluster:

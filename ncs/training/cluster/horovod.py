@@ -1,58 +1,65 @@
 """All of Horovod: its collectives, and horovodrun. No other file of `ncs` says `hvd`."""
 
+import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from copy import copy
 
-import torch
 from torch import Tensor
 
-from ncs.training.cluster.base import Cluster, answered
+from ncs.training.cluster.base import Cluster, answered, ranks_of_parts
 from ncs.training.cluster.launcher import Launcher
 
 
 class _Horovod(Cluster):
     """Horovod's collectives, over gloo.
 
-    They are named by what they carry: nameless ones would be new to Horovod each time, and fill its cache.
+    They are named by what they carry: nameless ones would be new to Horovod each time, and fill its cache. Each process
+    set has names of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, parts: Collection[int]) -> None:
+        """With a process set for each part of several workers: ones that may be added later slow every message down."""
         import horovod.torch as hvd
         from horovod.common.exceptions import HorovodInternalError
 
         self._hvd, self._failure = hvd, HorovodInternalError
+        size = int(os.environ["HOROVOD_SIZE"])
+        ranks = [one for number in sorted(parts) for one in ranks_of_parts(size, number) if 1 < len(one) < size]
+        self._sets = {one: hvd.ProcessSet(one) for one in ranks}
         with answered(self._failure):
-            hvd.init()
+            hvd.init(process_sets=list(self._sets.values()))
         self.rank, self.size = hvd.rank(), hvd.size()
         self.local_size, self.local_rank = hvd.local_size(), hvd.local_rank()
+        self._first, self._set = 0, hvd.global_process_set
 
     def sum(self, tensor: Tensor) -> Tensor:
         with answered(self._failure):
             name = f"sum {tensor.dtype} {list(tensor.shape)}"
-            return self._hvd.allreduce(tensor.cpu(), op=self._hvd.Sum, name=name).to(tensor.device)
+            whole = self._hvd.allreduce(tensor.cpu(), op=self._hvd.Sum, name=name, process_set=self._set)
+        return whole.to(tensor.device)
 
     def concatenate(self, tensor: Tensor) -> Tensor:
         with answered(self._failure):
             name = f"concatenate {tensor.dtype} {list(tensor.shape[1:])}"
-            return self._hvd.allgather(tensor.cpu(), name=name).to(tensor.device)
+            whole = self._hvd.allgather(tensor.cpu(), name=name, process_set=self._set)
+        return whole.to(tensor.device)
 
-    def broadcast(self, tensors: Iterable[Tensor]) -> None:
-        with answered(self._failure):
-            for tensor in tensors:
-                host = tensor.detach().cpu()
-                self._hvd.broadcast_(host, root_rank=0, name=f"broadcast {tensor.dtype} {list(tensor.shape)}")
-                if not tensor.is_cpu:
-                    tensor.data.copy_(host)
+    def _broadcast(self, tensor: Tensor) -> None:
+        with answered(self._failure):  # of a process set, too, the root is named by its rank among all workers
+            name = f"broadcast {tensor.dtype} {list(tensor.shape)}"
+            self._hvd.broadcast_(tensor, root_rank=self._first, name=name, process_set=self._set)
 
-    def agree(self, answer: int) -> int:
-        with answered(self._failure):
-            return int(self._hvd.broadcast(torch.tensor([int(answer)]), root_rank=0, name="agree").item())
+    def _within(self, ranks: Sequence[range], number: int) -> Cluster:
+        part = copy(self)
+        part._first, part._set = ranks[number].start, self._sets[ranks[number]]
+        return part
 
 
-def connect() -> Cluster:
+def connect(parts: Collection[int]) -> Cluster:
     """The cluster that Horovod's launcher started this process in."""
-    return _Horovod()
+    return _Horovod(parts)
 
 
 def _command(hosts: Mapping[str, int], workers: int, network: str | None) -> list[str]:
