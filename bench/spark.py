@@ -6,8 +6,8 @@
 At each size bronze tables are made, then the commands take turns: the stages `label` and `encode` as the daily run
 calls them; a copy of the three logs from Delta to Delta in the same session, which is what reading and writing alone
 cost; and the same label join in DuckDB and in Polars, from the bronze tables' Parquet files to Parquet. Medians of the
-repeats; the first turn warms the JVM up and is not counted. `--skew` adds the label join of logs in which one user has
-5 % of the rows and one video 20 %.
+repeats; one more turn at the first size warms the JVM up and is not counted. `--skew` adds the label join of logs in
+which one user has 5 % of the rows and one video 20 %.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from ncs.lake.layout import ALL, Lake, Record
 from ncs.lake.writer import replace_all, replace_days
 
 LOGS = (layout.IMPRESSIONS, layout.CLICKS, layout.PLAYS)
-WIDTH, WARM_UP = 9, 1  # days; turns that are not counted
+WIDTH = 9  # days
 
 
 @dataclass(frozen=True)
@@ -65,18 +65,18 @@ def main() -> None:
     options.add_argument("--set", action="append", default=[], metavar="K=V", help="override a key, a.b=value")
     options.add_argument("--json", type=Path, help="file for the figures")
     args = options.parse_args()
-    conf = config.load(Path(__file__).parent.parent / "conf" / "demo.yaml", args.set)
+    conf = config.load(Path(__file__).parent.parent / "conf" / "base.yaml", args.set)
     found: list[Measured] = []
     with tempfile.TemporaryDirectory(prefix="ncs-bench-") as folder:
-        for rows in args.rows:
-            found += at_size(conf, Path(folder), rows, args.repeats, args.skew)
+        for n, rows in enumerate(args.rows):
+            found += at_size(conf, Path(folder), rows, args.repeats, args.skew, warm_up=int(n == 0))
             print(as_table(found), flush=True)
     if args.json:
         args.json.write_text(json.dumps([asdict(one) for one in found], indent=2) + "\n")
 
 
-def at_size(conf: Config, folder: Path, rows: int, repeats: int, skew: bool) -> list[Measured]:
-    """All commands at one size, in turns."""
+def at_size(conf: Config, folder: Path, rows: int, repeats: int, skew: bool, warm_up: int) -> list[Measured]:
+    """All commands at one size, in turns, of which the first `warm_up` are not counted."""
     job = Job(conf, Lake.at(str(folder / str(rows))), conf.logs.days, quiet=True)
     make_bronze(job.spark, job.lake, conf, rows, skewed=False)
     commands: dict[str, tuple[Callable[[], None], Path]] = {
@@ -91,7 +91,7 @@ def at_size(conf: Config, folder: Path, rows: int, repeats: int, skew: bool) -> 
         make_bronze(job.spark, other.lake, conf, rows, skewed=True)
         commands["label, skewed"] = partial(label.run, other), Path(other.lake.uri("silver"))
     turns: dict[str, list[Measured]] = {name: [] for name in commands}
-    for turn in range(repeats + WARM_UP):
+    for turn in range(warm_up + repeats):
         for name, (command, output) in commands.items():
             shutil.rmtree(output, ignore_errors=True)
             with measuring(job.spark) as figures:
@@ -101,9 +101,10 @@ def at_size(conf: Config, folder: Path, rows: int, repeats: int, skew: bool) -> 
                 rows, name, figures["seconds"], rows / figures["seconds"], figures["peak"], figures["shuffle"], files
             )
             print(f"{name} of {rows:,}: {one.seconds:.1f} s", file=sys.stderr, flush=True)
-            if turn >= WARM_UP:
+            if turn >= warm_up:
                 turns[name].append(one)
-    shutil.rmtree(folder / str(rows))
+    for lake in (str(rows), f"{rows}-skewed"):
+        shutil.rmtree(folder / lake, ignore_errors=True)
     return [middle(ones) for ones in turns.values()]
 
 

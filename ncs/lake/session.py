@@ -31,6 +31,8 @@ _ALWAYS = {
     "spark.sql.optimizer.runtime.bloomFilter.enabled": "false",
     # What labelling holds is read two or three times: finding each column's best encoding costs more than it saves.
     "spark.sql.inMemoryColumnarStorage.compressed": "false",
+    # A day's stages compile to more classes than the 100 that Spark keeps: each day would compile them all again.
+    "spark.sql.codegen.cache.maxEntries": "1000",
 }
 _LOCAL = {
     "spark.ui.enabled": "false",
