@@ -8,7 +8,7 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -46,10 +46,10 @@ class Clock(Cluster):
         yield
         self._now[name] += now() - started
 
-    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+    def begin_sum(self, tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
         """The sum over the workers, timed."""
         with self.part("communication"):
-            return super().sum(tensor)
+            return super().begin_sum(tensor)
 
     def watch(self, module: nn.Module, name: str) -> None:
         """Time of a module's forward passes."""

@@ -11,7 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -46,10 +46,10 @@ class Counted(Cluster):
         self._inner, self.sent = inner, Sent()
         self.rank, self.size = inner.rank, inner.size
 
-    def sum(self, tensor: Tensor) -> Tensor:
+    def begin_sum(self, tensor: Tensor) -> Callable[[], Tensor]:
         """Count and pass on."""
         self.sent.summed += tensor.nbytes
-        return self._inner.sum(tensor)
+        return self._inner.begin_sum(tensor)
 
     def concatenate(self, tensor: Tensor) -> Tensor:
         """Count and pass on."""

@@ -4,7 +4,7 @@ Zero gradients do not leave a weight alone: momentum and weight decay go on movi
 too, advances only where the task's mask is 1, and an embedding row's only when a batch holds it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -86,15 +86,17 @@ class MaskedAdam:
     def step(self, masks: Mapping[nn.Parameter, Tensor]) -> None:
         """Use and clear the gradients of the last backward pass; masks as `System.masks` gives them."""
         used = tuple(n for n, weight in enumerate(self._weights) if weight.grad is not None)
-        if used:
-            plan = self._plan(used, masks)
-            _adam(self._dense.part(plan.span), self._summed(self._weights[used[0] : used[-1] + 1]), plan, self._rate)
+        # The dense gradients are on their way while the rows' are put together, sent and used.
+        summed = self._begin_sum(self._weights[used[0] : used[-1] + 1]) if used else None
         for weight in self._weights:
             weight.grad = None
         for name, embedding in self._embeddings.items():
             if embedding.touched is not None:
                 self._rows[name].step(*self._gathered(embedding))
                 embedding.touched = None
+        if summed is not None:
+            plan = self._plan(used, masks)
+            _adam(self._dense.part(plan.span), summed(), plan, self._rate)
 
     def _plan(self, used: tuple[int, ...], masks: Mapping[nn.Parameter, Tensor]) -> _Plan:
         key = used, tuple(map(id, masks.values()))
@@ -116,10 +118,10 @@ class MaskedAdam:
             )
         return self._plans[key]
 
-    def _summed(self, weights: Sequence[nn.Parameter]) -> Tensor:
+    def _begin_sum(self, weights: Sequence[nn.Parameter]) -> Callable[[], Tensor]:
         """The gradients of neighbouring weights as one vector, 0 where there is none, summed over the workers."""
         gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
-        return self._cluster.sum(torch.cat([gradient.flatten() for gradient in gradients]))
+        return self._cluster.begin_sum(torch.cat([gradient.flatten() for gradient in gradients]))
 
     def _gathered(self, embedding: FieldEmbedding) -> tuple[Tensor, Tensor]:
         """Rows that any worker's batch holds, each once, and their summed gradients."""

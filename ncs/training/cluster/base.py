@@ -1,6 +1,6 @@
 """What training asks of the workers that train together, whatever carries the messages between them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event
@@ -37,7 +37,11 @@ class Cluster:
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor over all workers."""
-        return tensor
+        return self.begin_sum(tensor)()
+
+    def begin_sum(self, tensor: Tensor) -> Callable[[], Tensor]:
+        """Send a tensor off; what comes back waits for the sum over all workers."""
+        return lambda: tensor
 
     def concatenate(self, tensor: Tensor) -> Tensor:
         """All workers' tensors behind each other, by rank; lengths of the first dimension may differ."""

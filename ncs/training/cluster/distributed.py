@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from datetime import timedelta
 
@@ -27,11 +27,17 @@ class _Distributed(Cluster):
         self._first, self._group = 0, dist.group.WORLD
         self._groups: dict[range, dist.ProcessGroup | None] = {}
 
-    def sum(self, tensor: Tensor) -> Tensor:
+    def begin_sum(self, tensor: Tensor) -> Callable[[], Tensor]:
         whole = tensor.to("cpu", copy=True)
         with answered(RuntimeError):
-            dist.all_reduce(whole, group=self._group)
-        return whole.to(tensor.device)
+            sent = dist.all_reduce(whole, group=self._group, async_op=True)
+
+        def wait() -> Tensor:
+            with answered(RuntimeError):
+                sent.wait()
+            return whole.to(tensor.device)
+
+        return wait
 
     def concatenate(self, tensor: Tensor) -> Tensor:
         """As all of a gather have to be of one length, shorter ones travel with zeros behind them."""

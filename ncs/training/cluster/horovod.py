@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 
 from torch import Tensor
@@ -34,11 +34,16 @@ class _Horovod(Cluster):
         self.local_size, self.local_rank = hvd.local_size(), hvd.local_rank()
         self._first, self._set = 0, hvd.global_process_set
 
-    def sum(self, tensor: Tensor) -> Tensor:
+    def begin_sum(self, tensor: Tensor) -> Callable[[], Tensor]:
         with answered(self._failure):
             name = f"sum {tensor.dtype} {list(tensor.shape)}"
-            whole = self._hvd.allreduce(tensor.cpu(), op=self._hvd.Sum, name=name, process_set=self._set)
-        return whole.to(tensor.device)
+            sent = self._hvd.allreduce_async(tensor.cpu(), op=self._hvd.Sum, name=name, process_set=self._set)
+
+        def wait() -> Tensor:
+            with answered(self._failure):
+                return self._hvd.synchronize(sent).to(tensor.device)
+
+        return wait
 
     def concatenate(self, tensor: Tensor) -> Tensor:
         with answered(self._failure):
