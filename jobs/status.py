@@ -37,17 +37,20 @@ def status(job: Job) -> list[Part]:
     """The parts of every table from bronze to the samples of gold, then the newest run's, in the order of the flow."""
     if not job.days_given:
         job.days = _known_days(job)
-    gates = verdicts.newest(job.lake)
+    gates = verdicts.newest(job.lake) | _gates_of_runs(job)
     found = []
     for table, wanted in _wanted(job).items():
         keys = list(dict.fromkeys([*map(str, job.days), *wanted]))
         passed = {key: gates[table, key] for key in keys if (table, key) in gates}
-        if table == layout.PREDICTIONS:  # kept by run, judged by day: the verdict on what the run has written
-            written = {run: version for run, (version, _) in job.lake.records(table).items() if run in wanted}
-            judged = {run: verdicts.of_version(job.lake, table, version) for run, version in written.items()}
-            passed = {run: outcome for run, outcome in judged.items() if outcome}
         found += parts(job.lake, table, wanted, keys, passed)
     return found
+
+
+def _gates_of_runs(job: Job) -> dict[tuple[str, str], verdicts.Outcome]:
+    """Predictions are kept by run and judged by day: the verdict on the version that a run has written."""
+    table, written = layout.PREDICTIONS, job.lake.records(layout.PREDICTIONS)
+    judged = verdicts.by_version(job.lake, table)
+    return {(table, run): judged[version] for run, (version, _) in written.items() if version in judged}
 
 
 def _known_days(job: Job) -> Days:

@@ -123,11 +123,13 @@ def newest(lake: Lake) -> dict[tuple[str, str], Outcome]:
     return {(row["table"], row["day"]): row["outcome"] for row in sorted(rows, key=lambda row: row["checked"])}
 
 
-def of_version(lake: Lake, table: str, version: int) -> Outcome | None:
-    """The worst that the gate last said of a version's days; None where it has not looked at it."""
+def by_version(lake: Lake, table: str) -> dict[int, Outcome]:
+    """Version of a table -> the worst that the gate last said of one of its days."""
     if not lake.has(VERDICTS):
-        return None
+        return {}
     rows = lake.read(VERDICTS, lake.version(VERDICTS), ["table", "day", "version", "outcome", "checked"]).to_pylist()
-    of_it = [row for row in rows if (row["table"], row["version"]) == (table, version)]
-    last: dict[str, Outcome] = {row["day"]: row["outcome"] for row in sorted(of_it, key=lambda row: row["checked"])}
-    return max(last.values(), key=get_args(Outcome).index, default=None)
+    last: dict[int, dict[str, Outcome]] = {}
+    for row in sorted(rows, key=lambda row: row["checked"]):
+        if row["table"] == table:
+            last.setdefault(row["version"], {})[row["day"]] = row["outcome"]
+    return {version: max(days.values(), key=get_args(Outcome).index) for version, days in last.items()}
