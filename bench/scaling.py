@@ -1,12 +1,14 @@
 """Samples a second of one and of two workers, one thread each, in turn, and what a step sends.
 
     make bench-workers ARGS="--launcher torch --repeats 5"
+    make bench-workers ARGS="--ids 10000000 --embeddings sharded"
 
 `batch` is each worker's part, so that the ratio is throughput's; at the ideal it is the number of workers.
 """
 
 import argparse
 import json
+import resource
 import statistics
 import sys
 import tempfile
@@ -37,6 +39,7 @@ class Sent:
 
     summed: int = 0
     concatenated: int = 0
+    exchanged: int = 0
 
 
 class Counted(Cluster):
@@ -56,15 +59,20 @@ class Counted(Cluster):
         self.sent.concatenated += tensor.nbytes
         return self._inner.concatenate(tensor)
 
+    def exchange(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Count what is for others and pass on."""
+        self.sent.exchanged += sum(tensor.nbytes for n, tensor in enumerate(tensors) if n != self.rank)
+        return self._inner.exchange(tensors)
 
-def work(out: str, batch: int, ids: int, steps: int) -> None:
+
+def work(out: str, batch: int, ids: int, steps: int, embeddings: str) -> None:
     """As a worker: train on batches that are ready, write the throughput of all."""
     torch.set_num_threads(1)
     workers = Counted(cluster.connect())
-    conf = config.load(ROOT / "conf" / "demo.yaml").of_system("layer_share")
+    conf = config.load(ROOT / "conf" / "demo.yaml", [f"train.embeddings={embeddings}"]).of_system("layer_share")
     share = {name: 0.48 if name in ("user_id", "video_id") else 0.04 / (len(conf.fields) - 2) for name in conf.fields}
     sizes = {name: max(2, int(ids * part)) for name, part in share.items()}
-    net = build(conf, sizes, seed=1)
+    net = build(conf, sizes, 1, workers)
     optimizer = MaskedAdam(net, workers, 0.001, 0.004)
     random = np.random.default_rng(workers.rank)
     batches = [
@@ -85,7 +93,9 @@ def work(out: str, batch: int, ids: int, steps: int) -> None:
     if workers.rank == 0:
         a_step = {name: sent / steps for name, sent in asdict(workers.sent).items()}
         rate = steps * batch * workers.size / seconds
-        Path(out).write_text(json.dumps({"samples_a_second": rate, "step_ms": 1000 * seconds / steps, **a_step}))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        facts = {"samples_a_second": rate, "step_ms": 1000 * seconds / steps, "peak_gib": peak}
+        Path(out).write_text(json.dumps({**facts, **a_step}))
 
 
 def measure(workers: int, args: argparse.Namespace) -> dict[str, float]:
@@ -95,6 +105,7 @@ def measure(workers: int, args: argparse.Namespace) -> dict[str, float]:
         out = str(Path(folder) / "out.json")
         command = [sys.executable, "-m", "bench.scaling", "--work", out]
         command += ["--batch", str(args.batch), "--ids", str(args.ids), "--steps", str(args.steps)]
+        command += ["--embeddings", args.embeddings]
         cluster.launch(launch, workers, args.batch * workers, command, out + ".error", Path(folder) / "log")
         return json.loads(Path(out).read_text())
 
@@ -106,23 +117,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--launcher", default="horovodrun", choices=["horovodrun", "torch"])
     parser.add_argument("--batch", type=int, default=2048, help="rows of a worker's part")
     parser.add_argument("--ids", type=int, default=211_000, help="rows of the embedding table")
+    parser.add_argument("--embeddings", default="replicated", choices=["replicated", "sharded"])
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--work", metavar="FILE", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.work:
-        work(args.work, args.batch, args.ids, args.steps)
+        work(args.work, args.batch, args.ids, args.steps, args.embeddings)
         return
     found: dict[int, list[dict[str, float]]] = {1: [], 2: []}
     for _ in range(args.repeats):
         for workers, results in found.items():
             results.append(measure(workers, args))
     rates = {workers: [one["samples_a_second"] for one in results] for workers, results in found.items()}
-    print(f"{args.launcher}, batch {args.batch} a worker, {args.ids} ids, {args.repeats} repeats, 1 thread a worker")
+    print(f"{args.launcher}, batch {args.batch} a worker, {args.ids} ids, {args.embeddings} embeddings")
+    print(f"{args.repeats} repeats, 1 thread a worker")
     for workers, values in rates.items():
         low, middle, high = min(values), statistics.median(values), max(values)
         last = found[workers][-1]
-        print(f"{workers} workers: {middle:9.0f} samples/s ({low:.0f} .. {high:.0f}), {last['step_ms']:.2f} ms a step")
-    print(f"a step hands over {last['summed']:.0f} bytes to sum, {last['concatenated']:.0f} bytes to concatenate")
+        print(
+            f"{workers} workers: {middle:9.0f} samples/s ({low:.0f} .. {high:.0f}), {last['step_ms']:.2f} ms a step, "
+            f"at most {last['peak_gib']:.2f} GiB a worker"
+        )
+    sent = ", ".join(f"{last[kind]:.0f} bytes {kind}" for kind in asdict(Sent()))
+    print(f"a worker's step hands over: {sent}")
     ratios = sorted(two / one for one, two in zip(rates[1], rates[2], strict=True))
     print(f"2 workers / 1 worker: median {statistics.median(ratios):.2f} ({ratios[0]:.2f} .. {ratios[-1]:.2f})")
 

@@ -84,6 +84,7 @@ class Train(Section):
     learning_rate: Positive
     embedding_learning_rate: Positive
     embedding_optimizer: Literal["adam", "adagrad"]
+    embeddings: Literal["replicated", "sharded"]
     weight_decay: NonNegative
     seed: int
     threads: Count | None

@@ -202,6 +202,8 @@ class Config(Section):
                 raise ValueError(f"tasks.{task} is missing; other tasks may join these two")
         if self.share.masks not in ("own", "swapped", "random", "none", *self.tasks):
             raise ValueError(f"share.masks: own, swapped, random, none or a task, not {self.share.masks!r}")
+        if self.prune.at_once and self.train.embeddings == "sharded":
+            raise ValueError("prune.at_once: parts of the workers lack rows; it goes with train.embeddings=replicated")
         for task in self.prune.rates:
             if task not in self.tasks:
                 raise ValueError(f"prune.rates names {task!r}, which is not among tasks")

@@ -1,7 +1,7 @@
 """From ids to the FC layers' input: embeddings and products of them (paper section 2.1, Fig. 1a)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ncs.nets.crosses import DotProducts, KroneckerProducts, grids
+from ncs.nets.embedding import FieldEmbedding, ShardedEmbedding, Workers
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class InputSpec:
     embedding: int
     crosses: tuple[tuple[int, int], ...]
     interaction: Literal["kronecker", "dot"] = "kronecker"
+    workers: Workers | None = field(default=None, compare=False, repr=False)
+    """Those that the embedding table is shared out over; None where each has all of it."""
 
     @property
     def width(self) -> int:
@@ -43,38 +46,16 @@ class InputSpec:
         return found
 
 
-class FieldEmbedding(nn.Module):
-    """One table for all fields, field f's ids offset by the sizes of the fields before it.
-
-    While training, only the vectors that a batch looks up take part in the graph: their gradient is as large as the
-    batch, whatever the size of the table. `touched` holds them for the optimiser: rows of the table [batch * fields],
-    the same row as often as it was looked up, and their vectors.
-    """
-
-    def __init__(self, sizes: Sequence[int], width: int) -> None:
-        super().__init__()
-        self.table = nn.Parameter(torch.empty(sum(sizes), width), requires_grad=False)
-        nn.init.normal_(self.table, std=0.05)
-        offsets = torch.tensor([0, *sizes[:-1]]).cumsum(0)
-        self.register_buffer("offsets", offsets, persistent=False)
-        self.offsets: Tensor
-        self.touched: tuple[Tensor, Tensor] | None = None
-
-    def forward(self, ids: Tensor) -> Tensor:
-        """Ids [batch, fields] -> embeddings [batch, fields, width]."""
-        rows = (ids + self.offsets).flatten()
-        embedded = self.table.index_select(0, rows)
-        if torch.is_grad_enabled():
-            self.touched = (rows, embedded.requires_grad_())
-        return embedded.view(*ids.shape, self.table.shape[1])
-
-
 class Inputs(nn.Module):
     """Embedding layer and feature-cross layer, concatenated."""
 
     def __init__(self, spec: InputSpec) -> None:
         super().__init__()
-        self.embedding = FieldEmbedding(spec.sizes, spec.embedding)
+        self.embedding = (
+            ShardedEmbedding(spec.sizes, spec.embedding, spec.workers)
+            if spec.workers
+            else FieldEmbedding(spec.sizes, spec.embedding)
+        )
         self.cross = DotProducts(len(spec.sizes)) if spec.interaction == "dot" else KroneckerProducts(spec.crosses)
 
     def forward(self, ids: Tensor) -> Tensor:

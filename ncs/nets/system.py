@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ncs.config import Config, Net, Share
 from ncs.errors import ExportError
 from ncs.feed import Batch
+from ncs.nets.embedding import Workers, embeddings_of
 from ncs.nets.inputs import InputSpec
 from ncs.nets.subnetwork import Subnetwork
 from ncs.sharing.mask import Mask
@@ -27,11 +28,13 @@ class NetSpec:
     share: Share
 
     @classmethod
-    def of(cls, conf: Config, sizes: Mapping[str, int]) -> "NetSpec":
-        """From a system's configuration and the number of ids of each field."""
+    def of(cls, conf: Config, sizes: Mapping[str, int], workers: Workers | None = None) -> "NetSpec":
+        """From a system's configuration, the number of ids of each field, and who trains it."""
         names = list(conf.fields)
         crosses = tuple((names.index(left), names.index(right)) for left, right in conf.crosses)
-        inputs = InputSpec(tuple(sizes[name] for name in names), conf.net.embedding, crosses, conf.net.interaction)
+        rows = tuple(sizes[name] for name in names)
+        owners = workers if conf.train.embeddings == "sharded" else None
+        inputs = InputSpec(rows, conf.net.embedding, crosses, conf.net.interaction, owners)
         return cls(tasks_of(conf), inputs, conf.net, conf.share)
 
     def for_task(self, task: str) -> "NetSpec":
@@ -103,7 +106,11 @@ class System(nn.Module):
         for task in self.tasks:
             for weight, mask in self.masks(task).items():
                 used[weight] = torch.maximum(used[weight], mask) if weight in used else mask
-        return sum(int(used[weight].sum()) if weight in used else weight.numel() for weight in self.parameters())
+        tables = {part.held: part.rows * part.width for _, part in embeddings_of(self)}
+        return sum(
+            int(used[weight].sum()) if weight in used else tables.get(weight, weight.numel())
+            for weight in self.parameters()
+        )
 
     @torch.no_grad()
     def predict(self, ids: Tensor) -> dict[str, Tensor]:
@@ -118,10 +125,13 @@ def logit_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
     return task.weight * F.mse_loss(torch.sigmoid(logits), labels, reduction="sum")
 
 
-def build(conf: Config, sizes: Mapping[str, int], seed: int) -> System:
-    """The one system of a configuration as `Config.of_system` gives it, with weights drawn from `seed`."""
+def build(conf: Config, sizes: Mapping[str, int], seed: int, workers: Workers | None = None) -> System:
+    """The one system of a configuration as `Config.of_system` gives it, with weights drawn from `seed`.
+
+    `workers` train it; without them every table is whole, whatever `train.embeddings` says.
+    """
     torch.manual_seed(seed)
-    return module_of(conf).build(NetSpec.of(conf, sizes))
+    return module_of(conf).build(NetSpec.of(conf, sizes, workers))
 
 
 def module_of(conf: Config):  # type: ignore[no-untyped-def]

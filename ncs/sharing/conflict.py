@@ -47,7 +47,7 @@ def _gradients(net: MaskedNet, batch: Batch, task: str) -> dict[str, Tensor]:
     assert embedding.touched is not None
     (rows, values), embedding.touched = embedding.touched, None
     assert values.grad is not None
-    size = embedding.table.shape
+    size = embedding.rows, embedding.width
     at, grad = rows.unsqueeze(0).cpu(), values.grad.cpu()
     sparse = torch.sparse_coo_tensor(at, grad, size, check_invariants=False).coalesce()
     weights = {f"hidden.{n}": layer.weight.grad for n, layer in enumerate(net.hidden(task))}

@@ -20,6 +20,7 @@ from ncs.training.cluster import Cluster
 from ncs.training.device import computing_in
 from ncs.training.metrics import skill, validate
 from ncs.training.optim import MaskedAdam
+from ncs.training.shards import is_shard
 from ncs.training.store import Store
 
 
@@ -102,7 +103,7 @@ class Trainer:
             self.conf.weight_decay,
             self.conf.embedding_optimizer,
         )
-        self.cluster.broadcast(net.state_dict().values())
+        self.cluster.broadcast(weight for name, weight in net.state_dict().items() if not is_shard(name))
         progress = self._resume(net, optimizer, phase)
         while progress.epoch < phase.epochs and not progress.stale(phase.patience):
             self._epoch(net, optimizer, phase, progress)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import vector_to_parameters
 
-from ncs.nets.inputs import FieldEmbedding
+from ncs.nets.embedding import SHARD, FieldEmbedding, ShardedEmbedding, embeddings_of
 from ncs.training.cluster import Cluster
 from ncs.training.rows import BETA1, BETA2, EPSILON, ROW_OPTIMIZERS, RowOptimizer, coalesce
 
@@ -76,10 +76,10 @@ class MaskedAdam:
         vector_to_parameters(vector, self._weights)
         self._dense = _Dense(vector, *(torch.zeros_like(vector) for _ in range(4)))
         self._plans: dict[Any, _Plan] = {}
-        self._embeddings = {name: part for name, part in net.named_modules() if isinstance(part, FieldEmbedding)}
+        self._embeddings = {_key(name, part): part for name, part in embeddings_of(net)}
         optimizer = ROW_OPTIMIZERS[embedding_optimizer]
         self._rows: dict[str, RowOptimizer] = {
-            name: optimizer(part.table, embedding_learning_rate) for name, part in self._embeddings.items()
+            name: optimizer(part.held, embedding_learning_rate) for name, part in self._embeddings.items()
         }
 
     @torch.no_grad()
@@ -124,10 +124,12 @@ class MaskedAdam:
         return self._cluster.begin_sum(torch.cat([gradient.flatten() for gradient in gradients]))
 
     def _gathered(self, embedding: FieldEmbedding) -> tuple[Tensor, Tensor]:
-        """Rows that any worker's batch holds, each once, and their summed gradients."""
+        """Rows that any worker's batch holds, each once, and their summed gradients; of a shard, those in it."""
         assert embedding.touched is not None
         rows, values = embedding.touched
         rows, gradient = coalesce(rows, torch.zeros_like(values) if values.grad is None else values.grad)
+        if isinstance(embedding, ShardedEmbedding):
+            return coalesce(*embedding.hand_over(rows, gradient))
         if self._cluster.size == 1:
             return rows, gradient
         # One message instead of two: a row's number travels as two floats of the same bits, which nobody adds up.
@@ -144,7 +146,12 @@ class MaskedAdam:
         weight = self._dense.weight
         self._dense = _Dense(weight, *(vector.to(weight.device) for vector in saved["dense"]))
         for name, state in saved["rows"].items():
-            self._rows[name].state = state.to(self._embeddings[name].table.device)
+            self._rows[name].state = state.to(self._embeddings[name].held.device)
+
+
+def _key(name: str, embedding: FieldEmbedding) -> str:
+    """What the state of an embedding's rows is kept under."""
+    return f"{name}.{SHARD}" if isinstance(embedding, ShardedEmbedding) else name
 
 
 def _adam(dense: _Dense, gradient: Tensor, plan: _Plan, rate: float) -> None:

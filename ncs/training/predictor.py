@@ -12,7 +12,10 @@ from ncs.config import Config
 from ncs.lake import storage
 from ncs.nets.system import System, build
 from ncs.sharing.mask import Mask
-from ncs.training.artefact import unpack
+from ncs.training.artefact import pack
+from ncs.training.cluster import Cluster
+from ncs.training.shards import as_whole
+from ncs.training.store import Store
 
 _AT_ONCE = 2048
 """Rows: the crosses of so many stay in a core's cache, which more would not."""
@@ -29,10 +32,9 @@ class Predictor:
     @classmethod
     def load(cls, folder: str, system: str, conf: Config, sizes: dict[str, int]) -> "Predictor":
         """From a run's folder. Raises TrainingError if the weights are not as they were written."""
-        path = storage.join(folder, conf.systems[system].key(system), "model.pt")
-        model = storage.read_bytes(path)
-        unpack(model, path)  # a broken one is named here, not on an executor
-        return cls(conf.of_system(system), sizes, model)
+        model = Store(storage.join(folder, conf.systems[system].key(system)), Cluster()).load("model")
+        model["net"] = as_whole(model["net"])
+        return cls(conf.of_system(system), sizes, pack(model))
 
     @cached_property
     def net(self) -> System:

@@ -6,9 +6,10 @@ optimiser with momentum on zeros) goes through all of it.
 
 from typing import Protocol
 
-import pandas as pd
 import torch
 from torch import Tensor
+
+from ncs.nets.embedding import each_once
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -67,15 +68,10 @@ ROW_OPTIMIZERS: dict[str, type[LazyAdam] | type[RowwiseAdagrad]] = {"adam": Lazy
 
 
 def coalesce(rows: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
-    """Every row once, and the sum of its gradients: [n], [n, width] -> [m], [m, width], m <= n.
-
-    In the order of first appearance on a CPU (a hash table, several times faster than sorting), sorted on a GPU.
-    """
+    """Every row once, and the sum of its gradients: [n], [n, width] -> [m], [m, width], m <= n."""
+    found, places = each_once(rows)
+    summed = gradients.new_zeros(len(found), gradients.shape[1])
     if rows.is_cuda:
-        found, places = rows.unique(return_inverse=True)
-        summed = gradients.new_zeros(len(found), gradients.shape[1])
         # A sum in sorted order; index_add_ would add in an order of chance there.
         return found, summed.index_put_((places,), gradients, accumulate=True)
-    codes, uniques = pd.factorize(rows.numpy())
-    found, places = torch.from_numpy(uniques), torch.from_numpy(codes)
-    return found, gradients.new_zeros(len(found), gradients.shape[1]).index_add_(0, places, gradients)
+    return found, summed.index_add_(0, places, gradients)

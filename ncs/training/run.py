@@ -168,7 +168,7 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
         own = conf.of_system(name)
         store = Store(run.folder_of(name), cluster)
         trainer = Trainer(own.train, feeds, validation, cluster, store, variance, quiet)
-        net = build(own, sizes, own.train.seed).to(device)
+        net = build(own, sizes, own.train.seed, cluster).to(device)
         getattr(module_of(own), "train", train_groups)(net, trainer, own)
         facts = _facts(net, store.logged())
         store.write_json("facts", facts)

@@ -2,21 +2,38 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from typing import Any
+
+import torch
 
 from ncs.errors import TrainingError
 from ncs.lake import storage
 from ncs.training.artefact import pack, unpack
 from ncs.training.cluster import Cluster
+from ncs.training.shards import has_shards, reshard
 
 _log = logging.getLogger(__name__)
 _CHECKPOINT = ".checkpoint-"
 _PART = "metrics-part-"
+_SHARDS = "shards"
+"""The one key of an artefact that stands for the files of so many workers."""
+
+
+def _checkpoint(name: str, number: int) -> str:
+    return f"{name}{_CHECKPOINT}{number:04d}"
+
+
+def _shard(name: str, rank: int, of: int) -> str:
+    return f"{name}.{rank}-of-{of}"
 
 
 class Store:
-    """Artefacts of one system of a run, below `models/<run_id>/<system>`; rank 0 writes, all read."""
+    """Artefacts of one system of a run, below `models/<run_id>/<system>`; rank 0 writes, all read.
+
+    What is a shard's (`ncs.training.shards`) each worker writes, and so many others as there are then can read.
+    """
 
     def __init__(self, root: str, cluster: Cluster, metrics: str = "metrics") -> None:
         self.root, self._cluster, self._lines = root, cluster, metrics
@@ -31,38 +48,49 @@ class Store:
 
     def once(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The artefact `name`, made now if it is not there yet, or broken: what a resumed run skips."""
-        if not self._cluster.agree(self._is_whole(name)):
+        if not self._all_can_load(name):
             self.save(name, make())
         return self.load(name)
 
     def save(self, name: str, value: dict[str, Any]) -> None:
-        """Write an artefact whole or not at all. Raises TrainingError if there is no room for it."""
-        if self._cluster.rank == 0:
+        """Write an artefact whole or not at all. Raises TrainingError if there is no room for it.
+
+        Of one with shards every worker writes its own, and only then there is a file of its name.
+        """
+        rank, size = self._cluster.rank, self._cluster.size
+        if has_shards(value):
+            self._write(self._path(_shard(name, rank, size)), pack(value))
+            self._cluster.agree(True)
+            value = {_SHARDS: size}
+        if rank == 0:
             self._write(self._path(name), pack(value))
         self._cluster.agree(True)  # nobody reads before it is written
 
     def load(self, name: str) -> dict[str, Any]:
-        """Read an artefact. Raises TrainingError if it is broken."""
-        path = self._path(name)
-        try:
-            content = storage.read_bytes(path)
-        except OSError as err:
-            raise TrainingError(f"{path} cannot be read ({err}); train again") from None
-        return unpack(content, path)
+        """Read an artefact; of one with shards what this worker has. Raises TrainingError if it is broken."""
+        value = self._read(name)
+        if value.keys() != {_SHARDS}:
+            return value
+        of, rank, size = value[_SHARDS], self._cluster.rank, self._cluster.size
+        if of == size:
+            return self._read(_shard(name, rank, size))
+        return reshard((self._read(_shard(name, n, of)) for n in range(of)), of, rank, size)
 
     def save_checkpoint(self, name: str, number: int, value: dict[str, Any]) -> None:
         """Keep state `number` of a training and the one before, in case that this one turns out broken."""
-        self.save(f"{name}{_CHECKPOINT}{number:04d}", value)
+        self.save(_checkpoint(name, number), value)
         if self._cluster.rank == 0:
             for older in self._checkpoints(name)[2:]:
-                storage.remove(self._path(older))
+                self._remove(_checkpoint(name, older))
 
     def newest_checkpoint(self, name: str) -> dict[str, Any] | None:
-        """The newest whole state of a training that was interrupted, in the eyes of rank 0; None if there is none."""
-        files = self._checkpoints(name)
-        whole = (n for n, file in enumerate(files) if self._is_whole(file))
-        newest = self._cluster.agree(next(whole, -1) if self._cluster.rank == 0 else -1)
-        return None if newest < 0 else self.load(files[newest])
+        """The newest whole state of a training that was interrupted; None if there is none."""
+        numbers = self._checkpoints(name)
+        for n in range(self._cluster.agree(len(numbers))):  # those that rank 0 sees
+            number = self._cluster.agree(numbers[n] if self._cluster.rank == 0 else 0)
+            if self._all_can_load(_checkpoint(name, number)):
+                return self.load(_checkpoint(name, number))
+        return None
 
     def clear_checkpoints(self) -> None:
         """Remove what only an unfinished training needs."""
@@ -108,12 +136,32 @@ class Store:
     def _path(self, name: str) -> str:
         return storage.join(self.root, f"{name}.pt")
 
-    def _checkpoints(self, name: str) -> list[str]:
-        """Names of a training's checkpoints, the newest first."""
-        files = (file.removesuffix(".pt") for file in storage.files(self.root))
-        return sorted((file for file in files if file.startswith(name + _CHECKPOINT)), reverse=True)
+    def _read(self, name: str) -> dict[str, Any]:
+        path = self._path(name)
+        try:
+            content = storage.read_bytes(path)
+        except OSError as err:
+            raise TrainingError(f"{path} cannot be read ({err}); train again") from None
+        return unpack(content, path)
 
-    def _is_whole(self, name: str) -> bool:
+    def _checkpoints(self, name: str) -> list[int]:
+        """The numbers of a training's checkpoints, the newest first."""
+        found = (re.fullmatch(rf"{re.escape(name + _CHECKPOINT)}(\d+)\.pt", file) for file in storage.files(self.root))
+        return sorted((int(match[1]) for match in found if match), reverse=True)
+
+    def _remove(self, name: str) -> None:
+        """An artefact and, after it, its shards."""
+        storage.remove(self._path(name))
+        for file in storage.files(self.root):
+            if file.startswith(f"{name}."):
+                storage.remove(storage.join(self.root, file))
+
+    def _all_can_load(self, name: str) -> bool:
+        """Whether each worker finds what it needs of an artefact, and finds it whole."""
+        can = torch.tensor([int(self._can_load(name))])
+        return int(self._cluster.sum(can)) == self._cluster.size
+
+    def _can_load(self, name: str) -> bool:
         if not storage.exists(self._path(name)):
             return False
         try:

@@ -60,7 +60,7 @@ def feeds(seed: int, rows: int, cluster: Cluster) -> dict[str, HalvesFeed]:
 def made(folder: str, cluster: Cluster, *settings: str) -> tuple[MaskedNet, Trainer, Config]:
     torch.set_num_threads(1)
     conf = toy_conf(*settings).of_system("connection_share")
-    net = build(conf, {"user_id": USERS + 1, "video_id": VIDEOS + 1}, seed=5)
+    net = build(conf, {"user_id": USERS + 1, "video_id": VIDEOS + 1}, 5, cluster)
     assert isinstance(net, MaskedNet)
     store = Store(folder, cluster)
     variance = dict.fromkeys(net.tasks, 0.1)

@@ -28,6 +28,8 @@ EPOCHS = 25
 LAUNCHERS = {
     "torch": ["launch.launcher=torch"],
     "horovodrun": ["launch.launcher=horovodrun"],
+    "torch, sharded": ["launch.launcher=torch", "train.embeddings=sharded"],
+    "horovodrun, sharded": ["launch.launcher=horovodrun", "train.embeddings=sharded"],
     "horovodrun over two hosts": ["launch.hosts=localhost:1,127.0.0.1:1", "launch.network=lo"],
 }
 GOES_ON = pytest.mark.fault(ends="goes on")
@@ -75,7 +77,7 @@ class Training:
         """Wait for the checkpoint of an epoch, or a later one."""
         folder = Path(Run.of(self.conf, self.lake).folder_of("layer_share"))
         while self.process.poll() is None:
-            if any(int(path.stem[-4:]) >= number for path in folder.glob("joint.checkpoint-*")):
+            if any(int(path.stem[-4:]) >= number for path in folder.glob("joint.checkpoint-????.pt")):
                 return
             time.sleep(0.02)
         pytest.fail(f"ended before epoch {number}: {self.process.communicate()[1]}")
@@ -127,6 +129,8 @@ def is_right(run: Run) -> bool:
         ("horovodrun", 0, signal.SIGKILL),
         ("horovodrun", 1, signal.SIGSTOP),
         ("horovodrun over two hosts", 0, signal.SIGKILL),
+        ("torch, sharded", 0, signal.SIGKILL),
+        ("horovodrun, sharded", 1, signal.SIGKILL),
     ],
 )
 def test_training_goes_on_without_a_worker_that_is_lost(
@@ -163,12 +167,12 @@ def test_without_restarts_a_lost_worker_is_one_clear_line(lake: Lake, settings: 
 
 @GOES_ON
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["torch", "horovodrun"])
+@pytest.mark.parametrize("launcher", ["torch", "horovodrun", "horovodrun, sharded"])
 def test_the_workers_end_with_their_launcher_and_the_same_command_goes_on(
     lake: Lake, settings: tuple[str, ...], launcher: str, tmp_path: Path
 ) -> None:
     """To the same bits as two workers that nobody disturbed."""
-    conf = toy_conf(*settings, f"launch.launcher={launcher}")
+    conf = toy_conf(*settings, *LAUNCHERS[launcher])
     other = Lake.at(str(tmp_path / "two"))
     assert Training(write_toy_lake(other, conf), conf).end()[0] == 0
     training = Training(write_toy_lake(lake, conf), conf)

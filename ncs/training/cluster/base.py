@@ -47,6 +47,10 @@ class Cluster:
         """All workers' tensors behind each other, by rank; lengths of the first dimension may differ."""
         return tensor
 
+    def exchange(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Tensor n for worker n -> what each worker has for this one, by rank; lengths may differ as above."""
+        return list(tensors)
+
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite the tensors by those of rank 0."""
         for tensor in tensors:

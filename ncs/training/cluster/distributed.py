@@ -47,6 +47,16 @@ class _Distributed(Cluster):
         parts = zip(self._gather(padded), lengths, strict=True)
         return torch.cat([part[: int(length)] for part, length in parts]).to(tensor.device)
 
+    def exchange(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        sent, whole = [len(tensor) for tensor in tensors], torch.cat(list(tensors))
+        counts = torch.empty(self.size, dtype=torch.int64)
+        with answered(RuntimeError):
+            dist.all_to_all_single(counts, torch.tensor(sent), group=self._group)
+            lengths = counts.tolist()
+            given = torch.empty((sum(lengths), *whole.shape[1:]), dtype=whole.dtype)
+            dist.all_to_all_single(given, whole.cpu(), lengths, sent, group=self._group)
+        return list(given.to(whole.device).split(lengths))
+
     def _broadcast(self, tensor: Tensor) -> None:
         with answered(RuntimeError):
             dist.broadcast(tensor, src=self._first, group=self._group)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 
+import torch
 from torch import Tensor
 
 from ncs.training.cluster.base import Cluster, answered, ranks_of_parts
@@ -50,6 +51,14 @@ class _Horovod(Cluster):
             name = f"concatenate {tensor.dtype} {list(tensor.shape[1:])}"
             whole = self._hvd.allgather(tensor.cpu(), name=name, process_set=self._set)
         return whole.to(tensor.device)
+
+    def exchange(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        lengths = torch.tensor([len(tensor) for tensor in tensors], dtype=torch.int32)
+        whole = torch.cat(list(tensors))
+        with answered(self._failure):
+            name = f"exchange {whole.dtype} {list(whole.shape[1:])}"
+            given, lengths = self._hvd.alltoall(whole.cpu(), splits=lengths, name=name, process_set=self._set)
+        return list(given.to(whole.device).split(lengths.tolist()))
 
     def _broadcast(self, tensor: Tensor) -> None:
         with answered(self._failure):  # of a process set, too, the root is named by its rank among all workers
