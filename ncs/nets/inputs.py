@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ncs.nets.crossed import Crossed, columns_of
 from ncs.nets.crosses import DotProducts, KroneckerProducts, grids
 from ncs.nets.embedding import FieldEmbedding, ShardedEmbedding, Workers
 
@@ -62,3 +63,11 @@ class Inputs(nn.Module):
         """Ids [batch, fields] -> [batch, `InputSpec.width`]."""
         embedded = self.embedding(ids)
         return torch.cat([embedded.flatten(1), *self.cross(embedded)], dim=1)
+
+    def for_one(self, ids: Tensor) -> Tensor | Crossed:
+        """The same for one FC layer alone, which then makes the crosses as it reads them."""
+        if isinstance(self.cross, DotProducts):
+            return self(ids)
+        width = self.embedding.width
+        blocks = [(columns_of(left, width), columns_of(right, width)) for left, right in self.cross.blocks]
+        return Crossed(self.embedding(ids).flatten(1), blocks)

@@ -6,6 +6,7 @@ from itertools import pairwise, repeat
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ncs.nets.crossed import Crossed, linear
 from ncs.nets.subnetwork import Layer
 
 
@@ -16,9 +17,10 @@ class MaskedLinear(nn.Linear):
     sNET ⊙ mask).
     """
 
-    def forward(self, input: Tensor, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    def forward(self, input: Tensor | Crossed, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         """Input [batch, in] -> [batch, out]; mask [out, in] of 0 and 1, or None for the whole layer."""
-        return F.linear(input, self.weight if mask is None else self.weight * mask, self.bias if bias is None else bias)
+        weight = self.weight if mask is None else self.weight * mask
+        return linear(input, weight, self.bias if bias is None else bias)
 
 
 class Tower(nn.Module):
@@ -29,7 +31,7 @@ class Tower(nn.Module):
         self.hidden = hidden_layers(width, hidden)
         self.output = MaskedLinear([width, *hidden][-1], 1)
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Tensor | Crossed) -> Tensor:
         """Input [batch, width] -> logits [batch], of the weights' type in whatever precision the layers compute."""
         return self.output(through(self.hidden, input)).squeeze(1).to(self.output.weight.dtype)
 
@@ -51,11 +53,14 @@ def hidden_layers(width: int, hidden: Sequence[int], bias: bool = True) -> nn.Mo
 
 def through(
     layers: Iterable[nn.Module],
-    input: Tensor,
+    input: Tensor | Crossed,
     masks: Mapping[str, Tensor] | None = None,
     biases: Iterable[Tensor] | None = None,
-) -> Tensor:
-    """Input [batch, width] through hidden layers with ReLU; masks by name `hidden.<n>`, biases for the layers' own."""
+) -> Tensor | Crossed:
+    """Input [batch, width] through hidden layers with ReLU; masks by name `hidden.<n>`, biases for the layers' own.
+
+    Without any layer it is the input itself.
+    """
     own = repeat(None) if biases is None else biases
     for n, (layer, bias) in enumerate(zip(layers, own, strict=False)):
         input = F.relu_(layer(input, masks.get(f"hidden.{n}") if masks else None, bias))

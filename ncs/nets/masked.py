@@ -53,7 +53,7 @@ class MaskedNet(System):
         """The task's subnetwork; logits of the weights' type in whatever precision it computes."""
         masks: Mapping[str, Tensor] = self.task_masks.get(task, {})
         biases = cast(nn.ParameterList, self.biases[task]) if self.biases else None
-        hidden = through(self.hidden(task), self.inputs(ids), masks, biases)
+        hidden = through(self.hidden(task), self.inputs.for_one(ids), masks, biases)
         output = cast(MaskedLinear, self.outputs[task])
         return output(hidden, masks.get(OUTPUT)).squeeze(1).to(output.weight.dtype)
 

@@ -23,7 +23,7 @@ class LayerShare(System):
 
     def logits(self, ids: Tensor, task: str) -> Tensor:
         """The task's tower on the shared inputs."""
-        return self.towers[task](self.inputs(ids))
+        return self.towers[task](self.inputs.for_one(ids))
 
     def subnetwork(self, task: str) -> Subnetwork:
         """The task's tower on the shared inputs."""

@@ -24,7 +24,7 @@ class SingleTask(System):
 
     def logits(self, ids: Tensor, task: str) -> Tensor:
         """The task's own net."""
-        return self.towers[task](self.inputs[task](ids))
+        return self.towers[task](cast(Inputs, self.inputs[task]).for_one(ids))
 
     def subnetwork(self, task: str) -> Subnetwork:
         """The whole of the task's own net."""

@@ -1,0 +1,68 @@
+"""An FC layer that makes the crosses tile by tile gives what it gives on crosses that are there."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from ncs.nets import crossed
+from ncs.nets.crossed import Crossed, columns_of, linear
+from ncs.nets.inputs import Inputs, InputSpec
+
+CROSSES = {
+    "neighbours": ((0, 2), (0, 3), (1, 2), (1, 3)),
+    "apart": ((0, 1), (0, 3), (2, 1), (2, 3)),
+    "two grids, a field in both": ((0, 1), (2, 1), (2, 3)),
+    "a field twice": ((0, 0), (0, 1)),
+    "a cross twice": ((0, 2), (0, 2), (1, 2)),
+    "none": (),
+}
+
+
+def inputs(crosses: tuple[tuple[int, int], ...]) -> tuple[Inputs, int]:
+    spec = InputSpec((5, 7, 3, 9), 3, crosses)
+    torch.manual_seed(0)
+    return Inputs(spec), spec.width
+
+
+def test_columns_are_a_slice_where_fields_are_neighbours() -> None:
+    assert columns_of((1, 2), 3) == slice(3, 9)
+    assert columns_of((2, 0), 2) == [4, 5, 0, 1]
+
+
+@pytest.mark.parametrize("name", CROSSES)
+@pytest.mark.parametrize("rows", [0, 1, 8, 19])
+def test_output_and_gradients_are_those_of_the_joined_input(
+    monkeypatch: pytest.MonkeyPatch, name: str, rows: int
+) -> None:
+    monkeypatch.setattr(crossed, "TILE", 8)
+    made, width = inputs(CROSSES[name])
+    ids = torch.stack([torch.randint(size, (rows,)) for size in (5, 7, 3, 9)], 1)
+    weight, bias = torch.randn(6, width, requires_grad=True), torch.randn(6, requires_grad=True)
+    factor, found = torch.randn(rows, 6), []
+    for whole in (made, made.for_one):
+        output = linear(whole(ids), weight, bias)
+        (output * factor).sum().backward()
+        assert made.embedding.touched is not None
+        found.append((output.detach(), made.embedding.touched[1].grad, weight.grad, bias.grad))
+        weight.grad = bias.grad = None
+    for joined, tiled in zip(*found, strict=True):
+        torch.testing.assert_close(tiled, joined, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_are_those_of_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crossed, "TILE", 2)
+    embedded, weight = torch.randn(5, 6, dtype=torch.float64), torch.randn(4, 14, dtype=torch.float64)
+    bias = torch.randn(4, dtype=torch.float64)
+    for tensor in (embedded, weight, bias):
+        tensor.requires_grad_()
+    blocks = [(slice(0, 2), [2, 3]), ([4, 5], slice(2, 4))]
+    assert torch.autograd.gradcheck(
+        lambda *three: Crossed(three[0], blocks).linear(*three[1:]), (embedded, weight, bias)
+    )
+
+
+def test_under_autocast_it_is_the_plain_layer() -> None:
+    made, width = inputs(CROSSES["apart"])
+    ids, weight, bias = torch.zeros(3, 4, dtype=torch.long), torch.randn(6, width), torch.randn(6)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(made.for_one(ids).linear(weight, bias), F.linear(made(ids), weight, bias))
