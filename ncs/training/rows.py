@@ -44,7 +44,7 @@ class LazyAdam:
         self.state.index_copy_(0, rows, state)
         first, second, first_sum, second_sum = state.split([self._width, self._width, 1, 1], 1)
         size = (second / second_sum).sqrt_().add_(EPSILON)
-        self._table.index_add_(0, rows, (first / first_sum).div_(size), alpha=-self._rate)
+        _move(self._table, rows, (first / first_sum).div_(size), self._rate)
 
 
 class RowwiseAdagrad:
@@ -61,7 +61,12 @@ class RowwiseAdagrad:
         """See `RowOptimizer`."""
         sums = self.state.index_select(0, rows).add_(gradient.square().mean(1))
         self.state.index_copy_(0, rows, sums)
-        self._table.index_add_(0, rows, gradient / sums.sqrt().add_(EPSILON).unsqueeze(1), alpha=-self._rate)
+        _move(self._table, rows, gradient / sums.sqrt().add_(EPSILON).unsqueeze(1), self._rate)
+
+
+def _move(table: Tensor, rows: Tensor, steps: Tensor, rate: float) -> None:
+    """Take `rate` times its step from each row; as each is there once, reading and writing does, and is faster."""
+    table.index_copy_(0, rows, table.index_select(0, rows).sub_(steps, alpha=rate))
 
 
 ROW_OPTIMIZERS: dict[str, type[LazyAdam] | type[RowwiseAdagrad]] = {"adam": LazyAdam, "adagrad": RowwiseAdagrad}
