@@ -60,7 +60,10 @@ class Clock(Cluster):
         self._now[name] += seconds
 
     def end_step(self) -> None:
-        """Close the books of a step: what of the forward pass is neither embedding nor cross is FC layers."""
+        """Close the books of a step: what of the forward pass is neither embedding nor cross is FC layers.
+
+        Where one layer alone reads the crosses it makes them itself, and they count as its own.
+        """
         now = self._now
         now["FC"] = now.pop("forward") - now["embedding"] - now["cross"]
         now["optimiser"] -= now["communication"]

@@ -24,9 +24,10 @@ from torch import Tensor
 
 from ncs import config
 from ncs.feed import Batch
-from ncs.nets.system import build
+from ncs.nets.system import System, build
 from ncs.training import cluster
 from ncs.training.cluster import Cluster
+from ncs.training.cores import bind
 from ncs.training.optim import MaskedAdam
 
 ROOT = Path(__file__).parent.parent
@@ -68,17 +69,13 @@ class Counted(Cluster):
 def work(out: str, batch: int, ids: int, steps: int, embeddings: str) -> None:
     """As a worker: train on batches that are ready, write the throughput of all."""
     torch.set_num_threads(1)
-    workers = Counted(cluster.connect())
-    conf = config.load(ROOT / "conf" / "demo.yaml", [f"train.embeddings={embeddings}"]).of_system("layer_share")
-    share = {name: 0.48 if name in ("user_id", "video_id") else 0.04 / (len(conf.fields) - 2) for name in conf.fields}
-    sizes = {name: max(2, int(ids * part)) for name, part in share.items()}
-    net = build(conf, sizes, 1, workers)
+    joined = cluster.connect()
+    bind(joined)
+    workers = Counted(joined)
+    net, sizes = made(ids, workers, embeddings)
     optimizer = MaskedAdam(net, workers, 0.001, 0.004)
+    batches = drawn(sizes, batch, seed=workers.rank)
     random = np.random.default_rng(workers.rank)
-    batches = [
-        torch.from_numpy(np.stack([random.zipf(1.2, batch) % size for size in sizes.values()], axis=1))
-        for _ in range(8)
-    ]
     labels = {task: torch.from_numpy(random.random(batch).round().astype(np.float32)) for task in net.tasks}
     tasks = list(net.tasks)
     for step in range(WARM + steps):
@@ -96,6 +93,21 @@ def work(out: str, batch: int, ids: int, steps: int, embeddings: str) -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         facts = {"samples_a_second": rate, "step_ms": 1000 * seconds / steps, "peak_gib": peak}
         Path(out).write_text(json.dumps({**facts, **a_step}))
+
+
+def made(ids: int, workers: Cluster, embeddings: str) -> tuple[System, dict[str, int]]:
+    """LayerShare over so many ids, and the ids of each field."""
+    conf = config.load(ROOT / "conf" / "demo.yaml", [f"train.embeddings={embeddings}"]).of_system("layer_share")
+    share = {name: 0.48 if name in ("user_id", "video_id") else 0.04 / (len(conf.fields) - 2) for name in conf.fields}
+    sizes = {name: max(2, int(ids * part)) for name, part in share.items()}
+    return build(conf, sizes, 1, workers), sizes
+
+
+def drawn(sizes: dict[str, int], batch: int, seed: int) -> list[Tensor]:
+    """Eight batches of ids, a few of them frequent, as in logs."""
+    random = np.random.default_rng(seed)
+    ids = ([random.zipf(1.2, batch) % size for size in sizes.values()] for _ in range(8))
+    return [torch.from_numpy(np.stack(columns, axis=1)) for columns in ids]
 
 
 def measure(workers: int, args: argparse.Namespace) -> dict[str, float]:

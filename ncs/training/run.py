@@ -1,6 +1,5 @@
 """A run: systems trained on pinned versions of the samples, in a folder that says what made them."""
 
-import os
 import subprocess
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from ncs.lake.layout import Lake
 from ncs.nets.system import System, build, module_of
 from ncs.tasks import CTR, tasks_of
 from ncs.training.cluster import Cluster
+from ncs.training.cores import bind
 from ncs.training.device import device_of
 from ncs.training.loop import Trainer, train_groups
 from ncs.training.memory import keep_freed_memory
@@ -156,8 +156,8 @@ def _refuse_half_encoded(conf: Config, lake: Lake, samples: Sequence[str]) -> No
 def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -> None:
     """Train each system of the run that is not there yet."""
     conf = run.conf
-    threads = conf.train.threads or max(1, len(os.sched_getaffinity(0)) // cluster.local_size)
-    torch.set_num_threads(threads)
+    cores = bind(cluster)
+    torch.set_num_threads(conf.train.threads or cores)
     keep_freed_memory()
     device = device_of(conf.train.device, cluster)
     feeds, validation = (_feeds(run, cluster, split, device) for split in ("train", "validation"))

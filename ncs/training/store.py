@@ -48,9 +48,11 @@ class Store:
 
     def once(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The artefact `name`, made now if it is not there yet, or broken: what a resumed run skips."""
-        if not self._all_can_load(name):
+        value = self._loaded_by_all(name)
+        if value is None:
             self.save(name, make())
-        return self.load(name)
+            value = self.load(name)
+        return value
 
     def save(self, name: str, value: dict[str, Any]) -> None:
         """Write an artefact whole or not at all. Raises TrainingError if there is no room for it.
@@ -88,8 +90,8 @@ class Store:
         numbers = self._checkpoints(name)
         for n in range(self._cluster.agree(len(numbers))):  # those that rank 0 sees
             number = self._cluster.agree(numbers[n] if self._cluster.rank == 0 else 0)
-            if self._all_can_load(_checkpoint(name, number)):
-                return self.load(_checkpoint(name, number))
+            if (value := self._loaded_by_all(_checkpoint(name, number))) is not None:
+                return value
         return None
 
     def clear_checkpoints(self) -> None:
@@ -156,20 +158,20 @@ class Store:
             if file.startswith(f"{name}."):
                 storage.remove(storage.join(self.root, file))
 
-    def _all_can_load(self, name: str) -> bool:
-        """Whether each worker finds what it needs of an artefact, and finds it whole."""
-        can = torch.tensor([int(self._can_load(name))])
-        return int(self._cluster.sum(can)) == self._cluster.size
+    def _loaded_by_all(self, name: str) -> dict[str, Any] | None:
+        """An artefact, if each worker finds what it needs of it, and finds it whole."""
+        value = self._found(name)
+        found = torch.tensor([int(value is not None)])
+        return value if int(self._cluster.sum(found)) == self._cluster.size else None
 
-    def _can_load(self, name: str) -> bool:
+    def _found(self, name: str) -> dict[str, Any] | None:
         if not storage.exists(self._path(name)):
-            return False
+            return None
         try:
-            self.load(name)
+            return self.load(name)
         except TrainingError as err:
             _log.warning("%s: it is broken, and made again from what was before it", str(err).partition(";")[0])
-            return False
-        return True
+            return None
 
     @staticmethod
     def _write(path: str, content: bytes) -> None:
