@@ -27,7 +27,6 @@ from ncs.feed import Batch
 from ncs.nets.system import System, build
 from ncs.training import cluster
 from ncs.training.cluster import Cluster
-from ncs.training.cores import bind
 from ncs.training.optim import MaskedAdam
 
 ROOT = Path(__file__).parent.parent
@@ -69,9 +68,7 @@ class Counted(Cluster):
 def work(out: str, batch: int, ids: int, steps: int, embeddings: str) -> None:
     """As a worker: train on batches that are ready, write the throughput of all."""
     torch.set_num_threads(1)
-    joined = cluster.connect()
-    bind(joined)
-    workers = Counted(joined)
+    workers = Counted(cluster.connect())
     net, sizes = made(ids, workers, embeddings)
     optimizer = MaskedAdam(net, workers, 0.001, 0.004)
     batches = drawn(sizes, batch, seed=workers.rank)

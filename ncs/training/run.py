@@ -1,5 +1,6 @@
 """A run: systems trained on pinned versions of the samples, in a folder that says what made them."""
 
+import os
 import subprocess
 import time
 from collections import Counter
@@ -21,7 +22,6 @@ from ncs.lake.layout import Lake
 from ncs.nets.system import System, build, module_of
 from ncs.tasks import CTR, tasks_of
 from ncs.training.cluster import Cluster
-from ncs.training.cores import bind
 from ncs.training.device import device_of
 from ncs.training.loop import Trainer, train_groups
 from ncs.training.memory import keep_freed_memory
@@ -156,8 +156,7 @@ def _refuse_half_encoded(conf: Config, lake: Lake, samples: Sequence[str]) -> No
 def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -> None:
     """Train each system of the run that is not there yet."""
     conf = run.conf
-    cores = bind(cluster)
-    torch.set_num_threads(conf.train.threads or cores)
+    torch.set_num_threads(conf.train.threads or cluster.cores or len(os.sched_getaffinity(0)))
     keep_freed_memory()
     device = device_of(conf.train.device, cluster)
     feeds, validation = (_feeds(run, cluster, split, device) for split in ("train", "validation"))

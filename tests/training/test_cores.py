@@ -4,15 +4,10 @@ import os
 
 import pytest
 
-from ncs.training.cluster import Cluster
-from ncs.training.cores import bind
+from ncs.training.cluster.cores import bind
 
 
-class _Worker(Cluster):
-    def __init__(self, local_rank: int, local_size: int) -> None:
-        self.local_rank, self.local_size = local_rank, local_size
-
-
+@pytest.mark.parametrize("names", [("HOROVOD_LOCAL_RANK", "HOROVOD_LOCAL_SIZE"), ("LOCAL_RANK", "LOCAL_WORLD_SIZE")])
 @pytest.mark.parametrize(
     ("cores", "workers", "expected"),
     [
@@ -23,12 +18,17 @@ class _Worker(Cluster):
     ],
 )
 def test_each_has_an_equal_part_or_all_have_all(
-    monkeypatch: pytest.MonkeyPatch, cores: set[int], workers: int, expected: list[set[int] | None]
+    monkeypatch: pytest.MonkeyPatch,
+    names: tuple[str, str],
+    cores: set[int],
+    workers: int,
+    expected: list[set[int] | None],
 ) -> None:
     kept: list[set[int] | None] = []
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores)
     for rank in range(workers):
         kept.append(None)
         monkeypatch.setattr(os, "sched_setaffinity", lambda _, own: kept.__setitem__(-1, set(own)))
-        assert bind(_Worker(rank, workers)) == max(1, len(cores) // workers)
+        told = {names[0]: str(rank), names[1]: str(workers), "HOROVOD_RANK": "9"}
+        assert bind(told) == max(1, len(cores) // workers)
     assert kept == expected

@@ -10,6 +10,7 @@ from ncs.errors import NcsError
 from ncs.lake import storage
 from ncs.training.cluster import distributed, horovod
 from ncs.training.cluster.base import Cluster, LostError
+from ncs.training.cluster.cores import bind
 from ncs.training.cluster.launch import ERROR_FILE, environment, launch
 
 __all__ = ["Cluster", "LostError", "connect", "environment", "launch", "launched", "report_failure"]
@@ -20,9 +21,12 @@ def connect(parts: Collection[int] = ()) -> Cluster:
 
     `parts` are the numbers of parts that it may be asked for later (`Cluster.part`).
     """
-    if "HOROVOD_RANK" in os.environ:
-        return horovod.connect(parts)
-    return distributed.connect() if "TORCHELASTIC_RUN_ID" in os.environ else Cluster()
+    if not launched():
+        return Cluster()
+    cores = bind(os.environ)
+    cluster = horovod.connect(parts) if "HOROVOD_RANK" in os.environ else distributed.connect()
+    cluster.cores = cores
+    return cluster
 
 
 def launched() -> bool:

@@ -30,6 +30,8 @@ class Cluster:
     """Workers on this machine."""
     local_rank = 0
     """This worker's number among them."""
+    cores: int | None = None
+    """Those that it keeps to; None: to all."""
     parts = 1
     """The equal parts that all workers are in, this cluster being one of them."""
     number = 0
