@@ -61,14 +61,17 @@ def write(place: str, task: str, program: Program, made_from: dict[str, Any]) ->
 
 def table(programs: dict[str, Program]) -> list[str]:
     """What became smaller: a line a task."""
-    lines = [["task", "layers", "parameters", "multiplications a row", "pt2", "onnx", "largest difference"]]
+    header = ["task", "layers", "parameters", "multiplications a row", "of one request", "pt2", "onnx"]
+    lines = [[*header, "largest difference"]]
     for name, program in programs.items():
         card = program.card
+        request = card["request"]["macs"]
         lines.append(
             [
                 name,
                 " -> ".join("x".join(map(str, card["layers"][when])) for when in ("before", "after")),
                 *(f"{card[key]['before']:,} -> {card[key]['after']:,}" for key in ("parameters", "macs")),
+                f"{request['row']:,}" if request else "-",
                 *(f"{card['bytes'][ending] / 1e6:.2f} MB" for ending in ("pt2", "onnx")),
                 f"{max(card['difference'].values()):.1e}",
             ]

@@ -56,13 +56,15 @@ def export(net: System, task: Task, fields: Sequence[str]) -> Program:
     with _silent():
         files = {"pt2": _pt2(small), "onnx": _onnx(small, task.prediction)}
     found = {"pt2": torch_predictor(files["pt2"]), "onnx": onnx_predictor(files["onnx"])}
-    differences = {ending: _checked(net, task.name, ending, predict) for ending, predict in found.items()}
+    samples = _samples(net.spec.inputs.sizes, small.request)
+    differences = {ending: _checked(net, task.name, ending, predict, samples) for ending, predict in found.items()}
     card = {
         "task": task.name,
         "fields": list(fields),
         "ids": dict(zip(fields, net.spec.inputs.sizes, strict=True)),
         "input": {"name": INPUT, "dtype": "int64", "shape": ["batch", len(fields)], "other_ids": "as 0"},
         "output": {"name": task.prediction, "dtype": "float32", "shape": ["batch"], "range": [0, 1]},
+        "request": {"fields": [fields[n] for n in small.request], "macs": small.request_macs()},
         **_sizes(subnetwork, small),
         "difference": differences,
         "difference_allowed": TOLERANCE,
@@ -107,7 +109,7 @@ def _pt2(net: ServingNet) -> bytes:
 
 
 def _onnx(net: ServingNet, output: str) -> bytes:
-    size = net.size() * net.table.element_size()
+    size = net.bytes()
     if size > _LARGEST:
         raise ExportError(f"the model's {size:,} bytes are more than an ONNX file holds; raise fields' min_count")
     program = torch.onnx.export(
@@ -119,6 +121,8 @@ def _onnx(net: ServingNet, output: str) -> bytes:
         dynamic_shapes=({0: Dim("batch")},),
     )
     assert program is not None
+    # Branches leave constants that nothing reads, of which onnxruntime warns whoever loads the model.
+    importlib.import_module("onnxscript.optimizer").remove_unused_nodes(program.model)
     return program.model_proto.SerializeToString()
 
 
@@ -128,11 +132,12 @@ def _traced(net: ServingNet) -> torch.export.ExportedProgram:
 
 
 @torch.no_grad()
-def _checked(net: System, task: str, ending: str, predict: Callable[[Tensor], Tensor]) -> float:
-    """The largest difference from the system's predictions, of many rows at once and of one alone."""
-    ids = _sample(net.spec.inputs.sizes)
+def _checked(
+    net: System, task: str, ending: str, predict: Callable[[Tensor], Tensor], samples: Sequence[Tensor]
+) -> float:
+    """The largest difference from the system's predictions, over all samples of rows."""
     largest = 0.0
-    for rows in (ids, ids[:1]):
+    for rows in samples:
         difference = float((predict(rows) - net.probability(rows, task)).abs().max())
         if not difference <= TOLERANCE:  # nor NaN
             raise ExportError(
@@ -143,11 +148,17 @@ def _checked(net: System, task: str, ending: str, predict: Callable[[Tensor], Te
     return largest
 
 
-def _sample(sizes: Sequence[int]) -> Tensor:
-    """Ids int64 [rows, fields]: drawn, and the first and the last of each field."""
+def _samples(sizes: Sequence[int], request: Sequence[int]) -> list[Tensor]:
+    """Ids int64 [rows, fields]: of many requests, of one, of one but for the last row, and a row alone.
+
+    They are drawn, and the first and the last of each field.
+    """
     random = np.random.default_rng(0)
     drawn = torch.from_numpy(random.integers(0, sizes, size=(_ROWS, len(sizes))))
-    return torch.cat([drawn, torch.zeros(1, len(sizes), dtype=torch.int64), torch.tensor([sizes]) - 1])
+    many = torch.cat([drawn, torch.zeros(1, len(sizes), dtype=torch.int64), torch.tensor([sizes]) - 1])
+    one = many.clone()
+    one[:, request] = many[0, request]
+    return [many, one, torch.cat([one[:-1], many[-1:]]), many[:1]]
 
 
 def _version(package: str) -> str:

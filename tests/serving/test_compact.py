@@ -9,14 +9,10 @@ from torch import Tensor
 from ncs.errors import ExportError
 from ncs.nets.masked import MaskedNet
 from ncs.nets.subnetwork import Layer
-from ncs.nets.system import System, module_of
 from ncs.serving.compact import compact
 from ncs.serving.model import ServingNet, macs
 from ncs.sharing.mask import Mask
-from tests.toy import toy_conf, toy_spec
-
-IDS = torch.cartesian_prod(*map(torch.arange, (5, 7, 3)))
-"""Every row that there is."""
+from tests.serving.nets import IDS, masked, of_catalogue
 
 
 def through(layers: list[Layer], input: Tensor) -> Tensor:
@@ -72,25 +68,6 @@ def test_outputs_stay_and_nothing_dead_is_left(density: float, seed: int) -> Non
 def test_a_constant_is_refused() -> None:
     with pytest.raises(ExportError, match="no path from inputs to output"):
         compact([Layer(torch.zeros(2, 3), torch.ones(2)), Layer(torch.ones(1, 2), torch.ones(1))])
-
-
-def of_catalogue(name: str, *overrides: str) -> System:
-    torch.manual_seed(1)
-    net = module_of(toy_conf().of_system(name)).build(toy_spec(*overrides, system=name)).eval()
-    for name_, weight in net.named_parameters():
-        if "bias" in name_:
-            torch.nn.init.normal_(weight)  # zero biases would hide a constant that is folded wrongly
-        if name_.endswith("table"):
-            torch.nn.init.normal_(weight)
-    return net
-
-
-def masked(net: MaskedNet, density: float) -> MaskedNet:
-    torch.manual_seed(2)
-    for task in net.tasks:
-        layers = {name: (torch.rand_like(weight) < density).float() for name, weight in net.maskable(task).items()}
-        net.task_masks[task] = Mask(layers)
-    return net
 
 
 @pytest.mark.parametrize("interaction", ["kronecker", "dot"])

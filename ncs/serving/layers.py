@@ -1,0 +1,175 @@
+"""The layers of a net that is served, of buffers: nothing in it asks for gradients.
+
+The first layer has two forms that give the same. `AnyRows` is a sum of products, one for the embeddings and one for
+each field that is crossed: the crosses of a batch never stand in memory at once, which costs more than the
+multiplications themselves. `OneRequest` is for rows that agree in the left fields of all crosses, the candidates of one
+user: a cross is linear in its left side, so that the user's numbers go into the weights once, and rows have no crosses.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ncs.nets.crosses import DotProducts, KroneckerProducts
+from ncs.nets.subnetwork import Layer
+from ncs.serving.compact import read_columns
+
+
+class Linear(nn.Module):
+    """An FC layer."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.register_buffer("weight", layer.weight.detach().clone(memory_format=torch.contiguous_format))
+        self.register_buffer("bias", layer.bias.detach().clone())
+        self.weight: Tensor
+        self.bias: Tensor
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Input [batch, in] -> [batch, out]."""
+        return F.linear(input, self.weight, self.bias)
+
+
+class Columns(nn.Module):
+    """Some columns of a matrix, in their order. A slice where that is what they are: onnxruntime gathers slowly."""
+
+    def __init__(self, columns: Tensor) -> None:
+        super().__init__()
+        start, count = int(columns[0]), len(columns)
+        self.slice = slice(start, start + count) if torch.equal(columns, torch.arange(start, start + count)) else None
+        self.register_buffer("columns", columns if self.slice is None else None)
+        self.columns: Tensor
+
+    def forward(self, matrix: Tensor) -> Tensor:
+        """Matrix [rows, all columns] -> [rows, columns]."""
+        return matrix.index_select(1, self.columns) if self.slice is None else matrix[:, self.slice]
+
+
+class Block(NamedTuple):
+    """Products of two blocks of the embeddings' columns, [m] and [n], and the weights that read them [out, m, n]."""
+
+    left: Tensor
+    right: Tensor
+    weight: Tensor
+
+
+class Products(nn.Module):
+    """A part of the first layer: a block's products, of the columns that some kept connection reads."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        left, right, weight = block
+        in_left, in_right = read_columns(weight.transpose(1, 2).flatten(0, 1)), read_columns(weight.flatten(0, 1))
+        self.left, self.right = Columns(left[in_left]), Columns(right[in_right])
+        self.register_buffer("weight", weight.detach()[:, in_left][:, :, in_right].flatten(1).T.contiguous())
+        self.weight: Tensor
+
+    def forward(self, embedded: Tensor, total: Tensor) -> Tensor:
+        """Embeddings [batch, fields * width] and the other parts' sum [batch, out] -> the sum with this part."""
+        products = self.left(embedded).unsqueeze(2) * self.right(embedded).unsqueeze(1)
+        return torch.addmm(total, products.flatten(1), self.weight)
+
+
+class DotPart(nn.Module):
+    """A part of the first layer: dot products of pairs of embeddings, those that some kept connection reads."""
+
+    def __init__(self, cross: DotProducts, fields: int, weight: Tensor) -> None:
+        super().__init__()
+        read = read_columns(weight)
+        self.fields = fields
+        self.register_buffer("pairs", (cross.left * fields + cross.right)[read])
+        self.register_buffer("weight", weight.detach()[:, read].T.contiguous())
+        self.pairs: Tensor
+        self.weight: Tensor
+
+    def forward(self, embedded: Tensor, total: Tensor) -> Tensor:
+        """As `Products`."""
+        rows = embedded.unflatten(1, (self.fields, -1))
+        dots = torch.bmm(rows, rows.transpose(1, 2)).flatten(1)
+        return torch.addmm(total, dots.index_select(1, self.pairs), self.weight)
+
+
+class AnyRows(nn.Module):
+    """The first layer for any rows."""
+
+    def __init__(self, first: Layer, cross: nn.Module, fields: int, width: int) -> None:
+        super().__init__()
+        embedded = fields * width
+        self.first = Linear(Layer(first.weight[:, :embedded], first.bias))
+        crossed = first.weight[:, embedded:]
+        parts: list[Products | DotPart] = []
+        if isinstance(cross, KroneckerProducts):
+            parts = [Products(block) for block in blocks(cross, width, crossed) if block.weight.any()]
+        elif crossed.any():
+            assert isinstance(cross, DotProducts)
+            parts = [DotPart(cross, fields, crossed)]
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, embedded: Tensor) -> Tensor:
+        """Embeddings [batch, fields * width] -> [batch, out], before the ReLU."""
+        output: Tensor = self.first(embedded)
+        for part in self.parts:
+            output = part(embedded, output)
+        return output
+
+    def shape(self) -> tuple[int, int]:
+        """Inputs, as far as they are computed, and neurons."""
+        neurons, inputs = self.first.weight.shape
+        return inputs + sum(part.weight.shape[0] for part in cast(Sequence[Products | DotPart], self.parts)), neurons
+
+
+class OneRequest(nn.Module):
+    """The first layer for rows that agree in the fields of the request, the left ones of all crosses."""
+
+    def __init__(self, first: Layer, cross: KroneckerProducts, fields: int, width: int) -> None:
+        super().__init__()
+        left, neurons = request_fields(cross), len(first.bias)
+        request = _columns(left, width)
+        rest = _columns([field for field in range(fields) if field not in left], width)
+        weight = first.weight.detach()
+        # One more column of the rest: what the request adds to the biases.
+        crossed = torch.zeros(len(request), len(rest) + 1, neurons)
+        crossed[:, -1] = weight[:, request].T
+        for block in blocks(cross, width, weight[:, fields * width :]):
+            rows, columns = torch.searchsorted(request, block.left), torch.searchsorted(rest, block.right)
+            at = (rows.unsqueeze(1), columns)
+            crossed.index_put_(at, block.weight.permute(1, 2, 0), accumulate=True)  # a pair may be named twice
+        self.inputs, self.neurons = len(rest), neurons
+        self.request, self.rest = Columns(request), Columns(rest)
+        self.register_buffer("crossed", crossed.flatten(1))
+        self.register_buffer("weight", torch.cat([weight[:, rest].T, first.bias.detach().unsqueeze(0)]).flatten())
+        self.crossed: Tensor
+        self.weight: Tensor
+
+    def forward(self, embedded: Tensor) -> Tensor:
+        """As `AnyRows`."""
+        request = self.request(embedded[:1]).sum(0, keepdim=True)  # of no rows: zeros
+        folded = torch.addmm(self.weight, request, self.crossed).view(-1, self.neurons)
+        weight, bias = folded.split([len(folded) - 1, 1])
+        return torch.addmm(bias, self.rest(embedded), weight)
+
+
+def request_fields(cross: nn.Module) -> list[int]:
+    """The left fields of all crosses; none where one of them is a right field too, and none of dot products."""
+    grids = cross.blocks if isinstance(cross, KroneckerProducts) else []
+    left, right = ({field for grid in grids for field in grid[side]} for side in (0, 1))
+    return [] if left & right else sorted(left)
+
+
+def blocks(cross: KroneckerProducts, width: int, weight: Tensor) -> Iterator[Block]:
+    """The crosses' weights in the first layer [out, products], a block for each left field of each grid."""
+    start = 0
+    for lefts, rights in cross.blocks:
+        right = _columns(rights, width)
+        for field in lefts:
+            left = _columns([field], width)
+            end = start + len(left) * len(right)
+            yield Block(left, right, weight[:, start:end].unflatten(1, (len(left), len(right))))
+            start = end
+
+
+def _columns(fields: Sequence[int], width: int) -> Tensor:
+    return torch.cat([torch.arange(field * width, (field + 1) * width) for field in fields])

@@ -1,0 +1,30 @@
+"""Small systems whose every weight matters, and masks."""
+
+import torch
+
+from ncs.nets.masked import MaskedNet
+from ncs.nets.system import System, module_of
+from ncs.sharing.mask import Mask
+from tests.toy import toy_conf, toy_spec
+
+IDS = torch.cartesian_prod(*map(torch.arange, (5, 7, 3)))
+"""Every row that there is: user_id, video_id, scene."""
+
+
+def of_catalogue(name: str, *overrides: str) -> System:
+    torch.manual_seed(1)
+    net = module_of(toy_conf().of_system(name)).build(toy_spec(*overrides, system=name)).eval()
+    for name_, weight in net.named_parameters():
+        if "bias" in name_:
+            torch.nn.init.normal_(weight)  # zero biases would hide a constant that is folded wrongly
+        if name_.endswith("table"):
+            torch.nn.init.normal_(weight)
+    return net
+
+
+def masked(net: MaskedNet, density: float) -> MaskedNet:
+    torch.manual_seed(2)
+    for task in net.tasks:
+        layers = {name: (torch.rand_like(weight) < density).float() for name, weight in net.maskable(task).items()}
+        net.task_masks[task] = Mask(layers)
+    return net

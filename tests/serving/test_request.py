@@ -1,0 +1,114 @@
+"""Rows of one request take a way of their own, any others the general one, and both predict what the system does."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from ncs.errors import ExportError
+from ncs.nets.masked import MaskedNet
+from ncs.serving import export as exporting
+from ncs.serving.export import TOLERANCE, Program, onnx_predictor, torch_predictor
+from ncs.serving.layers import Columns
+from ncs.serving.model import ServingNet, macs
+from tests.serving.nets import IDS, masked, of_catalogue
+
+FIELDS = ["user_id", "video_id", "scene"]
+LISTED = "net.crosses=[[user_id, video_id], [scene, video_id], [user_id, video_id]]"
+
+
+def connection_share(*overrides: str) -> MaskedNet:
+    net = of_catalogue("connection_share", *overrides)
+    assert isinstance(net, MaskedNet)
+    return masked(net, 0.35)
+
+
+def batches() -> dict[str, Tensor]:
+    """Rows of user_id, video_id, scene, by what they are."""
+    torch.manual_seed(3)
+    many = torch.stack([torch.randint(size, (100,)) for size in (5, 7, 3)], 1)
+    one = torch.cat([torch.full((100, 1), 2), many[:, 1:]], 1)
+    last = one.clone()
+    last[-1, 0] = 4
+    return {"row": many[:1], "one": one, "many": many, "last": last, "none": many[:0]}
+
+
+def poisoned(small: ServingNet, way: str) -> ServingNet:
+    """With NaN in one of the ways through the first layer."""
+    next(small.get_submodule(way).buffers()).fill_(torch.nan)
+    return small
+
+
+@pytest.fixture(scope="module")
+def exported() -> tuple[MaskedNet, Program]:
+    """A net and its CTR programs."""
+    net = connection_share()
+    return net, exporting.export(net, net.tasks["ctr"], FIELDS)
+
+
+def test_programs_predict_what_the_system_does_whatever_the_rows(exported: tuple[MaskedNet, Program]) -> None:
+    net, program = exported
+    for predict in (torch_predictor(program.files["pt2"]), onnx_predictor(program.files["onnx"])):
+        for name, ids in batches().items():
+            found = predict(ids)
+            assert found.shape == (len(ids),)
+            torch.testing.assert_close(found, net.probability(ids, "ctr"), atol=TOLERANCE, rtol=0, msg=name)
+
+
+def test_the_card_names_the_request_and_its_multiplications(exported: tuple[MaskedNet, Program]) -> None:
+    _, program = exported
+    _, *after = program.card["layers"]["after"]
+    rest = 2 * 2  # columns of video_id and scene
+    once, row = 2 * (rest + 1) * after[0], macs([rest, *after])
+    assert program.card["request"] == {"fields": ["user_id"], "macs": {"once": once, "row": row}}
+    assert row < program.card["macs"]["after"]
+
+
+def test_which_way_rows_take() -> None:
+    """A way with NaN in it shows who has gone there: no rows of several requests go the one's, and the reverse."""
+    net = connection_share()
+    for way, through in (("one_request", {"row", "one"}), ("any_rows", {"many", "last"})):
+        small = poisoned(ServingNet(net.spec, net.subnetwork("ctr")), way)
+        for name, ids in batches().items():
+            if len(ids):
+                assert small(ids).isnan().any() == (name in through), (way, name)
+
+
+@pytest.mark.parametrize("way", ["one_request", "any_rows"])
+def test_both_ways_are_held_against_the_system(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    net = connection_share()
+    monkeypatch.setattr(exporting, "ServingNet", lambda *of: poisoned(ServingNet(*of), way))
+    with pytest.raises(ExportError, match="predicts otherwise than the trained system, by nan on 4098 rows"):
+        exporting.export(net, net.tasks["ctr"], FIELDS)
+
+
+def test_users_that_the_vocabulary_has_not_are_one_unknown() -> None:
+    net = connection_share()
+    small = poisoned(ServingNet(net.spec, net.subnetwork("ctr")), "any_rows")
+    ids = torch.tensor([[5, 1, 2], [-1, 2, 0], [0, 6, 1]])
+    expected = net.probability(torch.tensor([[0, 1, 2], [0, 2, 0], [0, 6, 1]]), "ctr")
+    torch.testing.assert_close(small(ids), expected)
+
+
+def test_crosses_of_several_left_fields_in_any_order() -> None:
+    """Columns that do not follow one another, and a pair that is named twice."""
+    net = connection_share(LISTED)
+    small = ServingNet(net.spec, net.subnetwork("ctr"))
+    assert small.request == [0, 2]
+    for ids in (IDS, IDS[IDS[:, 2] == 1], IDS[(IDS[:, 0] == 3) & (IDS[:, 2] == 1)]):
+        torch.testing.assert_close(small(ids), net.probability(ids, "ctr"))
+
+
+@pytest.mark.parametrize("override", ["net.interaction=dot", "net.crosses=[[user_id, video_id], [video_id, scene]]"])
+def test_without_a_side_for_the_request_there_is_one_way(override: str) -> None:
+    net = connection_share(override)
+    card = exporting.export(net, net.tasks["ctr"], FIELDS).card
+    assert card["request"] == {"fields": [], "macs": None}
+    small = ServingNet(net.spec, net.subnetwork("ctr"))
+    for ids in batches().values():
+        torch.testing.assert_close(small(ids), net.probability(ids, "ctr"))
+
+
+@pytest.mark.parametrize("columns", [[1, 2, 3], [4], [0, 2], [3, 1]])
+def test_columns_are_those_that_are_named(columns: list[int]) -> None:
+    matrix = torch.arange(10.0).view(2, 5)
+    assert Columns(torch.tensor(columns))(matrix).tolist() == [[float(n) for n in columns], [5.0 + n for n in columns]]
