@@ -52,10 +52,13 @@ def main() -> None:
         density = net.task_masks[CTR].density()["all"] if CTR in net.task_masks else 1.0
         print(f"\ndensity {density:.2f}, layers {layers['before']} -> {layers['after']}, 1 thread\n")
         several = field(net, program.files)
+        request = [list(conf.fields).index(name) for name in program.card["request"]["fields"]]
         for batch in args.batches:
-            measured = measure(several, net.spec.inputs.sizes, batch, args.repeats)
-            figures.append({"density": density, "layers": layers, "batch": batch, "milliseconds": measured})
-            print(table(batch, measured), flush=True)
+            for kind, ids in rows(net.spec.inputs.sizes, batch, request).items():
+                measured = measure(several, ids, args.repeats)
+                about = {"density": density, "layers": layers, "batch": batch, "rows": kind}
+                figures.append({**about, "milliseconds": measured})
+                print(table(f"{batch:,} {kind}", measured), flush=True)
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1))
 
@@ -99,15 +102,22 @@ def field(net: System, files: dict[str, bytes]) -> dict[str, Predict]:
     }
 
 
+def rows(sizes: tuple[int, ...], batch: int, request: list[int]) -> dict[str, Tensor]:
+    """Ids [batch, fields]: drawn, and the same with the first row's request in all; a row alone is one request."""
+    random = np.random.default_rng(0)
+    many = torch.from_numpy(random.integers(0, sizes, size=(batch, len(sizes))))
+    one = many.clone()
+    one[:, request] = many[0, request]
+    return {"row": many} if batch == 1 else {"rows of one request": one, "rows of many requests": many}
+
+
 @torch.no_grad()
-def measure(several: dict[str, Predict], sizes: tuple[int, ...], batch: int, repeats: int) -> dict[str, list[float]]:
+def measure(several: dict[str, Predict], ids: Tensor, repeats: int) -> dict[str, list[float]]:
     """Milliseconds of a call, of each in turn; a measurement is as many calls as give about as many rows.
 
     CPU time: with one thread it is what a call takes on idle cores, and busy ones interrupt long calls more often.
     """
-    random = np.random.default_rng(0)
-    ids = torch.from_numpy(random.integers(0, sizes, size=(batch, len(sizes))))
-    calls = max(1, min(200, 4096 // batch))
+    calls = max(1, min(200, 4096 // len(ids)))
     found: dict[str, list[float]] = {name: [] for name in several}
     for repeat in range(-2, repeats):  # the first two warm up
         for name, predict in several.items():
@@ -119,9 +129,9 @@ def measure(several: dict[str, Predict], sizes: tuple[int, ...], batch: int, rep
     return found
 
 
-def table(batch: int, measured: dict[str, list[float]]) -> str:
+def table(title: str, measured: dict[str, list[float]]) -> str:
     """As Markdown; ratios say how many times faster than the dense network, by pairs of one turn, the median."""
-    lines = [f"| batch {batch} | CPU ms: median | min | max | times as fast |", "|---|---|---|---|---|"]
+    lines = [f"| {title} | CPU ms: median | min | max | times as fast |", "|---|---|---|---|---|"]
     for name, values in measured.items():
         ratio = statistics.median(dense / own for dense, own in zip(measured[DENSE], values, strict=True))
         lines.append(
