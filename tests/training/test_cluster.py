@@ -84,9 +84,13 @@ def test_a_host_that_cannot_be_reached_is_named_with_the_launchers_reason(tmp_pa
         halved(tmp_path / "apart", "horovodrun", hosts="localhost:1,127.0.0.2:1")
 
 
-def test_the_command_line_starts_its_own_workers(lake: Lake, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("embeddings", [pytest.param("replicated", marks=pytest.mark.slow), "sharded"])
+def test_the_command_line_starts_its_own_workers(
+    lake: Lake, tmp_path: Path, capfd: pytest.CaptureFixture[str], embeddings: str
+) -> None:
     fields = "fields={video_id: {side: video, encode: vocabulary}, user_id: {side: user, encode: vocabulary}}"
-    conf = toy_conf("workers=2", "train.system=layer_share", "logs.source=nowhere", fields)
+    shared = f"train.embeddings={embeddings}"
+    conf = toy_conf("workers=2", "train.system=layer_share", "logs.source=nowhere", fields, shared)
     write_toy_lake(lake, conf)
     assert main(["train", "--conf", written(conf, tmp_path), "--lake", lake.root]) == 0
     printed = capfd.readouterr().err

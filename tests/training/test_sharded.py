@@ -105,10 +105,8 @@ def test_searches_at_once_are_refused_with_shards() -> None:
         toy_conf(SHARDED, "prune.at_once=true")
 
 
-@pytest.mark.parametrize(
-    ("launcher", "optimizer"),
-    [("horovodrun", "adam"), *(pytest.param("torch", one, marks=pytest.mark.slow) for one in ("adam", "adagrad"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("launcher", "optimizer"), [("horovodrun", "adam"), ("torch", "adam"), ("torch", "adagrad")])
 def test_two_workers_end_with_the_bits_of_whole_tables(tmp_path: Path, launcher: str, optimizer: str) -> None:
     settings = (f"train.embedding_optimizer={optimizer}", "prune.rounds=1", "train.epochs=1")
     whole = halved(tmp_path / "whole", launcher, *settings)
