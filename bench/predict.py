@@ -48,7 +48,7 @@ class Measured:
     @classmethod
     def here(cls, ids: int, batch: int, steps: int) -> "Measured":
         """Take the time."""
-        net, sizes = made(ids, Cluster(), "replicated")
+        net, sizes = made("layer_share", ids, Cluster(), "replicated")
         embedding = cast(LayerShare, net).inputs.embedding
         optimizer = MaskedAdam(net, Cluster(), 0.001, 0.004)
         batches = drawn(sizes, batch, seed=0)

@@ -3,7 +3,9 @@
     make bench-workers ARGS="--launcher torch --repeats 5"
     make bench-workers ARGS="--ids 10000000 --embeddings sharded"
 
-`batch` is each worker's part, so that the ratio is throughput's; at the ideal it is the number of workers.
+`batch` is each worker's part, so that the ratio is throughput's; at the ideal it is the number of workers. Beside them
+are two that send each other nothing, a step being as long as the slower one's: what this machine would allow if
+messages took neither time nor work.
 """
 
 import argparse
@@ -27,6 +29,7 @@ from ncs.feed import Batch
 from ncs.nets.system import System, build
 from ncs.training import cluster
 from ncs.training.cluster import Cluster
+from ncs.training.memory import keep_freed_memory
 from ncs.training.optim import MaskedAdam
 
 ROOT = Path(__file__).parent.parent
@@ -65,36 +68,41 @@ class Counted(Cluster):
         return self._inner.exchange(tensors)
 
 
-def work(out: str, batch: int, ids: int, steps: int, embeddings: str) -> None:
-    """As a worker: train on batches that are ready, write the throughput of all."""
+def work(out: str, system: str, batch: int, ids: int, steps: int, embeddings: str, apart: bool) -> None:
+    """As a worker: train on batches that are ready, write the throughput of all; `apart` with nothing sent."""
     torch.set_num_threads(1)
-    workers = Counted(cluster.connect())
-    net, sizes = made(ids, workers, embeddings)
+    keep_freed_memory()
+    together = cluster.connect()
+    workers = Counted(Cluster() if apart else together)
+    net, sizes = made(system, ids, workers, embeddings)
     optimizer = MaskedAdam(net, workers, 0.001, 0.004)
-    batches = drawn(sizes, batch, seed=workers.rank)
-    random = np.random.default_rng(workers.rank)
+    batches = drawn(sizes, batch, seed=together.rank)
+    random = np.random.default_rng(together.rank)
     labels = {task: torch.from_numpy(random.random(batch).round().astype(np.float32)) for task in net.tasks}
     tasks = list(net.tasks)
+    ended: list[float] = []
     for step in range(WARM + steps):
         if step == WARM:
-            workers.sum(torch.zeros(1))
+            together.sum(torch.zeros(1))
             workers.sent = Sent()
-            started = time.perf_counter()
+            ended = [time.perf_counter()]
         task = tasks[step % len(tasks)]
         (net.loss(Batch(batches[step % 8], labels, batch), task) / (batch * workers.size)).backward()
         optimizer.step(net.masks(task))
-    seconds = time.perf_counter() - started
-    if workers.rank == 0:
+        ended.append(time.perf_counter())
+    took = together.concatenate(torch.tensor([ended], dtype=torch.float64).diff())
+    seconds = float(took.amax(0).sum() if apart else took[0].sum())
+    if together.rank == 0:
         a_step = {name: sent / steps for name, sent in asdict(workers.sent).items()}
-        rate = steps * batch * workers.size / seconds
+        rate = steps * batch * together.size / seconds
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         facts = {"samples_a_second": rate, "step_ms": 1000 * seconds / steps, "peak_gib": peak}
         Path(out).write_text(json.dumps({**facts, **a_step}))
 
 
-def made(ids: int, workers: Cluster, embeddings: str) -> tuple[System, dict[str, int]]:
-    """LayerShare over so many ids, and the ids of each field."""
-    conf = config.load(ROOT / "conf" / "demo.yaml", [f"train.embeddings={embeddings}"]).of_system("layer_share")
+def made(system: str, ids: int, workers: Cluster, embeddings: str) -> tuple[System, dict[str, int]]:
+    """A system over so many ids, and the ids of each field."""
+    conf = config.load(ROOT / "conf" / "demo.yaml", [f"train.embeddings={embeddings}"]).of_system(system)
     share = {name: 0.48 if name in ("user_id", "video_id") else 0.04 / (len(conf.fields) - 2) for name in conf.fields}
     sizes = {name: max(2, int(ids * part)) for name, part in share.items()}
     return build(conf, sizes, 1, workers), sizes
@@ -107,14 +115,14 @@ def drawn(sizes: dict[str, int], batch: int, seed: int) -> list[Tensor]:
     return [torch.from_numpy(np.stack(columns, axis=1)) for columns in ids]
 
 
-def measure(workers: int, args: argparse.Namespace) -> dict[str, float]:
+def measure(workers: int, apart: bool, args: argparse.Namespace) -> dict[str, float]:
     """One launch."""
     launch = config.load(ROOT / "conf" / "demo.yaml", [f"launch.launcher={args.launcher}"]).launch
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "out.json")
         command = [sys.executable, "-m", "bench.scaling", "--work", out]
         command += ["--batch", str(args.batch), "--ids", str(args.ids), "--steps", str(args.steps)]
-        command += ["--embeddings", args.embeddings]
+        command += ["--embeddings", args.embeddings, "--system", args.system, *(["--apart"] if apart else [])]
         cluster.launch(launch, workers, args.batch * workers, command, out + ".error", Path(folder) / "log")
         return json.loads(Path(out).read_text())
 
@@ -124,33 +132,35 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--launcher", default="horovodrun", choices=["horovodrun", "torch"])
+    parser.add_argument("--system", default="layer_share")
     parser.add_argument("--batch", type=int, default=2048, help="rows of a worker's part")
     parser.add_argument("--ids", type=int, default=211_000, help="rows of the embedding table")
     parser.add_argument("--embeddings", default="replicated", choices=["replicated", "sharded"])
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--work", metavar="FILE", help=argparse.SUPPRESS)
+    parser.add_argument("--apart", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.work:
-        work(args.work, args.batch, args.ids, args.steps, args.embeddings)
+        work(args.work, args.system, args.batch, args.ids, args.steps, args.embeddings, args.apart)
         return
-    found: dict[int, list[dict[str, float]]] = {1: [], 2: []}
+    launches = {"1 worker": (1, False), "2 workers": (2, False), "2 that send nothing": (2, True)}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in launches}
     for _ in range(args.repeats):
-        for workers, results in found.items():
-            results.append(measure(workers, args))
-    rates = {workers: [one["samples_a_second"] for one in results] for workers, results in found.items()}
-    print(f"{args.launcher}, batch {args.batch} a worker, {args.ids} ids, {args.embeddings} embeddings")
+        for name, (workers, apart) in launches.items():
+            found[name].append(measure(workers, apart, args))
+    rates = {name: [one["samples_a_second"] for one in results] for name, results in found.items()}
+    print(f"{args.system}, {args.launcher}, batch {args.batch} a worker, {args.ids} ids, {args.embeddings} embeddings")
     print(f"{args.repeats} repeats, 1 thread a worker")
-    for workers, values in rates.items():
-        low, middle, high = min(values), statistics.median(values), max(values)
-        last = found[workers][-1]
+    for name, values in rates.items():
+        last = found[name][-1]
+        ratios = sorted(own / one for one, own in zip(rates["1 worker"], values, strict=True))
         print(
-            f"{workers} workers: {middle:9.0f} samples/s ({low:.0f} .. {high:.0f}), {last['step_ms']:.2f} ms a step, "
+            f"{name:20} {statistics.median(values):9.0f} samples/s ({min(values):.0f} .. {max(values):.0f}), "
+            f"times {statistics.median(ratios):.2f} ({ratios[0]:.2f} .. {ratios[-1]:.2f}), "
             f"at most {last['peak_gib']:.2f} GiB a worker"
         )
-    sent = ", ".join(f"{last[kind]:.0f} bytes {kind}" for kind in asdict(Sent()))
+    sent = ", ".join(f"{found['2 workers'][-1][kind]:.0f} bytes {kind}" for kind in asdict(Sent()))
     print(f"a worker's step hands over: {sent}")
-    ratios = sorted(two / one for one, two in zip(rates[1], rates[2], strict=True))
-    print(f"2 workers / 1 worker: median {statistics.median(ratios):.2f} ({ratios[0]:.2f} .. {ratios[-1]:.2f})")
 
 
 if __name__ == "__main__":
