@@ -88,14 +88,16 @@ def measure(work: Work, ids: int, part: int, repeats: int, quality: bool) -> lis
         one.prepare(part)
         one.train()  # warms up; nothing is measured
         _finished(work.device)
+    products = []
     for _ in range(repeats):
+        products.append(_matrix_rate(work.device))
         for one in trainees:
             wall, cpu = time.perf_counter(), time.process_time()
             one.train()
             _finished(work.device)
             rates[one.name].append(part / (time.perf_counter() - wall))
             rate_of_cpu[one.name].append(part / (time.process_time() - cpu))
-    multiplied = _matrix_rate(work.device)
+    multiplied = statistics.median(products)
     found = []
     for one in trainees:
         share = one.operations() * statistics.median(rates[one.name]) / multiplied if isinstance(one, Ours) else None
