@@ -164,21 +164,21 @@ class Lake:
         """The newest version of a table."""
         return self.table(name).version()
 
-    def commits(self, name: str) -> dict[str, Commit]:
-        """The newest commit of each key of a table. Empty if there is no table."""
+    def commits(self, name: str, version: int | None = None) -> dict[str, Commit]:
+        """The newest commit of each key of a table, up to a version. Empty if there is no table."""
         if not self.has(name):
             return {}
         newest: dict[str, Commit] = {}
-        for commit in self.table(name).history():  # newest first
+        for commit in self.table(name, version).history():  # newest first
             text = commit.get("userMetadata")
             for values in json.loads(text) if text else []:
                 written = datetime.fromtimestamp(commit["timestamp"] / 1000, UTC)
                 newest.setdefault(values["key"], Commit(commit["version"], written, Record(**values)))
         return newest
 
-    def records(self, name: str) -> dict[str, tuple[int, Record]]:
-        """What the newest commit of each key of a table says: key -> (version, record). Empty if there is no table."""
-        return {key: (commit.version, commit.record) for key, commit in self.commits(name).items()}
+    def records(self, name: str, version: int | None = None) -> dict[str, tuple[int, Record]]:
+        """What `commits` say: key -> (version, record)."""
+        return {key: (commit.version, commit.record) for key, commit in self.commits(name, version).items()}
 
     def rows_by_day(self, name: str, version: int | None = None) -> dict[str, int]:
         """How many rows a table has of each day, by its log alone; of one without days, of `all`; see `rows_by`."""

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,12 @@ class Run:
 
         Raises DataError if these are not of one encoding.
         """
-        samples = [task.table for task in tasks_of(conf).values()]
-        tables = [layout.VOCABULARY, *samples]
-        _refuse_half_encoded(conf, lake, samples)
-        return cls(conf, lake, {table: lake.version(table) for table in tables})
+        tables = [layout.VOCABULARY, *(task.table for task in tasks_of(conf).values())]
+        versions = {table: lake.version(table) for table in tables}
+        _refuse_half_encoded(conf, lake, versions)
+        return cls(conf, lake, versions)
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """The same for the same configuration and samples, so that an interrupted run is found again."""
         decisive = self.conf.part("logs.days", "split", "fields", "tasks", "net", "train", "prune", "share", "workers")
@@ -127,28 +128,29 @@ class Run:
         }
 
     def _data(self) -> dict[str, Any]:
-        """What the vocabulary and the training days hold.
+        """What the vocabulary and the training days hold, whatever has been written since the run's versions.
 
-        Not their versions: a day that a killed run had to write twice has another version, but the same rows.
+        Not these themselves: a day that a killed run had to write twice has another version, but the same rows.
         """
         decisive = {layout.ALL, *map(str, self.conf.train_days)}
-        records = {table: self.lake.records(table) for table in self.versions}
+        records = {table: self.lake.records(table, version) for table, version in self.versions.items()}
         return {
             table: {key: record.facts for key, (_, record) in found.items() if key in decisive}
             for table, found in records.items()
         }
 
 
-def _refuse_half_encoded(conf: Config, lake: Lake, samples: Sequence[str]) -> None:
+def _refuse_half_encoded(conf: Config, lake: Lake, versions: Mapping[str, int]) -> None:
     """An encoding that was killed leaves days of different ones, in which an id means different values."""
-    vocabulary = {version for version, _ in lake.records(layout.VOCABULARY).values()}
-    records = [lake.records(table) for table in samples]
+    found = {table: lake.records(table, version) for table, version in versions.items()}
+    vocabulary = {version for version, _ in found.pop(layout.VOCABULARY).values()}
+    records = list(found.values())
     for day in map(str, conf.logs.days):
-        made_from = [found[day][1].made_from for found in records if day in found]
+        made_from = [record[day][1].made_from for record in records if day in record]
         used = {one["inputs"][layout.VOCABULARY] for one in made_from if "inputs" in one}
         if any(one != made_from[0] for one in made_from) or not used <= vocabulary:
             raise DataError(
-                f"{day} in {', '.join(samples)} is not of one encoding, and by the newest {layout.VOCABULARY}; "
+                f"{day} in {', '.join(found)} is not of one encoding, and by the newest {layout.VOCABULARY}; "
                 f"`ncs encode` was interrupted, run it again"
             )
 

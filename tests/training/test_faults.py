@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable
 
 import ncs.training.loop as loop
 from ncs.config import Config
 from ncs.errors import DataError, TrainingError
 from ncs.lake import layout, storage
-from ncs.lake.layout import Lake
+from ncs.lake.layout import Lake, Record, user_metadata
 from ncs.nets.system import System
 from ncs.training.cluster import Cluster
 from ncs.training.optim import MaskedAdam
@@ -211,9 +211,11 @@ STREAMED = ("feed.memory_rows=0", "feed.buffer_rows=64")
 
 
 def rewrite(lake: Lake) -> None:
-    """Another version without these rows, as an overwrite leaves it; the pinned version's files stay."""
+    """Every day encoded anew, to no rows; the pinned version's files stay."""
+    records = [Record("encode", str(day), {}, {"rows": 0}) for day in toy_conf().logs.days]
+    properties = CommitProperties(custom_metadata={"userMetadata": user_metadata(records)})
     for table in ("gold/ctr_samples", "gold/cvr_samples"):
-        DeltaTable(lake.uri(table)).delete()
+        DeltaTable(lake.uri(table)).delete(commit_properties=properties)
 
 
 def vacuum(lake: Lake) -> None:
@@ -241,10 +243,13 @@ def disturb_while_training(lake: Lake, conf: Config, monkeypatch: pytest.MonkeyP
 def test_a_table_rewritten_while_training_changes_nothing(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conf = toy_conf(*SETTINGS, *STREAMED, "train.system=layer_share")
+    conf = toy_conf(*SETTINGS, *STREAMED, "train.system=[layer_share, single_task]")
     undisturbed = trained(write_toy_lake(Lake.at(str(tmp_path / "undisturbed")), conf), conf)
     run = disturb_while_training(lake, conf, monkeypatch, rewrite)
-    assert same(model(run, "layer_share"), model(undisturbed, "layer_share"))
+    for system in run.conf.train.system:
+        assert same(model(run, system), model(undisturbed, system))
+    (folder,) = Path(lake.uri("models")).iterdir()
+    assert folder.name == undisturbed.run_id != Run.of(conf, lake).run_id, "new rows are another run's"
 
 
 @CLEAR_ERROR
