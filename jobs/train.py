@@ -29,9 +29,8 @@ def run(job: Job) -> None:
     """Train what the run lacks, and make it the one that the next stages work on."""
     this = Run.of(job.conf, job.lake)
     pending = this.pending()
-    if cluster.launched():
-        train_together(job, this, fewer=False)
-        return
+    if cluster.launched() and train_together(job, this, fewer=False).rank:
+        return  # rank 0 says what has come of it
     complete(job, this)
     storage.write_json(job.lake.uri("models", "latest.json"), {"run_id": this.run_id})
     done = f"{', '.join(pending)} trained" if pending else "nothing to train"

@@ -1,5 +1,7 @@
 """Real Horovod processes: N workers do what one does, and a failing one is heard."""
 
+import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,14 +12,16 @@ import yaml
 from jobs.cli import main
 from ncs.config import Config
 from ncs.errors import TrainingError
+from ncs.lake import storage
 from ncs.lake.layout import Lake
 from ncs.training.cluster import Cluster, launch
 from ncs.training.metrics import auc
 from ncs.training.predictor import Predictor
 from ncs.training.run import Run, field_sizes
 from ncs.training.store import Store
-from tests.toy import toy_conf, toy_rows, write_toy_lake
+from tests.toy import ROOT, toy_conf, toy_rows, write_toy_lake
 from tests.training import halves
+from tests.training.faults import model, same
 
 LAUNCH = toy_conf().launch
 
@@ -100,6 +104,56 @@ def test_the_command_line_starts_its_own_workers(
     ids, clicked, _ = toy_rows(4000, seed=99)
     predictor = Predictor.load(run.folder, "layer_share", conf, field_sizes(run))
     assert auc(clicked, predictor.predict(ids[:, ::-1])["ctr"]) > 0.6, "the workers keep the fields in their order"
+
+
+def torchruns(lake: Lake, *confs: str) -> list[tuple[int, str]]:
+    """A torchrun of its own for each worker, as on as many hosts: exit code and output of each."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        meeting = f"localhost:{free.getsockname()[1]}"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", str(len(confs)), "--nproc-per-node", "1"]
+    torchrun += ["--rdzv-backend", "c10d", "--rdzv-endpoint", meeting, str(ROOT / "jobs" / "train.py")]
+    running = [
+        subprocess.Popen(
+            [*torchrun, "--conf", conf, "--lake", lake.root],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for conf in confs
+    ]
+    outputs = [one.communicate(timeout=300)[0] for one in running]
+    return [(one.returncode, output) for one, output in zip(running, outputs, strict=True)]
+
+
+@pytest.mark.slow
+def test_a_torchrun_on_each_of_two_hosts_trains_one_run(lake: Lake, tmp_path: Path) -> None:
+    """It ends with the bits of two workers of one torchrun, and is the run that the next stages work on."""
+    conf = toy_conf("workers=2", "train.system=layer_share", "logs.source=nowhere", "launch.launcher=torch")
+    own = Lake.at(str(tmp_path / "own"))
+    for one in (lake, own):
+        write_toy_lake(one, conf)
+    path = written(conf, tmp_path)
+    assert main(["train", "--conf", path, "--lake", own.root]) == 0
+    found = torchruns(lake, path, path)
+    assert [code for code, _ in found] == [0, 0], found
+    run = Run.of(conf, lake)
+    assert storage.read_json(lake.uri("models", "latest.json")) == {"run_id": run.run_id}
+    assert storage.read_json(storage.join(run.folder, "run.json"))["systems"] == ["layer_share"]
+    assert same(model(run, "layer_share"), model(Run.of(conf, own), "layer_share"))
+
+
+@pytest.mark.slow
+def test_hosts_with_another_configuration_are_refused(lake: Lake, tmp_path: Path) -> None:
+    conf = toy_conf("workers=2", "train.system=layer_share", "logs.source=nowhere")
+    write_toy_lake(lake, conf)
+    other = tmp_path / "other"
+    other.mkdir()
+    paths = written(conf, tmp_path), written(toy_conf("train.seed=3", "workers=2", "logs.source=nowhere"), other)
+    found = torchruns(lake, *paths)
+    assert all(code for code, _ in found)
+    assert all("the workers differ in their configuration" in output for _, output in found), found
+    assert not (Path(lake.root) / "models").exists()
 
 
 def test_more_workers_than_row_groups_is_one_clear_line(
