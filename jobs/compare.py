@@ -32,7 +32,7 @@ from ncs.training.tuning import tune
 
 def run(job: Job) -> None:
     """Compare, print the table."""
-    compared = compare(job)
+    compared = compare(job, Run.of(job.conf, job.lake).versions)
     tasks, references = tasks_of(job.conf), job.conf.compare.references
     table = as_table(compared, tasks, references)
     path = job.lake.uri("reports", f"comparison-{job.conf.digest()}.md")
@@ -41,15 +41,18 @@ def run(job: Job) -> None:
     print(f"comparison: {path}")
 
 
-def compare(job: Job) -> list[Compared]:
-    """Tune, train, score; each system's figures, which the lake keeps too."""
+def compare(job: Job, versions: Mapping[str, int]) -> list[Compared]:
+    """Tune, train, score; each system's figures, which the lake keeps too.
+
+    All of it on these versions of the tables: a comparison takes hours, in which days may be encoded anew.
+    """
     wanted = job.conf.compare
     names = list(job.conf.systems) if "all" in wanted.systems else wanted.systems
     conf = job.conf.with_keys({"name": f"{job.conf.name}-compare", "train.system": names})
-    conf = tune(conf, lambda trial: _trained(job, trial))
+    conf = tune(conf, lambda trial: _trained(job, trial, versions))
     runs = []
     for n in range(wanted.seeds):
-        runs.append(_trained(job, conf.with_keys({"train.seed": conf.train.seed + n})))
+        runs.append(_trained(job, conf.with_keys({"train.seed": conf.train.seed + n}), versions))
         job.say(f"compare: {n + 1} of {wanted.seeds} seeds trained, {runs[-1].folder}")
     labels, predictions = _scored(job, runs, names)
     figures = {
@@ -72,8 +75,8 @@ def compare(job: Job) -> list[Compared]:
     return compared
 
 
-def _trained(job: Job, conf: Config) -> Run:
-    this = Run.of(conf, job.lake)
+def _trained(job: Job, conf: Config, versions: Mapping[str, int]) -> Run:
+    this = Run(conf, job.lake, versions)
     complete(job, this)
     return this
 

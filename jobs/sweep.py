@@ -8,6 +8,7 @@ each value, below <lake>/sweeps; any other is compared on the lake itself. Goes 
 """
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from ncs.evaluation import curves
 from ncs.lake import storage
 from ncs.lake.layout import Lake
 from ncs.tasks import tasks_of
+from ncs.training.run import Run
 
 _OF_THE_DATA = ("logs", "labels", "split", "fields", "encode", "tasks")
 
@@ -30,14 +32,16 @@ def run(job: Job) -> None:
     if not isinstance(values, list) or not values:
         raise ConfigError(f"--values: a YAML list, such as '[0.1, 0.5]', not {values!r}")
     jobs = [_with(job, key, value) for value in values]
-    found = []
+    found, pinned = [], dict[Lake, Mapping[str, int]]()
     for value, one in zip(values, jobs, strict=True):
         if one.lake != job.lake:
             one.lake.claim(one.conf)
             for stage in (generate, ingest, label, encode):
                 stage.run(one)
             one.refuse_held()
-        found.append((value, compare.compare(one)))
+        if one.lake not in pinned:
+            pinned[one.lake] = Run.of(one.conf, one.lake).versions
+        found.append((value, compare.compare(one, pinned[one.lake])))
         job.say(f"sweep: {key} {value} is compared")
     folder = job.lake.uri("reports", f"sweep-{key}-{digest([values, job.conf.digest()])}")
     table = curves.as_table(key, found, tasks_of(job.conf))

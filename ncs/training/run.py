@@ -39,7 +39,7 @@ class Run:
 
     conf: Config
     lake: Lake
-    versions: dict[str, int]
+    versions: Mapping[str, int]
 
     @classmethod
     def of(cls, conf: Config, lake: Lake) -> "Run":

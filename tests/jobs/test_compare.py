@@ -6,14 +6,18 @@ from pathlib import Path
 import pytest
 import yaml
 
+from jobs import compare
 from jobs.cli import main
+from jobs.job import Job
 from ncs.config import Config
 from ncs.errors import ConfigError
 from ncs.lake import layout
 from ncs.lake.layout import Lake
+from ncs.training.run import Run
 from ncs.training.tuning import tries, tune
 from tests.lake.told import holds_what_is_told
 from tests.toy import toy_conf, write_toy_lake
+from tests.training.faults import rewrite
 
 SYSTEMS = "single_task,connection_share,random_masks,layer_share_theta"
 
@@ -65,6 +69,24 @@ def test_a_comparison_is_trained_once_and_kept_once(
     assert all(row["low"] < row["difference"] < row["high"] for row in found)
     assert all(holds_what_is_told(lake, name) for name in (layout.COMPARISONS, layout.DIFFERENCES))
     assert not (Path(lake.root) / "models" / "latest.json").exists(), "predict goes on with what `ncs train` trained"
+
+
+def test_days_encoded_anew_meanwhile_are_not_compared(
+    ncs: Callable[..., int], lake: Lake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("--systems", "single_task", "--seeds", "2")
+    assert ncs("compare", *asked) == 0
+    undisturbed = capsys.readouterr().out.splitlines()[:3]
+    other = write_toy_lake(Lake.at(lake.root + "-other"), toy_conf())
+    complete = compare.complete
+
+    def then_rewrite(job: Job, run: Run) -> None:
+        complete(job, run)
+        rewrite(other)
+
+    monkeypatch.setattr(compare, "complete", then_rewrite)
+    assert ncs("compare", *asked, "--lake", other.root) == 0
+    assert capsys.readouterr().out.splitlines()[:3] == undisturbed
 
 
 def test_a_sweep_draws_what_it_compares(

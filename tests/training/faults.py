@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from deltalake import CommitProperties, DeltaTable
 
 from ncs.config import Config
 from ncs.lake import storage
-from ncs.lake.layout import Lake
+from ncs.lake.layout import Lake, Record, user_metadata
 from ncs.training.cluster import Cluster
 from ncs.training.run import Run, train
 from ncs.training.store import Store
+from tests.toy import toy_conf
 
 
 class KilledError(Exception):
@@ -52,3 +54,11 @@ def killed(lake: Lake, conf: Config, when: Callable[[Store, str], bool]) -> Run:
         with pytest.raises(KilledError):
             trained(lake, conf)
     return Run.of(conf, lake)
+
+
+def rewrite(lake: Lake) -> None:
+    """Every day encoded anew, to no rows; the pinned version's files stay."""
+    records = [Record("encode", str(day), {}, {"rows": 0}) for day in toy_conf().logs.days]
+    properties = CommitProperties(custom_metadata={"userMetadata": user_metadata(records)})
+    for table in ("gold/ctr_samples", "gold/cvr_samples"):
+        DeltaTable(lake.uri(table)).delete(commit_properties=properties)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from deltalake import CommitProperties, DeltaTable
+from deltalake import DeltaTable
 
 import ncs.training.loop as loop
 from ncs.config import Config
 from ncs.errors import DataError, TrainingError
 from ncs.lake import layout, storage
-from ncs.lake.layout import Lake, Record, user_metadata
+from ncs.lake.layout import Lake
 from ncs.nets.system import System
 from ncs.training.cluster import Cluster
 from ncs.training.optim import MaskedAdam
@@ -22,7 +22,7 @@ from ncs.training.predictor import Predictor
 from ncs.training.run import Run, field_sizes, train
 from ncs.training.store import Store
 from tests.toy import toy_conf, write_toy_lake
-from tests.training.faults import KilledError, killed, model, same, trained
+from tests.training.faults import KilledError, killed, model, rewrite, same, trained
 
 GOES_ON = pytest.mark.fault(ends="goes on")
 CLEAR_ERROR = pytest.mark.fault(ends="clear error")
@@ -208,14 +208,6 @@ def test_killed_while_a_checkpoint_is_written(
 
 
 STREAMED = ("feed.memory_rows=0", "feed.buffer_rows=64")
-
-
-def rewrite(lake: Lake) -> None:
-    """Every day encoded anew, to no rows; the pinned version's files stay."""
-    records = [Record("encode", str(day), {}, {"rows": 0}) for day in toy_conf().logs.days]
-    properties = CommitProperties(custom_metadata={"userMetadata": user_metadata(records)})
-    for table in ("gold/ctr_samples", "gold/cvr_samples"):
-        DeltaTable(lake.uri(table)).delete(commit_properties=properties)
 
 
 def vacuum(lake: Lake) -> None:
