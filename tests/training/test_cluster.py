@@ -144,6 +144,7 @@ def test_a_torchrun_on_each_of_two_hosts_trains_one_run(lake: Lake, tmp_path: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.fault(ends="clear error")
 def test_hosts_with_another_configuration_are_refused(lake: Lake, tmp_path: Path) -> None:
     conf = toy_conf("workers=2", "train.system=layer_share", "logs.source=nowhere")
     write_toy_lake(lake, conf)

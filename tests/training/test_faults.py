@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from deltalake import DeltaTable
 
 import ncs.training.loop as loop
+from jobs.cli import main
+from jobs.worker import work
 from ncs.config import Config
 from ncs.errors import DataError, TrainingError
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
 from ncs.nets.system import System
+from ncs.training import cluster
 from ncs.training.cluster import Cluster
 from ncs.training.optim import MaskedAdam
 from ncs.training.predictor import Predictor
@@ -242,6 +246,26 @@ def test_a_table_rewritten_while_training_changes_nothing(
         assert same(model(run, system), model(undisturbed, system))
     (folder,) = Path(lake.uri("models")).iterdir()
     assert folder.name == undisturbed.run_id != Run.of(conf, lake).run_id, "new rows are another run's"
+
+
+@GOES_ON
+def test_days_encoded_anew_before_the_workers_start_change_nothing(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = toy_conf(*SETTINGS, "train.system=layer_share", "logs.source=nowhere", "workers=2")
+    undisturbed = trained(write_toy_lake(Lake.at(str(tmp_path / "undisturbed")), conf), conf)
+    path = tmp_path / "conf.yaml"
+    path.write_text(yaml.safe_dump(conf.model_dump(), sort_keys=False))
+
+    def launch(*arguments: object) -> None:
+        rewrite(lake)
+        work(arguments[3][-1])  # type: ignore[index]  # what the command of a worker ends with
+
+    monkeypatch.setattr(cluster, "launch", launch)
+    run = Run.of(conf, write_toy_lake(lake, conf))
+    assert main(["train", "--conf", str(path), "--lake", lake.root]) == 0
+    assert same(model(run, "layer_share"), model(undisturbed, "layer_share"))
+    assert storage.read_json(lake.uri("models", "latest.json")) == {"run_id": undisturbed.run_id}
 
 
 @CLEAR_ERROR
