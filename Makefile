@@ -1,5 +1,5 @@
 # make demo   the nine-day workflow on synthetic logs, ends with the comparison and the report's path
-# make bench  training speed beside torch-rechub's and DeepCTR-Torch's, where a step's time goes
+# make bench  training speed beside torch-rechub's and DeepCTR-Torch's and as tables grow, where a step's time goes
 # make bench-gpu     the same beside the peers' on a GPU, in float32; an error where there is none
 # make bench-spark   label and encode as logs grow, beside a plain copy, DuckDB and Polars
 # make bench-serving latency of exported models beside the dense network
@@ -53,6 +53,7 @@ BENCH := .venv-bench/bin
 
 bench: .venv-bench/.ready
 	@$(BENCH)/python -m bench.peers $(ARGS)
+	@$(BENCH)/python -m bench.sizes
 	@$(BENCH)/python -m bench.profile
 
 bench-gpu: .venv-bench/.ready

@@ -1,7 +1,12 @@
-"""Memory that training frees is kept for the next step, not handed back to the system."""
+"""Memory as training uses it: what is freed is kept for the next step, large tensors lie in large pages."""
 
 import ctypes
+import os
 import sys
+
+# A step's rows lie anywhere in an embedding table: in pages of 4 KiB, finding each takes a walk through the page tables
+# as well. torch asks the kernel for pages of 2 MiB where this is set at its first tensor, so it is set at the import.
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of glibc's mallopt (malloc.h)."""

@@ -1,7 +1,8 @@
-"""Freed memory stays with the process: a second step of the same size costs no page faults."""
+"""Freed memory stays with the process, so that steps take no page faults; tables lie in large pages."""
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +35,25 @@ def faults(call: str) -> int:
 @pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
 def test_steps_after_the_first_take_no_new_pages() -> None:
     assert faults("keep_freed_memory()") < 0.05 * PAGES < faults("")
+
+
+TABLE = """
+import re
+from pathlib import Path
+import torch
+import ncs.training.memory
+
+table = torch.zeros(2**21, 8)
+found = re.search(r"AnonHugePages: *(\\d+) kB", Path("/proc/self/smaps_rollup").read_text())
+print(1024 * int(found[1]) / table.nbytes)
+"""
+LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+@pytest.mark.skipif(
+    not LARGE_PAGES.exists() or "[never]" in LARGE_PAGES.read_text(), reason="the kernel gives no large pages"
+)
+def test_a_table_lies_in_large_pages() -> None:
+    command = [sys.executable, "-c", TABLE]
+    share = float(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout)
+    assert share > 0.5
