@@ -24,15 +24,17 @@ COMMON = {
 
 
 class DeepCtr:
-    """A model of DeepCTR-Torch, fed by its own loader or with batches that were cut beforehand."""
+    """An architecture of DeepCTR-Torch, fed by its own loader or with batches that were cut beforehand."""
 
-    def __init__(self, model: str, work: Work, ids: dict[str, np.ndarray], labels: np.ndarray, cut: bool) -> None:
-        self.name = f"deepctr-torch {model}, {'cut beforehand' if cut else 'own loader'}"
+    def __init__(
+        self, architecture: str, work: Work, ids: dict[str, np.ndarray], labels: np.ndarray, cut: bool
+    ) -> None:
+        self.name = f"deepctr-torch {architecture}, {'cut beforehand' if cut else 'own loader'}"
         columns = [SparseFeat(name, size, embedding_dim=8) for name, size in work.sizes.items()]
         common = COMMON | {"device": work.device}
         self._model = (
             MMOE(columns, num_experts=4, expert_dnn_hidden_units=(128,), gate_dnn_hidden_units=(), **common)
-            if model == "mmoe"
+            if architecture == "mmoe"
             else SharedBottom(columns, bottom_dnn_hidden_units=(128,), **common)
         )
         self._model.compile("adam", loss=["binary_crossentropy", "mse"], metrics=[])

@@ -1,4 +1,4 @@
-"""This project's systems on the common work: the loop, the optimiser and the feed of a run."""
+"""This project's models on the common work: the loop, the optimiser and the loader of a run."""
 
 import tempfile
 
@@ -8,10 +8,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.work import Work
 from ncs.config import Config
-from ncs.feed import Batch
-from ncs.nets.system import Group, NetSpec, System, build, logit_loss
-from ncs.sharing.mask import Mask
-from ncs.systems.mmoe import MMoE
+from ncs.data_loading import Batch
+from ncs.models.mmoe import MMoE
+from ncs.nets.model import Group, Model, NetSpec, build, logit_loss
+from ncs.pruning.mask import Mask
 from ncs.tasks import CTR, CVR
 from ncs.training.cluster import Cluster
 from ncs.training.loop import Phase, Trainer
@@ -39,18 +39,18 @@ class BothLosses(MMoE):
 
 
 class Ours:
-    """A system that is trained on `work`."""
+    """A model that is trained on `work`."""
 
-    def __init__(self, name: str, work: Work, conf: Config, net: System) -> None:
+    def __init__(self, name: str, work: Work, conf: Config, net: Model) -> None:
         keep_freed_memory()  # of this process: the peers' trainings have it too
         self.name, self.net = name, net.to(work.device)
-        feed = work.feed(conf)
+        loader = work.loader(conf)
         samples = net.groups[0].samples
         self._trainer = Trainer(
-            conf.train, dict.fromkeys(samples, feed), {}, Cluster(), Store(tempfile.gettempdir(), Cluster()), {}
+            conf.train, dict.fromkeys(samples, loader), {}, Cluster(), Store(tempfile.gettempdir(), Cluster()), {}
         )
         self._optimizer = MaskedAdam(net, Cluster(), conf.train.learning_rate, conf.train.embedding_learning_rate)
-        self._samples, self._rows, self._epoch, self._share = samples, feed.rows, 0, 1.0
+        self._samples, self._rows, self._epoch, self._share = samples, loader.rows, 0, 1.0
         self.waited = 0.0
 
     def prepare(self, rows: int) -> None:
@@ -88,15 +88,15 @@ def both_losses(work: Work) -> Ours:
     return Ours("ncs mmoe, both losses", work, conf, BothLosses(NetSpec.of(conf, work.sizes)))
 
 
-def ours(system: str, work: Work, *overrides: str, masked: bool = False) -> Ours:
-    """A system of the catalogue; with random masks, where `masked`."""
-    conf = work.conf(system, *overrides)
+def ours(model: str, work: Work, *overrides: str, masked: bool = False) -> Ours:
+    """A model of the catalogue; with random masks, where `masked`."""
+    conf = work.conf(model, *overrides)
     net = build(conf, work.sizes, seed=0)
     if masked:
         net.task_masks = {task: _random(net, task) for task in net.tasks}
-    return Ours(f"ncs {system}{', masked' if masked else ''}", work, conf, net)
+    return Ours(f"ncs {model}{', masked' if masked else ''}", work, conf, net)
 
 
-def _random(net: System, task: str) -> Mask:
+def _random(net: Model, task: str) -> Mask:
     weights = net.maskable(task)  # type: ignore[operator]
     return Mask({name: (torch.rand_like(weight) < KEPT).float() for name, weight in weights.items()})

@@ -34,7 +34,7 @@ SMALLEST = 211_000
 
 
 class Trainee(Protocol):
-    """Somebody who trains a model on the work."""
+    """Somebody who trains a architecture on the work."""
 
     name: str
 
@@ -117,15 +117,15 @@ def measure(work: Work, ids: int, part: int, repeats: int, quality: bool) -> lis
 
 
 def field(work: Work, ids: int) -> list[Callable[[], Trainee]]:
-    """Who is measured: all of them at the smallest size, MMoE and one masked system at the others."""
+    """Who is measured: all of them at the smallest size, MMoE and one masked model at the others."""
     columns, labels = work.arrays("train")
     peers = [(peer, cut) for peer in (Rechub, DeepCtr) for cut in ((False, True) if ids == SMALLEST else (True,))]
-    models = ("mmoe", "shared_bottom") if ids == SMALLEST else ("mmoe",)
+    architectures = ("mmoe", "shared_bottom") if ids == SMALLEST else ("mmoe",)
     return [
         lambda: both_losses(work),
         *(
-            lambda model=model, peer=peer, cut=cut: peer(model, work, columns, labels, cut)  # type: ignore[misc]
-            for model in models
+            lambda architecture=architecture, peer=peer, cut=cut: peer(architecture, work, columns, labels, cut)  # type: ignore[misc]
+            for architecture in architectures
             for peer, cut in peers
         ),
         *(lambda name=name: ours(name, work) for name in (("mmoe", "layer_share") if ids == SMALLEST else ())),  # type: ignore[misc]

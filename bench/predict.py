@@ -19,9 +19,9 @@ import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 import torch
 
 from bench.scaling import drawn, made
-from ncs.feed import Batch
-from ncs.nets.embedding import each_once
-from ncs.systems.layer_share import LayerShare
+from ncs.data_loading import Batch
+from ncs.models.layer_share import LayerShare
+from ncs.nets.embedding import unique_rows
 from ncs.training.cluster import Cluster
 from ncs.training.memory import keep_freed_memory
 from ncs.training.optim import MaskedAdam
@@ -60,7 +60,7 @@ class Measured:
             (net.loss(Batch(batches[n % 8], labels, batch), task) / batch).backward()
             optimizer.step(net.masks(task))
 
-        rows = [each_once((one + embedding.offsets).flatten())[0] for one in batches]
+        rows = [unique_rows((one + embedding.offsets).flatten())[0] for one in batches]
         few = int(statistics.mean(map(len, rows)))
         adam = LazyAdam(embedding.table, 0.004)
 

@@ -1,4 +1,4 @@
-"""Where a training step's time goes, for dense and masked systems.
+"""Where a training step's time goes, for dense and masked models.
 
 .venv-bench/bin/python -m bench.profile [--steps 100] [--ids 211000] [--threads 1]
 """
@@ -20,18 +20,18 @@ from torch import nn
 
 from bench.ours import ours
 from bench.work import Work
-from ncs.nets.system import System
+from ncs.nets.model import Model
 from ncs.training.cluster import Cluster
 from ncs.training.optim import MaskedAdam
 
 PARTS = ("feed", "embedding", "cross", "FC", "backward", "communication", "optimiser")
-SYSTEMS = (("mmoe", False), ("layer_share", False), ("connection_share", False), ("connection_share", True))
+MODELS = (("mmoe", False), ("layer_share", False), ("connection_share", False), ("connection_share", True))
 
 
 class Clock(Cluster):
     """Seconds of each part of each step; as the cluster, it sees what goes through communication.
 
-    CPU time, for on busy cores long parts are interrupted and short ones are not; but waiting for the feed takes none.
+    CPU time, for on busy cores long parts are interrupted and short ones are not; but waiting for the loader takes none.
     """
 
     def __init__(self) -> None:
@@ -46,10 +46,10 @@ class Clock(Cluster):
         yield
         self._now[name] += now() - started
 
-    def begin_sum(self, tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
+    def all_reduce_async(self, tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
         """The sum over the workers, timed."""
         with self.part("communication"):
-            return super().begin_sum(tensor)
+            return super().all_reduce_async(tensor)
 
     def watch(self, module: nn.Module, name: str) -> None:
         """Time of a module's forward passes."""
@@ -72,7 +72,7 @@ class Clock(Cluster):
         now.clear()
 
 
-def profile(net: System, work: Work, conf: Any, steps: int) -> dict[str, float]:
+def profile(net: Model, work: Work, conf: Any, steps: int) -> dict[str, float]:
     """The median seconds of each part of a step."""
     clock = Clock()
     for module in net.modules():
@@ -80,7 +80,7 @@ def profile(net: System, work: Work, conf: Any, steps: int) -> dict[str, float]:
         if name:
             clock.watch(module, name)
     optimizer = MaskedAdam(net, clock, conf.train.learning_rate, conf.train.embedding_learning_rate)
-    batches = (batch for epoch in range(1000) for batch in work.feed(conf).epoch(epoch))
+    batches = (batch for epoch in range(1000) for batch in work.loader(conf).epoch(epoch))
     for n, task in zip(range(steps + 5), cycle(net.tasks), strict=False):
         with clock.part("feed"):
             batch = next(batches)
@@ -104,12 +104,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    print(f"| system | ms a step | {' | '.join(PARTS)} |\n|{'---|' * (len(PARTS) + 2)}")
+    print(f"| model | ms a step | {' | '.join(PARTS)} |\n|{'---|' * (len(PARTS) + 2)}")
     with tempfile.TemporaryDirectory() as folder:
         work = Work.make(Path(folder), args.ids, 2048 * 50, 0)
-        for system, masked in SYSTEMS:
-            one = ours(system, work, masked=masked)
-            seconds = profile(one.net, work, work.conf(system), args.steps)
+        for model, masked in MODELS:
+            one = ours(model, work, masked=masked)
+            seconds = profile(one.net, work, work.conf(model), args.steps)
             whole = sum(seconds.values())
             shares = " | ".join(f"{seconds[name] / whole:.1%}" for name in PARTS)
             print(f"| {one.name} | {whole * 1000:.2f} | {shares} |", flush=True)

@@ -16,17 +16,19 @@ BATCH = 2048
 
 
 class Rechub:
-    """A model of torch-rechub, fed by its own loader or with batches that were cut beforehand."""
+    """An architecture of torch-rechub, fed by its own loader or with batches that were cut beforehand."""
 
-    def __init__(self, model: str, work: Work, ids: dict[str, np.ndarray], labels: np.ndarray, cut: bool) -> None:
-        self.name = f"torch-rechub {model}, {'cut beforehand' if cut else 'own loader'}"
+    def __init__(
+        self, architecture: str, work: Work, ids: dict[str, np.ndarray], labels: np.ndarray, cut: bool
+    ) -> None:
+        self.name = f"torch-rechub {architecture}, {'cut beforehand' if cut else 'own loader'}"
         torch.manual_seed(0)
         features = [SparseFeature(name, size, embed_dim=8) for name, size in work.sizes.items()]
         towers = [{"dims": [64]}, {"dims": [64]}]
         kinds = ["classification", "regression"]
         self._model = (
             MMOE(features, kinds, n_expert=4, expert_params={"dims": [128]}, tower_params_list=towers)
-            if model == "mmoe"
+            if architecture == "mmoe"
             else SharedBottom(features, kinds, bottom_params={"dims": [128]}, tower_params_list=towers)
         )
         self._trainer = MTLTrainer(self._model, kinds, optimizer_params={"lr": 0.001}, device=work.device)

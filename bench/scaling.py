@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from ncs import config
-from ncs.feed import Batch
-from ncs.nets.system import System, build
+from ncs.data_loading import Batch
+from ncs.nets.model import Model, build
 from ncs.training import cluster
 from ncs.training.cluster import Cluster
 from ncs.training.memory import keep_freed_memory
@@ -46,35 +46,35 @@ class Sent:
 
 
 class Counted(Cluster):
-    """A cluster that keeps account of what it is given."""
+    """A cluster that keeps reconciled of what it is given."""
 
     def __init__(self, inner: Cluster) -> None:
         self._inner, self.sent = inner, Sent()
         self.rank, self.size = inner.rank, inner.size
 
-    def begin_sum(self, tensor: Tensor) -> Callable[[], Tensor]:
+    def all_reduce_async(self, tensor: Tensor) -> Callable[[], Tensor]:
         """Count and pass on."""
         self.sent.summed += tensor.nbytes
-        return self._inner.begin_sum(tensor)
+        return self._inner.all_reduce_async(tensor)
 
-    def concatenate(self, tensor: Tensor) -> Tensor:
+    def all_gather(self, tensor: Tensor) -> Tensor:
         """Count and pass on."""
         self.sent.concatenated += tensor.nbytes
         return self._inner.concatenate(tensor)
 
-    def exchange(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def all_to_all(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Count what is for others and pass on."""
         self.sent.exchanged += sum(tensor.nbytes for n, tensor in enumerate(tensors) if n != self.rank)
-        return self._inner.exchange(tensors)
+        return self._inner.all_to_all(tensors)
 
 
-def work(out: str, system: str, batch: int, ids: int, steps: int, embeddings: str, apart: bool) -> None:
+def work(out: str, model: str, batch: int, ids: int, steps: int, embeddings: str, apart: bool) -> None:
     """As a worker: train on batches that are ready, write the throughput of all; `apart` with nothing sent."""
     torch.set_num_threads(1)
     keep_freed_memory()
     together = cluster.connect()
     workers = Counted(Cluster() if apart else together)
-    net, sizes = made(system, ids, workers, embeddings)
+    net, sizes = made(model, ids, workers, embeddings)
     optimizer = MaskedAdam(net, workers, 0.001, 0.004)
     batches = drawn(sizes, batch, seed=together.rank)
     random = np.random.default_rng(together.rank)
@@ -100,9 +100,9 @@ def work(out: str, system: str, batch: int, ids: int, steps: int, embeddings: st
         Path(out).write_text(json.dumps({**facts, **a_step}))
 
 
-def made(system: str, ids: int, workers: Cluster, embeddings: str) -> tuple[System, dict[str, int]]:
-    """A system over so many ids, and the ids of each field."""
-    conf = config.load(ROOT / "conf" / "demo.yaml", [f"train.embeddings={embeddings}"]).of_system(system)
+def made(model: str, ids: int, workers: Cluster, embeddings: str) -> tuple[Model, dict[str, int]]:
+    """A model over so many ids, and the ids of each field."""
+    conf = config.load(ROOT / "conf" / "demo.yaml", [f"train.embeddings={embeddings}"]).of_model(model)
     share = {name: 0.48 if name in ("user_id", "video_id") else 0.04 / (len(conf.fields) - 2) for name in conf.fields}
     sizes = {name: max(2, int(ids * part)) for name, part in share.items()}
     return build(conf, sizes, 1, workers), sizes
@@ -122,7 +122,7 @@ def measure(workers: int, apart: bool, args: argparse.Namespace) -> dict[str, fl
         out = str(Path(folder) / "out.json")
         command = [sys.executable, "-m", "bench.scaling", "--work", out]
         command += ["--batch", str(args.batch), "--ids", str(args.ids), "--steps", str(args.steps)]
-        command += ["--embeddings", args.embeddings, "--system", args.system, *(["--apart"] if apart else [])]
+        command += ["--embeddings", args.embeddings, "--model", args.model, *(["--apart"] if apart else [])]
         cluster.launch(launch, workers, args.batch * workers, command, out + ".error", Path(folder) / "log")
         return json.loads(Path(out).read_text())
 
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--launcher", default="horovodrun", choices=["horovodrun", "torch"])
-    parser.add_argument("--system", default="layer_share")
+    parser.add_argument("--model", default="layer_share")
     parser.add_argument("--batch", type=int, default=2048, help="rows of a worker's part")
     parser.add_argument("--ids", type=int, default=211_000, help="rows of the embedding table")
     parser.add_argument("--embeddings", default="replicated", choices=["replicated", "sharded"])
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--apart", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.work:
-        work(args.work, args.system, args.batch, args.ids, args.steps, args.embeddings, args.apart)
+        work(args.work, args.model, args.batch, args.ids, args.steps, args.embeddings, args.apart)
         return
     launches = {"1 worker": (1, False), "2 workers": (2, False), "2 that send nothing": (2, True)}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in launches}
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, (workers, apart) in launches.items():
             found[name].append(measure(workers, apart, args))
     rates = {name: [one["samples_a_second"] for one in results] for name, results in found.items()}
-    print(f"{args.system}, {args.launcher}, batch {args.batch} a worker, {args.ids} ids, {args.embeddings} embeddings")
+    print(f"{args.model}, {args.launcher}, batch {args.batch} a worker, {args.ids} ids, {args.embeddings} embeddings")
     print(f"{args.repeats} repeats, 1 thread a worker")
     for name, values in rates.items():
         last = found[name][-1]

@@ -22,11 +22,11 @@ from ncs import config
 from ncs.config import Config
 from ncs.lake.layout import Lake
 from ncs.nets.masked import MaskedNet
-from ncs.nets.system import System, build
+from ncs.nets.model import Model, build
+from ncs.pruning.mask import Mask
+from ncs.runs.predictor import Predictor
 from ncs.serving.export import export, onnx_predictor, torch_predictor
-from ncs.sharing.mask import Mask
 from ncs.tasks import CTR, tasks_of
-from ncs.training.predictor import Predictor
 
 Predict = Callable[[Tensor], Tensor]
 DENSE = "dense"
@@ -63,9 +63,9 @@ def main() -> None:
         args.json.write_text(json.dumps(figures, indent=1))
 
 
-def drawn(density: float, ids: int) -> tuple[System, Config]:
+def drawn(density: float, ids: int) -> tuple[Model, Config]:
     """The demo's network with masks drawn at one density; what its weights are has no part in its speed."""
-    conf = config.load(ROOT / "conf" / "demo.yaml").of_system("connection_share")
+    conf = config.load(ROOT / "conf" / "demo.yaml").of_model("connection_share")
     net = build(conf, sizes_of(ids), seed=1).eval()
     assert isinstance(net, MaskedNet)
     net.task_masks = {
@@ -75,7 +75,7 @@ def drawn(density: float, ids: int) -> tuple[System, Config]:
     return net, conf
 
 
-def trained(lake: str) -> tuple[System, Config]:
+def trained(lake: str) -> tuple[Model, Config]:
     """ConnectionShare of the run that was finished last."""
     found = latest_run(Lake.at(lake))
     conf = config.of_run(found)
@@ -83,7 +83,7 @@ def trained(lake: str) -> tuple[System, Config]:
     return Predictor.load(folder, "connection_share", conf, found["sizes"]).net, conf
 
 
-def field(net: System, files: dict[str, bytes]) -> dict[str, Predict]:
+def field(net: Model, files: dict[str, bytes]) -> dict[str, Predict]:
     """Who is measured."""
     masks = net.task_masks
 

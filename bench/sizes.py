@@ -1,4 +1,4 @@
-"""How the rate of training falls as embedding tables grow: the same systems at each size, in turns, 1 thread.
+"""How the rate of training falls as embedding tables grow: the same models at each size, in turns, 1 thread.
 
 .venv-bench/bin/python -m bench.sizes                     # the second part of make bench
 .venv-bench/bin/python -m bench.sizes --ids 100000 10000000 --repeats 9
@@ -21,7 +21,7 @@ ROWS = 200_000
 
 
 def main() -> None:
-    """Measure and print a table for each system."""
+    """Measure and print a table for each model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ids", type=int, nargs="+", default=[100_000, 1_000_000, 10_000_000])
     parser.add_argument("--part", type=int, default=51_200, help="rows of a measurement")

@@ -11,8 +11,8 @@ from deltalake import write_deltalake
 
 from ncs import config
 from ncs.config import Config
+from ncs.data_loading import Snapshot, TableLoader
 from ncs.days import Days
-from ncs.feed import Snapshot, TableFeed
 from ncs.lake.layout import Lake
 from ncs.tasks import tasks_of
 
@@ -50,17 +50,17 @@ class Work:
         table = pa.table({**keys, **columns})
         write_deltalake(self.lake.uri(TABLE), table, partition_by=["day", "split"], mode="append")
 
-    def conf(self, system: str, *overrides: str) -> Config:
-        """The configuration of a system on this work: batches and losses as the peers have them."""
+    def conf(self, model: str, *overrides: str) -> Config:
+        """The configuration of a model on this work: batches and losses as the peers have them."""
         same = ["train.batch_size=2048", "tasks.cvr.weight=1.0", "net.experts=4", f"train.device={self.device}"]
-        return config.load(ROOT / "conf" / "demo.yaml", [*same, *overrides]).of_system(system)
+        return config.load(ROOT / "conf" / "demo.yaml", [*same, *overrides]).of_model(model)
 
-    def feed(self, conf: Config, split: str = "train") -> TableFeed:
-        """As a run's feed is made: decoded once, through Petastorm, kept in memory."""
+    def loader(self, conf: Config, split: str = "train") -> TableLoader:
+        """As a run's loader is made: decoded once, through Petastorm, kept in memory."""
         snapshot = Snapshot.of(self.lake, TABLE, self.lake.version(TABLE), Days(DAY, DAY), split)
         labels = {task.name: task.label for task in tasks_of(conf).values()}
         size, shuffle = conf.train.batch_size, split == "train"
-        return TableFeed(snapshot, list(self.sizes), labels, batch_size=size, shuffle=shuffle, device=self.device)
+        return TableLoader(snapshot, list(self.sizes), labels, batch_size=size, shuffle=shuffle, device=self.device)
 
     def arrays(self, split: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """All rows of a split as the peers want them: ids by field, both labels [rows, 2]."""

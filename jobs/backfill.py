@@ -2,7 +2,7 @@
 
     ncs backfill 2022-04-08..2022-04-16 --conf conf/demo.yaml --lake lake/demo --parallel 3
 
-A bad day is held back alone, as in `ncs run`. Two backfills may run at once, of other days or of the same.
+A bad day is blocked alone, as in `ncs run`. Two backfills may run at once, of other days or of the same.
 """
 
 import sys

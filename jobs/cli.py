@@ -21,11 +21,11 @@ STAGES = {
     "label": "join impressions, clicks and plays into labelled samples",
     "encode": "turn samples into ids, learnt from the training days",
     "validate": "hold the tables against their Great Expectations suites",
-    "train": "search masks and train the systems of train.system",
-    "predict": "score the test days with the newest run's systems",
-    "evaluate": "compare the systems, write the report",
-    "compare": "train systems of the catalogue with several seeds, say which differences are settled",
-    "sweep": "compare systems along the values of one key, draw curves",
+    "train": "search masks and train the models of train.models",
+    "predict": "score the test days with the newest run's models",
+    "evaluate": "compare the models, write the report",
+    "compare": "train models of the catalogue with several seeds, say which differences are settled",
+    "sweep": "compare models along the values of one key, draw curves",
     "export": "write a run's subnetworks as small models to serve: torch.export and ONNX",
     "simulate": "let synthetic users answer to rankings by the newest run's predictions",
     "offpolicy": "estimate what rankings would earn from logs whose videos chance chose",
@@ -80,9 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         if args.stage in READERS and not storage.exists(job.lake.root):
             raise DataError(f"there is no lake at {job.lake.root}; name one with --lake, or make it with `ncs run`")
-        job.lake.claim(conf)
+        job.lake.bind(conf)
         importlib.import_module(f"jobs.{args.stage}").run(job)
-        job.refuse_held()
+        job.check_blocked()
     except KeyboardInterrupt:
         print("ncs: stopped; the same command goes on from here", file=sys.stderr)
         return 130
@@ -104,13 +104,13 @@ def command() -> None:
 def _shorthands(args: argparse.Namespace) -> list[str]:
     """The flags that stand for a key."""
     keys = {"workers": "workers", "launcher": "launch.launcher", "hosts": "launch.hosts"}
-    keys |= {"systems": "compare.systems", "seeds": "compare.seeds"}
+    keys |= {"models": "compare.models", "seeds": "compare.seeds"}
     given = {key: getattr(args, flag, None) for flag, key in keys.items()}
     if args.hosts and args.workers is None:
         slots = [place.rpartition(":")[2] for place in args.hosts.split(",")]
         given["workers"] = sum(int(n) for n in slots if n.isdigit())
     return [
-        f"{key}=[{value}]" if key == "compare.systems" else f"{key}={value}"
+        f"{key}=[{value}]" if key == "compare.models" else f"{key}={value}"
         for key, value in given.items()
         if value is not None
     ]

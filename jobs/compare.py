@@ -1,6 +1,6 @@
-"""Train systems with several seeds, say which differences are settled; what is trained already is not trained again.
+"""Train models with several seeds, say which differences are settled; what is trained already is not trained again.
 
-    ncs compare --conf conf/demo.yaml --lake lake/demo --systems all --seeds 5
+    ncs compare --conf conf/demo.yaml --lake lake/demo --models all --seeds 5
 
 Needs the encoded samples (`ncs run` or `ncs encode`). Each seed is a run of its own, resumed where it was interrupted.
 Figures by seed are appended to gold/comparisons, differences to gold/differences; the table is in reports/ too.
@@ -24,10 +24,10 @@ from ncs.errors import DataError
 from ncs.evaluation import paired
 from ncs.evaluation.comparison import Compared, as_table, differences, legend
 from ncs.lake import contract, layout, storage
+from ncs.runs.predictor import Predictor
+from ncs.runs.run import Run, field_sizes
+from ncs.runs.tuning import tune
 from ncs.tasks import tasks_of
-from ncs.training.predictor import Predictor
-from ncs.training.run import Run, field_sizes
-from ncs.training.tuning import tune
 
 
 def run(job: Job) -> None:
@@ -42,13 +42,13 @@ def run(job: Job) -> None:
 
 
 def compare(job: Job, versions: Mapping[str, int]) -> list[Compared]:
-    """Tune, train, score; each system's figures, which the lake keeps too.
+    """Tune, train, score; each model's figures, which the lake keeps too.
 
     All of it on these versions of the tables: a comparison takes hours, in which days may be encoded anew.
     """
     wanted = job.conf.compare
-    names = list(job.conf.systems) if "all" in wanted.systems else wanted.systems
-    conf = job.conf.with_keys({"name": f"{job.conf.name}-compare", "train.system": names})
+    names = list(job.conf.models) if "all" in wanted.models else wanted.models
+    conf = job.conf.with_keys({"name": f"{job.conf.name}-compare", "train.models": names})
     conf = tune(conf, lambda trial: _trained(job, trial, versions))
     runs = []
     for n in range(wanted.seeds):
@@ -67,7 +67,7 @@ def compare(job: Job, versions: Mapping[str, int]) -> list[Compared]:
     }
     compared = []
     for name in names:
-        own, before = conf.systems[name].set, job.conf.systems[name].set
+        own, before = conf.models[name].set, job.conf.models[name].set
         tuned = {key: value for key, value in own.items() if before.get(key) != value}
         of_name = {task: found[name] for task, found in figures.items()}
         compared.append(Compared(name, tuned, [one.facts(name) for one in runs], of_name))
@@ -84,12 +84,12 @@ def _trained(job: Job, conf: Config, versions: Mapping[str, int]) -> Run:
 def _scored(
     job: Job, runs: Sequence[Run], names: Sequence[str]
 ) -> tuple[Mapping[str, np.ndarray], list[dict[str, Mapping[str, np.ndarray]]]]:
-    """The test rows' labels by task, and for each run every system's predictions of them.
+    """The test rows' labels by task, and for each run every model's predictions of them.
 
     Of more than `compare.rows` every n-th batch is taken, of all days alike: a day's rows stand in a random order.
     """
-    feed = runs[0].test_feed()
-    batches = list(islice(feed.epoch(0), 0, None, -(-feed.rows // job.conf.compare.rows)))
+    loader = runs[0].test_loader()
+    batches = list(islice(loader.epoch(0), 0, None, -(-loader.rows // job.conf.compare.rows)))
     ids = np.concatenate([batch.ids.numpy() for batch in batches])
     labels = {task: np.concatenate([batch.labels[task].numpy() for batch in batches]) for task in batches[0].labels}
     for task, values in labels.items():
@@ -106,26 +106,26 @@ def _scored(
 def _keep(job: Job, conf: Config, runs: Sequence[Run], compared: Sequence[Compared]) -> None:
     """Append the comparison to the lake's tables, to each unless it is there."""
     tasks = tasks_of(conf)
-    keys = [conf.systems[system.system].key(system.system) for system in compared]
+    keys = [conf.models[model.model].key(model.model) for model in compared]
     comparison = digest([[one.run_id for one in runs], keys, conf.part("compare.rows", "compare.resamples")])
     made = {"comparison_id": comparison, "made_at": datetime.now(UTC)}
     by_seed: list[dict[str, Any]] = []
     for n, one in enumerate(runs):
         lineage = one.lineage
-        for system in compared:
+        for model in compared:
             for task in tasks.values():
                 by_seed.append(
                     {
                         **made,
                         "run_id": one.run_id,
                         "seed": one.conf.train.seed,
-                        "system": system.system,
+                        "model": model.model,
                         "task": task.name,
                         "metric": task.metric,
-                        "value": float(system.figures[task.name].by_seed[n]),
-                        **{key: system.facts[n][key] for key in ("parameters", "density", "seconds")},
-                        "tuned": json.dumps(system.tuned),
-                        "conf": one.conf.of_system(system.system).digest(),
+                        "value": float(model.figures[task.name].by_seed[n]),
+                        **{key: model.facts[n][key] for key in ("parameters", "density", "seconds")},
+                        "tuned": json.dumps(model.tuned),
+                        "conf": one.conf.of_model(model.model).digest(),
                         "tables": json.dumps(lineage["tables"]),
                         "git": lineage["git"],
                     }

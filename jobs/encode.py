@@ -16,11 +16,11 @@ from jobs.job import ROUNDS, Job
 from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import DataError
+from ncs.features.encoding import build_vocabulary, check_columns, encode_days
 from ncs.lake import layout
 from ncs.lake.content import content
 from ncs.lake.layout import ALL, Record
 from ncs.lake.writer import replace_all, replace_days
-from ncs.samples.features import build_vocabulary, check_columns, encode_days
 from ncs.tasks import tasks_of
 
 
@@ -39,7 +39,7 @@ def run(job: Job) -> None:
 
 
 def _find_stale(job: Job) -> dict[date, dict[str, Any]]:
-    wanted = made_from(job)
+    wanted = provenance(job)
     missing = [day for day in job.open_days if day not in wanted]
     if missing:
         raise DataError(f"{layout.SAMPLES} has no day {missing[0]}; run `ncs label --days {missing[0]}` first")
@@ -48,11 +48,11 @@ def _find_stale(job: Job) -> dict[date, dict[str, Any]]:
     return {
         day: source
         for day, source in wanted.items()
-        if any(str(day) not in table or table[str(day)][1].made_from != source for table in done)
+        if any(str(day) not in table or table[str(day)][1].provenance != source for table in done)
     }
 
 
-def made_from(job: Job) -> dict[date, dict[str, Any]]:
+def provenance(job: Job) -> dict[date, dict[str, Any]]:
     """What each labelled day's encoded samples would be made from now; nothing while there is no vocabulary.
 
     Beside the job's days, all that are encoded with an earlier vocabulary: their ids mean other values now.
@@ -80,23 +80,23 @@ def _outdated(job: Job, vocabulary: int) -> list[date]:
         date.fromisoformat(key)
         for task in tasks_of(job.conf).values()
         for key, (_, record) in job.lake.records(task.table).items()
-        if record.made_from.get("inputs", {}).get(layout.VOCABULARY) != vocabulary
+        if record.provenance.get("inputs", {}).get(layout.VOCABULARY) != vocabulary
     }
-    return [day for day in days if day not in job.held]
+    return [day for day in days if day not in job.blocked]
 
 
 def vocabulary_from(job: Job) -> dict[str, Any]:
-    """What the vocabulary would be learnt from now: the training days that are labelled and not held back."""
+    """What the vocabulary would be learnt from now: the training days that are labelled and not blocked."""
     labelled = job.lake.records(layout.SAMPLES)
-    days = [day for day in job.conf.train_days if day not in job.held and str(day) in labelled]
+    days = [day for day in job.conf.train_days if day not in job.blocked and str(day) in labelled]
     inputs = {f"{layout.SAMPLES}/{day}": labelled[str(day)][0] for day in days}
     return {"conf": job.conf.digest("fields"), "inputs": inputs}
 
 
 def _learn_vocabulary(job: Job) -> None:
-    days = [day for day in job.conf.train_days if day not in job.held]
+    days = [day for day in job.conf.train_days if day not in job.blocked]
     if not days:
-        raise DataError(f"all training days are held back: {Days.text(job.held)}; nothing to learn from")
+        raise DataError(f"all training days are blocked: {Days.text(job.blocked)}; nothing to learn from")
     wanted = vocabulary_from(job)
     missing = [day for day in days if f"{layout.SAMPLES}/{day}" not in wanted["inputs"]]
     if missing:
@@ -105,9 +105,9 @@ def _learn_vocabulary(job: Job) -> None:
             f"run `ncs label --days {job.conf.train_days}` first, or shorten logs.days"
         )
     done = job.lake.records(layout.VOCABULARY)
-    learnt_from = done[ALL][1].made_from if ALL in done else {}
-    # While a day is held back its earlier rows stay in gold: the ids in them must go on to mean the same.
-    if learnt_from == wanted or (job.held and learnt_from.get("conf") == wanted["conf"]):
+    learnt_from = done[ALL][1].provenance if ALL in done else {}
+    # While a day is blocked its earlier rows stay in gold: the ids in them must go on to mean the same.
+    if learnt_from == wanted or (job.blocked and learnt_from.get("conf") == wanted["conf"]):
         return
     samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
     check_columns(samples, job.conf.fields, tasks_of(job.conf))

@@ -1,4 +1,4 @@
-"""Compare the systems of the newest run on the test days; figures go to gold/evaluations, the report beside.
+"""Compare the models of the newest run on the test days; figures go to gold/evaluations, the report beside.
 
 After `ncs simulate` the same command puts the simulation into the report.
 
@@ -26,10 +26,10 @@ from ncs.evaluation.calibration import Curves
 from ncs.evaluation.metrics import TRUTH, Figure, evaluate
 from ncs.evaluation.report import Trained
 from ncs.evaluation.table import as_text
+from ncs.features.encoding import label_of
 from ncs.lake import layout, storage
 from ncs.lake.layout import Record
 from ncs.lake.writer import replace_where
-from ncs.samples.features import label_of
 from ncs.tasks import CTR, CVR, tasks_of
 
 
@@ -37,24 +37,24 @@ def run(job: Job) -> None:
     """Evaluate, unless it is done for these predictions; print the comparison either way."""
     described = latest_run(job.lake)
     run_id, conf = described["run_id"], config.of_run(described)
-    tasks, systems = list(tasks_of(conf).values()), folders(described, conf)
+    tasks, models = list(tasks_of(conf).values()), folders(described, conf)
     if run_id not in job.lake.records(layout.PREDICTIONS):
         raise DataError(f"{layout.PREDICTIONS} has nothing of run {run_id}; run `ncs predict`")
     curves, slices = _curves(job, run_id), parts.slices_of(job.lake, job.conf.slices)  # of the run they may be older
-    made_from = evaluation_from(job.lake, described, conf, slices, calibrated=bool(curves))
+    provenance = evaluation_from(job.lake, described, conf, slices, calibrated=bool(curves))
     done = job.lake.records(layout.EVALUATIONS).get(run_id)
     path = report.path_of(job.lake, run_id)
-    if done and done[1].made_from == made_from and storage.exists(path):
+    if done and done[1].provenance == provenance and storage.exists(path):
         rows = job.table_of(layout.EVALUATIONS).where(F.col("run_id") == run_id)
         figures = [Figure(**row.asDict()) for row in rows.collect()]
     else:
-        found = evaluate(_scored(job, run_id, conf, slices), run_id, list(systems), tasks, slices, curves)
-        figures, record = found.figures, Record("evaluate", run_id, made_from)
+        found = evaluate(_scored(job, run_id, conf, slices), run_id, list(models), tasks, slices, curves)
+        figures, record = found.figures, Record("evaluate", run_id, provenance)
         _write(job, layout.SLICES, [asdict(one) for one in found.parts], parts.SCHEMA, record)
-        _write(job, layout.MASKS, _masks(run_id, report.trained(job.lake, run_id, systems)), masks.SCHEMA, record)
+        _write(job, layout.MASKS, _masks(run_id, report.trained(job.lake, run_id, models)), masks.SCHEMA, record)
         _write(job, layout.EVALUATIONS, [asdict(one) for one in figures], metrics.SCHEMA, record)  # last: it says done
-    print(as_text(figures, list(systems), tasks))
-    report.write(job, described, systems, figures, made_from["inputs"])
+    print(as_text(figures, list(models), tasks))
+    report.write(job, described, models, figures, provenance["inputs"])
     print(f"report: {path}")
 
 
@@ -69,13 +69,13 @@ def _curves(job: Job, run_id: str) -> Curves:
 
 
 def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataFrame:
-    """The test days' predictions with their labels; for synthetic logs the truth's too, as a system of its own."""
+    """The test days' predictions with their labels; for synthetic logs the truth's too, as a model of its own."""
     tasks, days = tasks_of(conf), conf.test_days
     samples = parts.with_histories(_samples(job, days), _samples(job, conf.train_days))
     labels = [label_of(task).alias(task.label) for task in tasks.values()]
     rows = samples.select(*dict.fromkeys(["impression_id", "user_id", *slices]), *labels)
     predictions = job.table_of(layout.PREDICTIONS).where(F.col("run_id") == run_id)
-    predictions = predictions.select("impression_id", "system", *[task.prediction for task in tasks.values()])
+    predictions = predictions.select("impression_id", "model", *[task.prediction for task in tasks.values()])
     # A left join: predictions without a sample are counted and refused, not lost.
     scored = predictions.join(rows, "impression_id", "left")
     paths = [job.lake.uri("landing", "truth", f"day={day}") for day in days]
@@ -84,7 +84,7 @@ def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataF
         return scored
     truth = job.spark.read.parquet(*paths).select(
         "impression_id",
-        F.lit(TRUTH).alias("system"),
+        F.lit(TRUTH).alias("model"),
         F.col("click_probability").alias("pctr"),
         F.col("expected_cvr").alias("pcvr"),
     )
@@ -103,8 +103,8 @@ def _write(job: Job, table: str, rows: Sequence[dict[str, Any]], schema: str, re
 
 def _masks(run_id: str, trained: Mapping[str, Trained]) -> list[dict[str, Any]]:
     return [
-        {"run_id": run_id, "system": system, **figure._asdict()}
-        for system, one in trained.items()
+        {"run_id": run_id, "model": model, **figure._asdict()}
+        for model, one in trained.items()
         if one.masks
         for figure in masks.mask_figures(one.masks, one.conflict)
     ]

@@ -1,9 +1,9 @@
 """Write each task's subnetwork of a finished run as a small model to serve: torch.export (.pt2), ONNX, a card.
 
     ncs export --conf conf/demo.yaml --lake lake/demo
-    ncs export --conf conf/demo.yaml --lake lake/demo --run demo-0123456789ab --system layer_share --task ctr
+    ncs export --conf conf/demo.yaml --lake lake/demo --run demo-0123456789ab --model layer_share --task ctr
 
-They stand in `models/<run_id>/<system>/serving`.
+They stand in `models/<run_id>/<model>/serving`.
 """
 
 import sys
@@ -17,10 +17,10 @@ from jobs.runs import folders, run_of
 from ncs import config
 from ncs.errors import ConfigError
 from ncs.lake import storage
+from ncs.runs.predictor import Predictor
 from ncs.serving.export import Program, export
 from ncs.tasks import in_order, tasks_of
 from ncs.text import aligned
-from ncs.training.predictor import Predictor
 
 
 def run(job: Job) -> None:
@@ -29,34 +29,34 @@ def run(job: Job) -> None:
     found = run_of(job.lake, options.run_id)
     conf = config.of_run(found)
     known, tasks = folders(found, conf), tasks_of(conf)
-    _refuse_unknown("--system", [options.system], known, found["run_id"])
+    _check_unknown("--model", [options.model], known, found["run_id"])
     asked = options.task.split(",") if options.task else [task.name for task in in_order(tasks.values())]
-    _refuse_unknown("--task", asked, tasks, found["run_id"])
+    _check_unknown("--task", asked, tasks, found["run_id"])
     folder = job.lake.uri("models", found["run_id"])
-    net = Predictor.load(folder, options.system, conf, found["sizes"]).net
-    made_from = {
+    net = Predictor.load(folder, options.model, conf, found["sizes"]).net
+    provenance = {
         "run_id": found["run_id"],
-        "system": options.system,
+        "model": options.model,
         "tables": found["lineage"]["tables"],
         "git": found["lineage"]["git"],
     }
     programs = {}
     for name in asked:
-        job.say(f"export: {name} of {options.system}, run {found['run_id']}")
+        job.say(f"export: {name} of {options.model}, run {found['run_id']}")
         programs[name] = export(net, tasks[name], list(conf.fields))
-    place = storage.join(folder, known[options.system], "serving")
+    place = storage.join(folder, known[options.model], "serving")
     for name, program in programs.items():
-        write(place, name, program, made_from)
+        write(place, name, program, provenance)
     print("\n".join([*table(programs), "", f"models: {place}"]))
 
 
-def write(place: str, task: str, program: Program, made_from: dict[str, Any]) -> None:
+def write(place: str, task: str, program: Program, provenance: dict[str, Any]) -> None:
     """Write a task's files, each whole or not at all; the card, which goes last, is there with its files alone."""
     card = storage.join(place, f"{task}.json")
     storage.remove(card)
     for ending, content in program.files.items():
         storage.write_bytes(storage.join(place, f"{task}.{ending}"), content)
-    storage.write_json(card, {**made_from, **program.card})
+    storage.write_json(card, {**provenance, **program.card})
 
 
 def table(programs: dict[str, Program]) -> list[str]:
@@ -79,7 +79,7 @@ def table(programs: dict[str, Program]) -> list[str]:
     return aligned(lines)
 
 
-def _refuse_unknown(flag: str, asked: list[str], known: dict[str, Any], run_id: str) -> None:
+def _check_unknown(flag: str, asked: list[str], known: dict[str, Any], run_id: str) -> None:
     unknown = [name for name in asked if name not in known]
     if unknown:
         raise ConfigError(f"{flag} names {', '.join(unknown)}, run {run_id} has {', '.join(known)}; name one of these")

@@ -37,13 +37,13 @@ def _of_day(job: Job, day: date) -> Callable[[], dict[str, DataFrame]]:
 def _write(job: Job, what: str, folders: list[str], make: Callable[[], dict[str, DataFrame]]) -> int:
     """Write each log to its folder unless all are complete. Returns how many folders were written."""
     marker = storage.join(job.lake.landing, "_generated", f"{what}.json")
-    made_from = {"conf": job.conf.digest("logs")}
+    provenance = {"conf": job.conf.digest("logs")}
     uris = [storage.join(job.lake.landing, folder) for folder in folders]
-    if storage.exists(marker) and storage.read_json(marker) == made_from and all(map(storage.files, uris)):
+    if storage.exists(marker) and storage.read_json(marker) == provenance and all(map(storage.files, uris)):
         return 0
     with ThreadPoolExecutor(len(uris)) as pool:  # one small log alone would leave cores idle
         list(pool.map(_overwrite, make().values(), uris))
-    storage.write_json(marker, made_from)  # last: killed before it, all of it is written again
+    storage.write_json(marker, provenance)  # last: killed before it, all of it is written again
     return len(uris)
 
 

@@ -38,7 +38,7 @@ Stale = dict[str, dict[date | None, dict[str, Any]]]
 
 
 def run(job: Job) -> None:
-    """Ingest the logs whose files have changed; a day that cannot be read whole is held back alone (`job.held`).
+    """Ingest the logs whose files have changed; a day that cannot be read whole is blocked alone (`job.blocked`).
 
     Raises DataError if users or videos cannot be read, or no day can.
     """
@@ -52,12 +52,12 @@ def run(job: Job) -> None:
             rows.update(found)
     finally:
         source.close()
-    read = sum(day not in job.held for day in days)
+    read = sum(day not in job.blocked for day in days)
     new = ", ".join(f"{rows[log]:,} {log}" for log in TABLES if log in rows)
     job.say(f"ingest: {read} of {len(job.days)} days read, {new or 'nothing new'}, in {job.lake.uri('bronze')}")
 
 
-def made_from(job: Job, source: Source, log: str, day: date | None) -> dict[str, Any]:
+def provenance(job: Job, source: Source, log: str, day: date | None) -> dict[str, Any]:
     """What a log's rows of a day would be made from now. Raises DataError if there is no file."""
     conf = job.conf.digest("logs.adapter", "logs.timezone")
     key = {"pseudonyms": source.pseudonyms.fingerprint} if source.pseudonyms.key else {}
@@ -65,14 +65,14 @@ def made_from(job: Job, source: Source, log: str, day: date | None) -> dict[str,
 
 
 def _find_stale(job: Job, source: Source) -> Stale:
-    """What has to be read; days of which a log is missing are held back."""
+    """What has to be read; days of which a log is missing are blocked."""
     done = {log: job.lake.records(table) for log, table in TABLES.items()}
-    _refuse_two_keys(job.days, done["impressions"], source.pseudonyms.fingerprint)
+    _check_one_key(job.days, done["impressions"], source.pseudonyms.fingerprint)
     stale: Stale = {log: {} for log in TABLES}
 
     def look(log: str, day: date | None) -> None:
-        wanted, key = made_from(job, source, log, day), str(day or ALL)
-        if key not in done[log] or done[log][key][1].made_from != wanted:
+        wanted, key = provenance(job, source, log, day), str(day or ALL)
+        if key not in done[log] or done[log][key][1].provenance != wanted:
             stale[log][day] = wanted
 
     for log in PROFILES:
@@ -84,13 +84,15 @@ def _find_stale(job: Job, source: Source) -> Stale:
         except DataError as err:
             for log in DAY_LOGS:
                 stale[log].pop(day, None)
-            job.hold(day, err)
+            job.block(day, err)
     return stale
 
 
-def _refuse_two_keys(days: Days, done: Mapping[str, tuple[int, Record]], key: str | None) -> None:
+def _check_one_key(days: Days, done: Mapping[str, tuple[int, Record]], key: str | None) -> None:
     """A user has one pseudonym in all days of a lake, or none."""
-    others = [date.fromisoformat(day) for day, (_, record) in done.items() if record.made_from.get("pseudonyms") != key]
+    others = [
+        date.fromisoformat(day) for day, (_, record) in done.items() if record.provenance.get("pseudonyms") != key
+    ]
     if any(day not in days for day in others):
         raise DataError(
             f"{layout.IMPRESSIONS} of {Days.text(others)}: its user ids were made with another key of "
@@ -99,12 +101,12 @@ def _refuse_two_keys(days: Days, done: Mapping[str, tuple[int, Record]], key: st
 
 
 def _ingest_days(job: Job, source: Source, stale: Stale, days: Days) -> dict[str, int]:
-    """Ingest days together or, if they cannot be read, one by one, so that the bad ones are held back alone."""
+    """Ingest days together or, if they cannot be read, one by one, so that the bad ones are blocked alone."""
     try:
         return _ingest(job, source, {log: _of(stale[log], days) for log in DAY_LOGS}, f"the logs of {days}")
     except DataError as err:
         if len(days) == 1:
-            job.hold(days.first, err)
+            job.block(days.first, err)
             return {}
     rows: Counter[str] = Counter()
     for day in days:
@@ -113,7 +115,7 @@ def _ingest_days(job: Job, source: Source, stale: Stale, days: Days) -> dict[str
 
 
 def _of(stale: dict[date | None, dict[str, Any]], days: Days) -> dict[date | None, dict[str, Any]]:
-    return {day: made_from for day, made_from in stale.items() if day and day in days}
+    return {day: provenance for day, provenance in stale.items() if day and day in days}
 
 
 def _ingest(job: Job, source: Source, logs: Stale, what: str) -> dict[str, int]:
@@ -125,11 +127,11 @@ def _ingest(job: Job, source: Source, logs: Stale, what: str) -> dict[str, int]:
                 # Kept until they are written: the count reads every file to its end, so none breaks later.
                 frames[log] = _read(job, source, log, [day for day in days if day]).persist()
         counts = _count(frames, what) if frames else {}
-        _refuse_empty_days(logs, counts)
+        _check_no_empty_day(logs, counts)
         for log, rows in frames.items():
             records = [
-                Record("ingest", str(day or ALL), made_from, {"rows": counts[log].get(day, 0)})
-                for day, made_from in logs[log].items()
+                Record("ingest", str(day or ALL), provenance, {"rows": counts[log].get(day, 0)})
+                for day, provenance in logs[log].items()
             ]
             if log in PROFILES:
                 replace_all(rows, job.lake.uri(TABLES[log]), records[0])
@@ -176,12 +178,12 @@ def _count(frames: dict[str, DataFrame], what: str) -> dict[str, dict[date | Non
     return counts
 
 
-def _refuse_empty_days(logs: Stale, counts: dict[str, dict[date | None, int]]) -> None:
-    for day, made_from in logs.get("impressions", {}).items():
+def _check_no_empty_day(logs: Stale, counts: dict[str, dict[date | None, int]]) -> None:
+    for day, provenance in logs.get("impressions", {}).items():
         if not counts["impressions"].get(day):
             raise DataError(
                 f"impressions of {day}: the files hold no row of that day, among them "
-                f"{next(iter(made_from['files']))}; deliver the day, or leave it out with --days"
+                f"{next(iter(provenance['files']))}; deliver the day, or leave it out with --days"
             )
 
 

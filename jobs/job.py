@@ -39,26 +39,26 @@ class Job:
     debug: bool = False
     days_given: bool = True  # whether --days named them, or they are logs.days
     options: Options = field(default_factory=Options)  # of this stage alone
-    held: dict[date, str] = field(default_factory=dict)  # days that a gate holds back, and why
+    blocked: dict[date, str] = field(default_factory=dict)  # days that a gate holds back, and why
 
     @property
     def open_days(self) -> list[date]:
         """The days to work on that no gate holds back."""
-        return [day for day in self.days if day not in self.held]
+        return [day for day in self.days if day not in self.blocked]
 
-    def hold(self, day: date, reason: Exception) -> None:
+    def block(self, day: date, reason: Exception) -> None:
         """Hold a day back and go on with the others. Raises the reason if it is the last one."""
-        self.held[day] = str(reason)
-        self.say(f"{day} held back: {reason}")
+        self.blocked[day] = str(reason)
+        self.say(f"{day} blocked: {reason}")
         if not self.open_days:
             raise reason
 
-    def refuse_held(self, remedy: str = "Deliver the held days anew and run the same command") -> None:
-        """Raises GateError if days are held back: the others are done, but somebody has to look."""
-        if self.held:
+    def check_blocked(self, remedy: str = "Deliver the blocked days anew and run the same command") -> None:
+        """Raises GateError if days are blocked: the others are done, but somebody has to look."""
+        if self.blocked:
             raise GateError(
-                f"{Days.text(self.held)} held back, the other {len(self.open_days)} days are done. {remedy}\n"
-                + "\n".join(self.held.values())
+                f"{Days.text(self.blocked)} blocked, the other {len(self.open_days)} days are done. {remedy}\n"
+                + "\n".join(self.blocked.values())
             )
 
     @cached_property

@@ -16,12 +16,12 @@ from jobs.cli import main
 from jobs.job import ROUNDS, Job
 from ncs.days import Days
 from ncs.errors import DataError
+from ncs.features.profile import profile_days
+from ncs.labels.join import Logs, label_days
+from ncs.labels.reconciliation import Reconciliation, reconcile
 from ncs.lake import layout
 from ncs.lake.layout import Record
 from ncs.lake.writer import replace_days
-from ncs.samples.account import Account, balance
-from ncs.samples.labels import Logs, label_days
-from ncs.samples.profile import profile_days
 
 _LOGS = {"impressions": layout.IMPRESSIONS, "clicks": layout.CLICKS, "plays": layout.PLAYS}
 
@@ -29,15 +29,18 @@ _LOGS = {"impressions": layout.IMPRESSIONS, "clicks": layout.CLICKS, "plays": la
 def run(job: Job, again: Collection[date] = ()) -> None:
     """Label the job's days whose logs, or the next day's, have changed since they were last labelled; `again` anyway.
 
-    A day without anything to learn from is held back alone. Raises DataError if no day has.
+    A day without anything to learn from is blocked alone. Raises DataError if no day has.
     """
     days = rows = 0
     for _ in range(ROUNDS):
         stale = _find_stale(job, again)
         if not stale:
             break
-        for accounts in job.each(partial(_label, job, stale=stale), stale, "label"):
-            days, rows = days + len(accounts), rows + sum(account.samples for account in accounts.values())
+        for reconciled_days in job.each(partial(_label, job, stale=stale), stale, "label"):
+            days, rows = (
+                days + len(reconciled_days),
+                rows + sum(reconciled.samples for reconciled in reconciled_days.values()),
+            )
         again = ()
     job.say(f"label: {days} of {len(job.open_days)} days labelled, {rows:,} samples in {job.lake.uri(layout.SAMPLES)}")
 
@@ -46,10 +49,10 @@ def _find_stale(job: Job, again: Collection[date]) -> dict[date, dict[str, Any]]
     done = job.lake.records(layout.SAMPLES)
     stale = {}
     for day in job.open_days:
-        wanted = made_from(job, day)
+        wanted = provenance(job, day)
         if f"{layout.IMPRESSIONS}/{day}" not in wanted["inputs"]:
             raise DataError(f"{layout.IMPRESSIONS} has no day {day}; run `ncs ingest --days {day}` first")
-        if day in again or str(day) not in done or done[str(day)][1].made_from != wanted:
+        if day in again or str(day) not in done or done[str(day)][1].provenance != wanted:
             stale[day] = wanted
     return stale
 
@@ -63,11 +66,11 @@ def with_reopened(job: Job) -> Days:
     around = job.days.widened(before=reach, after=2 * reach)
     known = Days.runs([day for day in around if day in job.days or str(day) in done], len(around))
     (run,) = [run for run in known if job.days.first in run]
-    changed = [day for day in run if day not in job.days and done[str(day)][1].made_from != made_from(job, day)]
+    changed = [day for day in run if day not in job.days and done[str(day)][1].provenance != provenance(job, day)]
     return Days(min([job.days.first, *changed]), max([job.days.last, *changed]))
 
 
-def made_from(job: Job, day: date) -> dict[str, Any]:
+def provenance(job: Job, day: date) -> dict[str, Any]:
     """What a day's samples would be made from now."""
     reach, one = job.conf.labels.days_after, Days(day, day)
     inputs = job.lake.inputs(layout.IMPRESSIONS, days=one.widened(before=2 * reach))
@@ -76,7 +79,7 @@ def made_from(job: Job, day: date) -> dict[str, Any]:
     return {"conf": job.conf.digest("labels", "logs.timezone"), "inputs": inputs}
 
 
-def _label(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> dict[date, Account]:
+def _label(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> dict[date, Reconciliation]:
     reach = job.conf.labels.days_after
     versions = {name: job.lake.version(table) for name, table in _LOGS.items()}
     tables = {name: job.table_of(table, versions[name]) for name, table in _LOGS.items()}
@@ -90,39 +93,41 @@ def _label(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> dict[d
     )
     labelled = label_days(logs, days, job.conf.labels, job.conf.logs.timezone)
     try:
-        accounts = balance(labelled, _rows_by_day(job, versions), days)
-        accounts = _usable(job, accounts)
-        if not accounts:
+        reconciled_days = reconcile(labelled, _rows_by_day(job, versions), days)
+        reconciled_days = _usable(job, reconciled_days)
+        if not reconciled_days:
             return {}
-        profiles = profile_days(labelled.samples, {day: account.samples for day, account in accounts.items()})
+        profiles = profile_days(
+            labelled.samples, {day: reconciled.samples for day, reconciled in reconciled_days.items()}
+        )
         delivered = job.lake.inputs(layout.CLICKS, days=after)
         records = [
             Record(
                 "label",
                 str(day),
                 stale[day],
-                {**account.facts(), "profile": profiles[day], "provisional": _open(day, reach, delivered)},
+                {**reconciled.facts(), "profile": profiles[day], "provisional": _open(day, reach, delivered)},
             )
-            for day, account in accounts.items()
+            for day, reconciled in reconciled_days.items()
         ]
         # The samples' commit closes the days: killed before it, they are labelled again.
-        usable = F.col("day").isin(*accounts)
+        usable = F.col("day").isin(*reconciled_days)
         replace_days(labelled.quarantine().where(usable), job.lake.uri(layout.QUARANTINE), records)
         replace_days(labelled.samples.where(usable), job.lake.uri(layout.SAMPLES), records)
     finally:
         labelled.release()
-    return accounts
+    return reconciled_days
 
 
-def _usable(job: Job, accounts: Mapping[date, Account]) -> dict[date, Account]:
-    """The days with something to learn from; the others are held back."""
+def _usable(job: Job, reconciled_days: Mapping[date, Reconciliation]) -> dict[date, Reconciliation]:
+    """The days with something to learn from; the others are blocked."""
     usable = {}
-    for day, account in accounts.items():
+    for day, reconciled in reconciled_days.items():
         try:
-            account.refuse_unusable(day)
-            usable[day] = account
+            reconciled.check_usable(day)
+            usable[day] = reconciled
         except DataError as err:
-            job.hold(day, err)
+            job.block(day, err)
     return usable
 
 

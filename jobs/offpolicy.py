@@ -23,8 +23,8 @@ from ncs.errors import ConfigError, DataError
 from ncs.lake import layout, storage
 from ncs.logs.kuairand import KuaiRand
 from ncs.logs.pseudonyms import Pseudonyms
-from ncs.ranking.exposed import Exposed, ranked
-from ncs.ranking.offpolicy import OffPolicy, estimate, weights
+from ncs.off_policy.estimators import OffPolicy, estimate, weights
+from ncs.off_policy.exposed import Exposed, ranked
 
 
 def run(job: Job) -> None:

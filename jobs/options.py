@@ -27,9 +27,9 @@ class Options:
     """notebook: one of `notebooks/`, or a path."""
     run_id: str | None = None
     """export, track: of which run (None: the newest)."""
-    system: str = "connection_share"
+    model: str = "connection_share"
     task: str | None = None
-    """export: which system, which tasks (None: all)."""
+    """export: which model, which tasks (None: all)."""
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Options":
@@ -41,7 +41,7 @@ def add_options(stage: argparse.ArgumentParser, name: str) -> None:
     """Add the arguments of the stage called `name` to its parser."""
     add = stage.add_argument
     if name in ("compare", "sweep"):
-        add("--systems", metavar="A,B", help="as --set compare.systems=[A,B]; or all")
+        add("--models", metavar="A,B", help="as --set compare.models=[A,B]; or all")
         add("--seeds", type=int, metavar="N", help="as --set compare.seeds=N")
     if name == "sweep":
         add("--key", required=True, metavar="K", help="the key, as net.hidden")
@@ -61,7 +61,7 @@ def add_options(stage: argparse.ArgumentParser, name: str) -> None:
     if name in ("export", "track"):
         add("--run", dest="run_id", metavar="ID", help="the run (default: the newest)")
     if name == "export":
-        add("--system", default=Options.system, metavar="NAME", help=f"its system (default: {Options.system})")
+        add("--model", default=Options.model, metavar="NAME", help=f"its model (default: {Options.model})")
         add("--task", metavar="A,B", help="its tasks (default: all)")
     if name == "maintain":
         add("--apply", action="store_true", help="do it; without, only say what would be done")

@@ -1,4 +1,4 @@
-"""Score the test days with every system of the newest run; predictions go to gold/predictions.
+"""Score the test days with every model of the newest run; predictions go to gold/predictions.
 
 With `calibration: isotonic` the validation rows are scored too, and the curves fitted on them go to gold/calibration.
 
@@ -18,12 +18,12 @@ from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError
 from ncs.evaluation import calibration
+from ncs.evaluation.scoring import score
 from ncs.lake import layout
 from ncs.lake.layout import Record
 from ncs.lake.writer import replace_where
-from ncs.samples.scoring import score
+from ncs.runs.predictor import Predictor
 from ncs.tasks import CTR, tasks_of
-from ncs.training.predictor import Predictor
 
 
 def run(job: Job) -> None:
@@ -38,16 +38,16 @@ def run(job: Job) -> None:
             f"{layout.VOCABULARY} has changed since run {run_id} was trained, so its ids mean other values now; "
             f"run `ncs train` on the samples as they are"
         )
-    made_from = predictions_from(job.lake, found, conf)
-    missing = [str(day) for day in days if f"{shown}/{day}" not in made_from["inputs"]]
+    provenance = predictions_from(job.lake, found, conf)
+    missing = [str(day) for day in days if f"{shown}/{day}" not in provenance["inputs"]]
     if missing:
         raise DataError(f"{shown} lacks the test days {', '.join(missing)}; run `ncs encode` on them")
     folder = job.lake.uri("models", run_id)
-    scorers = {system: Predictor.load(folder, system, conf, found["sizes"]) for system in found["systems"]}
+    scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in found["models"]}
     if job.conf.calibration is not None:
         _calibrate(job, found, conf, scorers)
     done = job.lake.records(layout.PREDICTIONS).get(run_id)
-    if done and done[1].made_from == made_from:
+    if done and done[1].provenance == provenance:
         job.say(f"predict: {run_id} has scored {days} already")
         return
     read = job.spark.read.format("delta")
@@ -56,12 +56,12 @@ def run(job: Job) -> None:
     who = read.load(job.lake.uri(layout.SAMPLES)).where(on_days).select("impression_id", "user_id", "video_id", "day")
     rows = score(samples, list(conf.fields), scorers, tasks).join(who, "impression_id")
     rows = rows.select(
-        F.lit(run_id).alias("run_id"), "system", "impression_id", "user_id", "video_id", "day",
+        F.lit(run_id).alias("run_id"), "model", "impression_id", "user_id", "video_id", "day",
         *(task.prediction for task in tasks.values()),
     )  # fmt: skip
-    record = Record("predict", run_id, made_from)
+    record = Record("predict", run_id, provenance)
     replace_where(rows, job.lake.uri(layout.PREDICTIONS), f"run_id = '{run_id}'", record, ("run_id", "day"))
-    job.say(f"predict: {len(scorers)} systems scored {days}, in {job.lake.uri(layout.PREDICTIONS)}")
+    job.say(f"predict: {len(scorers)} models scored {days}, in {job.lake.uri(layout.PREDICTIONS)}")
 
 
 def _calibrate(job: Job, found: dict[str, Any], conf: Config, scorers: dict[str, Predictor]) -> None:
@@ -72,16 +72,16 @@ def _calibrate(job: Job, found: dict[str, Any], conf: Config, scorers: dict[str,
     run_id, tasks, days = found["run_id"], tasks_of(conf), conf.train_days
     shown = tasks[CTR].table
     version = found["lineage"]["tables"][shown]
-    made_from = {"systems": list(folders(found, conf).values()), "inputs": {shown: version}}
+    provenance = {"models": list(folders(found, conf).values()), "inputs": {shown: version}}
     done = job.lake.records(layout.CALIBRATION).get(run_id)
-    if done and done[1].made_from == made_from:
+    if done and done[1].provenance == provenance:
         return
     rows = job.spark.read.format("delta").option("versionAsOf", version).load(job.lake.uri(shown))
     rows = rows.where(F.col("day").between(days.first, days.last) & (F.col("split") == "validation"))
     labels = rows.select("impression_id", *(task.label for task in tasks.values()))
     scored = score(rows, list(conf.fields), scorers, tasks).join(labels, "impression_id")
     knots = calibration.as_rows(run_id, calibration.fit(scored, tasks.values()))
-    record = Record("predict", run_id, made_from)
+    record = Record("predict", run_id, provenance)
     frame = job.spark.createDataFrame(knots, calibration.SCHEMA)
     replace_where(frame, job.lake.uri(layout.CALIBRATION), f"run_id = '{run_id}'", record, ("run_id",))
     job.say(f"predict: calibration fitted on the validation rows of {days}, in {job.lake.uri(layout.CALIBRATION)}")

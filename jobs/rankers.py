@@ -1,4 +1,4 @@
-"""What ranks in a simulation or an estimate: the newest run's systems of `simulate.pairs`, and the ids they know."""
+"""What ranks in a simulation or an estimate: the newest run's models of `simulate.pairs`, and the ids they know."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +9,13 @@ from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError
 from ncs.lake import layout
-from ncs.ranking.encoding import Encoder
-from ncs.training.predictor import Predictor
+from ncs.runs.predictor import Predictor
+from ncs.simulation.encoding import Encoder
 
 
 @dataclass(frozen=True)
 class Rankers:
-    """Trained systems by name, and what turns values into their ids."""
+    """Trained models by name, and what turns values into their ids."""
 
     run_id: str
     conf: Config
@@ -24,22 +24,22 @@ class Rankers:
 
     def made(self) -> list[Any]:
         """What decides their predictions."""
-        return [self.run_id, [self.conf.systems[system].key(system) for system in self.scorers]]
+        return [self.run_id, [self.conf.models[model].key(model) for model in self.scorers]]
 
 
 def load(job: Job) -> Rankers:
-    """Load them. Raises DataError for a system that the run does not hold."""
+    """Load them. Raises DataError for a model that the run does not hold."""
     found = latest_run(job.lake)
     run_id, conf = found["run_id"], config.of_run(found)
-    systems = sorted({system for pair in job.conf.simulate.pairs for system in pair})
-    missing = [system for system in systems if system not in found["systems"]]
+    models = sorted({model for pair in job.conf.simulate.pairs for model in pair})
+    missing = [model for model in models if model not in found["models"]]
     if missing:
         raise DataError(
-            f"simulate.pairs names {', '.join(missing)}, run {run_id} holds {', '.join(found['systems'])}; "
-            f"run `ncs train` with these systems or name other pairs"
+            f"simulate.pairs names {', '.join(missing)}, run {run_id} holds {', '.join(found['models'])}; "
+            f"run `ncs train` with these models or name other pairs"
         )
     folder = job.lake.uri("models", run_id)
-    scorers = {system: Predictor.load(folder, system, conf, found["sizes"]) for system in systems}
+    scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in models}
     version = found["lineage"]["tables"][layout.VOCABULARY]
     encoder = Encoder(conf.fields, job.lake.read(layout.VOCABULARY, version, ["field", "value", "id"]))
     return Rankers(run_id, conf, scorers, encoder)

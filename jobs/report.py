@@ -21,35 +21,35 @@ def path_of(lake: Lake, run_id: str) -> str:
 
 
 def write(
-    job: Job, run: dict[str, Any], systems: dict[str, str], figures: Sequence[Figure], inputs: dict[str, int]
+    job: Job, run: dict[str, Any], models: dict[str, str], figures: Sequence[Figure], inputs: dict[str, int]
 ) -> None:
     """Write the page, unless the one that is there tells the same.
 
-    `systems` are the run's and their folders, `inputs` the parts of tables that it was compared on.
+    `models` are the run's and their folders, `inputs` the parts of tables that it was compared on.
     """
     run_id, conf = run["run_id"], config.of_run(run)
     simulation = rankings.newest(_rows(job, layout.SIMULATIONS, run_id))
-    made_from = {
+    provenance = {
         "ncs": ncs.__version__,
         "evaluation": job.lake.records(layout.EVALUATIONS)[run_id][0],
         "simulation": simulation[0]["simulation_id"] if simulation else None,
     }
-    path, note = path_of(job.lake, run_id), job.lake.uri("reports", run_id, "made_from.json")
-    if storage.exists(path) and storage.exists(note) and storage.read_json(note) == made_from:
+    path, note = path_of(job.lake, run_id), job.lake.uri("reports", run_id, "provenance.json")
+    if storage.exists(path) and storage.exists(note) and storage.read_json(note) == provenance:
         return
     days = conf.logs.days
     samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
     page = report.render(
         run,
         figures,
-        trained(job.lake, run_id, systems),
+        trained(job.lake, run_id, models),
         report.label_days(samples),
         _newest(inputs),
         simulation,
         _rows(job, layout.SLICES, run_id),
     )
     storage.write_bytes(path, page.encode())
-    storage.write_json(note, made_from)
+    storage.write_json(note, provenance)
 
 
 def _rows(job: Job, name: str, run_id: str) -> list[dict[str, Any]]:
@@ -59,15 +59,15 @@ def _rows(job: Job, name: str, run_id: str) -> list[dict[str, Any]]:
     return [row.asDict() for row in job.table_of(name).where(F.col("run_id") == run_id).collect()]
 
 
-def trained(lake: Lake, run_id: str, systems: dict[str, str]) -> dict[str, report.Trained]:
-    """What training has left of each system: metrics by epoch, masks and conflicts where it has them."""
+def trained(lake: Lake, run_id: str, models: dict[str, str]) -> dict[str, report.Trained]:
+    """What training has left of each model: metrics by epoch, masks and conflicts where it has them."""
     found = {}
-    for system, key in systems.items():
+    for model, key in models.items():
         folder = lake.uri("models", run_id, key)
         lines = storage.read_bytes(storage.join(folder, "metrics.jsonl")).decode().splitlines()
         kept = {name: storage.join(folder, f"{name}.json") for name in ("masks", "conflict")}
         artefacts = {name: storage.read_json(path) if storage.exists(path) else None for name, path in kept.items()}
-        found[system] = report.Trained([json.loads(line) for line in lines], **artefacts)
+        found[model] = report.Trained([json.loads(line) for line in lines], **artefacts)
     return found
 
 

@@ -1,6 +1,6 @@
 """The whole workflow in order, gates between the stages; what is already there is skipped.
 
-A bad day is held back alone: the days around it go on to gold, then the run ends with exit code 3. Once the day has
+A bad day is blocked alone: the days around it go on to gold, then the run ends with exit code 3. Once the day has
 been delivered anew the same command brings it in.
 
 spark-submit jobs/run.py --conf conf/demo.yaml --lake lake/demo
@@ -12,7 +12,7 @@ import time
 from jobs import encode, evaluate, generate, ingest, label, predict, track, train
 from jobs.cli import main
 from jobs.job import Job
-from jobs.validate import gate, hold_back
+from jobs.validate import block_days, gate
 from ncs.lake import layout
 from ncs.tasks import tasks_of
 
@@ -22,7 +22,7 @@ def run(job: Job) -> None:
     started = time.monotonic()
     prepare(job)
     # The tables are there for whoever reads the other days; a model waits for all of its days.
-    job.refuse_held("Nothing is trained. Deliver the held days anew, or change `gates`, and run the same command")
+    job.check_blocked("Nothing is trained. Deliver the blocked days anew, or change `gates`, and run the same command")
     train.run(job)
     predict.run(job)
     gate(job, layout.PREDICTIONS)
@@ -36,10 +36,10 @@ def prepare(job: Job) -> None:
     """Raw logs to the samples of gold: what is stale of the job's days, and of days close by that their logs change."""
     generate.run(job)
     ingest.run(job)
-    hold_back(job, layout.IMPRESSIONS, layout.CLICKS, layout.PLAYS, layout.USERS, layout.VIDEOS)
+    block_days(job, layout.IMPRESSIONS, layout.CLICKS, layout.PLAYS, layout.USERS, layout.VIDEOS)
     job.days = label.with_reopened(job)
     label.run(job)
-    hold_back(job, layout.SAMPLES)
+    block_days(job, layout.SAMPLES)
     encode.run(job)
     gate(job, *(task.table for task in tasks_of(job.conf).values()))
 

@@ -44,21 +44,21 @@ def _described(lake: Lake, run_id: str) -> str:
 
 
 def folders(described: dict[str, Any], conf: Config) -> dict[str, str]:
-    """The systems of a run, and what the folder of each in the run's is called: another definition has another."""
-    for system in described["systems"]:
-        if system not in conf.systems:
+    """The models of a run, and what the folder of each in the run's is called: another definition has another."""
+    for model in described["models"]:
+        if model not in conf.models:
             raise DataError(
-                f"run {described['run_id']} holds {system}, which its configuration no longer names; put it back "
-                f"under systems and run `ncs train`"
+                f"run {described['run_id']} holds {model}, which its configuration no longer names; put it back "
+                f"under models and run `ncs train`"
             )
-    return {system: conf.systems[system].key(system) for system in described["systems"]}
+    return {model: conf.models[model].key(model) for model in described["models"]}
 
 
 def predictions_from(lake: Lake, described: dict[str, Any], conf: Config) -> dict[str, Any]:
     """What decides a run's predictions: its models, and the test days as they are now."""
     return {
-        "systems": list(folders(described, conf).values()),
-        "models": described["lineage"]["tables"],
+        "models": list(folders(described, conf).values()),
+        "tables": described["lineage"]["tables"],
         "inputs": lake.inputs(tasks_of(conf)[CTR].table, layout.SAMPLES, days=conf.test_days),
     }
 
@@ -72,7 +72,7 @@ def evaluation_from(
     inputs = {f"{layout.PREDICTIONS}/{run_id}": predictions[0]} if predictions else {}
     found: dict[str, Any] = {
         "inputs": inputs | lake.inputs(layout.SAMPLES, days=conf.logs.days),
-        "systems": list(folders(described, conf).values()),
+        "models": list(folders(described, conf).values()),
         "slices": dict(slices),
     }
     if calibrated and run_id in (fitted := lake.records(layout.CALIBRATION)):

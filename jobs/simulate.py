@@ -17,8 +17,8 @@ from ncs.config import digest
 from ncs.errors import ConfigError
 from ncs.lake import contract, layout
 from ncs.logs.world import World
-from ncs.ranking.simulation import simulate
-from ncs.ranking.table import as_rows, as_text
+from ncs.simulation.simulation import simulate
+from ncs.simulation.table import as_rows, as_text
 
 
 def run(job: Job) -> None:

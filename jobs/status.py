@@ -64,7 +64,7 @@ def _wanted(job: Job) -> dict[str, Wanted]:
     """Table -> what each of its parts would be made from now."""
     labels = {str(day): _of_labels(job, day) for day in job.days}
     vocabulary = encode.vocabulary_from(job)
-    encoded: Wanted = {str(day): source for day, source in encode.made_from(job).items()}
+    encoded: Wanted = {str(day): source for day, source in encode.provenance(job).items()}
     return {
         **{table: _of_log(job, log) for log, table in ingest.TABLES.items()},
         layout.SAMPLES: labels,
@@ -95,14 +95,14 @@ def _of_log(job: Job, log: str) -> Wanted:
     found: dict[str, dict[str, Any] | DataError] = {}
     for day in job.days if log in ingest.DAY_LOGS else [None]:
         try:
-            found[str(day or ALL)] = ingest.made_from(job, source, log, day)
+            found[str(day or ALL)] = ingest.provenance(job, source, log, day)
         except DataError as err:
             found[str(day or ALL)] = err
     return found
 
 
 def _of_labels(job: Job, day: date) -> "dict[str, Any] | DataError":
-    wanted = label.made_from(job, day)
+    wanted = label.provenance(job, day)
     there = f"{layout.IMPRESSIONS}/{day}" in wanted["inputs"]
     return wanted if there else DataError(f"{layout.IMPRESSIONS} has no such day")
 

@@ -1,7 +1,7 @@
-"""Compare systems along the values of one key of the configuration, and draw the curves.
+"""Compare models along the values of one key of the configuration, and draw the curves.
 
     spark-submit jobs/sweep.py --conf conf/demo.yaml --lake lake/demo --key net.hidden \\
-        --values '[[32, 16], [128, 64], [512, 256]]' --systems layer_share,connection_share --seeds 3
+        --values '[[32, 16], [128, 64], [512, 256]]' --models layer_share,connection_share --seeds 3
 
 A key that decides the logs or the samples (`logs`, `labels`, `split`, `fields`, `encode`, `tasks`) gets a lake for
 each value, below <lake>/sweeps; any other is compared on the lake itself. Goes on where it was interrupted.
@@ -20,8 +20,8 @@ from ncs.errors import ConfigError
 from ncs.evaluation import curves
 from ncs.lake import storage
 from ncs.lake.layout import Lake
+from ncs.runs.run import Run
 from ncs.tasks import tasks_of
-from ncs.training.run import Run
 
 _OF_THE_DATA = ("logs", "labels", "split", "fields", "encode", "tasks")
 
@@ -35,10 +35,10 @@ def run(job: Job) -> None:
     found, pinned = [], dict[Lake, Mapping[str, int]]()
     for value, one in zip(values, jobs, strict=True):
         if one.lake != job.lake:
-            one.lake.claim(one.conf)
+            one.lake.bind(one.conf)
             for stage in (generate, ingest, label, encode):
                 stage.run(one)
-            one.refuse_held()
+            one.check_blocked()
         if one.lake not in pinned:
             pinned[one.lake] = Run.of(one.conf, one.lake).versions
         found.append((value, compare.compare(one, pinned[one.lake])))

@@ -1,4 +1,4 @@
-"""Search masks and train the systems of `train.system` on the samples as they are now; resumes what was interrupted.
+"""Search masks and train the models of `train.models` on the samples as they are now; resumes what was interrupted.
 
     ncs train --conf conf/demo.yaml --lake lake/demo --workers 2
     ncs train --conf conf/demo.yaml --lake s3://bucket/lake --launcher horovodrun --hosts a:4,b:4
@@ -21,8 +21,8 @@ from jobs.cli import main
 from jobs.job import Job
 from jobs.worker import train_together
 from ncs.lake import storage
+from ncs.runs.run import Run, train
 from ncs.training import cluster
-from ncs.training.run import Run, train
 
 
 def run(job: Job) -> None:

@@ -56,8 +56,8 @@ def gate(job: Job, *tables: str) -> None:
     at.enforce([_verdict(job, at, table) for table in job.progress(tables, "validate", "table")])
 
 
-def hold_back(job: Job, *tables: str) -> None:
-    """As `gate`, but days that are bad by themselves are held back (`job.held`), and the others let pass.
+def block_days(job: Job, *tables: str) -> None:
+    """As `gate`, but days that are bad by themselves are blocked (`job.blocked`), and the others let pass.
 
     Raises GateError when a table fails otherwise: users or videos, all days, or days that are bad only together.
     """
@@ -66,8 +66,8 @@ def hold_back(job: Job, *tables: str) -> None:
     failed = [verdict for verdict in verdicts if not verdict.success]
     held = {day: why for each in failed if each.table not in PROFILES for day, why in _bad_days(job, at, each)}
     if held and len(held) < len(job.open_days):
-        job.held.update(held)
-        job.say(f"validate: {Days.text(held)} held back")
+        job.blocked.update(held)
+        job.say(f"validate: {Days.text(held)} blocked")
         at.enforce([])  # the pages of the bad days
         gate(job, *(verdict.table for verdict in failed))
     else:

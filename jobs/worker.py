@@ -13,9 +13,9 @@ from ncs.config import Config, digest
 from ncs.errors import TrainingError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
+from ncs.runs.run import Run, train
 from ncs.training import cluster
 from ncs.training.cluster import Cluster
-from ncs.training.run import Run, train
 
 
 def work(order: str) -> None:
@@ -35,7 +35,7 @@ def train_together(job: Job, this: Run, fewer: bool) -> Cluster:
         if workers.size != this.conf.workers and not fewer:
             raise TrainingError(f"{workers.size} workers were launched, the configuration says {this.conf.workers}")
         own = int(digest([this.run_id, this.versions]), 16)
-        if int(workers.sum(torch.tensor([int(own != workers.agree(own))]))):
+        if int(workers.sum(torch.tensor([int(own != workers.broadcast_value(own))]))):
             raise TrainingError(
                 "the workers differ in their configuration or in the samples' versions: were the samples encoded while "
                 "they were started? Start them again, with the same files on each host"

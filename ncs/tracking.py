@@ -1,4 +1,4 @@
-"""What MLflow is told of a system of a finished run. Nothing else knows of MLflow, and this imports it only to log."""
+"""What MLflow is told of a model of a finished run. Nothing else knows of MLflow, and this imports it only to log."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from ncs.config import Config, digest
 from ncs.errors import ConfigError
 
 KEYS = ("logs.days", "split", "fields", "tasks", "net", "train", "prune", "share", "workers")
-"""What decides a system's weights: its parameters."""
+"""What decides a model's weights: its parameters."""
 LONGEST = 500
 """Characters of a parameter or tag that every server takes."""
 _DIGEST = "ncs.digest"
@@ -26,7 +26,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Tracked:
-    """One MLflow run: a system of a run. `files` are texts by the name of the artefact."""
+    """One MLflow run: a model of a run. `files` are texts by the name of the artefact."""
 
     name: str
     params: Mapping[str, str]
@@ -36,7 +36,7 @@ class Tracked:
 
 
 def parameters(conf: Config) -> dict[str, str]:
-    """The keys of a system's own configuration that decide its weights, `a.b` -> value."""
+    """The keys of a model's own configuration that decide its weights, `a.b` -> value."""
     return {name: str(value)[:LONGEST] for key, part in conf.part(*KEYS).items() for name, value in _flat(key, part)}
 
 
@@ -57,15 +57,15 @@ def points(metrics: Iterable[Mapping[str, Any]], masks: Mapping[str, Any] | None
             yield Point(f"mask.{figure}", one[figure]["all"], one["round"])
 
 
-def tags(run: Mapping[str, Any], system: str, folder: str) -> dict[str, str]:
-    """Which run and system, where their files are, which data, code and packages made them."""
+def tags(run: Mapping[str, Any], model: str, folder: str) -> dict[str, str]:
+    """Which run and model, where their files are, which data, code and packages made them."""
     lineage = run["lineage"]
     data = {f"data.{table}": str(version) for table, version in lineage["tables"].items()}
     packages = {f"package.{name}": version for name, version in lineage["packages"].items()}
     code = {"ncs.version": lineage["ncs"], "ncs.git": lineage["git"] or "unknown"}
     return {
         "ncs.run_id": run["run_id"],
-        "ncs.system": system,
+        "ncs.model": model,
         "ncs.folder": folder[:LONGEST],
         **code,
         **data,
@@ -74,7 +74,7 @@ def tags(run: Mapping[str, Any], system: str, folder: str) -> dict[str, str]:
 
 
 def log(uri: str, experiment: str, tracked: Tracked) -> bool:
-    """Log a system's run, unless the tracking server has it; what it has of it that is older, or half, gives way.
+    """Log a model's run, unless the tracking server has it; what it has of it that is older, or half, gives way.
 
     Returns whether it was logged. Raises ConfigError if MLflow is not installed, or refuses.
     """
@@ -93,7 +93,7 @@ def _log(client: Any, experiment: str, tracked: Tracked) -> bool:
     known = client.get_experiment_by_name(experiment)
     place = known.experiment_id if known else client.create_experiment(experiment)
     content = digest(asdict(tracked))
-    which = " and ".join(f"tags.`{tag}` = '{tracked.tags[tag]}'" for tag in ("ncs.run_id", "ncs.system"))
+    which = " and ".join(f"tags.`{tag}` = '{tracked.tags[tag]}'" for tag in ("ncs.run_id", "ncs.model"))
     before = client.search_runs([place], which)
     if any(one.data.tags.get(_DIGEST) == content for one in before):
         return False

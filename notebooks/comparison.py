@@ -1,7 +1,7 @@
 # Databricks notebook source
 # MAGIC %md
-# MAGIC # Which system is better, by how much, and where
-# MAGIC All figures are of the test days, which no system has seen. One run settles a difference only where intervals lie well
+# MAGIC # Which model is better, by how much, and where
+# MAGIC All figures are of the test days, which no model has seen. One run settles a difference only where intervals lie well
 # MAGIC apart: the rows that were tested on are a sample, and another seed of training would give other figures. `ncs compare`
 # MAGIC trains several seeds; where it has run, its verdict stands below.
 
@@ -23,17 +23,17 @@ notebook = start(globals())
 
 # COMMAND ----------
 
-comparison = notebook.sql("SELECT * FROM v_system_comparison WHERE run_id = {run} ORDER BY task, metric, rank, system")
-shown = ["task", "metric", "rank", "system", "value", "ci_low", "ci_high", "gain", "better", "apart"]
+comparison = notebook.sql("SELECT * FROM v_model_comparison WHERE run_id = {run} ORDER BY task, metric, rank, model")
+shown = ["task", "metric", "rank", "model", "value", "ci_low", "ci_high", "gain", "better", "apart"]
 print(comparison[shown].to_string(index=False, float_format="{:.5f}".format))
 
 # COMMAND ----------
 
-panels = list(comparison[comparison["system"] != "truth"].groupby(["task", "metric"]))
+panels = list(comparison[comparison["model"] != "truth"].groupby(["task", "metric"]))
 figure, axes = plt.subplots(-(-len(panels) // 3), 3, figsize=(13, 2.6 * -(-len(panels) // 3)), layout="constrained")
 for axis, ((task, metric), rows) in zip(axes.flat, panels, strict=False):
     low, high = rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]
-    axis.errorbar(rows["value"], rows["system"], xerr=[low, high], fmt="o")
+    axis.errorbar(rows["value"], rows["model"], xerr=[low, high], fmt="o")
     axis.set(title=f"{task.upper()} {metric}, 95 % interval", ylim=(-0.5, len(rows) - 0.5))
 for axis in axes.flat[len(panels) :]:
     axis.remove()
@@ -47,14 +47,14 @@ for axis in axes.flat[len(panels) :]:
 
 # COMMAND ----------
 
-slices = notebook.sql("SELECT * FROM {gold/slices} WHERE run_id = {run} ORDER BY system, task, slice, place, part")
+slices = notebook.sql("SELECT * FROM {gold/slices} WHERE run_id = {run} ORDER BY model, task, slice, place, part")
 bins = slices[(slices["slice"] == "prediction") & (slices["n"] >= 20)]
 tasks = sorted(slices["task"].unique())
 figure, axes = plt.subplots(1, len(tasks), figsize=(4.6 * len(tasks), 4), layout="constrained", squeeze=False)
 for axis, task in zip(axes[0], tasks, strict=True):
     axis.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
-    for system, rows in bins[(bins["task"] == task) & (bins["system"] != "truth")].groupby("system"):
-        axis.plot(rows["prediction"], rows["label"], "o-", markersize=3, label=system)
+    for model, rows in bins[(bins["task"] == task) & (bins["model"] != "truth")].groupby("model"):
+        axis.plot(rows["prediction"], rows["label"], "o-", markersize=3, label=model)
     axis.set(title=task.upper(), xlabel="predicted", ylabel="what happened", xlim=(0, 1), ylim=(0, 1))
     axis.legend()
 
@@ -62,7 +62,7 @@ for axis, task in zip(axes[0], tasks, strict=True):
 
 # MAGIC %md
 # MAGIC ## Where they err
-# MAGIC Log loss by length of the video, place in the feed, and how often user and video were shown on the training days. The
+# MAGIC Log loss by length of the video, place in the loader, and how often user and video were shown on the training days. The
 # MAGIC bars are 95 % intervals of each figure by itself.
 
 # COMMAND ----------
@@ -75,9 +75,9 @@ for task in tasks:
     for axis, name in zip(axes[0], names, strict=True):
         rows = slices[(slices["task"] == task) & (slices["slice"] == name) & (slices["n"] >= 2)]
         order = list(dict.fromkeys(rows.sort_values(["place", "part"])["part"]))
-        for system, found in rows.groupby("system"):
+        for model, found in rows.groupby("model"):
             places = [order.index(part) for part in found["part"]]
-            axis.errorbar(places, found["log_loss"], 1.96 * found["log_loss_error"], fmt="o-", capsize=2, label=system)
+            axis.errorbar(places, found["log_loss"], 1.96 * found["log_loss_error"], fmt="o-", capsize=2, label=model)
         axis.set_xticks(range(len(order)), order, rotation=45, ha="right")
         axis.set(title=f"{task.upper()} by {name}", ylabel="log loss")
     axes[0][0].legend(fontsize=7)
@@ -93,8 +93,8 @@ for task in tasks:
 
 if notebook.has("gold/differences"):
     differences = notebook.sql(
-        """SELECT system, reference, task, metric, difference, low, high, better FROM {gold/differences}
-        WHERE made_at = (SELECT max(made_at) FROM {gold/differences}) ORDER BY task, reference, system"""
+        """SELECT model, reference, task, metric, difference, low, high, better FROM {gold/differences}
+        WHERE made_at = (SELECT max(made_at) FROM {gold/differences}) ORDER BY task, reference, model"""
     )
     print(differences.to_string(index=False, float_format="{:+.5f}".format))
 else:

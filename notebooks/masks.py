@@ -2,7 +2,7 @@
 # MAGIC %md
 # MAGIC # Masks: what the tasks share, and where they pull apart
 # MAGIC Every task keeps a part of the net's connections. A connection that both tasks keep is shared; one that a single task
-# MAGIC keeps is out of the other's reach. This notebook shows how far the masks overlap, what feeds shared and own
+# MAGIC keeps is out of the other's reach. This notebook shows how far the masks overlap, what loaders shared and own
 # MAGIC connections, and how often a step of one task would undo a step of the other.
 
 # COMMAND ----------
@@ -13,8 +13,8 @@ from ncs.notebook import start
 
 notebook = start(globals())
 masks = notebook.sql("SELECT * FROM {gold/masks} WHERE run_id = {run}")
-systems = sorted(masks["system"].unique())
-print(f"systems with masks: {', '.join(systems)}" if systems else "no system of this run has masks")
+models = sorted(masks["model"].unique())
+print(f"models with masks: {', '.join(models)}" if models else "no model of this run has masks")
 
 # COMMAND ----------
 
@@ -26,19 +26,19 @@ print(f"systems with masks: {', '.join(systems)}" if systems else "no system of 
 # COMMAND ----------
 
 overlap = notebook.sql(
-    "SELECT * FROM v_mask_overlap WHERE run_id = {run} ORDER BY system, round NULLS LAST, layer"
+    "SELECT * FROM v_mask_overlap WHERE run_id = {run} ORDER BY model, round NULLS LAST, layer"
 ).drop(columns="run_id")
 print(overlap.to_string(index=False, float_format="{:.3f}".format, na_rep="given"))
 
 # COMMAND ----------
 
-for system in systems:
-    rows = overlap[(overlap["system"] == system) & overlap["round"].notna()]
+for model in models:
+    rows = overlap[(overlap["model"] == model) & overlap["round"].notna()]
     figure, axis = plt.subplots(figsize=(6, 3.2), layout="constrained")
     for number, (layer, found) in enumerate(rows.groupby("layer")):
         axis.plot(found["round"], found["jaccard"], "o-", color=f"C{number}", label=layer)
         axis.plot(found["round"], found["by_chance"], ":", color=f"C{number}")
-    axis.set(title=f"overlap of the masks of {system}", xlabel="pruning round", ylabel="Jaccard", ylim=(0, 1.03))
+    axis.set(title=f"overlap of the masks of {model}", xlabel="pruning round", ylabel="Jaccard", ylim=(0, 1.03))
     axis.legend(title="dotted: by chance")
 
 # COMMAND ----------
@@ -51,9 +51,9 @@ for system in systems:
 # COMMAND ----------
 
 whole = masks[(masks["layer"] == "all") & masks["round"].notna()]
-quality = whole.pivot_table(index=["system", "task", "round"], columns="figure", values="value").reset_index()
-for system in systems:
-    rows = quality[(quality["system"] == system) & quality["validation"].notna()]
+quality = whole.pivot_table(index=["model", "task", "round"], columns="figure", values="value").reset_index()
+for model in models:
+    rows = quality[(quality["model"] == model) & quality["validation"].notna()]
     tasks = sorted(rows["task"].unique())
     figure, axes = plt.subplots(1, len(tasks), figsize=(4.5 * len(tasks), 3.2), layout="constrained", squeeze=False)
     for axis, task in zip(axes[0], tasks, strict=True):
@@ -62,28 +62,28 @@ for system in systems:
         if "chosen" in found:
             chosen = found[found["chosen"] == 1]
             axis.plot(chosen["density"], chosen["validation"], "x", color="black", markersize=12)
-        axis.set(title=f"{task.upper()} of {system}", xlabel="share of connections kept", ylabel="validation figure")
+        axis.set(title=f"{task.upper()} of {model}", xlabel="share of connections kept", ylabel="validation figure")
         axis.invert_xaxis()
 
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Which inputs feed shared connections
+# MAGIC ## Which inputs loader shared connections
 # MAGIC The first layer sees the embedding of every field and every cross of a user's and a video's field. Each bar is one of
 # MAGIC them, parted by who keeps its connections.
 
 # COMMAND ----------
 
 inputs = masks[masks["input"].notna() & ~masks["figure"].isin(["jaccard", "chance"]) & (masks["input"] != "all")]
-for system in sorted(inputs["system"].unique()):
-    rows = inputs[inputs["system"] == system].pivot(index="input", columns="figure", values="value")
+for model in sorted(inputs["model"].unique()):
+    rows = inputs[inputs["model"] == model].pivot(index="input", columns="figure", values="value")
     rows = rows.sort_values("shared")
     figure, axis = plt.subplots(figsize=(8, 0.9 + 0.24 * len(rows)), layout="constrained")
     left = 0.0
     for kind in ["shared", *(name for name in rows.columns if name != "shared")]:
         axis.barh(rows.index, rows[kind], left=left, label=kind.replace("_", " "))
         left = left + rows[kind]
-    axis.set(title=f"connections of the first layer of {system}, by input", xlabel="share of the input's connections")
+    axis.set(title=f"connections of the first layer of {model}, by input", xlabel="share of the input's connections")
     axis.legend()
 
 # COMMAND ----------
@@ -97,17 +97,17 @@ for system in sorted(inputs["system"].unique()):
 # COMMAND ----------
 
 conflict = masks[masks["figure"].str.startswith(("cosine", "negative"))]
-conflict = conflict.pivot_table(index=["system", "layer"], columns="figure", values="value").reset_index()
+conflict = conflict.pivot_table(index=["model", "layer"], columns="figure", values="value").reset_index()
 print(conflict.to_string(index=False, float_format="{:+.3f}".format) if len(conflict) else "this run has not kept any")
 
 # COMMAND ----------
 
-for system, rows in conflict.groupby("system"):
+for model, rows in conflict.groupby("model"):
     figure, axis = plt.subplots(figsize=(6, 3), layout="constrained")
     for offset, when in ((-0.2, "theta"), (0.2, "final")):
         places = [place + offset for place in range(len(rows))]
         axis.bar(places, rows[f"cosine_{when}"], width=0.38, label=when)
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set_xticks(range(len(rows)), rows["layer"])
-    axis.set(title=f"cosine of the tasks' gradients, {system}")
+    axis.set(title=f"cosine of the tasks' gradients, {model}")
     axis.legend()

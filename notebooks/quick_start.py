@@ -17,9 +17,9 @@ from ncs.tasks import in_order, tasks_of
 notebook = start(globals())
 spark, lake, run_id = notebook.spark, notebook.lake, notebook.run
 run = storage.read_json(lake.uri("models", run_id, "run.json"))
-conf, systems = config.of_run(run), run["systems"]
+conf, models = config.of_run(run), run["models"]
 tasks = in_order(tasks_of(conf).values())
-print(f"systems: {', '.join(systems)}")
+print(f"models: {', '.join(models)}")
 
 
 def table(name):
@@ -76,26 +76,26 @@ print(reasons.to_string(index=False))
 
 # COMMAND ----------
 
-paths = {system: lake.uri("models", run_id, conf.systems[system].key(system), "masks.json") for system in systems}
-masked = {system: storage.read_json(path) for system, path in paths.items() if storage.exists(path)}
-for system, masks in masked.items():
+paths = {model: lake.uri("models", run_id, conf.models[model].key(model), "masks.json") for model in models}
+masked = {model: storage.read_json(path) for model, path in paths.items() if storage.exists(path)}
+for model, masks in masked.items():
     for task, rounds in masks["rounds"].items():
         for one in rounds:
             chosen = "  <- chosen" if one["round"] == masks["chosen"][task] else ""
             kept = ", ".join(f"{layer} {share:.0%}" for layer, share in one["density"].items())
             seen = "not validated" if one["validation"] is None else f"validation {one['validation']:.5f}"
-            print(f"{system}, {task} round {one['round']}: keeps {kept}; {seen}{chosen}")
+            print(f"{model}, {task} round {one['round']}: keeps {kept}; {seen}{chosen}")
 
 # COMMAND ----------
 
-for system, masks in masked.items():
+for model, masks in masked.items():
     panels = len(masks["rounds"]) + 1
     figure, axes = plt.subplots(1, panels, figsize=(4 * panels, 3.2), layout="constrained", sharey=True)
     for axis, (task, rounds) in zip(axes, masks["rounds"].items(), strict=False):
         for layer in masks["layers"]:
             numbers = [one["round"] for one in rounds]
             axis.plot(numbers, [one["density"][layer] for one in rounds], "o-", label=layer)
-        axis.set(title=f"{task.upper()} mask of {system}", ylabel="share of connections kept")
+        axis.set(title=f"{task.upper()} mask of {model}", ylabel="share of connections kept")
     rounds = [one["round"] for one in masks["overlap"]]
     for number, layer in enumerate(name for name in masks["overlap"][0]["jaccard"] if name != "all"):
         for kind, style, note in (("jaccard", "o-", ""), ("chance", ":", ", by chance")):
@@ -110,18 +110,18 @@ for system, masks in masked.items():
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Which system is better
+# MAGIC ## Which model is better
 # MAGIC Each task by its metric, mean squared error (less is better) or AUC (more is better), with 95 % intervals over the
 # MAGIC test impressions. `gain` is relative to the baseline. `truth` is what the generator itself would reach, where the logs
-# MAGIC are synthetic. Where intervals overlap, one run does not settle which system is better.
+# MAGIC are synthetic. Where intervals overlap, one run does not settle which model is better.
 
 # COMMAND ----------
 
 comparison = (
     table(layout.EVALUATIONS)
     .where((F.col("run_id") == run_id) & F.col("metric").isin("mse", "auc"))
-    .select("task", "metric", "system", "value", "ci_low", "ci_high", "n", "baseline", "gain")
-    .orderBy("task", "system")
+    .select("task", "metric", "model", "value", "ci_low", "ci_high", "n", "baseline", "gain")
+    .orderBy("task", "model")
     .toPandas()
 )
 print(comparison.to_string(index=False))
@@ -130,7 +130,7 @@ print(comparison.to_string(index=False))
 
 figure, axes = plt.subplots(1, len(tasks), figsize=(5 * len(tasks), 2.8), layout="constrained")
 for axis, task in zip(axes, tasks, strict=True):
-    rows = comparison[(comparison["task"] == task.name) & comparison["system"].isin(systems)]
+    rows = comparison[(comparison["task"] == task.name) & comparison["model"].isin(models)]
     low, high = rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]
-    axis.errorbar(rows["value"], rows["system"], xerr=[low, high], fmt="o")
+    axis.errorbar(rows["value"], rows["model"], xerr=[low, high], fmt="o")
     axis.set(title=f"{task.title}, 95 % interval", ylim=(-0.5, len(rows) - 0.5))

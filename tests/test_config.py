@@ -8,7 +8,7 @@ import yaml
 from ncs import config
 from ncs.days import Days
 from ncs.errors import ConfigError
-from tests.toy import ROOT
+from tests.factories import ROOT
 
 DEMO = ROOT / "conf" / "demo.yaml"
 
@@ -28,7 +28,7 @@ def test_every_file_in_conf_is_valid_and_names_itself(path: Path) -> None:
         ("train.epochs=0", r"train.epochs: .*greater than or equal to 1"),
         ("prune.rate=1.0", r"prune.rate: .*less than 1"),
         ("workers=0", r"workers: .*greater than or equal to 1"),
-        ("train.system=best", r"train.system: no system is called 'best'; there are .*connection_share"),
+        ("train.models=best", r"train.models: no model is called 'best'; there are .*connection_share"),
         ("logs.timezone=Mars/Base", r"logs.timezone: no time zone is called 'Mars/Base'"),
         ("logs.adapter=kuairand", r"logs.source must name the folder that adapter 'kuairand' reads"),
         ("split.test_days=9", r"split.test_days leaves no day of 2022-04-08..2022-04-16"),
@@ -51,9 +51,9 @@ def test_what_cannot_be_used_is_refused_with_its_path(override: str, message: st
 
 
 def test_overrides_are_read_as_yaml_and_come_last() -> None:
-    conf = config.load(DEMO, ["train.learning_rate=1e-4", "train.system=layer_share", "fields.user_id.min_count=9"])
+    conf = config.load(DEMO, ["train.learning_rate=1e-4", "train.models=layer_share", "fields.user_id.min_count=9"])
     assert conf.train.learning_rate == 1e-4
-    assert conf.train.system == ["layer_share"]
+    assert conf.train.models == ["layer_share"]
     assert conf.fields["user_id"].min_count == 9
     assert conf.fields["scene"].side == "context"
 

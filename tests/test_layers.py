@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.toy import ROOT
+from tests.factories import ROOT
 
 TRAINING = [
-    "ncs.feed",
-    "ncs.nets.system",
-    "ncs.sharing.search",
-    "ncs.training.run",
-    "ncs.training.predictor",
+    "ncs.data_loading",
+    "ncs.nets.model",
+    "ncs.methods.search",
+    "ncs.runs.run",
+    "ncs.runs.predictor",
     "ncs.serving.export",
     "jobs.train",
     "jobs.export",
 ]
-SPARK = ["ncs.lake.writer", "ncs.samples.labels", "ncs.samples.features", "ncs.samples.scoring", "ncs.logs.synthetic"]
+SPARK = ["ncs.lake.writer", "ncs.labels.join", "ncs.features.encoding", "ncs.evaluation.scoring", "ncs.logs.synthetic"]
 SPARK += ["ncs.logs.source", "ncs.evaluation.metrics", "ncs.evaluation.report", "jobs.label", "jobs.encode"]
 
 

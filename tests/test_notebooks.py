@@ -16,9 +16,9 @@ from ncs.lake import contract, layout
 from ncs.lake.layout import Lake
 from ncs.notebook import start
 from ncs.notebook.source import Ran, cells, execute
-from tests.evaluation.made import CONF, ROWS, RUN, SYSTEMS, write_lake
-from tests.ranking.made import simulated_rows
-from tests.toy import ROOT
+from tests.evaluation.factories import CONF, MODELS, ROWS, RUN, write_lake
+from tests.factories import ROOT
+from tests.simulation.factories import simulated_rows
 
 FIGURES = {"quick_start": 3, "labels": 3, "masks": 4, "comparison": 4, "ranking": 2}
 
@@ -60,8 +60,8 @@ def test_quick_start(names: dict[str, Any]) -> None:
     assert names["reasons"].to_dict("records") == [{"log": "plays", "reason": "bad_watch", "count": 3}]
     kept = "connection_share, ctr round 1: keeps all 62%, hidden.0 50%, hidden.1 75%; validation 0.72000  <- chosen"
     assert kept in printed
-    assert set(zip(names["comparison"]["system"], names["comparison"]["metric"], strict=True)) == {
-        (system, metric) for system in SYSTEMS for metric in ("mse", "auc")
+    assert set(zip(names["comparison"]["model"], names["comparison"]["metric"], strict=True)) == {
+        (model, metric) for model in MODELS for metric in ("mse", "auc")
     }
 
 
@@ -87,7 +87,7 @@ def test_masks(names: dict[str, Any]) -> None:
 
 def test_comparison(names: dict[str, Any]) -> None:
     _, printed = read("comparison", names)
-    rows = names["comparison"].set_index(["task", "metric", "system"])
+    rows = names["comparison"].set_index(["task", "metric", "model"])
     better = rows.loc["ctr", "auc", "connection_share"]
     assert (better["rank"], better["better"]) == (1, True)
     assert set(names["slices"]["slice"]) == {"all", "prediction", "length_seconds", *HISTORIES}

@@ -19,18 +19,18 @@ from jobs.job import Job
 from jobs.runs import latest_run
 from ncs import config
 from ncs.config import Config
+from ncs.data_loading import Snapshot, TableLoader
 from ncs.days import Days
 from ncs.errors import ConfigError, DataError
-from ncs.feed import Snapshot, TableFeed
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
 from ncs.logs.kuairand import KuaiRand
 from ncs.logs.pseudonyms import Pseudonyms, pseudonym
-from ncs.training.run import Run
+from ncs.runs.run import Run
+from tests.factories import ROOT, toy_conf, write_toy_lake
 from tests.faults.lakes import rows
 from tests.faults.logs import DAYS, deliver
 from tests.test_layers import sources
-from tests.toy import ROOT, toy_conf, write_toy_lake
 
 DEMO = str(ROOT / "conf" / "demo.yaml")
 SECRET = "wJalrXUtnFEMI-K7MDENG"
@@ -56,12 +56,12 @@ def test_nothing_is_writable_for_everybody(lake: Lake) -> None:
         'fields={"a` FROM t --": {side: user, encode: vocabulary}}',
         'fields={"user_id\\n": {side: user, encode: vocabulary}}',
         "tasks={'../../x': {label: clicked, loss: cross_entropy, metric: auc}}",
-        "systems={'../x': {module: mmoe}}",
-        "systems={x: {module: os}}",
+        "models={'../x': {module: mmoe}}",
+        "models={x: {module: os}}",
         "logs.timezone=../../etc/passwd",
-        "tasks.ctr.label=java_method('java.lang.System', 'getenv', 'HOME')",
-        "tasks.ctr.label=reflect('java.lang.System', 'exit', 1)",
-        "tasks.ctr.where=`try_reflect`('java.lang.System', 'getenv', 'HOME') IS NULL",
+        "tasks.ctr.label=java_method('java.lang.Model', 'getenv', 'HOME')",
+        "tasks.ctr.label=reflect('java.lang.Model', 'exit', 1)",
+        "tasks.ctr.where=`try_reflect`('java.lang.Model', 'getenv', 'HOME') IS NULL",
         "tasks.ctr.label=(SELECT max(user_id) FROM delta.`/other`)",
         "tasks.ctr.where=clicked IN ( SELECT 1)",
         "tasks.ctr.where=clicked IN (/* */ SELECT 1)",
@@ -97,7 +97,7 @@ def test_yaml_makes_no_objects(tmp_path: Path) -> None:
 
 
 def test_a_run_keeps_no_secret_and_loads_again(lake: Lake) -> None:
-    settings = [f"spark.hadoop.fs.s3a.secret.key={SECRET}", f"spark.hadoop.fs.azure.account.key.x={SECRET}"]
+    settings = [f"spark.hadoop.fs.s3a.secret.key={SECRET}", f"spark.hadoop.fs.azure.reconciled.key.x={SECRET}"]
     conf = toy_conf(*settings, "spark.ssl.keyPassword=" + SECRET, "spark.executor.memory=1g")
     described = Run.of(conf, write_toy_lake(lake, conf, rows=300)).describe()
     assert SECRET not in json.dumps(described, default=str)
@@ -126,8 +126,8 @@ def test_data_is_never_unpickled(lake: Lake, tmp_path: Path) -> None:
     for folder in (path.parent for path in list(Path(lake.uri("gold/ctr_samples")).rglob("*.parquet"))):
         pq.write_metadata(schema, folder / "_common_metadata")
     snapshot = Snapshot.of(lake, "gold/ctr_samples", lake.version("gold/ctr_samples"), conf.train_days, "train")
-    feed = TableFeed(snapshot, list(conf.fields), {"ctr": "clicked"}, batch_size=64, shuffle=False)
-    assert sum(len(batch.ids) for batch in feed.epoch(0)) == snapshot.rows
+    loader = TableLoader(snapshot, list(conf.fields), {"ctr": "clicked"}, batch_size=64, shuffle=False)
+    assert sum(len(batch.ids) for batch in loader.epoch(0)) == snapshot.rows
     assert not loaded.exists()
 
 

@@ -48,7 +48,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "watched_seconds": "DoubleType",
         "cvr": "DoubleType",
     },
-    PREDICTIONS: {"run_id": "StringType", "system": "StringType", **_PAIR, "day": "DateType"},
+    PREDICTIONS: {"run_id": "StringType", "model": "StringType", **_PAIR, "day": "DateType"},
 }
 """The columns that a table must have, and their Spark types; those of `fields` and `tasks` come on top."""
 ENCODED = {"impression_id": "StringType", "day": "DateType", "split": "StringType", "day_number": "IntegerType"}
@@ -199,7 +199,7 @@ def _predictions(conf: Config) -> Rules:
     further = [task.prediction for task in tasks.values() if task.name not in (CTR, CVR)]
     return [
         *not_null(*COLUMNS[PREDICTIONS], tasks[CTR].prediction, tasks[CVR].prediction),
-        unique("run_id", "system", "impression_id"),
+        unique("run_id", "model", "impression_id"),
         *(
             gxe.ExpectColumnValuesToBeBetween(
                 column=task.prediction, min_value=0, max_value=1, strict_min=True, strict_max=True
@@ -216,11 +216,11 @@ def _predictions(conf: Config) -> Rules:
             for column in further
         ),
         ExpectNoRows(
-            column="system",
-            description="all systems of a run predict the same number of rows",
-            unexpected_rows_query="SELECT * FROM (SELECT run_id, system, count(*) AS rows, max(count(*)) OVER "
-            "(PARTITION BY run_id) AS rows_of_others FROM {batch} GROUP BY run_id, system) "
-            "WHERE rows < rows_of_others ORDER BY run_id, system",
+            column="model",
+            description="all models of a run predict the same number of rows",
+            unexpected_rows_query="SELECT * FROM (SELECT run_id, model, count(*) AS rows, max(count(*)) OVER "
+            "(PARTITION BY run_id) AS rows_of_others FROM {batch} GROUP BY run_id, model) "
+            "WHERE rows < rows_of_others ORDER BY run_id, model",
         ),
     ]
 

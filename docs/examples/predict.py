@@ -7,7 +7,7 @@ import numpy as np
 from ncs import config
 from ncs.lake import storage
 from ncs.lake.layout import Lake
-from ncs.training.predictor import Predictor
+from ncs.runs.predictor import Predictor
 
 lake = Lake.at(sys.argv[1])
 run_id = storage.read_json(lake.uri("models", "latest.json"))["run_id"]

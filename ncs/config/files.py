@@ -35,11 +35,11 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         conf = Config.model_validate(values)
     except ValidationError as err:
         raise ConfigError(f"{path}: " + "; ".join(problems(err))) from None
-    for name in conf.systems:
+    for name in conf.models:
         try:
-            conf.of_system(name)
+            conf.of_model(name)
         except ConfigError as err:
-            raise ConfigError(f"{path}: systems.{name}.set: {err}") from None
+            raise ConfigError(f"{path}: models.{name}.set: {err}") from None
     return conf
 
 

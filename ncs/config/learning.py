@@ -1,4 +1,4 @@
-"""What is learnt and how: tasks, nets, training, mask search, the catalogue of systems."""
+"""What is learnt and how: tasks, nets, training, mask search, the catalogue of models."""
 
 import pkgutil
 import re
@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-import ncs.systems
+import ncs.models
 from ncs.config.values import Count, NonNegative, Positive, Rate, Section, digest
 
-MODULES = [module.name for module in pkgutil.iter_modules(ncs.systems.__path__)]
+MODULES = [module.name for module in pkgutil.iter_modules(ncs.models.__path__)]
 
 
 _BEYOND_THE_ROW = re.compile(r"reflect|java_method|\(\s*(?:select|with|from|values|table)\b|/\*|--", re.IGNORECASE)
@@ -77,7 +77,7 @@ def as_list(value: Any) -> Any:
 class Train(Section):
     """What is trained, and how long."""
 
-    system: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
+    models: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
     epochs: Count
     patience: Count
     batch_size: Count
@@ -118,13 +118,13 @@ class Share(Section):
 
 
 class Variant(Section):
-    """An entry of the catalogue: a module of `ncs.systems`, and keys that it sets otherwise."""
+    """An entry of the catalogue: a module of `ncs.models`, and keys that it sets otherwise."""
 
     module: str | None = None
     set: dict[str, Any] = Field(default_factory=dict)
 
     def key(self, name: str) -> str:
-        """What its folder in a run is called: another definition is another system."""
+        """What its folder in a run is called: another definition is another model."""
         if not self.set and self.module in (None, name):
             return name
         return f"{name}-{digest([self.module or name, self.set])[:6]}"
@@ -133,17 +133,15 @@ class Variant(Section):
     @classmethod
     def _known_module(cls, name: str | None) -> str | None:
         if name is not None and name not in MODULES:
-            raise ValueError(f"ncs.systems has no module {name!r}; there are {', '.join(MODULES)}")
+            raise ValueError(f"ncs.models has no module {name!r}; there are {', '.join(MODULES)}")
         return name
 
     @field_validator("set")
     @classmethod
-    def _of_the_system_alone(cls, overrides: dict[str, Any]) -> dict[str, Any]:
+    def _of_the_model_alone(cls, overrides: dict[str, Any]) -> dict[str, Any]:
         for key in overrides:
             if key.split(".")[0] not in ("net", "train", "prune", "share", "tasks"):
-                raise ValueError(
-                    f"{key!r} is not of a system alone; it may set keys of net, train, prune, share, tasks"
-                )
-            if key in ("train.system", "train.batch_size", "train.seed", "train.threads", "train.device"):
-                raise ValueError(f"{key!r} is the same for all systems of a run")
+                raise ValueError(f"{key!r} is not of a model alone; it may set keys of net, train, prune, share, tasks")
+            if key in ("train.models", "train.batch_size", "train.seed", "train.threads", "train.device"):
+                raise ValueError(f"{key!r} is the same for all models of a run")
         return overrides

@@ -112,7 +112,7 @@ class Encode(Section):
     rows_per_file: Annotated[int, Field(ge=64)]
 
 
-class Feed(Section):
+class DataLoading(Section):
     """How rows come from Delta files to the net."""
 
     memory_rows: Annotated[int, Field(ge=0)]
@@ -120,9 +120,9 @@ class Feed(Section):
 
 
 class Compare(Section):
-    """The comparison of systems: which, how often, what is tried for each."""
+    """The comparison of models: which, how often, what is tried for each."""
 
-    systems: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
+    models: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
     seeds: Count
     tries: Count
     space: dict[str, Annotated[list[Any], Field(min_length=1)]]
@@ -168,14 +168,14 @@ class Config(Section):
     train: Train
     prune: Prune
     share: Share
-    systems: dict[Identifier, Variant]
+    models: dict[Identifier, Variant]
     compare: Compare
     slices: dict[Identifier, Edges | None]
     calibration: Literal["isotonic"] | None
     views: Views
     simulate: Simulate
     offpolicy: OffPolicy
-    feed: Feed
+    data_loading: DataLoading
     maintain: Maintain
     track: Track
     privacy: Privacy
@@ -207,14 +207,14 @@ class Config(Section):
         for task in self.prune.rates:
             if task not in self.tasks:
                 raise ValueError(f"prune.rates names {task!r}, which is not among tasks")
-        compared = [name for name in self.compare.systems if name != "all"]
-        for key, names in (("train.system", self.train.system), ("compare.systems", compared)):
+        compared = [name for name in self.compare.models if name != "all"]
+        for key, names in (("train.models", self.train.models), ("compare.models", compared)):
             for name in names:
-                if name not in self.systems:
-                    raise ValueError(f"{key}: no system is called {name!r}; there are {', '.join(self.systems)}")
-        for name, variant in self.systems.items():
+                if name not in self.models:
+                    raise ValueError(f"{key}: no model is called {name!r}; there are {', '.join(self.models)}")
+        for name, variant in self.models.items():
             if variant.module is None and name not in MODULES:
-                raise ValueError(f"systems.{name}.module is missing; there are {', '.join(MODULES)}")
+                raise ValueError(f"models.{name}.module is missing; there are {', '.join(MODULES)}")
         return self
 
     def with_keys(self, overrides: Mapping[str, Any]) -> "Config":
@@ -227,13 +227,13 @@ class Config(Section):
         except ValidationError as err:
             raise ConfigError("; ".join(problems(err))) from None
 
-    def of_system(self, name: str) -> "Config":
-        """The configuration that a system of the catalogue is trained with: its own keys in the place of these."""
-        variant = self.systems[name]
+    def of_model(self, name: str) -> "Config":
+        """The configuration that a model of the catalogue is trained with: its own keys in the place of these."""
+        variant = self.models[name]
         alone = {
-            "systems": {name: {"module": variant.module or name}},
-            "train.system": [name],
-            "compare.systems": [name],
+            "models": {name: {"module": variant.module or name}},
+            "train.models": [name],
+            "compare.models": [name],
         }
         return self.with_keys({**variant.set, **alone})
 
@@ -245,7 +245,7 @@ class Config(Section):
 
     @property
     def test_days(self) -> Days:
-        """The days that systems are compared on."""
+        """The days that models are compared on."""
         if not self.split.test_days:
             raise ConfigError("split.test_days is 0: no day is left to compare on")
         return self.logs.days.split(self.split.test_days)[1]

@@ -14,7 +14,7 @@ from ncs.tasks import Task
 _DECIMALS = 3
 """Predictions whose log odds agree so far are fitted as one: at most some ten thousand points, however many rows."""
 
-SCHEMA = "run_id string, system string, task string, place int, prediction double, calibrated double"
+SCHEMA = "run_id string, model string, task string, place int, prediction double, calibrated double"
 
 
 class Curve(NamedTuple):
@@ -29,24 +29,24 @@ class Curve(NamedTuple):
 
 
 Curves = Mapping[tuple[str, str], Curve]
-"""(System, task) -> its curve."""
+"""(Model, task) -> its curve."""
 
 
 def fit(scored: DataFrame, tasks: Iterable[Task]) -> dict[tuple[str, str], Curve]:
-    """The curve of every system and task: least squares among all that never fall (Zadrozny and Elkan, KDD 2002).
+    """The curve of every model and task: least squares among all that never fall (Zadrozny and Elkan, KDD 2002).
 
-    `scored` are validation rows: `system`, of every task its label (null or NaN where there is none) and prediction,
+    `scored` are validation rows: `model`, of every task its label (null or NaN where there is none) and prediction,
     strictly inside (0, 1). Equal predictions get equal values.
     """
     curves = {}
     for task in tasks:
         label, prediction = F.col(task.label).cast("double"), F.col(task.prediction)
         odds = F.round(F.log(prediction) - F.log1p(-prediction), _DECIMALS).alias("odds")
-        points = scored.where(label.isNotNull() & ~F.isnan(label)).groupBy("system", odds)
+        points = scored.where(label.isNotNull() & ~F.isnan(label)).groupBy("model", odds)
         means = points.agg(F.avg(prediction).alias("x"), F.avg(label).alias("y"), F.count("*").alias("n"))
         found: pd.DataFrame = means.toPandas()
-        for system, mine in found.sort_values("x").groupby("system"):
-            curves[str(system), task.name] = _fitted(*(mine[name].to_numpy(dtype=float) for name in ("x", "y", "n")))
+        for model, mine in found.sort_values("x").groupby("model"):
+            curves[str(model), task.name] = _fitted(*(mine[name].to_numpy(dtype=float) for name in ("x", "y", "n")))
     return curves
 
 
@@ -59,21 +59,21 @@ def _fitted(x: np.ndarray, y: np.ndarray, n: np.ndarray) -> Curve:
 
 
 def apply(scored: DataFrame, curves: Curves, tasks: Sequence[Task]) -> DataFrame:
-    """`system`, labels and calibrated predictions of the rows whose system has curves, by their usual columns.
+    """`model`, labels and calibrated predictions of the rows whose model has curves, by their usual columns.
 
-    A task that a system has no curve of has null predictions.
+    A task that a model has no curve of has null predictions.
     """
     known = {
-        task.prediction: {system: one for (system, name), one in curves.items() if name == task.name} for task in tasks
+        task.prediction: {model: one for (model, name), one in curves.items() if name == task.name} for task in tasks
     }
-    systems = sorted({system for system, _ in curves})
+    models = sorted({model for model, _ in curves})
     names = [name for task in tasks for name in (task.label, task.prediction)]
-    rows = scored.where(F.col("system").isin(systems)).select("system", *(F.col(name).cast("double") for name in names))
+    rows = scored.where(F.col("model").isin(models)).select("model", *(F.col(name).cast("double") for name in names))
 
     def calibrate(parts: Iterable[pd.DataFrame]) -> Iterable[pd.DataFrame]:
         for part in parts:
-            for system, mine in part.groupby("system"):
-                found = {name: by[system].of(mine[name].to_numpy()) for name, by in known.items() if system in by}
+            for model, mine in part.groupby("model"):
+                found = {name: by[model].of(mine[name].to_numpy()) for name, by in known.items() if model in by}
                 yield mine.assign(**{**dict.fromkeys(known, np.nan), **found})
 
     return rows.mapInPandas(calibrate, rows.schema)
@@ -82,8 +82,8 @@ def apply(scored: DataFrame, curves: Curves, tasks: Sequence[Task]) -> DataFrame
 def as_rows(run_id: str, curves: Curves) -> list[dict[str, Any]]:
     """Rows of gold/calibration, a knot each, in the order of `place`."""
     return [
-        {"run_id": run_id, "system": system, "task": task, "place": n, "prediction": float(x), "calibrated": float(y)}
-        for (system, task), curve in curves.items()
+        {"run_id": run_id, "model": model, "task": task, "place": n, "prediction": float(x), "calibrated": float(y)}
+        for (model, task), curve in curves.items()
         for n, (x, y) in enumerate(zip(*curve, strict=True))
     ]
 
@@ -92,5 +92,5 @@ def from_rows(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Curve]
     """The curves that `as_rows` has made rows of, in any order."""
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row in sorted(rows, key=lambda row: row["place"]):
-        found.setdefault((row["system"], row["task"]), []).append((row["prediction"], row["calibrated"]))
+        found.setdefault((row["model"], row["task"]), []).append((row["prediction"], row["calibrated"]))
     return {key: Curve(*np.array(knots).T) for key, knots in found.items()}

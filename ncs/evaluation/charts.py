@@ -59,13 +59,13 @@ def svg(draw: Callable[[Axes], None], title: str, height: float = 2.9) -> str:
 def forest(
     tasks: Sequence[Task], rows: Mapping[str, Sequence[tuple[str, float, float, float]]], truth: Mapping[str, float]
 ) -> list[str]:
-    """Task -> (system, value, low, high): points with their 95 % intervals; the reachable end in words."""
+    """Task -> (model, value, low, high): points with their 95 % intervals; the reachable end in words."""
 
     def draw(axis: Axes, task: Task) -> None:
         for n, (_, value, low, high) in enumerate(rows[task.name]):
             axis.plot([low, high], [n, n], color=_colour(n), linewidth=2)
             axis.plot(value, n, "o", color=_colour(n), markersize=6)
-        axis.set_yticks(range(len(rows[task.name])), [system for system, *_ in rows[task.name]])
+        axis.set_yticks(range(len(rows[task.name])), [model for model, *_ in rows[task.name]])
         axis.set_ylim(len(rows[task.name]) - 0.5, -0.5)
         axis.xaxis.set_major_locator(MaxNLocator(4))
         reach = f"\nthe truth itself would reach {truth[task.name]:.5f}" if task.name in truth else ""
@@ -76,21 +76,21 @@ def forest(
 
 def learning_curves(
     tasks: Sequence[Task],
-    systems: Mapping[str, Sequence[Mapping[str, Any]]],
+    models: Mapping[str, Sequence[Mapping[str, Any]]],
     loss_weights: Mapping[str, Mapping[str, float]],
 ) -> list[str]:
     """Validation figure and training loss of each task by epoch; theta's epochs hollow, before those that follow it.
 
-    `loss_weights` are those that each system was trained with: its losses are logged with them, and shown without.
+    `loss_weights` are those that each model was trained with: its losses are logged with them, and shown without.
     """
 
     def draw(axis: Axes, task: str, unit: str, value: Callable[[str, Mapping[str, Any]], float]) -> None:
-        for n, (system, lines) in enumerate(systems.items()):
+        for n, (model, lines) in enumerate(models.items()):
             epochs, mine = trained_epochs(lines, task)
-            axis.plot(epochs, [value(system, line) for line in mine], "-", color=_colour(n), label=system)
+            axis.plot(epochs, [value(model, line) for line in mine], "-", color=_colour(n), label=model)
             for x, line in zip(epochs, mine, strict=True):
                 face = "white" if line["phase"] == "theta" else _colour(n)
-                axis.plot(x, value(system, line), "o", color=_colour(n), markerfacecolor=face)
+                axis.plot(x, value(model, line), "o", color=_colour(n), markerfacecolor=face)
         axis.set(xlabel="epochs of training", ylabel=unit)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend()
@@ -98,8 +98,8 @@ def learning_curves(
     def reached(_: str, line: Mapping[str, Any], score: str) -> float:
         return line["validation"].get(score, math.nan)
 
-    def fitted(system: str, line: Mapping[str, Any], task: str) -> float:
-        return line["loss"].get(task, math.nan) / loss_weights[system][task]
+    def fitted(model: str, line: Mapping[str, Any], task: str) -> float:
+        return line["loss"].get(task, math.nan) / loss_weights[model][task]
 
     panels = []
     for task in tasks:

@@ -1,4 +1,4 @@
-"""A comparison of systems over several seeds: rows for Delta, and a table in the form of the paper's Table 2."""
+"""A comparison of models over several seeds: rows for Delta, and a table in the form of the paper's Table 2."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ UNITS = {"mse": 1e-5, "auc": 1e-4}
 
 @dataclass(frozen=True)
 class Compared:
-    """One system: the keys that tuning set, what training said of each seed's run, each task's figures."""
+    """One model: the keys that tuning set, what training said of each seed's run, each task's figures."""
 
-    system: str
+    model: str
     tuned: Mapping[str, Any]
     facts: Sequence[Mapping[str, Any]]
     figures: Mapping[str, Figures]
@@ -31,21 +31,21 @@ class Compared:
 def differences(
     compared: Sequence[Compared], tasks: Mapping[str, Task], references: Sequence[str]
 ) -> Iterable[dict[str, Any]]:
-    """For each system, task and other reference: the difference with its intervals, and whether it is a win.
+    """For each model, task and other reference: the difference with its intervals, and whether it is a win.
 
     `better` is true where the interval over seeds and rows excludes zero on the better side, false on the worse, null
     where it holds zero: nothing is claimed then.
     """
-    by_name = {one.system: one for one in compared}
+    by_name = {one.model: one for one in compared}
     for one in compared:
         for task in tasks.values():
             for reference in references:
-                if reference in by_name and reference != one.system:
+                if reference in by_name and reference != one.model:
                     base = by_name[reference].figures[task.name]
                     found = one.figures[task.name].minus(base)
                     both, seeds, rows = found.over_both, found.over_seeds, found.over_rows
                     yield {
-                        "system": one.system,
+                        "model": one.model,
                         "reference": reference,
                         "task": task.name,
                         "metric": task.metric,
@@ -64,23 +64,23 @@ def differences(
 def as_table(compared: Sequence[Compared], tasks: Mapping[str, Task], references: Sequence[str]) -> str:
     """The comparison as a Markdown table, which reads well as text too.
 
-    A system a line: each task's mean figure, its differences from the references with 95 % intervals, `+` where it is
+    A model a line: each task's mean figure, its differences from the references with 95 % intervals, `+` where it is
     better and settled, `-` where it is worse and settled; what it costs.
     """
-    found = {(d["system"], d["task"], d["reference"]): d for d in differences(compared, tasks, references)}
-    there = [name for name in references if any(one.system == name for one in compared)]
+    found = {(d["model"], d["task"], d["reference"]): d for d in differences(compared, tasks, references)}
+    there = [name for name in references if any(one.model == name for one in compared)]
     order = in_order(tasks.values())
-    seconds = next((one.mean("seconds") for one in compared if one.system == there[0]), None) if there else None
-    header = ["system"]
+    seconds = next((one.mean("seconds") for one in compared if one.model == there[0]), None) if there else None
+    header = ["model"]
     for task in order:
         header += [task.title, "paper", *(f"- {name}" for name in there)]
     lines = [[*header, "parameters", "density", "time"]]
     for one in compared:
-        line = [one.system]
+        line = [one.model]
         for task in order:
-            paper = TABLE_2.get(one.system, {}).get(task.name)
+            paper = TABLE_2.get(one.model, {}).get(task.name)
             line += [f"{one.figures[task.name].value:.5f}", f"{paper:.5f}" if paper else ""]
-            line += [_difference(found.get((one.system, task.name, name)), task) for name in there]
+            line += [_difference(found.get((one.model, task.name, name)), task) for name in there]
         times = f"{one.mean('seconds') / seconds:.1f}" if seconds else ""
         lines.append([*line, f"{one.mean('parameters'):,.0f}", f"{one.mean('density'):.2f}", times])
     lines.insert(1, ["-"] * len(lines[0]))

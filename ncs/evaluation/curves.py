@@ -1,4 +1,4 @@
-"""Figures of systems along the values of a key: a table, and curves with their intervals."""
+"""Figures of models along the values of a key: a table, and curves with their intervals."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,8 +15,8 @@ Swept = Sequence[tuple[Any, Sequence[Compared]]]
 
 
 def as_table(key: str, swept: Swept, tasks: Mapping[str, Task]) -> str:
-    """A line a value and system, in Markdown: each task's mean figure with its 95 % interval."""
-    header = [key, "system", *(task.title for task in tasks.values())]
+    """A line a value and model, in Markdown: each task's mean figure with its 95 % interval."""
+    header = [key, "model", *(task.title for task in tasks.values())]
     lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
     for value, compared in swept:
         for one in compared:
@@ -24,16 +24,16 @@ def as_table(key: str, swept: Swept, tasks: Mapping[str, Task]) -> str:
             for task in tasks:
                 low, high = one.figures[task].over_both
                 cells.append(f"{one.figures[task].value:.5f} [{low:.5f}, {high:.5f}]")
-            lines.append(f"| {value} | {one.system} | " + " | ".join(cells) + " |")
+            lines.append(f"| {value} | {one.model} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def draw(key: str, swept: Swept, tasks: Mapping[str, Task], reference: str) -> dict[str, str]:
-    """A picture a task, as SVG: every system's difference from the reference (or from the first system) by value.
+    """A picture a task, as SVG: every model's difference from the reference (or from the first model) by value.
 
     Bars are 95 % intervals over seeds and test rows; values stand side by side in the order in which they were given.
     """
-    names = [one.system for one in swept[0][1]]
+    names = [one.model for one in swept[0][1]]
     base = reference if reference in names else names[0]
 
     def panel(axis: Axes, task: Task) -> None:
@@ -41,7 +41,7 @@ def draw(key: str, swept: Swept, tasks: Mapping[str, Task], reference: str) -> d
         for n, name in enumerate(name for name in names if name != base):
             points = []
             for _, compared in swept:
-                by_name = {one.system: one.figures[task.name] for one in compared}
+                by_name = {one.model: one.figures[task.name] for one in compared}
                 points.append(by_name[name].minus(by_name[base]))
             middle = [point.value / unit for point in points]
             below = [(point.value - point.over_both.low) / unit for point in points]

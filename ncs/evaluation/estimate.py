@@ -6,7 +6,7 @@ from typing import NamedTuple
 class Estimate(NamedTuple):
     """A figure with its standard error, over `n` rows."""
 
-    system: str
+    model: str
     task: str
     metric: str
     value: float

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-SCHEMA = "run_id string, system string, task string, round int, layer string, input string, figure string, value double"
+SCHEMA = "run_id string, model string, task string, round int, layer string, input string, figure string, value double"
 
 
 class MaskFigure(NamedTuple):
-    """One figure of a system's masks.
+    """One figure of a model's masks.
 
     `task` is one task, or two (`ctr+cvr`) for what lies between them; `round` is null for the masks that the tasks were
     given in the end; `layer` is `all` for the whole net; `input` is a field or a cross, on the first layer alone.
@@ -22,11 +22,11 @@ class MaskFigure(NamedTuple):
 
 
 def mask_figures(masks: Mapping[str, Any], conflict: Mapping[str, Any] | None) -> Iterator[MaskFigure]:
-    """The figures of a system, of its `masks.json` and `conflict.json`.
+    """The figures of a model, of its `masks.json` and `conflict.json`.
 
     density: share of the connections kept. validation: the task's figure under the round's mask, where it was taken.
-    chosen: 1 at the chosen round. jaccard, chance, shared, <task>_only: see `ncs.sharing.mask.overlap`. cosine_theta,
-    cosine_final, negative_theta, negative_final: see `ncs.sharing.conflict`.
+    chosen: 1 at the chosen round. jaccard, chance, shared, <task>_only: see `ncs.pruning.mask.overlap`. cosine_theta,
+    cosine_final, negative_theta, negative_final: see `ncs.methods.conflict`.
     """
     for task, rounds in masks["rounds"].items():
         for one in rounds:

@@ -1,4 +1,4 @@
-"""All figures of predictions, exact, with 95 % intervals, for all systems at once (paper section 3.1)."""
+"""All figures of predictions, exact, with 95 % intervals, for all models at once (paper section 3.1)."""
 
 import math
 from collections.abc import Sequence
@@ -18,19 +18,19 @@ from ncs.tasks import CTR, CVR, Task
 Z95 = 1.959963984540054
 BASELINE = "single_task"
 TRUTH = "truth"
-"""The system whose predictions, of CTR and CVR alone, are the generator's own: the reachable end, not a competitor."""
+"""The model whose predictions, of CTR and CVR alone, are the generator's own: the reachable end, not a competitor."""
 LOG_LOSS = "log_loss"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of one system, as a row of gold/evaluations.
+    """One figure of one model, as a row of gold/evaluations.
 
     `gain` is relative to the baseline: (value - baseline) / baseline, so that less is better for mse and log_loss.
     """
 
     run_id: str
-    system: str
+    model: str
     task: str
     metric: str
     value: float
@@ -42,13 +42,13 @@ class Figure:
 
 
 SCHEMA = (
-    "run_id string, system string, task string, metric string, value double, ci_low double, ci_high double, "
+    "run_id string, model string, task string, metric string, value double, ci_low double, ci_high double, "
     "n long, baseline string, gain double"
 )
 
 
 class Evaluation(NamedTuple):
-    """Figures on all test rows, in the order of the systems' names, and what there is on parts of them."""
+    """Figures on all test rows, in the order of the models' names, and what there is on parts of them."""
 
     figures: list[Figure]
     parts: list[Part]
@@ -57,32 +57,32 @@ class Evaluation(NamedTuple):
 def evaluate(
     scored: DataFrame,
     run_id: str,
-    systems: Sequence[str],
+    models: Sequence[str],
     tasks: Sequence[Task],
     slices: Slices | None = None,
     curves: Curves | None = None,
 ) -> Evaluation:
-    """Every system's figures.
+    """Every model's figures.
 
     Args:
-        scored: `system`, `user_id`, of every task its label (null where there is none) and prediction, by their
-            columns, and the columns of `slices`; a row a system and impression.
+        scored: `model`, `user_id`, of every task its label (null where there is none) and prediction, by their
+            columns, and the columns of `slices`; a row a model and impression.
         run_id: the run that the predictions are of.
-        systems: those that are compared; the baseline is single_task, or the first where it is not among them.
+        models: those that are compared; the baseline is single_task, or the first where it is not among them.
         tasks: each is judged by its own metric and its calibration error; by AUC within users where AUC is its metric,
             by the correlation of ranks where MSE is; CTR by the log loss too.
-        slices: parts of the rows that the systems are judged on besides.
+        slices: parts of the rows that the models are judged on besides.
         curves: with which predictions are calibrated; then the calibration of these is judged too.
 
     Raises:
-        DataError: a system has no predictions, or some that are unfit or of impressions without a CTR label; or the
+        DataError: a model has no predictions, or some that are unfit or of impressions without a CTR label; or the
             rows hold no label of a task, or for AUC of one kind alone.
     """
     slices = slices or {}
-    columns = dict.fromkeys(["system", "user_id", *slices])
+    columns = dict.fromkeys(["model", "user_id", *slices])
     rows = scored.select(*columns, *(name for task in tasks for name in (task.label, task.prediction))).persist()
     try:
-        estimates = means(rows, systems, tasks)
+        estimates = means(rows, models, tasks)
         parts = by_part(rows, run_id, slices, tasks)
         if curves:
             calibrated = by_part(apply(rows, curves, tasks), run_id, {}, tasks)
@@ -90,21 +90,21 @@ def evaluate(
         estimates += calibration_error(parts)
         for task in tasks:
             if task.metric == "auc":
-                estimates += [*auc(rows, systems, task), *grouped_auc(rows, task)]
+                estimates += [*auc(rows, models, task), *grouped_auc(rows, task)]
             else:
                 estimates += spearman(rows, task)
     finally:
         rows.unpersist()
-    return Evaluation(_figures(estimates, run_id, systems), parts)
+    return Evaluation(_figures(estimates, run_id, models), parts)
 
 
-def _figures(estimates: Sequence[Estimate], run_id: str, systems: Sequence[str]) -> list[Figure]:
-    baseline = BASELINE if BASELINE in systems else systems[0]
-    base = {(one.task, one.metric): one.value for one in estimates if one.system == baseline}
+def _figures(estimates: Sequence[Estimate], run_id: str, models: Sequence[str]) -> list[Figure]:
+    baseline = BASELINE if BASELINE in models else models[0]
+    base = {(one.task, one.metric): one.value for one in estimates if one.model == baseline}
     return [
         Figure(
             run_id,
-            one.system,
+            one.model,
             one.task,
             one.metric,
             value=one.value,
@@ -118,7 +118,7 @@ def _figures(estimates: Sequence[Estimate], run_id: str, systems: Sequence[str])
     ]
 
 
-def means(scored: DataFrame, systems: Sequence[str], tasks: Sequence[Task]) -> list[Estimate]:
+def means(scored: DataFrame, models: Sequence[str], tasks: Sequence[Task]) -> list[Estimate]:
     """Mean squared errors, over the rows with a label, and log loss of CTR, over all, in one pass."""
     errors = {
         (task.name, "mse"): (F.col(task.label) - F.col(task.prediction)) ** 2 for task in tasks if task.metric == "mse"
@@ -126,32 +126,32 @@ def means(scored: DataFrame, systems: Sequence[str], tasks: Sequence[Task]) -> l
     (ctr,) = (task for task in tasks if task.name == CTR)
     clicked, pctr = F.col(ctr.label) == 1, F.col(ctr.prediction)
     errors[CTR, LOG_LOSS] = -F.when(clicked, F.log(pctr)).otherwise(F.log1p(-pctr))
-    found = scored.groupBy("system").agg(
+    found = scored.groupBy("model").agg(
         F.count("*").alias("rows"),
         F.count_if(F.col(ctr.label).isNull()).alias("unlabelled"),
         F.count_if(~_fit(tasks)).alias("unfit"),
         *(moment for (task, metric), error in errors.items() for moment in _moments(f"{task}_{metric}", error)),
     )
-    by_system = {row.system: row for row in found.collect()}
-    for system in systems:
-        if system not in by_system:
-            raise DataError(f"there are no predictions of {system}; run `ncs predict`")
-    for row in by_system.values():
+    by_model = {row.model: row for row in found.collect()}
+    for model in models:
+        if model not in by_model:
+            raise DataError(f"there are no predictions of {model}; run `ncs predict`")
+    for row in by_model.values():
         _check(row)
     estimates = []
-    for system, row in by_system.items():
+    for model, row in by_model.items():
         for task, metric in errors:
             name = f"{task}_{metric}"
             count = row[name]
-            if system == TRUTH and not count:
+            if model == TRUTH and not count:
                 continue
             if count < 2:
                 raise DataError(
-                    f"{task.upper()} {metric.upper()} of {system} needs rows with a label; the predictions hold "
+                    f"{task.upper()} {metric.upper()} of {model} needs rows with a label; the predictions hold "
                     f"{count}; test on more days (split.test_days)"
                 )
             estimates.append(
-                Estimate(system, task, metric, row[f"{name}_mean"], row[f"{name}_sd"] / math.sqrt(count), count)
+                Estimate(model, task, metric, row[f"{name}_mean"], row[f"{name}_sd"] / math.sqrt(count), count)
             )
     return estimates
 
@@ -159,12 +159,12 @@ def means(scored: DataFrame, systems: Sequence[str], tasks: Sequence[Task]) -> l
 def _check(row: Row) -> None:
     if row.unlabelled:
         raise DataError(
-            f"{row.unlabelled} of {row.rows} predictions of {row.system} are of impressions that silver/samples does "
+            f"{row.unlabelled} of {row.rows} predictions of {row.model} are of impressions that silver/samples does "
             f"not hold; run `ncs predict` on the samples as they are now"
         )
     if row.unfit:
         raise DataError(
-            f"{row.unfit} of {row.rows} predictions of {row.system} are null, NaN or not inside (0, 1); see "
+            f"{row.unfit} of {row.rows} predictions of {row.model} are null, NaN or not inside (0, 1); see "
             f"`ncs validate --table gold/predictions`, then train and predict again"
         )
 
@@ -176,7 +176,7 @@ def _fit(tasks: Sequence[Task]) -> Column:
     for task in tasks:
         one = F.col(task.prediction)
         within = (one > 0) & (one < 1) if task.name == CTR else one.between(0, 1)
-        unknown = F.lit(False) if task.name in (CTR, CVR) else (F.col("system") == TRUTH) & one.isNull()
+        unknown = F.lit(False) if task.name in (CTR, CVR) else (F.col("model") == TRUTH) & one.isNull()
         fit = fit & (F.coalesce(within, F.lit(False)) | unknown)
     return fit
 

@@ -1,4 +1,4 @@
-"""Differences between systems over the same seeds and the same test rows, with intervals over both."""
+"""Differences between models over the same seeds and the same test rows, with intervals over both."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Figures:
-    """A task's figure of one system: by seed, and by resample of the test rows (the mean over the seeds)."""
+    """A task's figure of one model: by seed, and by resample of the test rows (the mean over the seeds)."""
 
     by_seed: np.ndarray
     by_resample: np.ndarray
@@ -38,7 +38,7 @@ class Figures:
         return float(self.by_seed.mean())
 
     def minus(self, other: "Figures") -> "Figures":
-        """The differences of one system from another, seed by seed and resample by resample."""
+        """The differences of one model from another, seed by seed and resample by resample."""
         return Figures(self.by_seed - other.by_seed, self.by_resample - other.by_resample)
 
     @property
@@ -74,12 +74,12 @@ class Figures:
 def figures(
     task: Task, labels: np.ndarray, predictions: Sequence[Mapping[str, np.ndarray]], resamples: int, seed: int
 ) -> dict[str, Figures]:
-    """Every system's figures of a task.
+    """Every model's figures of a task.
 
     Args:
         task: whose metric is taken.
         labels: [rows], NaN where the task does not apply.
-        predictions: for each seed, system -> [rows].
+        predictions: for each seed, model -> [rows].
         resamples: of the rows: every row counts as often as a Poisson variable of mean 1 says, the same for all.
         seed: of the resamples.
     """
@@ -89,9 +89,9 @@ def figures(
     weights = np.concatenate([np.ones((len(labels), 1), dtype=np.int8), weights], axis=1)  # first, the rows themselves
     measure = weighted_auc if task.metric == "auc" else weighted_mse
     found = {}
-    for system in predictions[0]:
-        of_seeds = np.stack([measure(labels, one[system][there], weights) for one in predictions])
-        found[system] = Figures(of_seeds[:, 0], of_seeds[:, 1:].mean(0))
+    for model in predictions[0]:
+        of_seeds = np.stack([measure(labels, one[model][there], weights) for one in predictions])
+        found[model] = Figures(of_seeds[:, 0], of_seeds[:, 1:].mean(0))
     return found
 
 

@@ -6,7 +6,7 @@ TABLE_2 = {
     "connection_share": {"cvr": 0.13226, "ctr": 0.78874},
     "neuron_share": {"cvr": 0.13531, "ctr": 0.78346},
 }
-"""CVR MSE and CTR AUC by system, on its own logs (section 3.2)."""
+"""CVR MSE and CTR AUC by model, on its own logs (section 3.2)."""
 
 TABLE_3 = {
     ("single_task", "single_task"): {"view_seconds": 491.3, "cvr": 0.549, "ctr": 0.247},
@@ -14,4 +14,4 @@ TABLE_3 = {
     ("single_task", "connection_share"): {"view_seconds": 498.6, "cvr": 0.551, "ctr": 0.247},
     ("connection_share", "connection_share"): {"view_seconds": 497.1, "cvr": 0.553, "ctr": 0.248},
 }
-"""View seconds, CVR and CTR by the systems of pCTR and pCVR, on its own platform (section 3.2)."""
+"""View seconds, CVR and CTR by the models of pCTR and pCVR, on its own platform (section 3.2)."""

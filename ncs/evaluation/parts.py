@@ -1,4 +1,4 @@
-"""What systems predict for parts of the test rows: calibration, and errors by slice, in one pass over all of them."""
+"""What models predict for parts of the test rows: calibration, and errors by slice, in one pass over all of them."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,13 +36,13 @@ def slices_of(lake: Lake, wanted: Slices) -> Slices:
 
 @dataclass(frozen=True)
 class Part:
-    """How one system predicts one task on a part of the test rows, as a row of gold/slices.
+    """How one model predicts one task on a part of the test rows, as a row of gold/slices.
 
     `label`, `prediction` and the losses are means, `*_error` their standard errors. `place` orders the parts.
     """
 
     run_id: str
-    system: str
+    model: str
     task: str
     slice: str
     part: str
@@ -59,7 +59,7 @@ class Part:
 
 
 SCHEMA = (
-    "run_id string, system string, task string, slice string, part string, place int, n long, label double, "
+    "run_id string, model string, task string, slice string, part string, place int, n long, label double, "
     "prediction double, bias double, bias_error double, mse double, mse_error double, log_loss double, "
     "log_loss_error double"
 )
@@ -74,18 +74,18 @@ def with_histories(rows: DataFrame, training: DataFrame) -> DataFrame:
 
 
 def by_part(scored: DataFrame, run_id: str, slices: Slices, tasks: Iterable[Task]) -> list[Part]:
-    """Every system's calibration and errors on every part of every slice.
+    """Every model's calibration and errors on every part of every slice.
 
     Args:
-        scored: `system`, of every task its label (null where there is none) and prediction, and the columns of
-            `slices`; a row a system and impression.
+        scored: `model`, of every task its label (null where there is none) and prediction, and the columns of
+            `slices`; a row a model and impression.
         run_id: the run that the predictions are of.
         slices: see `Slices`. A null or NaN is in the part `unknown`.
         tasks: each is judged where it has a label and a prediction.
     """
     label, prediction = F.col("label"), F.col("prediction")
     of_tasks = F.explode(F.array(*[_task(task) for task in tasks])).alias("t")
-    rows = scored.select("system", *slices, of_tasks).select("system", *slices, "t.*")
+    rows = scored.select("model", *slices, of_tasks).select("model", *slices, "t.*")
     rows = rows.where(label.isNotNull() & prediction.isNotNull())
     parts = [_struct(ALL, F.lit(ALL), F.lit(0)), _bin(prediction)]
     parts += [_slice(name, edges) for name, edges in slices.items()]
@@ -95,8 +95,8 @@ def by_part(scored: DataFrame, run_id: str, slices: Slices, tasks: Iterable[Task
         "mse": (prediction - label) ** 2,
         "log_loss": -(label * F.log(inside) + (1 - label) * F.log1p(-inside)),
     }
-    rows = rows.select("system", "task", label, prediction, F.explode(F.array(*parts)).alias("p"))
-    found = rows.groupBy("system", "task", "p.slice", "p.part", "p.place").agg(
+    rows = rows.select("model", "task", label, prediction, F.explode(F.array(*parts)).alias("p"))
+    found = rows.groupBy("model", "task", "p.slice", "p.part", "p.place").agg(
         F.count("*").alias("n"),
         F.avg(label).alias("label"),
         F.avg(prediction).alias("prediction"),
@@ -115,13 +115,13 @@ def calibration_error(parts: Iterable[Part]) -> list[Estimate]:
     bins: dict[tuple[str, str, str], list[Part]] = {}
     for one in parts:
         if one.slice in ECE:
-            bins.setdefault((one.system, one.task, ECE[one.slice]), []).append(one)
+            bins.setdefault((one.model, one.task, ECE[one.slice]), []).append(one)
     estimates = []
-    for (system, task, metric), found in bins.items():
+    for (model, task, metric), found in bins.items():
         n = sum(one.n for one in found)
         value = sum(one.n * abs(one.bias) for one in found) / n
         error = math.sqrt(sum((one.n * one.bias_error) ** 2 for one in found)) / n
-        estimates.append(Estimate(system, task, metric, value, error, n))
+        estimates.append(Estimate(model, task, metric, value, error, n))
     return estimates
 
 
@@ -164,4 +164,4 @@ def _part(run_id: str, values: dict[str, Any]) -> Part:
 
 
 def _order(one: Part) -> tuple[str, str, str, int, str]:
-    return one.system, one.task, one.slice, one.place, one.part
+    return one.model, one.task, one.slice, one.place, one.part

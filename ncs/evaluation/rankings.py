@@ -36,14 +36,14 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
         line[row["metric"]] = row["value"]
         if row["metric"] == "view_seconds":
             line |= {"users": row["users"], "test": _difference(row, "test"), "paired": _difference(row, "paired")}
-            line["paper"] = TABLE_3.get((row["pctr_system"], row["pcvr_system"])) if _is_pair(row["arm"]) else None
+            line["paper"] = TABLE_3.get((row["pctr_model"], row["pcvr_model"])) if _is_pair(row["arm"]) else None
     return list(lines.values())
 
 
 def by_day(rows: Sequence[Row]) -> str:
     """View time's paired difference from the first arm by day, each of all days up to it, with 95 % intervals.
 
-    The ends of the scale are left out: next to them the systems would fall together.
+    The ends of the scale are left out: next to them the models would fall together.
     """
     of_time = [row for row in rows if row["metric"] == "view_seconds"]
     names = [arm for arm in dict.fromkeys(row["arm"] for row in of_time) if _is_pair(arm)]
@@ -70,7 +70,7 @@ def by_day(rows: Sequence[Row]) -> str:
 
 
 def _is_pair(arm: str) -> bool:
-    """Whether an arm is a numbered pair of systems, no control and no end of the scale."""
+    """Whether an arm is a numbered pair of models, no control and no end of the scale."""
     return arm[:1].isdigit()
 
 

@@ -18,7 +18,7 @@ from ncs.tasks import Task
 GAUC, SPEARMAN = "gauc", "spearman"
 
 
-def auc(scored: DataFrame, systems: Sequence[str], task: Task) -> list[Estimate]:
+def auc(scored: DataFrame, models: Sequence[str], task: Task) -> list[Estimate]:
     """Area under the ROC curve of a task, with DeLong's standard error.
 
     Every positive has a placement: the share of negatives below it; AUC is their mean, and DeLong's variance is that
@@ -27,19 +27,19 @@ def auc(scored: DataFrame, systems: Sequence[str], task: Task) -> list[Estimate]
     A label above one half is positive, as in validation. The truth has no score of most tasks.
     """
     kinds = _kinds(task)
-    counts = _known(scored, task).groupBy("system", F.col(task.prediction).alias("score")).agg(*kinds)
+    counts = _known(scored, task).groupBy("model", F.col(task.prediction).alias("score")).agg(*kinds)
     with _cumulated(counts, "pos", "neg") as placed:
         pos, neg = F.col("pos"), F.col("neg")
-        found = placed.groupBy("system").agg(
+        found = placed.groupBy("model").agg(
             F.max("whole_pos"),
             F.max("whole_neg"),
             F.sum(pos * _below("neg")),
             F.sum(pos * _below("neg") ** 2),
             F.sum(neg * (1 - _below("pos")) ** 2),
         )
-        by_system = {row.system: row[1:] for row in found.collect()}
+        by_model = {row.model: row[1:] for row in found.collect()}
     nothing = (0.0, 0.0, 0.0, 0.0, 0.0)
-    return [_delong(task, system, *by_system.get(system, nothing)) for system in dict.fromkeys([*systems, *by_system])]
+    return [_delong(task, model, *by_model.get(model, nothing)) for model in dict.fromkeys([*models, *by_model])]
 
 
 def grouped_auc(scored: DataFrame, task: Task, by: str = "user_id") -> list[Estimate]:
@@ -48,18 +48,18 @@ def grouped_auc(scored: DataFrame, task: Task, by: str = "user_id") -> list[Esti
     What ranks for a user is the order of his own videos: AUC over all rows also pays for telling users apart. Users
     whose labels are all of one kind have no AUC and do not count. The error is that of a ratio over users.
     """
-    rows = _known(scored, task).repartition("system", by)  # the one shuffle: all that follows is within users
-    counts = rows.groupBy("system", by, F.col(task.prediction).alias("score")).agg(*_kinds(task))
-    before = Window.partitionBy("system", by).orderBy("score").rowsBetween(Window.unboundedPreceding, -1)
+    rows = _known(scored, task).repartition("model", by)  # the one shuffle: all that follows is within users
+    counts = rows.groupBy("model", by, F.col(task.prediction).alias("score")).agg(*_kinds(task))
+    before = Window.partitionBy("model", by).orderBy("score").rowsBetween(Window.unboundedPreceding, -1)
     placements = F.col("pos") * (_sum("neg", before) + F.col("neg") / 2)
     users = (
         counts.withColumn("placements", placements)
-        .groupBy("system", by)
+        .groupBy("model", by)
         .agg(*(F.sum(name).alias(name) for name in ("placements", "pos", "neg")))
         .where("pos > 0 and neg > 0")
-        .select("system", (F.col("pos") + F.col("neg")).alias("w"), F.expr("placements / (pos * neg)").alias("auc"))
+        .select("model", (F.col("pos") + F.col("neg")).alias("w"), F.expr("placements / (pos * neg)").alias("auc"))
     )
-    found = users.groupBy("system").agg(
+    found = users.groupBy("model").agg(
         F.count("*").alias("users"),
         F.sum("w").alias("rows"),
         F.expr("sum(w * auc) / sum(w)").alias("mean"),
@@ -72,25 +72,25 @@ def grouped_auc(scored: DataFrame, task: Task, by: str = "user_id") -> list[Esti
     for row in found.collect():
         squares = max(row.aa - 2 * row["mean"] * row.a + row["mean"] ** 2 * row.ww, 0.0)
         error = math.sqrt(squares * row.users / max(row.users - 1, 1)) / row.rows
-        estimates.append(Estimate(row.system, task.name, GAUC, row["mean"], error, int(row.rows)))
+        estimates.append(Estimate(row.model, task.name, GAUC, row["mean"], error, int(row.rows)))
     return estimates
 
 
 def spearman(scored: DataFrame, task: Task) -> list[Estimate]:
     """Correlation of the ranks of labels and predictions; the error by Bonett and Wright (2000).
 
-    A system whose predictions, or a test whose labels, are all equal has none.
+    A model whose predictions, or a test whose labels, are all equal has none.
     """
     label, score = F.col(task.label), F.col(task.prediction)
-    rows = _known(scored, task).select("system", label.cast("double").alias("label"), score.alias("score"))
+    rows = _known(scored, task).select("model", label.cast("double").alias("label"), score.alias("score"))
     with _midranks(rows, "label") as labels, _midranks(rows, "score") as scores:
-        ranked = rows.join(labels, ["system", "label"]).join(scores, ["system", "score"])
+        ranked = rows.join(labels, ["model", "label"]).join(scores, ["model", "score"])
         correlated = F.try_divide(
             F.covar_samp("label_rank", "score_rank"), F.stddev_samp("label_rank") * F.stddev_samp("score_rank")
         )
-        found = ranked.groupBy("system").agg(correlated.alias("r"), F.count("*").alias("n")).collect()
+        found = ranked.groupBy("model").agg(correlated.alias("r"), F.count("*").alias("n")).collect()
     return [
-        Estimate(row.system, task.name, SPEARMAN, row.r, _bonett_wright(row.r, row.n), row.n)
+        Estimate(row.model, task.name, SPEARMAN, row.r, _bonett_wright(row.r, row.n), row.n)
         for row in found
         if row.r is not None and row.n > 3
     ]
@@ -107,29 +107,29 @@ def _kinds(task: Task) -> list[Column]:
 
 @contextmanager
 def _midranks(rows: DataFrame, name: str) -> Iterator[DataFrame]:
-    """The mean rank of each distinct value of a column within its system, from 1: `system, <name>, <name>_rank`."""
-    counts = rows.groupBy("system", F.col(name).alias("score")).agg(F.count("*").cast("double").alias("rows"))
+    """The mean rank of each distinct value of a column within its model, from 1: `model, <name>, <name>_rank`."""
+    counts = rows.groupBy("model", F.col(name).alias("score")).agg(F.count("*").cast("double").alias("rows"))
     with _cumulated(counts, "rows") as placed:
         rank = F.col("before_rows") + (F.col("rows") + 1) / 2
-        yield placed.select("system", F.col("score").alias(name), rank.alias(f"{name}_rank"))
+        yield placed.select("model", F.col("score").alias(name), rank.alias(f"{name}_rank"))
 
 
 @contextmanager
 def _cumulated(counts: DataFrame, *names: str) -> Iterator[DataFrame]:
-    """Counts of `system, score`, beside each its sum over the lower scores (`before_`) and over all (`whole_`)."""
-    ranges = counts.repartitionByRange("system", "score").withColumn("range", F.spark_partition_id()).persist()
+    """Counts of `model, score`, beside each its sum over the lower scores (`before_`) and over all (`whole_`)."""
+    ranges = counts.repartitionByRange("model", "score").withColumn("range", F.spark_partition_id()).persist()
     try:
-        totals = ranges.groupBy("system", "range").agg(*(F.sum(name).alias(name) for name in names))
-        earlier = Window.partitionBy("system").orderBy("range").rowsBetween(Window.unboundedPreceding, -1)
-        before = Window.partitionBy("system", "range").orderBy("score").rowsBetween(Window.unboundedPreceding, -1)
-        whole = Window.partitionBy("system")
+        totals = ranges.groupBy("model", "range").agg(*(F.sum(name).alias(name) for name in names))
+        earlier = Window.partitionBy("model").orderBy("range").rowsBetween(Window.unboundedPreceding, -1)
+        before = Window.partitionBy("model", "range").orderBy("score").rowsBetween(Window.unboundedPreceding, -1)
+        whole = Window.partitionBy("model")
         offsets = totals.select(
-            "system",
+            "model",
             "range",
             *(_sum(name, earlier).alias(f"offset_{name}") for name in names),
             *(_sum(name, whole).alias(f"whole_{name}") for name in names),
         )
-        joined = ranges.join(F.broadcast(offsets), ["system", "range"])
+        joined = ranges.join(F.broadcast(offsets), ["model", "range"])
         yield joined.withColumns({f"before_{name}": F.col(f"offset_{name}") + _sum(name, before) for name in names})
     finally:
         ranges.unpersist()
@@ -145,16 +145,16 @@ def _sum(name: str, window: WindowSpec) -> Column:
 
 
 def _delong(
-    task: Task, system: str, pos: float, neg: float, placements: float, squares_pos: float, squares_neg: float
+    task: Task, model: str, pos: float, neg: float, placements: float, squares_pos: float, squares_neg: float
 ) -> Estimate:
     if pos < 2 or neg < 2:
         raise DataError(
-            f"{task.title} of {system} needs rows of label 1 and of label 0; the predictions hold {pos:.0f} and "
+            f"{task.title} of {model} needs rows of label 1 and of label 0; the predictions hold {pos:.0f} and "
             f"{neg:.0f}; test on more days (split.test_days)"
         )
     value = placements / pos
     variance = (squares_pos - pos * value**2) / (pos - 1) / pos + (squares_neg - neg * value**2) / (neg - 1) / neg
-    return Estimate(system, task.name, "auc", value, math.sqrt(max(variance, 0.0)), int(pos + neg))
+    return Estimate(model, task.name, "auc", value, math.sqrt(max(variance, 0.0)), int(pos + neg))
 
 
 def _bonett_wright(r: float, n: int) -> float:

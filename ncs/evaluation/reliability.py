@@ -11,7 +11,7 @@ from ncs.evaluation.parts import CALIBRATED, PREDICTION
 from ncs.tasks import Task
 
 Row = Mapping[str, Any]
-"""`system, task, slice, place, n, label, prediction` of gold/slices: means over the rows of a part."""
+"""`model, task, slice, place, n, label, prediction` of gold/slices: means over the rows of a part."""
 TITLES = {PREDICTION: "p{}", CALIBRATED: "p{}, calibrated"}
 """The slices whose parts are equal bins of the prediction: as it is, and calibrated where there are such."""
 
@@ -30,7 +30,7 @@ def kinds(tasks: Iterable[Task], rows: Sequence[Row]) -> dict[str, Kind]:
     }
 
 
-def reliability(found: Mapping[str, Kind], systems: Sequence[str], rows: Sequence[Row]) -> list[str]:
+def reliability(found: Mapping[str, Kind], models: Sequence[str], rows: Sequence[Row]) -> list[str]:
     """A panel a kind: mean label by mean prediction of each bin. On the diagonal predictions are what they say.
 
     The larger a point, the more rows are in its bin.
@@ -38,11 +38,11 @@ def reliability(found: Mapping[str, Kind], systems: Sequence[str], rows: Sequenc
 
     def draw(axis: Axes, title: str, kind: Kind) -> None:
         axis.plot([0, 1], [0, 1], ":", color=GREY, label="what it should be")
-        for n, system in enumerate(systems):
-            bins = _bins(rows, kind, system)
+        for n, model in enumerate(models):
+            bins = _bins(rows, kind, model)
             most = max((row["n"] for row in bins), default=1)
             x, y = [row["prediction"] for row in bins], [row["label"] for row in bins]
-            axis.plot(x, y, "-", color=COLOURS[n % len(COLOURS)], linewidth=1, label=system)
+            axis.plot(x, y, "-", color=COLOURS[n % len(COLOURS)], linewidth=1, label=model)
             axis.scatter(x, y, s=[4 + 30 * row["n"] / most for row in bins], color=COLOURS[n % len(COLOURS)])
         axis.set(xlabel=f"mean {title}", ylabel="mean label", xlim=(0, 1), ylim=(0, 1))
         axis.legend(loc="upper left")
@@ -50,21 +50,19 @@ def reliability(found: Mapping[str, Kind], systems: Sequence[str], rows: Sequenc
     return [svg(partial(draw, title=title, kind=kind), f"Calibration of {title}", 3.6) for title, kind in found.items()]
 
 
-def calibration_errors(
-    found: Mapping[str, Kind], systems: Sequence[str], rows: Sequence[Row]
-) -> dict[str, list[float]]:
-    """System -> the expected calibration error of each kind: mean distance from the diagonal, weighted by rows."""
+def calibration_errors(found: Mapping[str, Kind], models: Sequence[str], rows: Sequence[Row]) -> dict[str, list[float]]:
+    """Model -> the expected calibration error of each kind: mean distance from the diagonal, weighted by rows."""
     errors: dict[str, list[float]] = {}
-    for system in systems:
-        errors[system] = []
+    for model in models:
+        errors[model] = []
         for kind in found.values():
-            bins = _bins(rows, kind, system)
+            bins = _bins(rows, kind, model)
             total = max(sum(row["n"] for row in bins), 1)
-            errors[system].append(sum(row["n"] * abs(row["label"] - row["prediction"]) for row in bins) / total)
+            errors[model].append(sum(row["n"] * abs(row["label"] - row["prediction"]) for row in bins) / total)
     return errors
 
 
-def _bins(rows: Sequence[Row], kind: Kind, system: str) -> list[Row]:
+def _bins(rows: Sequence[Row], kind: Kind, model: str) -> list[Row]:
     task, slice_ = kind
-    mine = [row for row in rows if (row["system"], row["task"], row["slice"]) == (system, task.name, slice_)]
+    mine = [row for row in rows if (row["model"], row["task"], row["slice"]) == (model, task.name, slice_)]
     return sorted(mine, key=lambda row: row["place"])

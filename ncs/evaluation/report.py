@@ -26,16 +26,16 @@ from ncs.tasks import CTR, CVR, Task, in_order, tasks_of
 JUDGED = {"mse": "mean squared error", "auc": "the area under the ROC curve"}
 BETTER = {"mse": "less is better", "auc": "more is better"}
 OTHERS = {GAUC: "GAUC", SPEARMAN: "Spearman", LOG_LOSS: "log loss"}
-"""What systems are judged by besides, where a task has it."""
+"""What models are judged by besides, where a task has it."""
 BINS = 20
 
 ByTask = Mapping[tuple[str, str], Figure]
-"""(System, task) -> its figure in the task's own metric."""
+"""(Model, task) -> its figure in the task's own metric."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training has left of a system: metrics by epoch; of masks, `masks.json` and `conflict.json`."""
+    """What training has left of a model: metrics by epoch; of masks, `masks.json` and `conflict.json`."""
 
     metrics: Sequence[Mapping[str, Any]]
     masks: Mapping[str, Any] | None
@@ -92,18 +92,18 @@ def render(
 
     Args:
         run: the run's own description, `run.json`.
-        figures: of every system of the run, and of the truth where it is known.
-        trained: what training has left of each system.
+        figures: of every model of the run, and of the truth where it is known.
+        trained: what training has left of each model.
         labels: the labels of all days.
         tables: versions of the tables that were compared on, beside those that the run was trained on.
         simulation: rows of gold/simulations, if the run's rankings have been simulated.
         slices: rows of gold/slices, if there are such.
     """
-    systems, conf = list(run["systems"]), config.of_run(run)
+    models, conf = list(run["models"]), config.of_run(run)
     tasks = in_order(tasks_of(conf).values())
     metrics = {task.name: task.metric for task in tasks}
-    by_key = {(one.system, one.task): one for one in figures if one.metric == metrics[one.task]}
-    compared = [*systems, *([TRUTH] if (TRUTH, CTR) in by_key else [])]
+    by_key = {(one.model, one.task): one for one in figures if one.metric == metrics[one.task]}
+    compared = [*models, *([TRUTH] if (TRUTH, CTR) in by_key else [])]
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -115,18 +115,18 @@ def render(
         tasks=tasks,
         judged=JUDGED,
         better=BETTER,
-        rows=[{"system": s, "figures": [by_key.get((s, t.name)) for t in tasks], "paper": _paper(s)} for s in compared],
-        others=[{"system": s, "paper": _paper(s)} for s in TABLE_2 if s not in systems],
+        rows=[{"model": s, "figures": [by_key.get((s, t.name)) for t in tasks], "paper": _paper(s)} for s in compared],
+        others=[{"model": s, "paper": _paper(s)} for s in TABLE_2 if s not in models],
         truth=TRUTH,
         gain=gain,
-        findings=findings(by_key, systems, trained, tasks),
-        costs=[row for system, one in trained.items() for row in costs(system, one.metrics)],
+        findings=findings(by_key, models, trained, tasks),
+        costs=[row for model, one in trained.items() for row in costs(model, one.metrics)],
         label_rows=labels.days,
         tables={**run["lineage"]["tables"], **tables},
         conf=yaml.safe_dump(conf.public(), sort_keys=False, allow_unicode=True),
-        notes={system: _note(one.masks) for system, one in trained.items() if one.masks},
-        conflicting={system for system, one in trained.items() if one.conflict},
-        **_pictures(by_key, systems, trained, conf, tasks),
+        notes={model: _note(one.masks) for model, one in trained.items() if one.masks},
+        conflicting={model for model, one in trained.items() if one.conflict},
+        **_pictures(by_key, models, trained, conf, tasks),
         label_charts=charts.labels(labels.days, labels.histograms),
         rankings=rankings.table(simulation) if simulation else [],
         ranking_chart=rankings.by_day(simulation) if simulation else "",
@@ -134,46 +134,44 @@ def render(
         sample_ratio=next((row["sample_ratio"] for row in simulation), None),
         others_judged=_others(figures, compared, tasks),
         predictions=(kinds := reliability.kinds(tasks, slices)),
-        reliability=reliability.reliability(kinds, systems, slices),
-        calibration=reliability.calibration_errors(kinds, systems, slices),
+        reliability=reliability.reliability(kinds, models, slices),
+        calibration=reliability.calibration_errors(kinds, models, slices),
         calibrated=any(kind == CALIBRATED for _, kind in kinds.values()),
-        slices=errors_by_slice(tasks, systems, slices),
+        slices=errors_by_slice(tasks, models, slices),
     )
 
 
-def _others(figures: Sequence[Figure], systems: Sequence[str], tasks: Sequence[Task]) -> dict[str, list[Figure | None]]:
-    """By its name for people, a figure that no system is chosen by: those of the systems, None where one has none."""
-    found = {(one.task, one.metric, one.system): one for one in figures}
+def _others(figures: Sequence[Figure], models: Sequence[str], tasks: Sequence[Task]) -> dict[str, list[Figure | None]]:
+    """By its name for people, a figure that no model is chosen by: those of the models, None where one has none."""
+    found = {(one.task, one.metric, one.model): one for one in figures}
     names = {f"{task.name.upper()} {title}": (task.name, metric) for task in tasks for metric, title in OTHERS.items()}
-    rows = {name: [found.get((*key, system)) for system in systems] for name, key in names.items()}
+    rows = {name: [found.get((*key, model)) for model in models] for name, key in names.items()}
     return {name: row for name, row in rows.items() if any(row)}
 
 
 def _pictures(
-    figures: ByTask, systems: Sequence[str], trained: Mapping[str, Trained], conf: Config, tasks: Sequence[Task]
+    figures: ByTask, models: Sequence[str], trained: Mapping[str, Trained], conf: Config, tasks: Sequence[Task]
 ) -> dict[str, Any]:
     points = {
-        task.name: [
-            (one.system, one.value, one.ci_low, one.ci_high) for one in (figures[s, task.name] for s in systems)
-        ]
+        task.name: [(one.model, one.value, one.ci_low, one.ci_high) for one in (figures[s, task.name] for s in models)]
         for task in tasks
     }
     reachable = {task.name: figures[TRUTH, task.name].value for task in tasks if (TRUTH, task.name) in figures}
-    own = {system: tasks_of(conf.of_system(system)) for system in trained}  # a system may weigh its losses otherwise
-    weights = {system: {name: task.weight for name, task in mine.items()} for system, mine in own.items()}
+    own = {model: tasks_of(conf.of_model(model)) for model in trained}  # a model may weigh its losses otherwise
+    weights = {model: {name: task.weight for name, task in mine.items()} for model, mine in own.items()}
     by_name = {task.name: task for task in tasks}
     return {
         "forest": charts.forest(tasks, points, reachable),
-        "curves": charts.learning_curves(tasks, {system: one.metrics for system, one in trained.items()}, weights),
+        "curves": charts.learning_curves(tasks, {model: one.metrics for model, one in trained.items()}, weights),
         "masks": {
-            system: [
+            model: [
                 *charts.pruning(by_name, one.masks),
                 *charts.densities(one.masks),
                 *charts.overlaps(one.masks),
                 *mask_maps(one.masks),
                 *(charts.conflicts(one.conflict, list(one.masks["rounds"])) if one.conflict else []),
             ]
-            for system, one in trained.items()
+            for model, one in trained.items()
             if one.masks
         },
     }
@@ -194,41 +192,41 @@ def _note(masks: Mapping[str, Any]) -> str:
 
 
 def findings(
-    figures: ByTask, systems: Sequence[str], trained: Mapping[str, Trained], tasks: Sequence[Task]
+    figures: ByTask, models: Sequence[str], trained: Mapping[str, Trained], tasks: Sequence[Task]
 ) -> list[str]:
-    """What may be said of several systems, and what may not."""
-    if len(systems) < 2:
+    """What may be said of several models, and what may not."""
+    if len(models) < 2:
         return []
-    found = [finding(figures, systems, task) for task in tasks]
+    found = [finding(figures, models, task) for task in tasks]
     epochs = {
-        system: max(sum(charts.trained_epochs(trained[system].metrics, task.name)[0][-1:]) for task in tasks)
-        for system in systems
+        model: max(sum(charts.trained_epochs(trained[model].metrics, task.name)[0][-1:]) for task in tasks)
+        for model in models
     }
     if max(epochs.values()) - min(epochs.values()) > 0.01:
-        listed = ", ".join(f"{system} {n:.3g}" for system, n in epochs.items())
+        listed = ", ".join(f"{model} {n:.3g}" for model, n in epochs.items())
         found.append(
-            f"The systems did not train equally long (epochs, theta's included: {listed}): part of a difference may "
+            f"The models did not train equally long (epochs, theta's included: {listed}): part of a difference may "
             f"come from that."
         )
     return found
 
 
-def finding(figures: ByTask, systems: Sequence[str], task: Task) -> str:
-    """A sober sentence: whose figure is best, and from which systems the 95 % intervals part it."""
-    found = (figures[system, task.name] for system in systems)
+def finding(figures: ByTask, models: Sequence[str], task: Task) -> str:
+    """A sober sentence: whose figure is best, and from which models the 95 % intervals part it."""
+    found = (figures[model, task.name] for model in models)
     ranked = sorted(found, key=lambda one: one.value, reverse=task.metric == "auc")
     best, others = ranked[0], ranked[1:]
-    near = [one.system for one in others if best.ci_low <= one.ci_high and one.ci_low <= best.ci_high]
+    near = [one.model for one in others if best.ci_low <= one.ci_high and one.ci_low <= best.ci_high]
     if near:
         return (
-            f"{task.title}: the best figure is that of {best.system}, but its interval overlaps that of "
+            f"{task.title}: the best figure is that of {best.model}, but its interval overlaps that of "
             f"{' and '.join(near)}: no win over {'it' if len(near) == 1 else 'them'} is claimed."
         )
-    return f"{task.title}: {best.system} is best, and its interval overlaps that of no other system."
+    return f"{task.title}: {best.model} is best, and its interval overlaps that of no other model."
 
 
-def costs(system: str, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What each phase of a system's training took: epochs, samples, seconds, share of the time spent on waiting."""
+def costs(model: str, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What each phase of a model's training took: epochs, samples, seconds, share of the time spent on waiting."""
     found = []
     for phase, task in dict.fromkeys((line["phase"], line["task"]) for line in lines):
         mine = [line for line in lines if (line["phase"], line["task"]) == (phase, task)]
@@ -236,7 +234,7 @@ def costs(system: str, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
         samples = sum(line["samples"] for line in mine)
         found.append(
             {
-                "system": system,
+                "model": model,
                 "phase": f"{phase}, {task.upper()}" if task else phase,
                 "epochs": len(mine),
                 "samples": samples,
@@ -248,9 +246,9 @@ def costs(system: str, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any
     return found
 
 
-def _paper(system: str) -> list[dict[str, float]] | None:
-    """The paper's figures of a system, and their relative gain: CVR MSE and CTR AUC."""
-    if system not in TABLE_2:
+def _paper(model: str) -> list[dict[str, float]] | None:
+    """The paper's figures of a model, and their relative gain: CVR MSE and CTR AUC."""
+    if model not in TABLE_2:
         return None
-    pairs = ((TABLE_2[system][task], TABLE_2["single_task"][task]) for task in (CVR, CTR))
+    pairs = ((TABLE_2[model][task], TABLE_2["single_task"][task]) for task in (CVR, CTR))
     return [{"value": value, "gain": value / base - 1} for value, base in pairs]

@@ -1,4 +1,4 @@
-"""Errors by slice for the report, from rows of gold/slices: a panel a slice and task, all systems in it."""
+"""Errors by slice for the report, from rows of gold/slices: a panel a slice and task, all models in it."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -25,38 +25,36 @@ NAMES = {
 Z95 = 1.96
 
 
-def errors_by_slice(tasks: Sequence[Task], systems: Sequence[str], rows: Sequence[Row]) -> list[str]:
-    """Mean error with its 95 % interval, of each part and system; beside a part's name the rows that it has."""
+def errors_by_slice(tasks: Sequence[Task], models: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """Mean error with its 95 % interval, of each part and model; beside a part's name the rows that it has."""
     names = dict.fromkeys(row["slice"] for row in rows if row["slice"] not in (ALL, PREDICTION, CALIBRATED))
     panels = []
     for name in names:
         for task in tasks:
-            mine = [
-                row for row in rows if (row["slice"], row["task"]) == (name, task.name) and row["system"] in systems
-            ]
+            mine = [row for row in rows if (row["slice"], row["task"]) == (name, task.name) and row["model"] in models]
             if mine:
-                height = 1.2 + max(0.28, 0.1 * len(systems)) * len(_parts(mine))
+                height = 1.2 + max(0.28, 0.1 * len(models)) * len(_parts(mine))
                 title = f"{task.name.upper()} by {NAMES.get(name, name)}"
-                panels.append(svg(partial(_draw, rows=mine, task=task, systems=systems), title, height))
+                panels.append(svg(partial(_draw, rows=mine, task=task, models=models), title, height))
     return panels
 
 
-def _draw(axis: Axes, rows: Sequence[Row], task: Task, systems: Sequence[str]) -> None:
+def _draw(axis: Axes, rows: Sequence[Row], task: Task, models: Sequence[str]) -> None:
     loss = "mse" if task.loss == "squared_error" else "log_loss"
     parts = _parts(rows)
     places = {part: at for at, part in enumerate(parts)}
-    for n, system in enumerate(systems):
-        mine = [row for row in rows if row["system"] == system and row["part"] in places]
-        at = [places[row["part"]] + 0.6 * ((n + 0.5) / len(systems) - 0.5) for row in mine]  # beside each other
+    for n, model in enumerate(models):
+        mine = [row for row in rows if row["model"] == model and row["part"] in places]
+        at = [places[row["part"]] + 0.6 * ((n + 0.5) / len(models) - 0.5) for row in mine]  # beside each other
         values, half = [row[loss] for row in mine], [Z95 * row[f"{loss}_error"] for row in mine]
         colour = COLOURS[n % len(COLOURS)]
-        axis.errorbar(values, at, xerr=half, fmt="o", color=colour, label=system, linewidth=1.2)
+        axis.errorbar(values, at, xerr=half, fmt="o", color=colour, label=model, linewidth=1.2)
     axis.set_yticks(range(len(parts)), [f"{part} ({rows_:,})" for part, rows_ in parts.items()])
     axis.set_ylim(len(parts) - 0.5, -0.5)
     axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.set_xlabel(f"{LOSSES[task.loss]}, 95 % interval")
     axis.grid(axis="y", visible=False)
-    axis.figure.legend(loc="outside lower center", ncols=min(len(systems), 3))
+    axis.figure.legend(loc="outside lower center", ncols=min(len(models), 3))
 
 
 def _parts(rows: Sequence[Row]) -> dict[str, int]:

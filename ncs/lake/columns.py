@@ -18,12 +18,12 @@ FOLDER = Column("date", "the day whose folder the row was delivered in")
 DAY = Column("date", "day of the impression, in the logs' time zone")
 LENGTH = Column("double", "length of the video, seconds")
 RUN = Column("string", "id of the run; its data, code and packages stand in models/<run_id>/run.json")
-SYSTEM = Column("string", "a system of the configuration's catalogue")
+MODEL = Column("string", "a model of the configuration's catalogue")
 TASK = Column("string", "the task: ctr, cvr or a further one")
 METRIC = Column(
     "string", "auc, gauc (within users), mse, spearman, log_loss, ece or ece_calibrated (calibration errors)"
 )
-COMPARISON = Column("string", "id of the comparison: its runs, systems and settings decide it")
+COMPARISON = Column("string", "id of the comparison: its runs, models and settings decide it")
 MADE_AT = Column("timestamp", "when the rows were appended, UTC")
 
 

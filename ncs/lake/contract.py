@@ -66,18 +66,18 @@ _CONTRACTS = {
         ["field", "value", "id", "count"], {"id_is_known": "id >= 1", "count_is_positive": "count >= 1"}
     ),
     layout.PREDICTIONS: Contract(
-        ["run_id", "system", "impression_id", "day"],
+        ["run_id", "model", "impression_id", "day"],
         {f"{name}_is_a_probability": f"{name} IS NULL OR {name} BETWEEN 0 AND 1" for name in ("pctr", "pcvr")},
     ),
-    layout.CALIBRATION: Contract(["run_id", "system", "task", "place", "prediction", "calibrated"]),
-    layout.EVALUATIONS: Contract(["run_id", "system", "task", "metric", "value"]),
-    layout.SLICES: Contract(["run_id", "system", "task", "slice", "part", "place", "n"]),
-    layout.MASKS: Contract(["run_id", "system", "task", "layer", "figure"]),
+    layout.CALIBRATION: Contract(["run_id", "model", "task", "place", "prediction", "calibrated"]),
+    layout.EVALUATIONS: Contract(["run_id", "model", "task", "metric", "value"]),
+    layout.SLICES: Contract(["run_id", "model", "task", "slice", "part", "place", "n"]),
+    layout.MASKS: Contract(["run_id", "model", "task", "layer", "figure"]),
     layout.COMPARISONS: Contract(
-        ["comparison_id", "run_id", "seed", "system", "task", "metric", "value"], append_only=True
+        ["comparison_id", "run_id", "seed", "model", "task", "metric", "value"], append_only=True
     ),
     layout.DIFFERENCES: Contract(
-        ["comparison_id", "system", "reference", "task", "metric", "difference"], append_only=True
+        ["comparison_id", "model", "reference", "task", "metric", "difference"], append_only=True
     ),
     layout.SIMULATIONS: Contract(["simulation_id", "run_id", "arm", "day", "metric"], append_only=True),
     layout.VERDICTS: Contract(["table", "day", "version", "outcome", "run", "checked"], append_only=True),

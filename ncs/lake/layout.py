@@ -47,14 +47,14 @@ ALL = "all"
 class Record:
     """What a commit says of a part of the table that it replaced, in the commit: there exactly when the rows are.
 
-    `key` is that part, a day (or a run, or `all`); `made_from` everything that decided its rows: the digest of the
+    `key` is that part, a day (or a run, or `all`); `provenance` everything that decided its rows: the digest of the
     configuration's keys and the versions of the inputs. A stage whose record would say the same again has nothing
     to do.
     """
 
     stage: str
     key: str
-    made_from: dict[str, Any]
+    provenance: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -97,7 +97,7 @@ class Lake:
         """Where generated logs land."""
         return self.uri("landing")
 
-    def claim(self, conf: Config) -> None:
+    def bind(self, conf: Config) -> None:
         """Tie the lake to its logs at first use; afterwards refuse logs of another origin.
 
         What follows from the logs is made anew when the configuration changes. The logs themselves are the lake's

@@ -30,7 +30,7 @@ class Part:
     gate: str
     quarantined: int | None
     """Rows of its log that labelling set aside; None where that says nothing."""
-    made_from: dict[str, int]
+    provenance: dict[str, int]
     """Input -> the version that was read; of logs, `files` -> how many."""
     stale: list[str]
     """What has changed since it was written; empty: it is up to date."""
@@ -95,10 +95,10 @@ def _part(
     elif commit is None:
         stale = ["not written yet"]
     else:
-        stale = ["its inputs are gone"] if wanted is None else differences(commit.record.made_from, wanted)
+        stale = ["its inputs are gone"] if wanted is None else differences(commit.record.provenance, wanted)
     if commit is None:
         return Part(table, key, rows, None, None, False, gate, None, {}, stale)
-    facts, source = commit.record.facts, commit.record.made_from
+    facts, source = commit.record.facts, commit.record.provenance
     set_aside = [sum(log["quarantined"].values()) for log in facts.get("logs", {}).values()]
     return Part(
         table,
@@ -123,15 +123,15 @@ def _line(part: Part) -> list[str]:
         part.gate,
         "-" if part.quarantined is None else f"{part.quarantined:,}",
         f"{part.written:%Y-%m-%d %H:%M:%S}" if part.written else "-",
-        _inputs(part.made_from),
+        _inputs(part.provenance),
         "; ".join(part.stale) or "-",
     ]
 
 
-def _inputs(made_from: Mapping[str, int]) -> str:
+def _inputs(provenance: Mapping[str, int]) -> str:
     """Versions by table, those of its days as a range: `impressions 3, clicks 3..5`."""
     versions: dict[str, list[int]] = {}
-    for part, version in made_from.items():
+    for part, version in provenance.items():
         # `<layer>/<table>/<day>`, or `<layer>/<table>` where it is read whole
         versions.setdefault(part.split("/")[1] if "/" in part else part, []).append(version)
     return ", ".join(

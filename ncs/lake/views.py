@@ -62,38 +62,38 @@ DAILY_LABEL_QUALITY = View(
     """,
 )
 
-SYSTEM_COMPARISON = View(
-    "v_system_comparison",
+MODEL_COMPARISON = View(
+    "v_model_comparison",
     (layout.EVALUATIONS,),
-    "Every figure of every system on the test days, with 95 % intervals and what it is beside the baseline's",
+    "Every figure of every model on the test days, with 95 % intervals and what it is beside the baseline's",
     {
         "run_id": "the training run",
         "task": "ctr, cvr, or a further task",
         "metric": "auc, gauc (auc within users), spearman: more is better; all others: less is better",
-        "system": "the system; truth is what generated the logs, no competitor",
+        "model": "the model; truth is what generated the logs, no competitor",
         "value": "the figure",
         "ci_low": "lower end of its 95 % interval over the test rows",
         "ci_high": "upper end",
         "n": "test rows",
-        "baseline": "the system that gains are taken from",
+        "baseline": "the model that gains are taken from",
         "gain": "(value - baseline) / baseline",
         "better": "whether the value is better than the baseline's; null for the baseline itself",
         "apart": "whether its interval and the baseline's do not overlap: less than that, one run does not settle",
-        "rank": "1 is the best system of the run; null for the truth",
+        "rank": "1 is the best model of the run; null for the truth",
     },
     """
     WITH figures AS (
-      SELECT *, metric IN ('auc', 'gauc', 'spearman') AS more_is_better, system = 'truth' AS is_truth
+      SELECT *, metric IN ('auc', 'gauc', 'spearman') AS more_is_better, model = 'truth' AS is_truth
       FROM {gold/evaluations}
     )
-    SELECT one.run_id, one.task, one.metric, one.system, one.value, one.ci_low, one.ci_high, one.n, one.baseline,
-      one.gain, CASE WHEN one.system = one.baseline THEN NULL WHEN one.more_is_better THEN one.value > base.value
+    SELECT one.run_id, one.task, one.metric, one.model, one.value, one.ci_low, one.ci_high, one.n, one.baseline,
+      one.gain, CASE WHEN one.model = one.baseline THEN NULL WHEN one.more_is_better THEN one.value > base.value
         ELSE one.value < base.value END AS better,
       one.ci_low > base.ci_high OR one.ci_high < base.ci_low AS apart,
       CASE WHEN NOT one.is_truth THEN rank() OVER (PARTITION BY one.run_id, one.task, one.metric, one.is_truth
         ORDER BY CASE WHEN one.more_is_better THEN -one.value ELSE one.value END) END AS rank
     FROM figures AS one LEFT JOIN figures AS base
-      ON (base.run_id, base.task, base.metric, base.system) = (one.run_id, one.task, one.metric, one.baseline)
+      ON (base.run_id, base.task, base.metric, base.model) = (one.run_id, one.task, one.metric, one.baseline)
     """,
 )
 
@@ -103,7 +103,7 @@ MASK_OVERLAP = View(
     "How far two tasks' masks overlap, by layer and pruning round, beside what chance would give",
     {
         "run_id": "the training run",
-        "system": "the system whose masks they are",
+        "model": "the model whose masks they are",
         "tasks": "the two tasks, as ctr+cvr",
         "round": "the pruning round; null for the masks that the tasks were given in the end",
         "layer": "the layer, or all of them",
@@ -112,8 +112,8 @@ MASK_OVERLAP = View(
         "above_chance": "jaccard - by_chance",
     },
     """
-    SELECT run_id, system, task AS tasks, round, layer, jaccard, chance AS by_chance, jaccard - chance AS above_chance
-    FROM (SELECT run_id, system, task, round, layer, figure, value FROM {gold/masks} WHERE input IS NULL)
+    SELECT run_id, model, task AS tasks, round, layer, jaccard, chance AS by_chance, jaccard - chance AS above_chance
+    FROM (SELECT run_id, model, task, round, layer, figure, value FROM {gold/masks} WHERE input IS NULL)
     PIVOT (max(value) FOR figure IN ('jaccard' AS jaccard, 'chance' AS chance)) WHERE jaccard IS NOT NULL
     """,
 )
@@ -125,8 +125,8 @@ SIMULATION = View(
     {
         "simulation_id": "the simulation",
         "made_at": "when it was made",
-        "run_id": "the training run whose systems rank",
-        "arm": "what ranks: a pair of systems, A/A (the first pair again), oracle (the truth) or random",
+        "run_id": "the training run whose models rank",
+        "arm": "what ranks: a pair of models, A/A (the first pair again), oracle (the truth) or random",
         "metric": "view_seconds a visit, cvr of the clicks, ctr of the videos shown",
         "day": "the figures are of all days up to this one",
         "is_final": "whether it is the last day",
@@ -150,7 +150,7 @@ SIMULATION = View(
     """,
 )
 
-VIEWS = (DAILY_LABEL_QUALITY, SYSTEM_COMPARISON, MASK_OVERLAP, SIMULATION)
+VIEWS = (DAILY_LABEL_QUALITY, MODEL_COMPARISON, MASK_OVERLAP, SIMULATION)
 
 
 def there(lake: Lake) -> Iterator[View]:

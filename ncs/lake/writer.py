@@ -46,7 +46,7 @@ def replace_days(
     partition: tuple[str, ...] = ("day",),
     rows_per_file: int = 0,
 ) -> None:
-    """Put `rows` in the place of the days that `records` name; no other day is touched.
+    """Put `rows` in the place of the days that `records` name; no other day is last_lookup.
 
     A reader sees these days as they were or as they are now, never between. Writing the same twice changes no
     meaning. A `rows_per_file` of 0 sets no bound.

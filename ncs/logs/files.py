@@ -45,14 +45,14 @@ def read_parquet(spark: SparkSession, uris: Sequence[str], schema: LogSchema, wh
                 raise DataError(f"{where}: column {name!r} is {label}, expected {wanted}; {remedy}")
             native.add(name, found)
         first = next(iter(groups.values()))[0] if groups else native
-        refuse_difference(native.names, first.names, where)
+        check_same_columns(native.names, first.names, where)
         groups.setdefault(native.json(), (native, []))[1].append(uri)
     parts = [spark.read.schema(native).parquet(*map(spark_path, some)) for native, some in groups.values()]
     cast = [part.select(*[F.col(name).cast(types[name]).alias(name) for name in part.columns]) for part in parts]
     return reduce(DataFrame.unionByName, cast)
 
 
-def refuse_difference(names: Sequence[str], first: Sequence[str], where: str) -> None:
+def check_same_columns(names: Sequence[str], first: Sequence[str], where: str) -> None:
     """Raise DataError if a file's columns are not those of the first file read with it."""
     for name in sorted(set(names) ^ set(first)):
         has, lacks = ("it", "its neighbours") if name in names else ("its neighbours", "it")

@@ -5,7 +5,7 @@ A row of a standard log is an impression, called by user, video and time; with `
 `time_ms`, and a row belongs to its day in `logs.timezone` (the files' own `date` and `hourmin` do not always
 agree with that).
 
-Left out: the random logs (`log_random_*`), which no feed has shown and `exposed` alone reads; the log's other columns
+Left out: the random logs (`log_random_*`), which no loader has shown and `exposed` alone reads; the log's other columns
 but `tab`, for they say what the user did, which no model can know beforehand; and the statistic features
 (`video_features_statistic_*`), which average over the very days that labels are taken from, and so leak the
 future.
@@ -24,7 +24,7 @@ from ncs.errors import DataError
 from ncs.lake import storage
 from ncs.logs.pseudonyms import Pseudonyms
 from ncs.logs.schemas import DAY_LOGS, SCHEMAS, LogSchema
-from ncs.logs.text import BAD, cast_columns, columns_of, read_csv, read_text, refuse_bad
+from ncs.logs.text import BAD, cast_columns, check_bad, columns_of, read_csv, read_text
 
 _END = r"_(?P<size>[a-z0-9]+)(?:_part\d+)?\.csv(?:\.gz)?"
 _STANDARD = re.compile(r"log_standard(?:_\d+){2}_to(?:_\d+){2}" + _END), "log_standard_4_08_to_4_21_27k_part1.csv"
@@ -92,7 +92,7 @@ class KuaiRand:
         """
         what = "KuaiRand's random log"
         rows = self._parse(spark, "random", what)
-        refuse_bad(rows, _LOG.types, what)
+        check_bad(rows, _LOG.types, what)
         length, watched = (F.col(f"{name}_ms") / 1000 for name in ("duration", "play_time"))
         own = [length.alias("length_seconds"), watched.alias("watched_seconds")]
         return rows.select("user_id", "video_id", "ts", *_tab(rows), *own)
@@ -112,7 +112,7 @@ class KuaiRand:
             rows = self._parse(spark, "impressions", what)
             self._parsed = rows.withColumn("day", F.to_date(F.from_utc_timestamp("ts", self.timezone))).persist()
             try:
-                refuse_bad(self._parsed, _LOG.types, what)
+                check_bad(self._parsed, _LOG.types, what)
             except DataError:  # or Spark would find these rows again when the file has been mended
                 self.close()
                 raise

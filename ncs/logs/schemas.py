@@ -64,7 +64,7 @@ class LogSchema:
                     f"{where}: no column {name!r}; expected {', '.join(self.required)}, found "
                     f"{', '.join(found) or 'none'}. Add or rename it where the log is written"
                 )
-        refuse_twice(found, where)
+        check_unique_names(found, where)
         if not self.others:
             return [name for name in found if name in self.types]
         taken = [name for name in found if name.lower() != "day"]
@@ -94,7 +94,7 @@ SCHEMAS = {
 """What each log's columns are in bronze, less the `day` of the day logs. Times are UTC."""
 
 
-def refuse_twice(found: Sequence[str], where: str) -> None:
+def check_unique_names(found: Sequence[str], where: str) -> None:
     """Raise DataError, which begins with `where`, if two columns have one name, capitals aside, as Spark sees it."""
     for name, count in Counter(name.lower() for name in found).items():
         if count > 1:

@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StringType, StructType, TimestampType
 
 from ncs.errors import DataError
-from ncs.logs.files import reading, refuse_difference, spark_path
-from ncs.logs.schemas import LogSchema, refuse_twice
+from ncs.logs.files import check_same_columns, reading, spark_path
+from ncs.logs.schemas import LogSchema, check_unique_names
 
 BAD = "#bad"
 """Column of `cast_columns`: file, column and value of the first value of a row that is not of its type."""
@@ -34,7 +34,7 @@ def read_text(
     texts = (read_csv if extension == "csv" else _read_json)(spark, uris, what)
     names = schema.take(columns_of(texts), f"{what}, {uris[0]}")
     rows = cast_columns(texts.select(*names, *_OWN), schema.types)
-    refuse_bad(rows, schema.types, what)
+    check_bad(rows, schema.types, what)
     rows = rows.drop(BAD)
     return with_numbers(rows, [name for name in names if name not in schema.types], what) if numbers else rows
 
@@ -44,7 +44,7 @@ def read_csv(spark: SparkSession, uris: Sequence[str], what: str) -> DataFrame:
     groups: dict[tuple[str, ...], list[str]] = {}
     for uri in uris:
         header = _header(uri, what)
-        refuse_difference(header, next(iter(groups), header), f"{what}, {uri}")
+        check_same_columns(header, next(iter(groups), header), f"{what}, {uri}")
         groups.setdefault(header, []).append(uri)
     parts = []
     for header, some in groups.items():
@@ -76,7 +76,7 @@ def cast_columns(texts: DataFrame, types: Mapping[str, DataType], filled: Collec
     return texts.select(*columns, F.coalesce(*bad).alias(BAD))
 
 
-def refuse_bad(rows: DataFrame, types: Mapping[str, DataType], what: str) -> None:
+def check_bad(rows: DataFrame, types: Mapping[str, DataType], what: str) -> None:
     """Raise DataError for the first column of `cast_columns` with a bad value. One pass over the rows."""
     bad = rows.where(F.col(BAD).isNotNull()).select(f"{BAD}.*")
     bad = bad.groupBy("column").agg(F.count("*").alias("rows"), F.min(F.struct("file", "value")).alias("first"))
@@ -137,7 +137,7 @@ def _header(uri: str, what: str) -> tuple[str, ...]:
         raise DataError(f"{what}, {uri}: no header line can be read ({err}); deliver the file again") from None
     if not line:
         raise DataError(f"{what}, {uri}: empty, without even a header line; deliver the file again")
-    refuse_twice(line, f"{what}, {uri}")
+    check_unique_names(line, f"{what}, {uri}")
     return tuple(line)
 
 

@@ -20,7 +20,7 @@ class Workers(Protocol):
     rank: int
     size: int
 
-    def exchange(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def all_to_all(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Tensor n for worker n -> what each worker has for this one, by rank; all have to call it."""
 
 
@@ -28,7 +28,7 @@ class FieldEmbedding(nn.Module):
     """One table for all fields, field f's ids offset by the sizes of the fields before it.
 
     While training, only the vectors that a batch looks up take part in the graph: their gradient is as large as the
-    batch, whatever the size of the table. `touched` holds them for the optimiser: rows of the table [batch * fields],
+    batch, whatever the size of the table. `last_lookup` holds them for the optimiser: rows of the table [batch * fields],
     the same row as often as it was looked up, and their vectors.
     """
 
@@ -39,14 +39,14 @@ class FieldEmbedding(nn.Module):
         offsets = torch.tensor([0, *sizes[:-1]]).cumsum(0)
         self.register_buffer("offsets", offsets, persistent=False)
         self.offsets: Tensor
-        self.touched: tuple[Tensor, Tensor] | None = None
+        self.last_lookup: tuple[Tensor, Tensor] | None = None
 
     def _draw(self) -> None:
         self.table = nn.Parameter(torch.empty(self.rows, self.width), requires_grad=False)
         nn.init.normal_(self.table, std=_STD)
 
     @property
-    def held(self) -> nn.Parameter:
+    def local_rows(self) -> nn.Parameter:
         """The rows that this worker has."""
         return self.table
 
@@ -59,7 +59,7 @@ class FieldEmbedding(nn.Module):
         rows = (ids + self.offsets).flatten()
         embedded = self.look_up(rows)
         if torch.is_grad_enabled():
-            self.touched = (rows, embedded.requires_grad_())
+            self.last_lookup = (rows, embedded.requires_grad_())
         return embedded.view(*ids.shape, self.width)
 
 
@@ -85,28 +85,28 @@ class ShardedEmbedding(FieldEmbedding):
         self.shard = nn.Parameter(torch.cat(own), requires_grad=False)
 
     @property
-    def held(self) -> nn.Parameter:
+    def local_rows(self) -> nn.Parameter:
         """The rows that this worker has."""
         return self.shard
 
     def look_up(self, rows: Tensor) -> Tensor:
         """Rows [n] of the table -> [n, width], those of other workers out of their hands."""
-        found, places = each_once(rows)
+        found, places = unique_rows(rows)
         order, asked = self._by_owner(found)
-        given = [self.shard.index_select(0, self._local(one)) for one in self._workers.exchange(asked)]
-        vectors = torch.cat(self._workers.exchange(given))
+        given = [self.shard.index_select(0, self._local(one)) for one in self._workers.all_to_all(asked)]
+        vectors = torch.cat(self._workers.all_to_all(given))
         return vectors.index_select(0, order.argsort().index_select(0, places))
 
-    def hand_over(self, rows: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def route_gradients(self, rows: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Rows of the table and their gradients [n, width], to their owners -> what this worker is given, by sender.
 
-        Rows are those of `held`; one stands there as often as workers have sent it.
+        Rows are those of `local_rows`; one stands there as often as workers have sent it.
         """
         # One message instead of two: a row's number travels as two floats of the same bits, which nobody adds up.
         sent = torch.cat([rows.unsqueeze(1).view(torch.float32), gradient], 1)
         order, parts = self._by_owner(rows)
         lengths = [len(part) for part in parts]
-        got = torch.cat(self._workers.exchange(sent.index_select(0, order).split(lengths)))
+        got = torch.cat(self._workers.all_to_all(sent.index_select(0, order).split(lengths)))
         rows, gradient = got.split([2, self.width], 1)
         return self._local(rows.contiguous().view(torch.int64).squeeze(1)), gradient
 
@@ -126,7 +126,7 @@ def embeddings_of(net: nn.Module) -> Iterable[tuple[str, FieldEmbedding]]:
     return ((name, part) for name, part in net.named_modules() if isinstance(part, FieldEmbedding))
 
 
-def each_once(rows: Tensor) -> tuple[Tensor, Tensor]:
+def unique_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Every row once, and where in these each of `rows` [n] stands, [n].
 
     In the order of first appearance on a CPU (a hash table, several times faster than sorting), sorted on a GPU.

@@ -1,4 +1,4 @@
-"""Systems that learn what follows a click from all impressions: what CTR's samples say of it, and losses of products.
+"""Models that learn what follows a click from all impressions: what CTR's samples say of it, and losses of products.
 
 The sources' conversions are 0 or 1, here the label of CVR is a share: where they take the cross entropy of
 pCTR * pCVR against click and conversion, here it is CVR's own loss against the share of the impression that was
@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ncs.feed import Batch
+from ncs.data_loading import Batch
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
-from ncs.nets.system import Group, NetSpec, System, logit_loss
+from ncs.nets.model import Group, Model, NetSpec, logit_loss
 from ncs.tasks import CTR, CVR, Task
 
 _EPSILON = torch.finfo(torch.float32).eps
@@ -42,7 +42,7 @@ class Outcome:
         return cls(known, clicked, torch.where(clicked == 0, 0.0, cvr))
 
 
-class EntireSpace(System):
+class EntireSpace(Model):
     """Shared inputs, a tower for each task but CVR, which CTR's samples teach; further tasks have their own samples."""
 
     def __init__(self, spec: NetSpec) -> None:

@@ -35,14 +35,14 @@ class InputSpec:
     def columns(self, fields: Sequence[str]) -> dict[str, list[int]]:
         """Which columns of what comes out hold each field's embedding, and each cross (`<field> x <field>`)."""
         each = range(self.embedding)
-        feeds = [name for name in fields for _ in each]
+        loaders = [name for name in fields for _ in each]
         if self.interaction == "dot":
-            feeds += [f"{left} x {right}" for left, right in combinations(fields, 2)]
+            loaders += [f"{left} x {right}" for left, right in combinations(fields, 2)]
         else:
             for lefts, rights in grids(self.crosses):
-                feeds += [f"{fields[m]} x {fields[n]}" for m in lefts for _ in each for n in rights for _ in each]
+                loaders += [f"{fields[m]} x {fields[n]}" for m in lefts for _ in each for n in rights for _ in each]
         found: dict[str, list[int]] = {}
-        for column, name in enumerate(feeds):
+        for column, name in enumerate(loaders):
             found.setdefault(name, []).append(column)
         return found
 
@@ -64,7 +64,7 @@ class Inputs(nn.Module):
         embedded = self.embedding(ids)
         return torch.cat([embedded.flatten(1), *self.cross(embedded)], dim=1)
 
-    def for_one(self, ids: Tensor) -> Tensor | Crossed:
+    def lazy(self, ids: Tensor) -> Tensor | Crossed:
         """The same for one FC layer alone, which then makes the crosses as it reads them."""
         if isinstance(self.cross, DotProducts):
             return self(ids)

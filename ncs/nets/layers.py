@@ -33,7 +33,7 @@ class Tower(nn.Module):
 
     def forward(self, input: Tensor | Crossed) -> Tensor:
         """Input [batch, width] -> logits [batch], of the weights' type in whatever precision the layers compute."""
-        return self.output(through(self.hidden, input)).squeeze(1).to(self.output.weight.dtype)
+        return self.output(mlp_forward(self.hidden, input)).squeeze(1).to(self.output.weight.dtype)
 
     def layers(self) -> list[Layer]:
         """All of its layers, the output layer last."""
@@ -51,7 +51,7 @@ def hidden_layers(width: int, hidden: Sequence[int], bias: bool = True) -> nn.Mo
     return nn.ModuleList(layers)
 
 
-def through(
+def mlp_forward(
     layers: Iterable[nn.Module],
     input: Tensor | Crossed,
     masks: Mapping[str, Tensor] | None = None,

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from ncs.nets.inputs import Inputs
-from ncs.nets.layers import MaskedLinear, hidden_layers, through
+from ncs.nets.layers import MaskedLinear, hidden_layers, mlp_forward
+from ncs.nets.model import Model, NetSpec
 from ncs.nets.subnetwork import Layer, Subnetwork
-from ncs.nets.system import NetSpec, System
-from ncs.sharing.mask import OUTPUT
+from ncs.pruning.mask import OUTPUT
 
 SHARED = "shared"
 """The name of the hidden layers that all tasks have in common."""
 
 
-class MaskedNet(System):
+class MaskedNet(Model):
     """Shared inputs and hidden layers, an output layer a task; a task without a mask uses all of it.
 
     Masks cover weights of FC layers. Embeddings are shared and dense, so are biases unless `share.task_biases`.
@@ -53,7 +53,7 @@ class MaskedNet(System):
         """The task's subnetwork; logits of the weights' type in whatever precision it computes."""
         masks: Mapping[str, Tensor] = self.task_masks.get(task, {})
         biases = cast(nn.ParameterList, self.biases[task]) if self.biases else None
-        hidden = through(self.hidden(task), self.inputs.for_one(ids), masks, biases)
+        hidden = mlp_forward(self.hidden(task), self.inputs.lazy(ids), masks, biases)
         output = cast(MaskedLinear, self.outputs[task])
         return output(hidden, masks.get(OUTPUT)).squeeze(1).to(output.weight.dtype)
 

@@ -11,11 +11,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ncs.feed import Batch
+from ncs.data_loading import Batch
 from ncs.nets.experts import Experts, shared_and_tower
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
-from ncs.nets.system import NetSpec, System
+from ncs.nets.model import Model, NetSpec
 
 BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1
 """Temperature and stretch of the gates, as Louizos et al. have them."""
@@ -65,7 +65,7 @@ class Routing(nn.Module):
         return (input.flatten(1) @ (self.weight * blocks).T).unflatten(1, (-1, self.width))
 
 
-class RoutedNet(System):
+class RoutedNet(Model):
     """Two levels of sub-networks on shared inputs; a task's tower reads the upper level through gates of its own."""
 
     def __init__(self, spec: NetSpec, transform: bool) -> None:

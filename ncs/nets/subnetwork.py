@@ -1,4 +1,4 @@
-"""What one task uses of a system, where that is inputs and FC layers: the form that can be served by itself."""
+"""What one task uses of a model, where that is inputs and FC layers: the form that can be served by itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

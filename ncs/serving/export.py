@@ -1,4 +1,4 @@
-"""A task of a trained system as programs: `torch.export` (.pt2) and ONNX, held against the system before they are kept.
+"""A task of a trained model as programs: `torch.export` (.pt2) and ONNX, held against the model before they are kept.
 
 The packages of the extra `serving` are imported here, when they are needed.
 """
@@ -19,15 +19,15 @@ from torch import Tensor
 from torch.export import Dim
 
 from ncs.errors import ExportError
+from ncs.nets.model import Model
 from ncs.nets.subnetwork import Subnetwork
-from ncs.nets.system import System
 from ncs.serving.model import ServingNet, macs
 from ncs.tasks import Task
 
 INPUT = "ids"
 """The name of the input: int64 [batch, fields]."""
 TOLERANCE = 1e-5
-"""By how much a prediction may differ from the system's: some times what float32 rounds."""
+"""By how much a prediction may differ from the model's: some times what float32 rounds."""
 _ROWS = 4096
 _LARGEST = 2**31 - 2**20
 """Bytes: what a protocol buffer, and so an ONNX file, can hold, and some room for its graph."""
@@ -41,11 +41,11 @@ class Program:
     card: dict[str, Any]
 
 
-def export(net: System, task: Task, fields: Sequence[str]) -> Program:
+def export(net: Model, task: Task, fields: Sequence[str]) -> Program:
     """The task's subnetwork as files; `fields` are the names of the columns of ids.
 
-    Raises ExportError where packages are missing, where the system has no such form, and where a file, read again,
-    predicts anything else than the system.
+    Raises ExportError where packages are missing, where the model has no such form, and where a file, read again,
+    predicts anything else than the model.
     """
     packages = {name: _version(name) for name in ("onnx", "onnxruntime", "onnxscript")}
     subnetwork = net.subnetwork(task.name)
@@ -133,15 +133,15 @@ def _traced(net: ServingNet) -> torch.export.ExportedProgram:
 
 @torch.no_grad()
 def _checked(
-    net: System, task: str, ending: str, predict: Callable[[Tensor], Tensor], samples: Sequence[Tensor]
+    net: Model, task: str, ending: str, predict: Callable[[Tensor], Tensor], samples: Sequence[Tensor]
 ) -> float:
-    """The largest difference from the system's predictions, over all samples of rows."""
+    """The largest difference from the model's predictions, over all samples of rows."""
     largest = 0.0
     for rows in samples:
         difference = float((predict(rows) - net.probability(rows, task)).abs().max())
         if not difference <= TOLERANCE:  # nor NaN
             raise ExportError(
-                f"the {ending} program of {task} predicts otherwise than the trained system, by {difference:.2g} on "
+                f"the {ending} program of {task} predicts otherwise than the trained model, by {difference:.2g} on "
                 f"{len(rows)} rows, at most {TOLERANCE:.0e} expected; nothing is written"
             )
         largest = max(largest, difference)

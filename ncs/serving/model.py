@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ncs.nets.crosses import KroneckerProducts
+from ncs.nets.model import NetSpec
 from ncs.nets.subnetwork import Subnetwork
-from ncs.nets.system import NetSpec
 from ncs.serving.compact import compact
 from ncs.serving.layers import AnyRows, Columns, Linear, OneRequest, request_fields
 
 
 class ServingNet(nn.Module):
-    """One task of a trained system, for ids of all fields in the order of the configuration.
+    """One task of a trained model, for ids of all fields in the order of the configuration.
 
     An id that the vocabulary has not is taken for 0, unknown. Rows of one request take the shorter way by themselves.
     """

@@ -13,9 +13,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ncs.config import Config, Train
+from ncs.data_loading import Batch, Loader
 from ncs.errors import TrainingError
-from ncs.feed import Batch, Feed
-from ncs.nets.system import System
+from ncs.nets.model import Model
 from ncs.training.cluster import Cluster
 from ncs.training.device import computing_in
 from ncs.training.metrics import skill, validate
@@ -71,25 +71,25 @@ class _Progress:
 
 @dataclass
 class Trainer:
-    """Everything a phase needs but the phase itself: the feeds of each task, the workers, where results are kept."""
+    """Everything a phase needs but the phase itself: the loaders of each task, the workers, where results are kept."""
 
     conf: Train
-    feeds: Mapping[str, Feed]
-    validation: Mapping[str, Feed]
+    loaders: Mapping[str, Loader]
+    validation: Mapping[str, Loader]
     cluster: Cluster
     store: Store
     label_variance: Mapping[str, float]
     quiet: bool = True
 
-    def of_part(self, part: Cluster) -> "Trainer":
+    def for_subgroup(self, part: Cluster) -> "Trainer":
         """The same for a part of the workers: all rows in the same global batches, shared out among these alone."""
-        feeds, validation = (
-            {task: feed.resharded(part.rank, part.size) for task, feed in feeds.items()}
-            for feeds in (self.feeds, self.validation)
+        loaders, validation = (
+            {task: loader.resharded(part.rank, part.size) for task, loader in loaders.items()}
+            for loaders in (self.loaders, self.validation)
         )
-        return replace(self, feeds=feeds, validation=validation, cluster=part, store=self.store.part(part))
+        return replace(self, loaders=loaders, validation=validation, cluster=part, store=self.store.part(part))
 
-    def fit(self, net: System, phase: Phase) -> dict[str, float]:
+    def fit(self, net: Model, phase: Phase) -> dict[str, float]:
         """Train `net` for a phase from the weights it has; end with the best epoch's weights, or the last's.
 
         An interrupted phase goes on after its last whole epoch and ends as if nothing had happened. Returns the
@@ -111,7 +111,7 @@ class Trainer:
             net.load_state_dict(progress.best_net)
         return progress.scores
 
-    def _resume(self, net: System, optimizer: MaskedAdam, phase: Phase) -> _Progress:
+    def _resume(self, net: Model, optimizer: MaskedAdam, phase: Phase) -> _Progress:
         saved = self.store.newest_checkpoint(phase.key)
         if saved is None:
             return _Progress()
@@ -119,7 +119,7 @@ class Trainer:
         optimizer.load_state_dict(saved["optimizer"])
         return _Progress(**saved["progress"])
 
-    def _epoch(self, net: System, optimizer: MaskedAdam, phase: Phase, progress: _Progress) -> None:
+    def _epoch(self, net: Model, optimizer: MaskedAdam, phase: Phase, progress: _Progress) -> None:
         started = time.monotonic()
         facts = self.train_epoch(net, optimizer, phase, progress.epoch)
         scores = {
@@ -143,7 +143,7 @@ class Trainer:
             state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "progress": vars(progress)}
             self.store.save_checkpoint(phase.key, progress.epoch, state)
 
-    def train_epoch(self, net: System, optimizer: MaskedAdam, phase: Phase, epoch: int) -> dict[str, Any]:
+    def train_epoch(self, net: Model, optimizer: MaskedAdam, phase: Phase, epoch: int) -> dict[str, Any]:
         """One epoch, or the part of it that a phase of a broken number of epochs ends with.
 
         Returns each task's mean loss, the samples, and the share of the time that it waited for data.
@@ -151,7 +151,7 @@ class Trainer:
         number = zlib.crc32(phase.key.encode()) + epoch  # another order in every phase
         torch.manual_seed(self.conf.seed + number)  # what a net draws while it trains is the same on every worker
         net.train()
-        batches = {task: self.feeds[task].epoch(number) for task in phase.samples}
+        batches = {task: self.loaders[task].epoch(number) for task in phase.samples}
         order = self._order(phase, number)
         order = order[: math.ceil(len(order) * min(1.0, phase.epochs - epoch))]
         losses: dict[str, Any] = dict.fromkeys(phase.samples, 0.0)
@@ -170,7 +170,7 @@ class Trainer:
             "wait_share": waited / max(time.monotonic() - started, 1e-9),
         }
 
-    def _step(self, net: System, optimizer: MaskedAdam, task: str, batch: Batch) -> float | Tensor:
+    def _step(self, net: Model, optimizer: MaskedAdam, task: str, batch: Batch) -> float | Tensor:
         with computing_in(self.conf.precision, batch.ids.device):
             loss = net.loss(batch, task) / batch.total
         loss.backward()
@@ -181,7 +181,7 @@ class Trainer:
 
     def _order(self, phase: Phase, number: int) -> list[str]:
         """Which task each step's batch is of: all batches of all tasks, shuffled (Algorithm 1, line 15)."""
-        order = [task for task in phase.samples for _ in range(self.feeds[task].steps)]
+        order = [task for task in phase.samples for _ in range(self.loaders[task].steps)]
         shuffled = np.random.default_rng([self.conf.seed, number]).permutation(len(order))
         return [order[n] for n in shuffled]
 
@@ -203,7 +203,7 @@ def _finite(loss: float, task: str) -> float:
     return loss
 
 
-def _check_finite(net: System, scores: Mapping[str, float], phase: Phase) -> None:
+def _check_finite(net: Model, scores: Mapping[str, float], phase: Phase) -> None:
     """Before an epoch is kept: a loss can be finite while the step after it is not."""
     weights = [name for name, weight in net.state_dict().items() if not weight.isfinite().all()]
     if weights or not all(map(math.isfinite, scores.values())):
@@ -211,7 +211,7 @@ def _check_finite(net: System, scores: Mapping[str, float], phase: Phase) -> Non
         raise TrainingError(f"{phase.key}: {found}; lower train.learning_rate, the weights of the last epoch are kept")
 
 
-def train_groups(net: System, trainer: Trainer, conf: Config) -> None:
-    """Train a system's groups of tasks one after another: what a module of `ncs.systems` gets by default."""
+def train_groups(net: Model, trainer: Trainer, conf: Config) -> None:
+    """Train a model's groups of tasks one after another: what a module of `ncs.models` gets by default."""
     for group in net.groups:
         trainer.fit(net, Phase("joint", group.tasks, group.samples, conf.train.epochs, patience=conf.train.patience))

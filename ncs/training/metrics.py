@@ -7,9 +7,9 @@ import torch
 from scipy.stats import rankdata
 from torch import Tensor
 
+from ncs.data_loading import Loader
 from ncs.errors import TrainingError
-from ncs.feed import Feed
-from ncs.nets.system import System
+from ncs.nets.model import Model
 from ncs.tasks import Task
 from ncs.training.cluster import Cluster
 
@@ -32,18 +32,18 @@ def mse(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 @torch.no_grad()
-def predictions(system: System, task: str, feed: Feed) -> Iterable[tuple[Tensor, Tensor]]:
+def predictions(model: Model, task: str, loader: Loader) -> Iterable[tuple[Tensor, Tensor]]:
     """Labels and predictions of a task, batch by batch."""
-    system.eval()
-    for batch in feed.epoch(0):
-        yield batch.labels[task], system.probability(batch.ids, task)
+    model.eval()
+    for batch in loader.epoch(0):
+        yield batch.labels[task], model.probability(batch.ids, task)
 
 
-def validate(system: System, task: str, feed: Feed, cluster: Cluster) -> float:
+def validate(model: Model, task: str, loader: Loader, cluster: Cluster) -> float:
     """The task's validation figure, over the rows of all workers: the same number on each of them."""
-    figure = auc if system.tasks[task].metric == "auc" else mse
-    shard = (torch.cat(parts).cpu() for parts in zip(*predictions(system, task, feed), strict=True))
-    labels, scores = (cluster.concatenate(part).numpy() for part in shard)
+    figure = auc if model.tasks[task].metric == "auc" else mse
+    shard = (torch.cat(parts).cpu() for parts in zip(*predictions(model, task, loader), strict=True))
+    labels, scores = (cluster.all_gather(part).numpy() for part in shard)
     return figure(labels, scores)
 
 

@@ -79,21 +79,21 @@ class MaskedAdam:
         self._embeddings = {_key(name, part): part for name, part in embeddings_of(net)}
         optimizer = ROW_OPTIMIZERS[embedding_optimizer]
         self._rows: dict[str, RowOptimizer] = {
-            name: optimizer(part.held, embedding_learning_rate) for name, part in self._embeddings.items()
+            name: optimizer(part.local_rows, embedding_learning_rate) for name, part in self._embeddings.items()
         }
 
     @torch.no_grad()
     def step(self, masks: Mapping[nn.Parameter, Tensor]) -> None:
-        """Use and clear the gradients of the last backward pass; masks as `System.masks` gives them."""
+        """Use and clear the gradients of the last backward pass; masks as `Model.masks` gives them."""
         used = tuple(n for n, weight in enumerate(self._weights) if weight.grad is not None)
         # The dense gradients are on their way while the rows' are put together, sent and used.
         summed = self._begin_sum(self._weights[used[0] : used[-1] + 1]) if used else None
         for weight in self._weights:
             weight.grad = None
         for name, embedding in self._embeddings.items():
-            if embedding.touched is not None:
+            if embedding.last_lookup is not None:
                 self._rows[name].step(*self._gathered(embedding))
-                embedding.touched = None
+                embedding.last_lookup = None
         if summed is not None:
             plan = self._plan(used, masks)
             _adam(self._dense.part(plan.span), summed(), plan, self._rate)
@@ -121,20 +121,20 @@ class MaskedAdam:
     def _begin_sum(self, weights: Sequence[nn.Parameter]) -> Callable[[], Tensor]:
         """The gradients of neighbouring weights as one vector, 0 where there is none, summed over the workers."""
         gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
-        return self._cluster.begin_sum(torch.cat([gradient.flatten() for gradient in gradients]))
+        return self._cluster.all_reduce_async(torch.cat([gradient.flatten() for gradient in gradients]))
 
     def _gathered(self, embedding: FieldEmbedding) -> tuple[Tensor, Tensor]:
         """Rows that any worker's batch holds, each once, and their summed gradients; of a shard, those in it."""
-        assert embedding.touched is not None
-        rows, values = embedding.touched
+        assert embedding.last_lookup is not None
+        rows, values = embedding.last_lookup
         rows, gradient = coalesce(rows, torch.zeros_like(values) if values.grad is None else values.grad)
         if isinstance(embedding, ShardedEmbedding):
-            return coalesce(*embedding.hand_over(rows, gradient))
+            return coalesce(*embedding.route_gradients(rows, gradient))
         if self._cluster.size == 1:
             return rows, gradient
         # One message instead of two: a row's number travels as two floats of the same bits, which nobody adds up.
         sent = torch.cat([rows.unsqueeze(1).view(torch.float32), gradient], 1)
-        rows, gradient = self._cluster.concatenate(sent).split([2, gradient.shape[1]], 1)
+        rows, gradient = self._cluster.all_gather(sent).split([2, gradient.shape[1]], 1)
         return coalesce(rows.contiguous().view(torch.int64).squeeze(1), gradient)
 
     def state_dict(self) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class MaskedAdam:
         weight = self._dense.weight
         self._dense = _Dense(weight, *(vector.to(weight.device) for vector in saved["dense"]))
         for name, state in saved["rows"].items():
-            self._rows[name].state = state.to(self._embeddings[name].held.device)
+            self._rows[name].state = state.to(self._embeddings[name].local_rows.device)
 
 
 def _key(name: str, embedding: FieldEmbedding) -> str:

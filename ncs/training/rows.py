@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ncs.nets.embedding import each_once
+from ncs.nets.embedding import unique_rows
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
@@ -74,7 +74,7 @@ ROW_OPTIMIZERS: dict[str, type[LazyAdam] | type[RowwiseAdagrad]] = {"adam": Lazy
 
 def coalesce(rows: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
     """Every row once, and the sum of its gradients: [n], [n, width] -> [m], [m, width], m <= n."""
-    found, places = each_once(rows)
+    found, places = unique_rows(rows)
     summed = gradients.new_zeros(len(found), gradients.shape[1])
     if rows.is_cuda:
         # A sum in sorted order; index_add_ would add in an order of chance there.

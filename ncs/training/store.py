@@ -30,7 +30,7 @@ def _shard(name: str, rank: int, of: int) -> str:
 
 
 class Store:
-    """Artefacts of one system of a run, below `models/<run_id>/<system>`; rank 0 writes, all read.
+    """Artefacts of one model of a run, below `models/<run_id>/<model>`; rank 0 writes, all read.
 
     What is a shard's (`ncs.training.shards`) each worker writes, and so many others as there are then can read.
     """
@@ -43,10 +43,10 @@ class Store:
         return Store(storage.join(self.root.rpartition("/")[0], name), self._cluster)
 
     def part(self, part: Cluster) -> "Store":
-        """The same artefacts, written by a part of the workers; it logs to a file of its own (`take_in`)."""
+        """The same artefacts, written by a part of the workers; it logs to a file of its own (`merge_subgroups`)."""
         return Store(self.root, part, f"{_PART}{part.number}")
 
-    def once(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def get_or_compute(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The artefact `name`, made now if it is not there yet, or broken: what a resumed run skips."""
         value = self._loaded_by_all(name)
         if value is None:
@@ -62,11 +62,11 @@ class Store:
         rank, size = self._cluster.rank, self._cluster.size
         if has_shards(value):
             self._write(self._path(_shard(name, rank, size)), pack(value))
-            self._cluster.agree(True)
+            self._cluster.broadcast_value(True)
             value = {_SHARDS: size}
         if rank == 0:
             self._write(self._path(name), pack(value))
-        self._cluster.agree(True)  # nobody reads before it is written
+        self._cluster.broadcast_value(True)  # nobody reads before it is written
 
     def load(self, name: str) -> dict[str, Any]:
         """Read an artefact; of one with shards what this worker has. Raises TrainingError if it is broken."""
@@ -88,8 +88,8 @@ class Store:
     def newest_checkpoint(self, name: str) -> dict[str, Any] | None:
         """The newest whole state of a training that was interrupted; None if there is none."""
         numbers = self._checkpoints(name)
-        for n in range(self._cluster.agree(len(numbers))):  # those that rank 0 sees
-            number = self._cluster.agree(numbers[n] if self._cluster.rank == 0 else 0)
+        for n in range(self._cluster.broadcast_value(len(numbers))):  # those that rank 0 sees
+            number = self._cluster.broadcast_value(numbers[n] if self._cluster.rank == 0 else 0)
             if (value := self._loaded_by_all(_checkpoint(name, number))) is not None:
                 return value
         return None
@@ -110,7 +110,7 @@ class Store:
         entries = [e for e in self.logged() if any(e[k] != entry[k] for k in key)] + [entry]
         self._write(self._metrics, "".join(json.dumps(e) + "\n" for e in entries).encode())
 
-    def take_in(self) -> None:
+    def merge_subgroups(self) -> None:
         """Log what parts of the workers have logged, now or before a resume; by then none of them works."""
         if self._cluster.rank:
             return

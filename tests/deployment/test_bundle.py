@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from jobs import cli
-from tests.toy import ROOT
+from tests.factories import ROOT
 
 BUNDLE = yaml.safe_load((ROOT / "databricks.yml").read_text())
 JOBS: dict[str, dict[str, Any]] = {}

@@ -16,11 +16,11 @@ import pytest
 
 from ncs.lake import layout
 from ncs.lake.layout import Lake
-from tests.toy import ROOT
+from tests.factories import ROOT
 
 SPARK = Path(pyspark.__file__).parent
 SETTINGS = ["logs.days=2022-04-08..2022-04-09", "logs.impressions=3000", "logs.synthetic.users=150", "train.epochs=1"]
-SETTINGS += ["logs.synthetic.videos=60", "train.system=[layer_share]", "train.threads=1"]
+SETTINGS += ["logs.synthetic.videos=60", "train.models=[layer_share]", "train.threads=1"]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 import pytest
 
 from ncs.lake.tables import TABLES
-from tests.toy import ROOT
+from tests.factories import ROOT
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
@@ -57,7 +57,7 @@ def test_the_dictionary_has_every_table_and_column(site: Path) -> None:
 
 def test_names_lead_to_the_reference(site: Path) -> None:
     page = (site / "paper.html").read_text()
-    assert 'href="reference/ncs/sharing/search.html#ncs.sharing.search.find_masks"' in page
+    assert 'href="reference/ncs/methods/search.html#ncs.methods.search.find_masks"' in page
 
 
 def test_a_page_fetches_nothing_from_a_network(site: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ncs.evaluation.report import Trained, render
-from tests.evaluation.made import MASKS, METRICS, SYSTEMS, described, in_bins, simulated
+from tests.evaluation.factories import MASKS, METRICS, MODELS, described, in_bins, simulated
 from tests.evaluation.test_report import LABELS, figure
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -30,9 +30,9 @@ FRAME = """<!doctype html>
 
 
 def page() -> str:
-    figures = [figure(system, metric, 0.2) for system in SYSTEMS for metric in ("mse", "auc")]
-    trained = {system: Trained(METRICS[system], MASKS if system == "connection_share" else None) for system in SYSTEMS}
-    bins = [row for task in ("ctr", "cvr") for row in in_bins(SYSTEMS[0], task, (30, 0.2, 0.3), (10, 0.8, 0.8))]
+    figures = [figure(model, metric, 0.2) for model in MODELS for metric in ("mse", "auc")]
+    trained = {model: Trained(METRICS[model], MASKS if model == "connection_share" else None) for model in MODELS}
+    bins = [row for task in ("ctr", "cvr") for row in in_bins(MODELS[0], task, (30, 0.2, 0.3), (10, 0.8, 0.8))]
     return render(described(), figures, trained, LABELS, {}, simulated(datetime(2026, 1, 1)), bins)
 
 

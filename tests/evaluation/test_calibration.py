@@ -9,7 +9,7 @@ from scipy.optimize import isotonic_regression
 from ncs.evaluation.calibration import Curve, apply, as_rows, fit, from_rows
 from ncs.evaluation.metrics import evaluate
 from ncs.tasks import tasks_of
-from tests.toy import toy_conf
+from tests.factories import toy_conf
 
 TASKS = list(tasks_of(toy_conf()).values())
 
@@ -21,14 +21,14 @@ def bold(rows: int, seed: int) -> pd.DataFrame:
     clicked = (random.random(rows) < 0.25 + chance / 2).astype(int)
     cvr = np.where(clicked == 1, np.clip(chance**2 + random.normal(0, 0.1, rows), 0, 1), np.nan)
     whole = {"impression_id": np.arange(rows), "user_id": np.arange(rows) % 50, "clicked": clicked, "cvr": cvr}
-    return pd.concat([pd.DataFrame({"system": s, **whole, "pctr": chance, "pcvr": chance}) for s in ("a", "b")])
+    return pd.concat([pd.DataFrame({"model": s, **whole, "pctr": chance, "pcvr": chance}) for s in ("a", "b")])
 
 
 def test_the_curve_is_that_of_least_squares_and_never_falls(spark: SparkSession) -> None:
     rows = bold(3000, seed=1)
     curves = fit(spark.createDataFrame(rows), TASKS)
-    assert set(curves) == {(system, task) for system in ("a", "b") for task in ("ctr", "cvr")}
-    mine = rows[rows["system"] == "a"].dropna(subset="cvr")
+    assert set(curves) == {(model, task) for model in ("a", "b") for task in ("ctr", "cvr")}
+    mine = rows[rows["model"] == "a"].dropna(subset="cvr")
     points = mine.groupby("pcvr")["cvr"].agg(["mean", "size"])
     expected = isotonic_regression(points["mean"].to_numpy(), weights=points["size"].to_numpy()).x
     curve = curves["a", "cvr"]
@@ -45,22 +45,22 @@ def test_rows_that_were_not_seen_are_calibrated(spark: SparkSession) -> None:
     curves = fit(spark.createDataFrame(bold(3000, seed=1)), TASKS)
     test = bold(3000, seed=2)
     found = evaluate(spark.createDataFrame(test).replace(float("nan"), None), "r", ["a", "b"], TASKS, {}, curves)
-    errors = {(one.system, one.task, one.metric): one.value for one in found.figures}
+    errors = {(one.model, one.task, one.metric): one.value for one in found.figures}
     for task in ("ctr", "cvr"):
         assert errors["a", task, "ece_calibrated"] < 0.04 < 0.1 < errors["a", task, "ece"]
-    bins = [one for one in found.parts if (one.system, one.task, one.slice) == ("a", "ctr", "calibrated")]
+    bins = [one for one in found.parts if (one.model, one.task, one.slice) == ("a", "ctr", "calibrated")]
     assert sum(one.n for one in bins) == len(test) / 2
     assert all(0.2 < one.prediction < 0.8 for one in bins), "the boldness is gone"
 
 
-def test_a_system_without_a_curve_is_left_out(spark: SparkSession) -> None:
+def test_a_model_without_a_curve_is_left_out(spark: SparkSession) -> None:
     curve = Curve(np.array([0.2, 0.6]), np.array([0.3, 0.5]))
     rows = spark.createDataFrame(
         [("a", 1, 0.5, 0.4, 0.1), ("truth", 1, 0.5, 0.4, 0.1)],
-        "system string, clicked int, cvr double, pctr double, pcvr double",
+        "model string, clicked int, cvr double, pctr double, pcvr double",
     )
     (row,) = apply(rows, {("a", "ctr"): curve, ("a", "cvr"): curve}, TASKS).collect()
-    assert (row.system, row.clicked, row.cvr) == ("a", 1, 0.5)
+    assert (row.model, row.clicked, row.cvr) == ("a", 1, 0.5)
     assert (row.pctr, row.pcvr) == (pytest.approx(0.4), 0.3)
 
 

@@ -12,18 +12,18 @@ from ncs.errors import DataError
 from ncs.evaluation.metrics import TRUTH, Z95, Figure, evaluate
 from ncs.evaluation.table import as_text
 from ncs.tasks import Task, tasks_of
-from tests.toy import toy_conf
+from tests.factories import toy_conf
 
-SCHEMA = "system string, clicked int, cvr double, pctr double, pcvr double"
-SYSTEMS = ("layer_share", "single_task")
+SCHEMA = "model string, clicked int, cvr double, pctr double, pcvr double"
+MODELS = ("layer_share", "single_task")
 TASKS = list(tasks_of(toy_conf()).values())
 
 
 def scored(spark: SparkSession, seed: int = 0, rows: int = 500, decimals: int = 2) -> DataFrame:
-    """Two systems; scores rounded, so that many are tied."""
+    """Two models; scores rounded, so that many are tied."""
     random = np.random.default_rng(seed)
     parts: list[tuple] = []
-    for system, noise in (("single_task", 2.0), ("layer_share", 1.0)):
+    for model, noise in (("single_task", 2.0), ("layer_share", 1.0)):
         logit = random.normal(size=rows)
         clicked = (random.random(rows) < 1 / (1 + np.exp(-logit))).astype(int)
         pctr = np.clip((1 / (1 + np.exp(-logit - noise * random.normal(size=rows)))).round(decimals), 0.01, 0.99)
@@ -31,22 +31,22 @@ def scored(spark: SparkSession, seed: int = 0, rows: int = 500, decimals: int = 
         pcvr = random.random(rows)
         for n in range(rows):
             label = None if np.isnan(cvr[n]) else float(cvr[n])
-            parts.append((system, int(clicked[n]), label, float(pctr[n]), float(pcvr[n])))
+            parts.append((model, int(clicked[n]), label, float(pctr[n]), float(pcvr[n])))
     return spark.createDataFrame(parts, SCHEMA)
 
 
-def of(system: str, frame: DataFrame) -> dict[str, np.ndarray]:
-    table = frame.where(f"system = '{system}'").toPandas()
+def of(model: str, frame: DataFrame) -> dict[str, np.ndarray]:
+    table = frame.where(f"model = '{model}'").toPandas()
     return {name: table[name].to_numpy() for name in ("clicked", "cvr", "pctr", "pcvr")}
 
 
-def figures(frame: DataFrame, systems: Sequence[str], tasks: Sequence[Task]) -> list[Figure]:
+def figures(frame: DataFrame, models: Sequence[str], tasks: Sequence[Task]) -> list[Figure]:
     """All rows are of one user."""
-    return evaluate(frame.withColumn("user_id", F.lit(1)), "run-1", systems, tasks).figures
+    return evaluate(frame.withColumn("user_id", F.lit(1)), "run-1", models, tasks).figures
 
 
 def by_metric(found: Sequence[Figure]) -> dict[tuple[str, str], Figure]:
-    return {(one.system, one.metric): one for one in found}
+    return {(one.model, one.metric): one for one in found}
 
 
 def pairwise(values: dict[str, np.ndarray]) -> tuple[float, float]:
@@ -63,23 +63,23 @@ def test_figures_are_those_of_plain_references(spark: SparkSession, partitions: 
     before = spark.conf.get("spark.sql.shuffle.partitions")
     spark.conf.set("spark.sql.shuffle.partitions", partitions)
     try:
-        found = by_metric(figures(frame, SYSTEMS, TASKS))
+        found = by_metric(figures(frame, MODELS, TASKS))
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", before or "2")
-    for system in SYSTEMS:
-        values = of(system, frame)
+    for model in MODELS:
+        values = of(model, frame)
         value, error = pairwise(values)
-        assert found[system, "gauc"].value == pytest.approx(value, abs=1e-12), "of one user"
-        one = found[system, "auc"]
+        assert found[model, "gauc"].value == pytest.approx(value, abs=1e-12), "of one user"
+        one = found[model, "auc"]
         assert (one.value, one.n, one.task, one.run_id) == (pytest.approx(value, abs=1e-12), 500, "ctr", "run-1")
         assert one.ci_low == pytest.approx(value - Z95 * error, abs=1e-12)
         labelled = ~np.isnan(values["cvr"])
         errors = (values["cvr"] - values["pcvr"])[labelled] ** 2
-        one = found[system, "mse"]
+        one = found[model, "mse"]
         assert (one.value, one.n, one.task) == (pytest.approx(errors.mean()), labelled.sum(), "cvr")
         assert one.ci_high == pytest.approx(errors.mean() + Z95 * errors.std(ddof=1) / np.sqrt(len(errors)))
         loss = -np.where(values["clicked"] == 1, np.log(values["pctr"]), np.log(1 - values["pctr"]))
-        assert found[system, "log_loss"].value == pytest.approx(loss.mean())
+        assert found[model, "log_loss"].value == pytest.approx(loss.mean())
     base, other = found["single_task", "auc"], found["layer_share", "auc"]
     assert other.gain == pytest.approx((other.value - base.value) / base.value)
     assert (base.gain, base.baseline, other.baseline) == (0.0, "single_task", "single_task")
@@ -124,16 +124,16 @@ def test_further_tasks_have_figures_of_their_own(spark: SparkSession) -> None:
         cvr, pfinish = float(random.random()), round(float(random.random()), 1)
         labels = (cvr, float(cvr > 0.6), cvr**2) if n % 3 else (None, None, None)
         known = n % 2, labels[0], float(random.random()), 0.5
-        rows += [(system, *known, labels[1], pfinish, labels[2], 0.3) for system in ("x", "y")]
+        rows += [(model, *known, labels[1], pfinish, labels[2], 0.3) for model in ("x", "y")]
         rows.append((TRUTH, *known, labels[1], None, labels[2], None))
     frame = spark.createDataFrame(rows, schema)
     tasks = list(tasks_of(further).values())
-    found = {(one.system, one.task, one.metric): one for one in figures(frame, ["x", "y"], tasks)}
+    found = {(one.model, one.task, one.metric): one for one in figures(frame, ["x", "y"], tasks)}
     known = {("ctr", metric) for metric in ("auc", "gauc", "ece", "log_loss")} | {("cvr", "ece"), ("cvr", "mse")}
     assert {key[1:] for key in found if key[0] == TRUTH} == known, "equal predictions have no order"
     further = {("finish", metric) for metric in ("auc", "gauc", "ece")} | {("share", "mse"), ("share", "ece")}
     assert {key[1:] for key in found if key[0] == "x"} == {*known, *further}
-    mine = frame.where("system = 'x' and finish is not null").toPandas()
+    mine = frame.where("model = 'x' and finish is not null").toPandas()
     value, error = pairwise({"pctr": mine["pfinish"].to_numpy(), "clicked": mine["finish"].to_numpy()})
     one = found["x", "finish", "auc"]
     assert (one.value, one.n) == (pytest.approx(value, abs=1e-12), 40)
@@ -147,7 +147,7 @@ def test_further_tasks_have_figures_of_their_own(spark: SparkSession) -> None:
     assert text[-1].split()[0] == "(truth)"
     assert text[-1].endswith("-")
 
-    lacking = frame.withColumn("pfinish", F.when(F.col("system") != "y", F.col("pfinish")))
+    lacking = frame.withColumn("pfinish", F.when(F.col("model") != "y", F.col("pfinish")))
     with pytest.raises(DataError, match="60 of 60 predictions of y are null"):
         figures(lacking, ["x", "y"], tasks)
     with pytest.raises(DataError, match=r"FINISH AUC of x needs .* predictions hold 40 and 0"):
@@ -173,7 +173,7 @@ GOOD = [("x", n % 2, 0.5 if n % 2 else None, 0.1 * n, 0.5) for n in range(1, 9)]
         ([*GOOD, ("x", 1, None, 1.0, 0.5)], "1 of 9 predictions of x are null"),
         ([*GOOD, ("x", 1, 0.5, 0.5, None)], "1 of 9 predictions of x are null"),
     ],
-    ids=["only clicks", "no click", "no label", "other system", "no sample", "nan", "saturated", "null"],
+    ids=["only clicks", "no click", "no label", "other model", "no sample", "nan", "saturated", "null"],
 )
 def test_rows_that_give_no_figure_are_refused(spark: SparkSession, rows: list[tuple], message: str) -> None:
     with pytest.raises(DataError, match=message):

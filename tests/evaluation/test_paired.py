@@ -7,7 +7,7 @@ from ncs.evaluation.comparison import Compared, as_table, differences
 from ncs.evaluation.paired import Figures, figures, weighted_auc, weighted_mse
 from ncs.tasks import tasks_of
 from ncs.training.metrics import auc
-from tests.toy import toy_conf
+from tests.factories import toy_conf
 
 TASKS = tasks_of(toy_conf())
 
@@ -59,8 +59,8 @@ def test_seeds_and_rows_both_widen_the_interval() -> None:
     assert widths["apart"] > max(0.95 * seeds_alone, widths["alike"])
 
 
-def test_equal_systems_are_rarely_told_apart() -> None:
-    """Of 200 comparisons of systems that differ by chance alone, about 5 % may look settled."""
+def test_equal_models_are_rarely_told_apart() -> None:
+    """Of 200 comparisons of models that differ by chance alone, about 5 % may look settled."""
     random, settled = np.random.default_rng(5), 0
     for n in range(200):
         labels = random.random(300)
@@ -70,25 +70,25 @@ def test_equal_systems_are_rarely_told_apart() -> None:
     assert settled <= 20
 
 
-def compared(system: str, mse: float, area: float) -> Compared:
+def compared(model: str, mse: float, area: float) -> Compared:
     spread = np.random.default_rng(1).normal(0, 1e-5, 100)
     seeds = np.array([-1e-5, 1e-5, 0])
     made = {"cvr": Figures(mse + seeds, mse + spread), "ctr": Figures(area + seeds, area + 2 * spread)}
-    facts = {"parameters": 1000, "density": 0.5, "seconds": 20.0 if system == "single_task" else 30.0}
-    return Compared(system, {}, [facts] * 3, made)
+    facts = {"parameters": 1000, "density": 0.5, "seconds": 20.0 if model == "single_task" else 30.0}
+    return Compared(model, {}, [facts] * 3, made)
 
 
 def test_a_win_is_claimed_only_where_the_interval_excludes_zero() -> None:
-    systems = [compared("single_task", 0.135, 0.79), compared("b", 0.134, 0.78), compared("c", 0.134, 0.79)]
+    models = [compared("single_task", 0.135, 0.79), compared("b", 0.134, 0.78), compared("c", 0.134, 0.79)]
     found = {
-        (d["system"], d["reference"], d["task"]): d for d in differences(systems, TASKS, ["single_task", "b", "nobody"])
+        (d["model"], d["reference"], d["task"]): d for d in differences(models, TASKS, ["single_task", "b", "nobody"])
     }
     assert found["b", "single_task", "cvr"]["better"] is True
     assert found["b", "single_task", "ctr"]["better"] is False
     assert found["c", "b", "cvr"]["better"] is None
     assert found["b", "single_task", "cvr"]["relative"] == pytest.approx(-0.001 / 0.135)
     assert not any("nobody" in key for key in found)
-    table = as_table(systems, TASKS, ["single_task", "b"])
+    table = as_table(models, TASKS, ["single_task", "b"])
     header, _, single, b, _ = table.splitlines()
     assert header.split("|")[2].strip() == "CVR MSE", "the task that the paper is about comes first"
     assert [cell.strip() for cell in single.split("|")][2:4] == ["0.13500", "0.13688"], "the paper's figure beside"

@@ -9,7 +9,7 @@ from ncs.config import load
 from ncs.errors import ConfigError
 from ncs.evaluation.parts import ALL, BINS, PREDICTION, by_part, calibration_error, part_names, with_histories
 from ncs.tasks import tasks_of
-from tests.toy import ROOT, toy_conf
+from tests.factories import ROOT, toy_conf
 
 TASKS = list(tasks_of(toy_conf()).values())
 SLICES = {"length_seconds": [15.0, 60.0], "scene": None}
@@ -26,8 +26,8 @@ def frame() -> pd.DataFrame:
     shown = {"length_seconds": random.choice([5.0, 15.0, 90.0, np.nan], rows), "scene": random.choice(["x", "y"], rows)}
     bold = np.clip(0.5 + 1.4 * (chance - 0.5), 0.01, 0.99)
     parts = [
-        pd.DataFrame({"system": system, "clicked": clicked, "cvr": cvr, "pctr": pctr, "pcvr": 0.5, **shown})
-        for system, pctr in (("even", chance), ("bold", bold))
+        pd.DataFrame({"model": model, "clicked": clicked, "cvr": cvr, "pctr": pctr, "pcvr": 0.5, **shown})
+        for model, pctr in (("even", chance), ("bold", bold))
     ]
     return pd.concat(parts, ignore_index=True)
 
@@ -35,9 +35,9 @@ def frame() -> pd.DataFrame:
 def test_parts_are_those_of_plain_references(spark: SparkSession, frame: pd.DataFrame) -> None:
     rows = spark.createDataFrame(frame).selectExpr("*", "nanvl(cvr, null) AS known").drop("cvr")
     found = by_part(rows.withColumnRenamed("known", "cvr"), "r", SLICES, TASKS)
-    by_key = {(one.system, one.task, one.slice, one.part): one for one in found}
+    by_key = {(one.model, one.task, one.slice, one.part): one for one in found}
     assert len(by_key) == len(found)
-    mine = frame[frame["system"] == "bold"]
+    mine = frame[frame["model"] == "bold"]
     expected = {
         (ALL, ALL): mine,
         ("length_seconds", "under 15"): mine[mine["length_seconds"] < 15],
@@ -48,16 +48,16 @@ def test_parts_are_those_of_plain_references(spark: SparkSession, frame: pd.Data
         ("scene", "y"): mine[mine["scene"] == "y"],
         (PREDICTION, "0.95 to 1.00"): mine[mine["pctr"] >= 0.95],
     }
-    for (name, part), of_part in expected.items():
+    for (name, part), for_subgroup in expected.items():
         one = by_key["bold", "ctr", name, part]
-        clicked, pctr = of_part["clicked"], of_part["pctr"]
+        clicked, pctr = for_subgroup["clicked"], for_subgroup["pctr"]
         losses = -np.where(clicked == 1, np.log(pctr), np.log1p(-pctr))
-        assert one.n == len(of_part) > 100
+        assert one.n == len(for_subgroup) > 100
         assert (one.label, one.prediction) == (pytest.approx(clicked.mean()), pytest.approx(pctr.mean()))
-        assert one.bias_error == pytest.approx((pctr - clicked).std() / np.sqrt(len(of_part)))
+        assert one.bias_error == pytest.approx((pctr - clicked).std() / np.sqrt(len(for_subgroup)))
         assert (one.mse, one.log_loss) == (pytest.approx(((pctr - clicked) ** 2).mean()), pytest.approx(losses.mean()))
-        assert one.log_loss_error == pytest.approx(losses.std(ddof=1) / np.sqrt(len(of_part)))
-    lengths = [one for one in found if (one.system, one.task, one.slice) == ("even", "cvr", "length_seconds")]
+        assert one.log_loss_error == pytest.approx(losses.std(ddof=1) / np.sqrt(len(for_subgroup)))
+    lengths = [one for one in found if (one.model, one.task, one.slice) == ("even", "cvr", "length_seconds")]
     assert [one.part for one in lengths] == ["under 15", "15 to 60", "60 and more", "unknown"], "in order"
     assert sum(one.n for one in lengths) == mine["cvr"].notna().sum(), "the rows that have a label"
 
@@ -65,12 +65,12 @@ def test_parts_are_those_of_plain_references(spark: SparkSession, frame: pd.Data
 def test_calibration_error_tells_the_bold_from_the_even(spark: SparkSession, frame: pd.DataFrame) -> None:
     ctr = [task for task in TASKS if task.name == "ctr"]
     parts = by_part(spark.createDataFrame(frame), "r", {}, ctr)
-    found = {one.system: one for one in calibration_error(parts)}
-    for system, rows in frame.groupby("system"):
+    found = {one.model: one for one in calibration_error(parts)}
+    for model, rows in frame.groupby("model"):
         gap = (rows["pctr"] - rows["clicked"]).groupby(np.minimum(np.floor(rows["pctr"] * BINS), BINS - 1))
-        assert found[str(system)].value == pytest.approx((gap.sum().abs().sum()) / len(rows))
-    bold = frame[frame["system"] == "bold"]
-    even = frame[frame["system"] == "even"]
+        assert found[str(model)].value == pytest.approx((gap.sum().abs().sum()) / len(rows))
+    bold = frame[frame["model"] == "bold"]
+    even = frame[frame["model"] == "even"]
     assert found["bold"].value == pytest.approx(
         np.abs(bold["pctr"].to_numpy() - even["pctr"].to_numpy()).mean(), abs=0.02
     )

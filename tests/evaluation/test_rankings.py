@@ -8,7 +8,7 @@ from ncs.evaluation.paper import TABLE_3
 from ncs.evaluation.rankings import by_day, newest, table
 from ncs.evaluation.reliability import calibration_errors, kinds, reliability
 from ncs.tasks import tasks_of
-from tests.evaluation.made import ARMS, CONF, in_bins, simulated
+from tests.evaluation.factories import ARMS, CONF, in_bins, simulated
 
 ROWS = simulated(datetime(2026, 1, 2))
 
@@ -30,7 +30,7 @@ def test_lines_are_of_all_days_and_the_paper_s_figures_of_the_same_pair() -> Non
     assert second["title"] == ["2) single_task", "connection_share"]
 
 
-def test_the_picture_is_of_the_systems_alone() -> None:
+def test_the_picture_is_of_the_models_alone() -> None:
     picture = by_day(ROWS)
     assert "2) single_task, connection_share" in picture
     assert "oracle" not in picture

@@ -9,18 +9,18 @@ from scipy import stats
 from ncs.evaluation.ranks import grouped_auc, spearman
 from ncs.tasks import tasks_of
 from ncs.training.metrics import auc
-from tests.toy import toy_conf
+from tests.factories import toy_conf
 
 TASKS = tasks_of(toy_conf())
 
 
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
-    """Two systems, users of 1 to 12 rows, of whom some click all or nothing; many scores are tied."""
+    """Two models, users of 1 to 12 rows, of whom some click all or nothing; many scores are tied."""
     random = np.random.default_rng(4)
     rows = [
-        {"system": system, "user_id": user, "clicked": clicked, "cvr": round(random.random(), 1), "noise": noise}
-        for system, noise in (("a", 1.0), ("b", 3.0))
+        {"model": model, "user_id": user, "clicked": clicked, "cvr": round(random.random(), 1), "noise": noise}
+        for model, noise in (("a", 1.0), ("b", 3.0))
         for user in range(40)
         for clicked in random.integers(0, 2, size=1 + user % 12)
     ]
@@ -33,14 +33,14 @@ def frame() -> pd.DataFrame:
 
 
 def test_auc_within_users_is_the_weighted_mean_of_theirs(spark: SparkSession, frame: pd.DataFrame) -> None:
-    found = {one.system: one for one in grouped_auc(spark.createDataFrame(frame), TASKS["ctr"])}
-    for system, rows in frame.groupby("system"):
+    found = {one.model: one for one in grouped_auc(spark.createDataFrame(frame), TASKS["ctr"])}
+    for model, rows in frame.groupby("model"):
         mixed = [user for _, user in rows.groupby("user_id") if user["clicked"].nunique() == 2]
         values = np.array([auc(user["clicked"].to_numpy(), user["pctr"].to_numpy()) for user in mixed])
         weights = np.array([len(user) for user in mixed])
         assert 10 < len(mixed) < 40
         mean = np.average(values, weights=weights)
-        one = found[str(system)]
+        one = found[str(model)]
         assert (one.value, one.n) == (pytest.approx(mean, abs=1e-12), weights.sum())
         spread = (weights * (values - mean)).std(ddof=1) * np.sqrt(len(mixed)) / weights.sum()
         assert one.error == pytest.approx(spread, rel=0.02), "the error of a ratio of sums over users"
@@ -49,16 +49,16 @@ def test_auc_within_users_is_the_weighted_mean_of_theirs(spark: SparkSession, fr
 
 def test_telling_users_apart_is_worth_nothing_within_them(spark: SparkSession) -> None:
     rows = [("a", user, int(n < user), user / 10) for user in range(1, 5) for n in range(6)]
-    frame = spark.createDataFrame(rows, "system string, user_id long, clicked int, pctr double")
+    frame = spark.createDataFrame(rows, "model string, user_id long, clicked int, pctr double")
     (found,) = grouped_auc(frame, TASKS["ctr"])
     assert (found.value, found.error, found.n) == (0.5, 0.0, 24)
 
 
 def test_rank_correlation_is_that_of_scipy(spark: SparkSession, frame: pd.DataFrame) -> None:
-    labelled = spark.createDataFrame(frame).selectExpr("system", "nanvl(cvr, null) AS cvr", "pcvr")
-    found = {one.system: one for one in spearman(labelled, TASKS["cvr"])}
-    for system, rows in frame.dropna(subset="cvr").groupby("system"):
-        one = found[str(system)]
+    labelled = spark.createDataFrame(frame).selectExpr("model", "nanvl(cvr, null) AS cvr", "pcvr")
+    found = {one.model: one for one in spearman(labelled, TASKS["cvr"])}
+    for model, rows in frame.dropna(subset="cvr").groupby("model"):
+        one = found[str(model)]
         assert (one.value, one.n) == (pytest.approx(stats.spearmanr(rows["cvr"], rows["pcvr"])[0]), len(rows))
     assert 0.2 < found["b"].value < found["a"].value
 
@@ -68,12 +68,12 @@ def test_the_error_of_a_rank_correlation_is_what_samples_show(spark: SparkSessio
     drawn = random.normal(size=(300, 2, 60))
     drawn[:, 1] += drawn[:, 0]
     rows = [(f"{n}", *pair) for n, sample in enumerate(drawn) for pair in sample.T.tolist()]
-    found = spearman(spark.createDataFrame(rows, "system string, cvr double, pcvr double"), TASKS["cvr"])
+    found = spearman(spark.createDataFrame(rows, "model string, cvr double, pcvr double"), TASKS["cvr"])
     values = np.array([one.value for one in found])
     assert len(found) == 300
     assert np.mean([one.error for one in found]) == pytest.approx(values.std(ddof=1), rel=0.15)
 
 
 def test_what_is_all_equal_has_no_order(spark: SparkSession) -> None:
-    frame = spark.createDataFrame([("a", 0.1 * n, 0.5) for n in range(9)], "system string, cvr double, pcvr double")
+    frame = spark.createDataFrame([("a", 0.1 * n, 0.5) for n in range(9)], "model string, cvr double, pcvr double")
     assert spearman(frame, TASKS["cvr"]) == []

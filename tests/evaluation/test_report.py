@@ -13,13 +13,13 @@ from ncs.evaluation.charts import learning_curves, trained_epochs
 from ncs.evaluation.metrics import Figure
 from ncs.evaluation.report import LabelDays, Trained, costs, finding, label_days, render
 from ncs.tasks import tasks_of
-from tests.evaluation.made import (
+from tests.evaluation.factories import (
     CONF,
     CONFLICT,
     MASKS,
     METRICS,
+    MODELS,
     RUN,
-    SYSTEMS,
     Page,
     by_layer,
     described,
@@ -28,7 +28,7 @@ from tests.evaluation.made import (
     simulated,
     text_of,
 )
-from tests.toy import toy_conf
+from tests.factories import toy_conf
 
 
 def test_labels_are_counted_by_day(spark: SparkSession) -> None:
@@ -41,20 +41,20 @@ def test_labels_are_counted_by_day(spark: SparkSession) -> None:
     assert found.histograms == {str(first): [1, 1, *[0] * 17, 1], str(second): [0] * 20}
 
 
-def figure(system: str, metric: str, value: float, half: float = 0.01) -> Figure:
+def figure(model: str, metric: str, value: float, half: float = 0.01) -> Figure:
     task = "ctr" if metric == "auc" else "cvr"
-    return Figure(RUN, system, task, metric, value, value - half, value + half, 100, "single_task", 0.0)
+    return Figure(RUN, model, task, metric, value, value - half, value + half, 100, "single_task", 0.0)
 
 
 def test_no_win_is_claimed_where_intervals_overlap() -> None:
-    figures = [figure(system, "mse", value) for system, value in (("a", 0.20), ("b", 0.15), ("c", 0.16))]
-    figures += [figure(system, "auc", value) for system, value in (("a", 0.70), ("b", 0.80), ("c", 0.75))]
-    by_key, tasks = {(one.system, one.task): one for one in figures}, tasks_of(CONF)
+    figures = [figure(model, "mse", value) for model, value in (("a", 0.20), ("b", 0.15), ("c", 0.16))]
+    figures += [figure(model, "auc", value) for model, value in (("a", 0.70), ("b", 0.80), ("c", 0.75))]
+    by_key, tasks = {(one.model, one.task): one for one in figures}, tasks_of(CONF)
     assert finding(by_key, ["a", "b", "c"], tasks["cvr"]) == (
         "CVR MSE: the best figure is that of b, but its interval overlaps that of c: no win over it is claimed."
     )
     assert finding(by_key, ["a", "b", "c"], tasks["ctr"]) == (
-        "CTR AUC: b is best, and its interval overlaps that of no other system."
+        "CTR AUC: b is best, and its interval overlaps that of no other model."
     )
 
 
@@ -75,9 +75,9 @@ def test_controls_show_what_they_were_given() -> None:
         "full_share_theta": {**MASKS, "density": {}, "chosen_overlap": {}},
         "swapped_masks": other,
     }
-    trained = {system: Trained(METRICS["connection_share"], masks) for system, masks in given.items()}
-    figures = [figure(system, metric, 0.2) for system in given for metric in ("mse", "auc")]
-    page = render(described(systems=list(given)), figures, trained, LABELS, {})
+    trained = {model: Trained(METRICS["connection_share"], masks) for model, masks in given.items()}
+    figures = [figure(model, metric, 0.2) for model in given for metric in ("mse", "auc")]
+    page = render(described(models=list(given)), figures, trained, LABELS, {})
     assert Page(page).open == []
     notes = re.split(r"Masks of \w+", text_of(page))[1:]
     assert "The last round was taken unseen: a dashed line marks it." in notes[0]
@@ -89,9 +89,9 @@ def test_controls_show_what_they_were_given() -> None:
 
 def test_a_further_task_stands_after_the_two_of_the_paper() -> None:
     conf = toy_conf("tasks.finish={label: cast(cvr >= 0.95 as float), loss: cross_entropy, weight: 2.0, metric: auc}")
-    systems = ["single_task", "connection_share"]
-    figures = [figure(system, metric, 0.2) for system in [*systems, "truth"] for metric in ("mse", "auc")]
-    figures += [Figure(RUN, system, "finish", "auc", 0.7, 0.6, 0.8, 77, "single_task", 0.0) for system in systems]
+    models = ["single_task", "connection_share"]
+    figures = [figure(model, metric, 0.2) for model in [*models, "truth"] for metric in ("mse", "auc")]
+    figures += [Figure(RUN, model, "finish", "auc", 0.7, 0.6, 0.8, 77, "single_task", 0.0) for model in models]
     lines = [line("joint", epoch) for epoch in (1, 2)]
     for one in lines:
         one["loss"]["finish"], one["validation"]["finish_auc"] = 1.2, 0.6
@@ -114,9 +114,9 @@ def test_a_further_task_stands_after_the_two_of_the_paper() -> None:
 
 
 def test_simulation_and_calibration_have_sections_where_there_are_such() -> None:
-    figures = [figure(system, metric, 0.2) for system in SYSTEMS for metric in ("mse", "auc")]
-    trained = {system: Trained(METRICS[system], MASKS if system == "connection_share" else None) for system in SYSTEMS}
-    bins = [row for system in SYSTEMS for row in in_bins(system, "ctr", (30, 0.2, 0.3), (10, 0.8, 0.8))]
+    figures = [figure(model, metric, 0.2) for model in MODELS for metric in ("mse", "auc")]
+    trained = {model: Trained(METRICS[model], MASKS if model == "connection_share" else None) for model in MODELS}
+    bins = [row for model in MODELS for row in in_bins(model, "ctr", (30, 0.2, 0.3), (10, 0.8, 0.8))]
     page = render(described(), figures, trained, LABELS, {}, simulated(datetime(2026, 1, 1)), bins)
     found, text = Page(page), text_of(page)
     assert (found.open, found.links) == ([], [])
@@ -133,18 +133,18 @@ def test_simulation_and_calibration_have_sections_where_there_are_such() -> None
 
 
 def test_order_slices_and_conflict_are_told_of() -> None:
-    figures = [figure(system, metric, 0.2) for system in SYSTEMS for metric in ("mse", "auc")]
+    figures = [figure(model, metric, 0.2) for model in MODELS for metric in ("mse", "auc")]
     figures += [
-        Figure(RUN, system, task, metric, value, value - 0.01, value + 0.01, 100, "single_task", 0.0)
+        Figure(RUN, model, task, metric, value, value - 0.01, value + 0.01, 100, "single_task", 0.0)
         for task, metric, value in (("ctr", "gauc", 0.6125), ("ctr", "log_loss", 0.55), ("cvr", "spearman", 0.375))
-        for system in SYSTEMS
-        if (system, metric) != ("connection_share", "spearman")
+        for model in MODELS
+        if (model, metric) != ("connection_share", "spearman")
     ]
-    trained = {system: Trained(METRICS[system], None) for system in SYSTEMS}
+    trained = {model: Trained(METRICS[model], None) for model in MODELS}
     trained["connection_share"] = Trained(METRICS["connection_share"], MASKS, CONFLICT)
     head = {"run_id": RUN, "task": "ctr", "slice": "user_impressions", "log_loss": 0.5, "log_loss_error": 0.01}
     parts = [("new", 0, 1200), ("1 to 10", 1, 30)]
-    rows = [{**head, "system": s, "part": part, "place": place, "n": n} for s in SYSTEMS for part, place, n in parts]
+    rows = [{**head, "model": s, "part": part, "place": place, "n": n} for s in MODELS for part, place, n in parts]
     bins = in_bins("single_task", "ctr", (30, 0.2, 0.3))
     calibrated = [{**one, "slice": "calibrated", "prediction": 0.21} for one in bins]
     page = render(described(), figures, trained, LABELS, {}, (), [*rows, *bins, *calibrated])
@@ -156,20 +156,20 @@ def test_order_slices_and_conflict_are_told_of() -> None:
     assert "pCTR: calibration error pCTR, calibrated: calibration error single_task 0.1000 0.0100" in text
     pictures = [" ".join(ElementTree.fromstring(one).itertext()) for one in re.findall(r"<svg.*?</svg>", page, re.S)]
     (by_user,) = [one for one in pictures if "CTR by times the user was seen" in one]
-    assert all(word in by_user for word in ("new (1,200)", "1 to 10 (30)", "log loss, 95 % interval", *SYSTEMS))
+    assert all(word in by_user for word in ("new (1,200)", "1 to 10 (30)", "log loss, 95 % interval", *MODELS))
     (pulled,) = [one for one in pictures if "Do CTR and CVR pull the same way?" in one]
     assert all(word in pulled for word in ("embedding", "hidden.0", "hidden.1", "30% apart", "trained subnetworks"))
 
 
 def test_what_comes_from_data_is_escaped() -> None:
     figures = [figure("single_task", metric, 0.2) for metric in ("mse", "auc")]
-    one = described(systems=["single_task"], name="<script>alert(1)</script>")
+    one = described(models=["single_task"], name="<script>alert(1)</script>")
     trained = {"single_task": Trained(METRICS["single_task"], None)}
     page = render(one, figures, trained, LABELS, {"gold/<b>": 3})
     assert "&lt;script&gt;" in page
     assert "gold/&lt;b&gt;" in page
     assert not Page(page).tags & {"script", "b"}
-    assert "masks-" not in page, "a system without masks has none to show"
+    assert "masks-" not in page, "a model without masks has none to show"
 
 
 def test_theta_counts_as_far_as_it_came() -> None:

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.toy import ROOT
+from tests.factories import ROOT
 
 
 class Driver:

@@ -15,13 +15,13 @@ from jobs.cli import main
 from jobs.ingest import TABLES as BRONZE
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
+from tests.factories import ROOT
 from tests.faults.logs import DAYS, deliver
-from tests.toy import ROOT
 
 CONF = str(ROOT / "conf" / "demo.yaml")
 SPARK = ["spark.master=local[2]", "spark.sql.shuffle.partitions=2", "spark.driver.memory=600m"]
 SETTINGS = [f"logs.days={DAYS}", "days_at_once=1", "encode.rows_per_file=64", "net.embedding=2", "net.hidden=[8, 4]"]
-SETTINGS += ["train.system=[layer_share]", "train.epochs=1", "train.threads=1"]
+SETTINGS += ["train.models=[layer_share]", "train.epochs=1", "train.threads=1"]
 
 WRITES = {
     "ingest": list(BRONZE.values()),

@@ -46,15 +46,15 @@ def written(lake: Lake, tmp_path: Path, load_conf: Callable[..., Config]) -> Job
     source = open_source(job.conf, lake)
     for log, table in ingest.TABLES.items():
         for part in DAYS if log in ingest.DAY_LOGS else [None]:
-            record = Record("ingest", str(part or ALL), ingest.made_from(job, source, log, part), {"rows": 4})
+            record = Record("ingest", str(part or ALL), ingest.provenance(job, source, log, part), {"rows": 4})
             write_part(lake, table, 4, record)
     for day in DAYS:
         logs_of = {log: {"quarantined": {"bad_watch": 2} if log == "plays" else {}} for log in ingest.DAY_LOGS}
         facts = {"logs": logs_of, "provisional": day == LAST}
-        write_part(lake, layout.SAMPLES, 3, Record("label", str(day), label.made_from(job, day), facts))
-        write_part(lake, layout.QUARANTINE, 2, Record("label", str(day), label.made_from(job, day), facts))
+        write_part(lake, layout.SAMPLES, 3, Record("label", str(day), label.provenance(job, day), facts))
+        write_part(lake, layout.QUARANTINE, 2, Record("label", str(day), label.provenance(job, day), facts))
     write_part(lake, layout.VOCABULARY, 5, Record("encode", ALL, encode.vocabulary_from(job)))
     for table in ("gold/ctr_samples", "gold/cvr_samples"):
-        for day, made_from in encode.made_from(job).items():
-            write_part(lake, table, 3, Record("encode", str(day), made_from))
+        for day, provenance in encode.provenance(job).items():
+            write_part(lake, table, 3, Record("encode", str(day), provenance))
     return job

@@ -9,7 +9,7 @@ import pytest
 
 from jobs.cli import STAGES, main
 from ncs.lake.layout import Lake
-from tests.toy import ROOT
+from tests.factories import ROOT
 
 DEMO = str(ROOT / "conf" / "demo.yaml")
 

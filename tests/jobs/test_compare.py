@@ -1,4 +1,4 @@
-"""`ncs compare` on a toy lake: resumed run by run, appended once, equal tries for every system."""
+"""`ncs compare` on a toy lake: resumed run by run, appended once, equal tries for every model."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +13,13 @@ from ncs.config import Config
 from ncs.errors import ConfigError
 from ncs.lake import layout
 from ncs.lake.layout import Lake
-from ncs.training.run import Run
-from ncs.training.tuning import tries, tune
-from tests.lake.told import holds_what_is_told
-from tests.toy import toy_conf, write_toy_lake
+from ncs.runs.run import Run
+from ncs.runs.tuning import tries, tune
+from tests.factories import toy_conf, write_toy_lake
+from tests.lake.assertions import holds_what_is_told
 from tests.training.faults import rewrite
 
-SYSTEMS = "single_task,connection_share,random_masks,layer_share_theta"
+MODELS = "single_task,connection_share,random_masks,layer_share_theta"
 
 
 @pytest.fixture
@@ -42,30 +42,30 @@ def rows(lake: Lake, table: str, *columns: str) -> list[dict]:
 def test_a_comparison_is_trained_once_and_kept_once(
     ncs: Callable[..., int], lake: Lake, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ncs("compare", "--systems", SYSTEMS, "--seeds", "2") == 0
+    assert ncs("compare", "--models", MODELS, "--seeds", "2") == 0
     first = capsys.readouterr()
-    assert [line.split("|")[1].strip() for line in first.out.splitlines()[2:6]] == SYSTEMS.split(",")
+    assert [line.split("|")[1].strip() for line in first.out.splitlines()[2:6]] == MODELS.split(",")
     searches = list(Path(lake.root).glob("models/*/search-*"))
-    assert len(searches) == 2, "one search a seed, for all systems that share it"
-    kept = rows(lake, layout.COMPARISONS, "comparison_id", "system", "seed", "task", "value", "density", "run_id")
+    assert len(searches) == 2, "one search a seed, for all models that share it"
+    kept = rows(lake, layout.COMPARISONS, "comparison_id", "model", "seed", "task", "value", "density", "run_id")
     assert len(kept) == 2 * 4 * 2
     assert {row["seed"] for row in kept} == {7, 8}
-    density = {row["system"]: row["density"] for row in kept}
+    density = {row["model"]: row["density"] for row in kept}
     assert density["random_masks"] == pytest.approx(density["connection_share"])
     assert density["layer_share_theta"] == 1.0
 
-    assert ncs("compare", "--systems", SYSTEMS, "--seeds", "2") == 0
+    assert ncs("compare", "--models", MODELS, "--seeds", "2") == 0
     again = capsys.readouterr()
     assert again.out == first.out
     assert "train:" not in again.err
     assert len(rows(lake, layout.COMPARISONS, "seed")) == len(kept), "the same comparison is not kept twice"
 
-    assert ncs("compare", "--systems", SYSTEMS, "--seeds", "3") == 0
+    assert ncs("compare", "--models", MODELS, "--seeds", "3") == 0
     assert capsys.readouterr().err.count("train:") == 4, "the third seed alone"
-    after = rows(lake, layout.COMPARISONS, "comparison_id", "system", "seed", "task", "value", "density", "run_id")
+    after = rows(lake, layout.COMPARISONS, "comparison_id", "model", "seed", "task", "value", "density", "run_id")
     assert all(row in after for row in kept), "nothing overwrites what was found before"
     assert len({row["comparison_id"] for row in after}) == 2
-    found = rows(lake, layout.DIFFERENCES, "system", "reference", "task", "low", "difference", "high")
+    found = rows(lake, layout.DIFFERENCES, "model", "reference", "task", "low", "difference", "high")
     assert all(row["low"] < row["difference"] < row["high"] for row in found)
     assert all(holds_what_is_told(lake, name) for name in (layout.COMPARISONS, layout.DIFFERENCES))
     assert not (Path(lake.root) / "models" / "latest.json").exists(), "predict goes on with what `ncs train` trained"
@@ -74,7 +74,7 @@ def test_a_comparison_is_trained_once_and_kept_once(
 def test_days_encoded_anew_meanwhile_are_not_compared(
     ncs: Callable[..., int], lake: Lake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = ("--systems", "single_task", "--seeds", "2")
+    asked = ("--models", "single_task", "--seeds", "2")
     assert ncs("compare", *asked) == 0
     undisturbed = capsys.readouterr().out.splitlines()[:3]
     other = write_toy_lake(Lake.at(lake.root + "-other"), toy_conf())
@@ -92,11 +92,11 @@ def test_days_encoded_anew_meanwhile_are_not_compared(
 def test_a_sweep_draws_what_it_compares(
     ncs: Callable[..., int], lake: Lake, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--key", "net.hidden", "--values", "[[8], [16, 8]]", "--systems", "layer_share,full_share"]
+    arguments = ["--key", "net.hidden", "--values", "[[8], [16, 8]]", "--models", "layer_share,full_share"]
     assert ncs("sweep", *arguments, "--seeds", "2") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("|")[1:3] for line in lines[2:6]] == [
-        [f" {width} ", f" {system} "] for width in ("[8]", "[16, 8]") for system in ("layer_share", "full_share")
+        [f" {width} ", f" {model} "] for width in ("[8]", "[16, 8]") for model in ("layer_share", "full_share")
     ]
     folder = Path(lines[-1].removeprefix("sweep: "))
     assert (folder / "sweep.md").read_text().splitlines() == lines[:-1]
@@ -114,15 +114,15 @@ def test_a_sweep_draws_what_it_compares(
 def test_many_test_rows_are_thinned(ncs: Callable[..., int], lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     values = []
     for limit in (600, 100_000):
-        assert ncs("compare", "--systems", "full_share", "--seeds", "1", "--set", f"compare.rows={limit}") == 0
+        assert ncs("compare", "--models", "full_share", "--seeds", "1", "--set", f"compare.rows={limit}") == 0
         values.append(capsys.readouterr().out.splitlines()[2].split("|")[2])
     assert values[0] != values[1], "600 of the 1200 rows were compared on"
     assert float(values[0]) == pytest.approx(float(values[1]), rel=0.2)
 
 
-def test_every_system_gets_the_same_tries() -> None:
+def test_every_model_gets_the_same_tries() -> None:
     space = "compare.space={train.learning_rate: [0.001, 0.01], train.weight_decay: [0.0, 0.1]}"
-    conf = toy_conf("compare.tries=3", space, "train.system=[single_task, layer_share_theta]")
+    conf = toy_conf("compare.tries=3", space, "train.models=[single_task, layer_share_theta]")
     candidates = tries(conf.compare, conf.train.seed)
     assert candidates[0] == {}
     assert len(candidates) == 3
@@ -138,32 +138,32 @@ def test_every_system_gets_the_same_tries() -> None:
             return {"skill": [0.1, 0.3, 0.2][len(seen) - 1] if name == "single_task" else 1.0 / len(seen)}
 
     chosen = tune(conf, Trained)  # type: ignore[arg-type]
-    assert chosen.systems["single_task"].set == candidates[1]
-    assert chosen.systems["layer_share_theta"] == conf.systems["layer_share_theta"], "the first try was best"
+    assert chosen.models["single_task"].set == candidates[1]
+    assert chosen.models["layer_share_theta"] == conf.models["layer_share_theta"], "the first try was best"
     assert {one.train.seed for one in seen} == {seen[0].train.seed} != {conf.train.seed}
     for one, overrides in zip(seen, candidates, strict=True):
-        for name in conf.train.system:
+        for name in conf.train.models:
             for key, value in overrides.items():
-                assert one.of_system(name).part(key)[key] == value
+                assert one.of_model(name).part(key)[key] == value
 
 
-def test_a_system_that_is_not_in_the_catalogue(ncs: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    assert ncs("compare", "--systems", "nobody") == 2
-    assert "compare.systems: no system is called 'nobody'; there are single_task" in capsys.readouterr().err
+def test_a_model_that_is_not_in_the_catalogue(ncs: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert ncs("compare", "--models", "nobody") == 2
+    assert "compare.models: no model is called 'nobody'; there are single_task" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("{module: nobody}", "systems.x.module: ncs.systems has no module 'nobody'"),
-        ("{}", "systems.x.module is missing"),
-        ("{module: mask, set: {logs.seed: 3}}", "systems.x"),
-        ("{module: single_task, set: {logs.seed: 3}}", "'logs.seed' is not of a system alone"),
-        ("{module: single_task, set: {train.seed: 3}}", "'train.seed' is the same for all systems"),
-        ("{module: single_task, set: {net.width: 3}}", "systems.x.set: net.width is no key"),
+        ("{module: nobody}", "models.x.module: ncs.models has no module 'nobody'"),
+        ("{}", "models.x.module is missing"),
+        ("{module: mask, set: {logs.seed: 3}}", "models.x"),
+        ("{module: single_task, set: {logs.seed: 3}}", "'logs.seed' is not of a model alone"),
+        ("{module: single_task, set: {train.seed: 3}}", "'train.seed' is the same for all models"),
+        ("{module: single_task, set: {net.width: 3}}", "models.x.set: net.width is no key"),
         ("{module: connection_share, set: {share.masks: both}}", "share.masks: own, swapped"),
     ],
 )
 def test_entries_of_the_catalogue_are_checked(entry: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        toy_conf(f"systems.x={entry}")
+        toy_conf(f"models.x={entry}")

@@ -19,11 +19,11 @@ from jobs.status import status
 from ncs.errors import DataError
 from ncs.lake import contract, layout, storage
 from ncs.lake.layout import Lake
-from tests.evaluation.made import (
+from tests.evaluation.factories import (
     CONF,
+    MODELS,
     ROWS,
     RUN,
-    SYSTEMS,
     Page,
     described,
     rows_of_test_days,
@@ -56,7 +56,7 @@ def compared(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> t
 
 def test_compares_once_and_skips_what_is_there(spark: SparkSession, compared: tuple[Lake, list[str], str]) -> None:
     lake, printed, _ = compared
-    assert [line.split()[0] for line in printed if "--" not in line] == ["system", *SYSTEMS, "report:"]
+    assert [line.split()[0] for line in printed if "--" not in line] == ["model", *MODELS, "report:"]
     before = lake.version(layout.EVALUATIONS)
     assert compare(lake) == printed
     assert lake.version(layout.EVALUATIONS) == before, "nothing was written again"
@@ -65,10 +65,10 @@ def test_compares_once_and_skips_what_is_there(spark: SparkSession, compared: tu
     *table, last = compare(lake)
     assert last == f"report: {lake.uri('reports', RUN, 'report.html')}"
     assert "reachable end" in page_of(lake)
-    assert [line.split()[0] for line in table[2:]] == [*SYSTEMS, "(truth)"]
+    assert [line.split()[0] for line in table[2:]] == [*MODELS, "(truth)"]
     assert len({line.index("0.") for line in table[2:]}) == 1, "columns stand below each other"
 
-    rows = {(r.system, r.metric): r for r in spark.read.format("delta").load(lake.uri(layout.EVALUATIONS)).collect()}
+    rows = {(r.model, r.metric): r for r in spark.read.format("delta").load(lake.uri(layout.EVALUATIONS)).collect()}
     assert len(rows) == 3 * 4 + 1, "the truth alone puts labels in an order"
     errors = [(row["cvr"] - 0.4) ** 2 for row in rows_of_test_days() if row["cvr"] is not None]
     assert rows["single_task", "mse"].value == pytest.approx(sum(errors) / len(errors))
@@ -83,9 +83,9 @@ def test_compares_once_and_skips_what_is_there(spark: SparkSession, compared: tu
 def test_the_status_ends_with_the_run_that_was_evaluated(compared: tuple[Lake, list[str], str]) -> None:
     lake, *_ = compared
     *_, predictions, evaluation = status(Job(CONF, lake, CONF.logs.days))
-    assert (predictions.table, predictions.day, predictions.rows) == (layout.PREDICTIONS, RUN, len(SYSTEMS) * ROWS)
+    assert (predictions.table, predictions.day, predictions.rows) == (layout.PREDICTIONS, RUN, len(MODELS) * ROWS)
     assert (evaluation.table, evaluation.day, evaluation.stale) == (layout.EVALUATIONS, RUN, [])
-    assert evaluation.made_from[f"{layout.PREDICTIONS}/{RUN}"] == predictions.version
+    assert evaluation.provenance[f"{layout.PREDICTIONS}/{RUN}"] == predictions.version
     other = CONF.with_keys({"slices": {"video_impressions": [1, 10]}})
     *_, evaluation = status(Job(other, lake, CONF.logs.days))
     assert evaluation.stale == ["slices"]
@@ -93,7 +93,7 @@ def test_the_status_ends_with_the_run_that_was_evaluated(compared: tuple[Lake, l
     storage.write_json(path, described(conf={**CONF.model_dump(), "momentum": 0.9}))
     *_, last = status(Job(CONF, lake, CONF.logs.days))
     storage.write_json(path, described())
-    assert (last.table, last.day, last.rows) == (layout.PREDICTIONS, RUN, len(SYSTEMS) * ROWS)
+    assert (last.table, last.day, last.rows) == (layout.PREDICTIONS, RUN, len(MODELS) * ROWS)
     assert "momentum is no key" in last.stale[0]
 
 
@@ -166,7 +166,7 @@ def test_what_is_missing_is_named(spark: SparkSession, lake: Lake) -> None:
     with pytest.raises(DataError, match="no trained run; run `ncs train`"):
         compare(lake)
     write_lake(lake)
-    storage.write_json(lake.uri("models", RUN, "run.json"), described(systems=[*SYSTEMS, "layer_share"]))
+    storage.write_json(lake.uri("models", RUN, "run.json"), described(models=[*MODELS, "layer_share"]))
     with pytest.raises(DataError, match="no predictions of layer_share; run `ncs predict`"):
         compare(lake)
     storage.write_json(lake.uri("models", RUN, "run.json"), described(run_id="toy-2"))
@@ -176,10 +176,10 @@ def test_what_is_missing_is_named(spark: SparkSession, lake: Lake) -> None:
     assert not storage.exists(lake.uri("reports"))
 
 
-def test_a_system_is_found_by_its_definition() -> None:
-    one = described(systems=["single_task", "layer_share_theta"])
-    key = CONF.systems["layer_share_theta"].key("layer_share_theta")
+def test_a_model_is_found_by_its_definition() -> None:
+    one = described(models=["single_task", "layer_share_theta"])
+    key = CONF.models["layer_share_theta"].key("layer_share_theta")
     assert folders(one, CONF) == {"single_task": "single_task", "layer_share_theta": key}
     assert key != "layer_share_theta"
     with pytest.raises(DataError, match="run toy-1 holds mine, which its configuration no longer names"):
-        folders(described(systems=["mine"]), CONF)
+        folders(described(models=["mine"]), CONF)

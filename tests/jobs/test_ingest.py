@@ -38,7 +38,7 @@ def logs(tmp_path: Path) -> Path:
             root,
             "impressions",
             day,
-            f"{IMPRESSIONS}{day}-1,1,10,{day} 09:00:00,feed\n{day}-2,2,11,{day} 10:00:00,tab\n",
+            f"{IMPRESSIONS}{day}-1,1,10,{day} 09:00:00,loader\n{day}-2,2,11,{day} 10:00:00,tab\n",
         )
         put(root, "clicks", day, f"impression_id,ts\n{day}-1,{day} 09:00:05\n")
         put(root, "plays", day, f"impression_id,ts,watched_seconds\n{day}-1,{day} 09:00:06,4.5\n")
@@ -79,7 +79,7 @@ def test_ingest_again_changed_and_bad(
     assert sorted(tuple(row) for row in users.collect()) == [(1, "young"), (2, None)]
     record = lake.records(TABLES["clicks"])[str(first)][1]
     assert (record.stage, record.facts) == ("ingest", {"rows": 1})
-    assert list(record.made_from["files"]) == [f"clicks/day={first}/a.csv"]
+    assert list(record.provenance["files"]) == [f"clicks/day={first}/a.csv"]
     assert lake.records(TABLES["videos"])[ALL][1].facts == {"rows": 2}
 
     # Nothing has changed: no table gets a new version.
@@ -107,8 +107,8 @@ def test_ingest_again_changed_and_bad(
     assert list(broken.held) == [second]
     found = re.search(rf"plays of {second}, .*a\.csv: column 'watched_seconds' has 1 .*as 'long'", broken.held[second])
     assert found, broken.held
-    with pytest.raises(GateError, match=f"{second} held back, the other 1 days are done"):
-        broken.refuse_held()
+    with pytest.raises(GateError, match=f"{second} blocked, the other 1 days are done"):
+        broken.check_blocked()
     assert versions(lake) == before
     put(logs, "plays", second, f"impression_id,ts,watched_seconds\n{second}-1,{second} 09:00:06,4.5\n")
     put(logs, "impressions", second, IMPRESSIONS)
@@ -117,7 +117,7 @@ def test_ingest_again_changed_and_bad(
     assert versions(lake) == before
 
     # A new column flows through, one of another type is refused.
-    put(logs, "impressions", second, f"{IMPRESSIONS.strip()},network\n{second}-1,1,10,{second} 09:00:00,feed,4g\n")
+    put(logs, "impressions", second, f"{IMPRESSIONS.strip()},network\n{second}-1,1,10,{second} 09:00:00,loader,4g\n")
     run(make_job())
     found = rows(spark, lake, "impressions").select("impression_id", "network").collect()
     assert sorted(tuple(row) for row in found) == [(f"{first}-1", None), (f"{first}-2", None), (f"{second}-1", "4g")]

@@ -59,8 +59,8 @@ def test_from_files_to_gold(
     with pytest.raises(DataError, match="is not in the lake"):
         quarantine.run(job)
     label.run(job)
-    assert list(job.held) == [THIRD]
-    assert "no click of bronze/clicks belongs to one of its impressions" in job.held[THIRD]
+    assert list(job.blocked) == [THIRD]
+    assert "no click of bronze/clicks belongs to one of its impressions" in job.blocked[THIRD]
     assert sorted(lake.records(layout.SAMPLES)) == [str(FIRST), str(SECOND)]
     assert lake.records(layout.SAMPLES)[str(SECOND)][1].facts["provisional"] is False
 

@@ -15,14 +15,14 @@ from jobs.job import Job
 from ncs.evaluation.calibration import Curve, from_rows
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
+from ncs.runs.predictor import Predictor
+from ncs.runs.run import Run, field_sizes
 from ncs.tasks import CTR, tasks_of
-from ncs.training.predictor import Predictor
-from ncs.training.run import Run, field_sizes
-from tests.evaluation.made import put
-from tests.toy import toy_conf, write_toy_lake
+from tests.evaluation.factories import put
+from tests.factories import toy_conf, write_toy_lake
 from tests.training.faults import trained
 
-CONF = toy_conf("calibration=isotonic", "train.system=single_task", "train.epochs=1")
+CONF = toy_conf("calibration=isotonic", "train.models=single_task", "train.epochs=1")
 SHOWN = tasks_of(CONF)[CTR].table
 
 

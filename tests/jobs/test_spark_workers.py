@@ -11,9 +11,9 @@ from jobs.train import complete
 from ncs.config import Config
 from ncs.errors import TrainingError
 from ncs.lake.layout import Lake
-from ncs.training.run import Run
-from tests.toy import toy_conf, write_toy_lake
-from tests.training.faults import model
+from ncs.runs.run import Run
+from tests.factories import toy_conf, write_toy_lake
+from tests.training.faults import saved_state
 
 
 def run_of(lake: Lake, conf: Config, spark: SparkSession) -> Run:
@@ -27,19 +27,19 @@ def run_of(lake: Lake, conf: Config, spark: SparkSession) -> Run:
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["spark", "spark_torch"])
 def test_workers_in_spark_end_as_local_ones_do(tmp_path: Path, spark: SparkSession, launcher: str) -> None:
-    conf = toy_conf("workers=2", "train.system=layer_share", "logs.source=nowhere")
+    conf = toy_conf("workers=2", "train.models=layer_share", "logs.source=nowhere")
     lakes = [write_toy_lake(Lake.at(str(tmp_path / name)), conf) for name in ("here", "spark")]
     here = run_of(lakes[0], conf.with_keys({"launch.launcher": "torch"}), spark)
     there = run_of(lakes[1], conf.with_keys({"launch.launcher": launcher}), spark)
     assert there.run_id == here.run_id
     assert there.facts("layer_share")["workers"] == [2]
-    local, remote = (model(run, "layer_share")["net"] for run in (here, there))
+    local, remote = (saved_state(run, "layer_share")["net"] for run in (here, there))
     assert all(torch.equal(weight, remote[name]) for name, weight in local.items())
 
 
 @pytest.mark.slow
 def test_the_message_of_a_worker_in_spark_is_heard(lake: Lake, spark: SparkSession) -> None:
-    conf = toy_conf("workers=2", "train.system=layer_share", "launch.launcher=spark_torch", "train.batch_size=63")
+    conf = toy_conf("workers=2", "train.models=layer_share", "launch.launcher=spark_torch", "train.batch_size=63")
     with pytest.raises(TrainingError, match="batch_size 63 cannot be parted evenly over 2 workers"):
         run_of(write_toy_lake(lake, conf), conf, spark)
     assert not list(Path(lake.root).glob("_launch*"))

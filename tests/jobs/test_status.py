@@ -17,8 +17,8 @@ from ncs.lake import layout
 from ncs.lake.layout import ALL, Record
 from ncs.lake.status import Part
 from ncs.logs.source import open_source
+from tests.factories import ROOT
 from tests.jobs.conftest import DAYS, LAST, write_part
-from tests.toy import ROOT
 from validation import verdicts
 from validation.verdicts import Failure, Verdict
 
@@ -39,7 +39,7 @@ def test_a_lake_that_is_up_to_date(written: Job) -> None:
     last = of(found, layout.SAMPLES, LAST)
     assert (last.rows, last.version, last.provisional, last.quarantined, last.gate) == (3, 2, True, 2, "-")
     assert not of(found, layout.SAMPLES, DAYS.first).provisional
-    assert last.made_from[f"{layout.CLICKS}/{LAST}"] == 2
+    assert last.provenance[f"{layout.CLICKS}/{LAST}"] == 2
     assert last.written is not None
     assert abs((datetime.now(last.written.tzinfo) - last.written).total_seconds()) < 600
     assert of(found, layout.USERS, ALL).rows == 4
@@ -48,8 +48,8 @@ def test_a_lake_that_is_up_to_date(written: Job) -> None:
 def test_what_has_changed_is_said_at_every_stage_that_it_reaches(written: Job) -> None:
     (Path(str(written.conf.logs.source)) / "clicks" / f"day={LAST}" / "a.csv").write_text("delivered anew")
     assert of(status(written), layout.CLICKS, LAST).stale == ["files"]
-    made_from = ingest.made_from(written, open_source(written.conf, written.lake), "clicks", LAST)
-    write_part(written.lake, layout.CLICKS, 6, Record("ingest", str(LAST), made_from))
+    provenance = ingest.provenance(written, open_source(written.conf, written.lake), "clicks", LAST)
+    write_part(written.lake, layout.CLICKS, 6, Record("ingest", str(LAST), provenance))
     found = status(written)
     assert of(found, layout.CLICKS, LAST).stale == []
     # The day before reaches into this one.
@@ -103,14 +103,14 @@ def test_a_day_is_opened_again_by_the_logs_of_the_next(written: Job) -> None:
     today = replace(written, days=Days(LAST, LAST))
     assert str(label.with_reopened(today)) == str(LAST)
     (Path(str(written.conf.logs.source)) / "clicks" / f"day={LAST}" / "a.csv").write_text("late")
-    made_from = ingest.made_from(written, open_source(written.conf, written.lake), "clicks", LAST)
-    write_part(written.lake, layout.CLICKS, 6, Record("ingest", str(LAST), made_from))
+    provenance = ingest.provenance(written, open_source(written.conf, written.lake), "clicks", LAST)
+    write_part(written.lake, layout.CLICKS, 6, Record("ingest", str(LAST), provenance))
     assert str(label.with_reopened(today)) == "2022-04-09..2022-04-10"
     assert str(label.with_reopened(replace(written, days=DAYS))) == str(DAYS)
 
 
 def test_days_of_an_earlier_vocabulary_are_encoded_with_the_others(written: Job) -> None:
     today = replace(written, days=Days(LAST, LAST))
-    assert list(encode.made_from(today)) == [LAST]
+    assert list(encode.provenance(today)) == [LAST]
     write_part(written.lake, layout.VOCABULARY, 5, Record("encode", ALL, {"conf": "another"}))
-    assert list(encode.made_from(today)) == list(DAYS)
+    assert list(encode.provenance(today)) == list(DAYS)

@@ -16,11 +16,11 @@ from jobs.options import Options
 from ncs.errors import ConfigError, DataError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
-from ncs.training.run import Run
-from tests.toy import ROOT, toy_conf, write_toy_lake
+from ncs.runs.run import Run
+from tests.factories import ROOT, toy_conf, write_toy_lake
 from tests.training.faults import trained
 
-SYSTEMS = ["single_task", "connection_share"]
+MODELS = ["single_task", "connection_share"]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def run(lake: Lake) -> Run:
-    conf = toy_conf(f"train.system=[{', '.join(SYSTEMS)}]")
+    conf = toy_conf(f"train.models=[{', '.join(MODELS)}]")
     run = trained(write_toy_lake(lake, conf, rows=400), conf)
     storage.write_json(storage.join(run.folder, "run.json"), run.describe())
     storage.write_json(lake.uri("models", "latest.json"), {"run_id": run.run_id})
@@ -49,8 +49,8 @@ def test_a_finished_run_is_read_back(lake: Lake, run: Run, store: str) -> None:
     track.run(job(lake, store))
     client = MlflowClient(tracking_uri=store)
     place = client.get_experiment_by_name("toys").experiment_id
-    runs = {one.data.tags["ncs.system"]: one for one in client.search_runs([place])}
-    assert set(runs) == set(SYSTEMS)
+    runs = {one.data.tags["ncs.model"]: one for one in client.search_runs([place])}
+    assert set(runs) == set(MODELS)
     one = runs["connection_share"]
     assert (one.info.status, one.data.tags["ncs.run_id"]) == ("FINISHED", run.run_id)
     assert one.data.tags["data.gold/ctr_samples"] == str(run.versions["gold/ctr_samples"])

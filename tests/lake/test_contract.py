@@ -14,7 +14,7 @@ from ncs.errors import DataError
 from ncs.lake import contract, layout
 from ncs.lake.layout import Lake
 from ncs.lake.migrations import migrate
-from tests.toy import ROOT
+from tests.factories import ROOT
 
 DAY = date(2022, 4, 8)
 SAMPLE = {
@@ -102,7 +102,7 @@ def test_a_table_says_what_it_is(lake: Lake) -> None:
 
 def test_what_was_once_compared_stays(lake: Lake) -> None:
     """Neither we nor another writer can change or remove a past result; a later one may have a further column."""
-    keys = ("comparison_id", "run_id", "system", "task", "metric")
+    keys = ("comparison_id", "run_id", "model", "task", "metric")
     row = {**dict.fromkeys(keys, "x"), "seed": 7, "value": 0.5}
     contract.append(lake, layout.COMPARISONS, pa.Table.from_pylist([row]))
     contract.append(lake, layout.COMPARISONS, pa.Table.from_pylist([{**row, "seed": 8, "git": "abc"}]))

@@ -14,7 +14,7 @@ from ncs.lake import storage
 from ncs.lake.content import content
 from ncs.lake.layout import ALL, Lake, Record
 from ncs.lake.writer import replace_all, replace_days, replace_where
-from tests.toy import toy_conf
+from tests.factories import toy_conf
 
 TABLE = "silver/numbers"
 
@@ -34,7 +34,7 @@ def test_a_day_is_replaced_and_no_other_is_touched(spark: SparkSession, lake: La
         replace_days(rows(spark, day, version, version), uri, [Record("label", day, {"n": version}, {"rows": 2})])
     assert found(spark, lake) == {"2022-04-08": [2, 2], "2022-04-09": [1, 1]}
     records = lake.records(TABLE)
-    assert {key: (version, record.made_from) for key, (version, record) in records.items()} == {
+    assert {key: (version, record.provenance) for key, (version, record) in records.items()} == {
         "2022-04-08": (3, {"n": 2}),
         "2022-04-09": (2, {"n": 1}),
     }
@@ -72,17 +72,17 @@ def test_content_is_the_same_in_any_order_and_not_for_other_rows(spark: SparkSes
 
 def test_a_lake_keeps_to_its_logs(lake: Lake, load_conf) -> None:  # type: ignore[no-untyped-def]
     conf: Config = load_conf()
-    lake.claim(conf)
-    lake.claim(load_conf("train.epochs=9", "labels.window_hours=12.0"))
+    lake.bind(conf)
+    lake.bind(load_conf("train.epochs=9", "labels.window_hours=12.0"))
     with pytest.raises(DataError, match=r"made from other logs: logs\.seed is 7 there, 8 here\. Use another --lake"):
-        lake.claim(load_conf("logs.seed=8"))
+        lake.bind(load_conf("logs.seed=8"))
     with pytest.raises(DataError, match=r"logs\.source"):
-        lake.claim(load_conf("logs.source=elsewhere"))
+        lake.bind(load_conf("logs.source=elsewhere"))
 
 
 def test_logs_from_a_folder_may_grow_by_days(lake: Lake) -> None:
-    lake.claim(toy_conf("logs.source=raw"))
-    lake.claim(toy_conf("logs.source=raw", "logs.days=2022-04-08..2022-04-20"))
+    lake.bind(toy_conf("logs.source=raw"))
+    lake.bind(toy_conf("logs.source=raw", "logs.days=2022-04-08..2022-04-20"))
 
 
 def test_what_is_not_there_is_named(lake: Lake) -> None:

@@ -101,7 +101,7 @@ def test_the_log_outlives_deltas_thirty_days(job: Job, spark: SparkSession) -> N
     for version in range(4, 12):  # Delta makes a checkpoint at every tenth version, and then forgets what is old
         age(lake, days=40)
         write(spark, lake, layout.IMPRESSIONS, "2022-04-09", version, files=1)
-    assert {record.made_from["n"] for _, record in lake.records(layout.IMPRESSIONS).values()} == {3, 11}
+    assert {record.provenance["n"] for _, record in lake.records(layout.IMPRESSIONS).values()} == {3, 11}
 
 
 def test_a_model_that_does_not_say_what_it_needs_stops_upkeep(job: Job) -> None:

@@ -34,7 +34,7 @@ def test_conflicts_end_in_whole_days(spark: SparkSession, lake: Lake, monkeypatc
     assert pauses, "the writers never met: nothing is shown"
     found = Counter((str(row.day), row.writer) for row in spark.read.format("delta").load(uri).collect())
     records = lake.records("silver/numbers")
-    expected = {(day, record.made_from["writer"]): 5 for day, (_, record) in records.items()}
+    expected = {(day, record.provenance["writer"]): 5 for day, (_, record) in records.items()}
     assert found == expected
     assert set(records) == {"2022-04-08", "2022-04-09", "2022-04-10"}
 

@@ -39,11 +39,11 @@ def test_output_and_gradients_are_those_of_the_joined_input(
     ids = torch.stack([torch.randint(size, (rows,)) for size in (5, 7, 3, 9)], 1)
     weight, bias = torch.randn(6, width, requires_grad=True), torch.randn(6, requires_grad=True)
     factor, found = torch.randn(rows, 6), []
-    for whole in (made, made.for_one):
+    for whole in (made, made.lazy):
         output = linear(whole(ids), weight, bias)
         (output * factor).sum().backward()
-        assert made.embedding.touched is not None
-        found.append((output.detach(), made.embedding.touched[1].grad, weight.grad, bias.grad))
+        assert made.embedding.last_lookup is not None
+        found.append((output.detach(), made.embedding.last_lookup[1].grad, weight.grad, bias.grad))
         weight.grad = bias.grad = None
     for joined, tiled in zip(*found, strict=True):
         torch.testing.assert_close(tiled, joined, rtol=1e-5, atol=1e-5)
@@ -65,4 +65,4 @@ def test_under_autocast_it_is_the_plain_layer() -> None:
     made, width = inputs(CROSSES["apart"])
     ids, weight, bias = torch.zeros(3, 4, dtype=torch.long), torch.randn(6, width), torch.randn(6)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(made.for_one(ids).linear(weight, bias), F.linear(made(ids), weight, bias))
+        assert torch.equal(made.lazy(ids).linear(weight, bias), F.linear(made(ids), weight, bias))

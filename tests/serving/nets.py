@@ -1,19 +1,19 @@
-"""Small systems whose every weight matters, and masks."""
+"""Small models whose every weight matters, and masks."""
 
 import torch
 
 from ncs.nets.masked import MaskedNet
-from ncs.nets.system import System, module_of
-from ncs.sharing.mask import Mask
-from tests.toy import toy_conf, toy_spec
+from ncs.nets.model import Model, module_of
+from ncs.pruning.mask import Mask
+from tests.factories import toy_conf, toy_spec
 
 IDS = torch.cartesian_prod(*map(torch.arange, (5, 7, 3)))
 """Every row that there is: user_id, video_id, scene."""
 
 
-def of_catalogue(name: str, *overrides: str) -> System:
+def of_catalogue(name: str, *overrides: str) -> Model:
     torch.manual_seed(1)
-    net = module_of(toy_conf().of_system(name)).build(toy_spec(*overrides, system=name)).eval()
+    net = module_of(toy_conf().of_model(name)).build(toy_spec(*overrides, model=name)).eval()
     for name_, weight in net.named_parameters():
         if "bias" in name_:
             torch.nn.init.normal_(weight)  # zero biases would hide a constant that is folded wrongly

@@ -9,13 +9,13 @@ from torch import Tensor
 from ncs.errors import ExportError
 from ncs.nets.masked import MaskedNet
 from ncs.nets.subnetwork import Layer
+from ncs.pruning.mask import Mask
 from ncs.serving.compact import compact
 from ncs.serving.model import ServingNet, macs
-from ncs.sharing.mask import Mask
 from tests.serving.nets import IDS, masked, of_catalogue
 
 
-def through(layers: list[Layer], input: Tensor) -> Tensor:
+def mlp_forward(layers: list[Layer], input: Tensor) -> Tensor:
     for layer in layers[:-1]:
         input = torch.relu(input @ layer.weight.T + layer.bias)
     return input @ layers[-1].weight.T + layers[-1].bias
@@ -56,10 +56,10 @@ def test_outputs_stay_and_nothing_dead_is_left(density: float, seed: int) -> Non
     try:
         small = compact(layers)
     except ExportError:
-        expected = through(layers, input)
+        expected = mlp_forward(layers, input)
         assert torch.equal(expected, expected[:1].expand_as(expected)), "only a constant is refused"
         return
-    torch.testing.assert_close(through(small, input), through(layers, input))
+    torch.testing.assert_close(mlp_forward(small, input), mlp_forward(layers, input))
     for before, after in pairwise(small):
         assert (before.weight != 0).any(1).all()
         assert (after.weight != 0).any(0).all()
@@ -99,13 +99,13 @@ def test_only_products_that_a_kept_connection_reads_are_computed() -> None:
 
 
 @pytest.mark.parametrize("name", ["single_task", "single_task_dot", "lottery_ticket", "layer_share", "full_share"])
-def test_other_systems_of_inputs_and_layers_can_be_served(name: str) -> None:
+def test_other_models_of_inputs_and_layers_can_be_served(name: str) -> None:
     net = of_catalogue(name)
     for task in net.tasks:
         torch.testing.assert_close(ServingNet(net.spec, net.subnetwork(task))(IDS), net.probability(IDS, task))
 
 
-def test_a_system_of_other_parts_is_refused() -> None:
+def test_a_model_of_other_parts_is_refused() -> None:
     with pytest.raises(ExportError, match="MMoE has no subnetwork for ctr that is inputs and FC layers alone"):
         of_catalogue("mmoe").subnetwork("ctr")
 

@@ -1,4 +1,4 @@
-"""`ncs export` on a trained lake: programs that predict what the run's system does, or one clear error."""
+"""`ncs export` on a trained lake: programs that predict what the run's model does, or one clear error."""
 
 import re
 import sys
@@ -14,22 +14,22 @@ from jobs.cli import main
 from ncs.errors import ExportError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
+from ncs.runs.predictor import Predictor
+from ncs.runs.run import Run, field_sizes
 from ncs.serving import export as exporting
 from ncs.serving.export import TOLERANCE, onnx_predictor, torch_predictor
 from ncs.serving.model import ServingNet
 from ncs.tasks import tasks_of
-from ncs.training.predictor import Predictor
-from ncs.training.run import Run, field_sizes
-from tests.toy import ROOT, toy_conf, toy_rows, write_toy_lake
+from tests.factories import ROOT, toy_conf, toy_rows, write_toy_lake
 
-SYSTEMS = "train.system=[connection_share, mmoe]"
+MODELS = "train.models=[connection_share, mmoe]"
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[str]]:
     """A run, and the arguments that name its configuration and lake."""
     folder = tmp_path_factory.mktemp("trained")
-    conf = toy_conf(SYSTEMS, "prune.select=last", "train.epochs=1", "net.mask_output=false", "prune.rate=0.6")
+    conf = toy_conf(MODELS, "prune.select=last", "train.epochs=1", "net.mask_output=false", "prune.rate=0.6")
     lake = write_toy_lake(Lake.at(str(folder / "lake")), conf)
     path = folder / "conf.yaml"
     path.write_text(yaml.safe_dump(conf.model_dump(), sort_keys=False))
@@ -38,7 +38,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[str]]:
     return Run.of(conf, lake), arguments
 
 
-def test_what_is_written_predicts_as_the_system_does(
+def test_what_is_written_predicts_as_the_model_does(
     trained: tuple[Run, list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, arguments = trained
@@ -62,7 +62,7 @@ def test_what_is_written_predicts_as_the_system_does(
                 found = predict(torch.from_numpy(ids[:rows]))
                 np.testing.assert_allclose(found.numpy(), expected[task][:rows], atol=TOLERANCE)
         assert card["run_id"] == run.run_id
-        assert card["system"] == "connection_share"
+        assert card["model"] == "connection_share"
         assert card["tables"] == run.versions
         assert card["fields"] == list(run.conf.fields)
         assert card["input"] == {"name": "ids", "dtype": "int64", "shape": ["batch", 2], "other_ids": "as 0"}
@@ -79,9 +79,9 @@ def test_what_is_written_predicts_as_the_system_does(
     ("arguments", "code", "message"),
     [
         (["--run", "toy-nobodys"], 1, "holds no finished run 'toy-nobodys', it has toy-"),
-        (["--system", "layer_share"], 2, r"--system names layer_share, run toy-\w+ has connection_share, mmoe"),
+        (["--model", "layer_share"], 2, r"--model names layer_share, run toy-\w+ has connection_share, mmoe"),
         (["--task", "ctr,finish"], 2, r"--task names finish, run toy-\w+ has ctr, cvr"),
-        (["--system", "mmoe"], 1, "MMoE has no subnetwork for cvr that is inputs and FC layers alone"),
+        (["--model", "mmoe"], 1, "MMoE has no subnetwork for cvr that is inputs and FC layers alone"),
     ],
 )
 def test_what_is_not_there_is_one_line_that_says_what_is(
@@ -113,7 +113,7 @@ def test_a_program_that_predicts_otherwise_is_not_written(
             return super().forward(ids) + 1e-3
 
     monkeypatch.setattr(exporting, "ServingNet", Wrong)
-    with pytest.raises(ExportError, match="pt2 program of ctr predicts otherwise than the trained system"):
+    with pytest.raises(ExportError, match="pt2 program of ctr predicts otherwise than the trained model"):
         exporting.export(net, tasks_of(run.conf)["ctr"], list(run.conf.fields))
 
 

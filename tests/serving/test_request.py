@@ -1,4 +1,4 @@
-"""Rows of one request take a way of their own, any others the general one, and both predict what the system does."""
+"""Rows of one request take a way of their own, any others the general one, and both predict what the model does."""
 
 import pytest
 import torch
@@ -45,7 +45,7 @@ def exported() -> tuple[MaskedNet, Program]:
     return net, exporting.export(net, net.tasks["ctr"], FIELDS)
 
 
-def test_programs_predict_what_the_system_does_whatever_the_rows(exported: tuple[MaskedNet, Program]) -> None:
+def test_programs_predict_what_the_model_does_whatever_the_rows(exported: tuple[MaskedNet, Program]) -> None:
     net, program = exported
     for predict in (torch_predictor(program.files["pt2"]), onnx_predictor(program.files["onnx"])):
         for name, ids in batches().items():
@@ -74,10 +74,10 @@ def test_which_way_rows_take() -> None:
 
 
 @pytest.mark.parametrize("way", ["one_request", "any_rows"])
-def test_both_ways_are_held_against_the_system(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+def test_both_ways_are_held_against_the_model(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     net = connection_share()
     monkeypatch.setattr(exporting, "ServingNet", lambda *of: poisoned(ServingNet(*of), way))
-    with pytest.raises(ExportError, match="predicts otherwise than the trained system, by nan on 4098 rows"):
+    with pytest.raises(ExportError, match="predicts otherwise than the trained model, by nan on 4098 rows"):
         exporting.export(net, net.tasks["ctr"], FIELDS)
 
 

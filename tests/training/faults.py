@@ -9,10 +9,10 @@ from deltalake import CommitProperties, DeltaTable
 from ncs.config import Config
 from ncs.lake import storage
 from ncs.lake.layout import Lake, Record, user_metadata
+from ncs.runs.run import Run, train
 from ncs.training.cluster import Cluster
-from ncs.training.run import Run, train
 from ncs.training.store import Store
-from tests.toy import toy_conf
+from tests.factories import toy_conf
 
 
 class KilledError(Exception):
@@ -26,9 +26,9 @@ def trained(lake: Lake, conf: Config) -> Run:
     return run
 
 
-def model(run: Run, system: str) -> dict:
+def saved_state(run: Run, model: str) -> dict:
     """The weights and masks that a run ended with."""
-    return Store(storage.join(run.folder, system), Cluster()).load("model")
+    return Store(storage.join(run.folder, model), Cluster()).load("model")
 
 
 def same(left: dict, right: dict) -> bool:

@@ -12,14 +12,14 @@ import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 import torch
 
 from ncs.config import Config
-from ncs.feed import Batch
+from ncs.data_loading import Batch
+from ncs.models import connection_share
 from ncs.nets.masked import MaskedNet
-from ncs.nets.system import build
-from ncs.systems import connection_share
+from ncs.nets.model import build
 from ncs.training.cluster import Cluster, connect
 from ncs.training.loop import Trainer
 from ncs.training.store import Store
-from tests.toy import USERS, VIDEOS, toy_conf, toy_rows
+from tests.factories import USERS, VIDEOS, toy_conf, toy_rows
 
 
 @dataclass
@@ -47,7 +47,7 @@ class HalvesFeed:
         return replace(self, shard=shard, shards=shards)
 
 
-def feeds(seed: int, rows: int, cluster: Cluster) -> dict[str, HalvesFeed]:
+def loaders(seed: int, rows: int, cluster: Cluster) -> dict[str, HalvesFeed]:
     ids, clicked, cvr = toy_rows(rows, seed)
     labelled = ~np.isnan(cvr)
     rows = {"ctr": (ids, clicked), "cvr": (ids[labelled], cvr[labelled].astype(np.float32))}
@@ -59,12 +59,12 @@ def feeds(seed: int, rows: int, cluster: Cluster) -> dict[str, HalvesFeed]:
 
 def made(folder: str, cluster: Cluster, *settings: str) -> tuple[MaskedNet, Trainer, Config]:
     torch.set_num_threads(1)
-    conf = toy_conf(*settings).of_system("connection_share")
+    conf = toy_conf(*settings).of_model("connection_share")
     net = build(conf, {"user_id": USERS + 1, "video_id": VIDEOS + 1}, 5, cluster)
     assert isinstance(net, MaskedNet)
     store = Store(folder, cluster)
     variance = dict.fromkeys(net.tasks, 0.1)
-    return net, Trainer(conf.train, feeds(1, 2030, cluster), feeds(2, 600, cluster), cluster, store, variance), conf
+    return net, Trainer(conf.train, loaders(1, 2030, cluster), loaders(2, 600, cluster), cluster, store, variance), conf
 
 
 def run(folder: str, cluster: Cluster, *settings: str) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of the known systems share: small systems and batches, equations in plain loops, one row at a time."""
+"""What the tests of the known models share: small models and batches, equations in plain loops, one row at a time."""
 
 import math
 from collections.abc import Mapping
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ncs.feed import Batch
+from ncs.data_loading import Batch
 from ncs.nets.inputs import FieldEmbedding
 from ncs.nets.layers import Tower
-from ncs.nets.system import System, module_of
-from tests.toy import toy_conf, toy_spec
+from ncs.nets.model import Model, module_of
+from tests.factories import toy_conf, toy_spec
 
 KNOWN = ["mmoe", "ple", "ple_2", "snr_trans", "snr_aver", "esmm", "esm2"]
 THIRD = "tasks.finish={label: finished, loss: cross_entropy, metric: auc}"
@@ -23,14 +23,14 @@ CVR = [NAN, 1.0, 0.3, 0.0, NAN]
 FINISHED = [NAN, 1.0, 0.0, 0.0, 1.0]
 
 
-def built(name: str, *overrides: str) -> System:
-    """A system of the catalogue with three tasks, every weight and bias away from where it starts."""
-    spec = toy_spec(THIRD, *overrides, system=name)
+def built(name: str, *overrides: str) -> Model:
+    """A model of the catalogue with three tasks, every weight and bias away from where it starts."""
+    spec = toy_spec(THIRD, *overrides, model=name)
     torch.manual_seed(3)
-    system = module_of(toy_conf().of_system(name)).build(spec).eval()
-    for weight in system.parameters():
+    model = module_of(toy_conf().of_model(name)).build(spec).eval()
+    for weight in model.parameters():
         weight.data.normal_(std=0.5)
-    return system
+    return model
 
 
 def batch(ids: Tensor = IDS, **labels: list[float]) -> Batch:
@@ -42,15 +42,15 @@ def part(whole: Batch, rows: list[int]) -> Batch:
     return Batch(whole.ids[rows], {task: labels[rows] for task, labels in whole.labels.items()}, whole.total)
 
 
-def gradients(system: System, one: Batch, task: str) -> dict[str, Tensor]:
+def gradients(model: Model, one: Batch, task: str) -> dict[str, Tensor]:
     """Of every weight that the task's loss has to do with, embedding rows among them."""
-    system.zero_grad()
-    system.loss(one, task).backward()
-    found = {name: weight.grad for name, weight in system.named_parameters() if weight.grad is not None}
-    for name, embedding in system.named_modules():
+    model.zero_grad()
+    model.loss(one, task).backward()
+    found = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+    for name, embedding in model.named_modules():
         if isinstance(embedding, FieldEmbedding):
-            assert embedding.touched is not None
-            rows, values = embedding.touched
+            assert embedding.last_lookup is not None
+            rows, values = embedding.last_lookup
             assert values.grad is not None
             found[name] = torch.zeros_like(embedding.table).index_add_(0, rows, values.grad)
     return found
@@ -98,12 +98,12 @@ def weighted(shares: list[float], vectors: list[list[float]]) -> list[float]:
     return [sum(share * v[k] for share, v in zip(shares, vectors, strict=True)) for k in range(len(vectors[0]))]
 
 
-def inputs(system: System) -> list[list[float]]:
-    return system.inputs(IDS).tolist()
+def inputs(model: Model) -> list[list[float]]:
+    return model.inputs(IDS).tolist()
 
 
-def check_logits(system: System, task: str, expected: list[float]) -> None:
-    torch.testing.assert_close(system.logits(IDS, task), torch.tensor(expected))
+def check_logits(model: Model, task: str, expected: list[float]) -> None:
+    torch.testing.assert_close(model.logits(IDS, task), torch.tensor(expected))
 
 
 def cross_entropy(p: float, label: float) -> float:

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from ncs.lake.layout import Lake
-from ncs.sharing.pruning import prune
-from ncs.sharing.search import search_mask
+from ncs.methods.search import search_mask
+from ncs.pruning.prune import prune
+from ncs.runs.run import Run
 from ncs.training.cluster import Cluster, LostError
 from ncs.training.cluster.base import ranks_of_parts
-from ncs.training.run import Run
 from ncs.training.store import Store
-from tests.toy import toy_conf, write_toy_lake
+from tests.factories import toy_conf, write_toy_lake
 from tests.training import halves
 from tests.training.test_cluster import halved, masks_of
 from tests.training.test_lost_workers import Training
@@ -127,7 +127,7 @@ def test_a_search_goes_on_without_the_part_that_is_lost(lake: Lake, launcher: st
     overrides = (
         AT_ONCE,
         "workers=2",
-        "train.system=connection_share",
+        "train.models=connection_share",
         "logs.source=nowhere",
         "launch.stall_seconds=15",
         "prune.rounds=6",

@@ -8,13 +8,13 @@ import torch
 
 from ncs.lake import storage
 from ncs.lake.layout import Lake
-from ncs.nets.system import build
+from ncs.nets.model import build
+from ncs.runs.predictor import Predictor
+from ncs.runs.run import Run, field_sizes, train
 from ncs.training.cluster import Cluster
 from ncs.training.metrics import auc
-from ncs.training.predictor import Predictor
-from ncs.training.run import Run, field_sizes, train
 from ncs.training.store import Store
-from tests.toy import toy_conf, toy_rows, write_toy_lake
+from tests.factories import toy_conf, toy_rows, write_toy_lake
 
 MASKED = [
     "connection_share",
@@ -31,29 +31,29 @@ OTHERS = ["cvr_mask_for_all", "wide_towers", "full_share", "single_task_dot"]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     names = ", ".join([*MASKED, *CONTROLS, *OTHERS])
-    conf = toy_conf(f"train.system=[{names}]", "prune.rounds=1", "train.epochs=3", "prune.select=last")
+    conf = toy_conf(f"train.models=[{names}]", "prune.rounds=1", "train.epochs=3", "prune.select=last")
     run = Run.of(conf, write_toy_lake(Lake.at(str(tmp_path_factory.mktemp("lake"))), conf))
     train(run, Cluster(), lambda _: None, quiet=True)
     return run
 
 
-def masks(run: Run, system: str) -> dict[str, dict[str, torch.Tensor]]:
-    return Store(run.folder_of(system), Cluster()).load("model")["masks"]
+def masks(run: Run, model: str) -> dict[str, dict[str, torch.Tensor]]:
+    return Store(run.folder_of(model), Cluster()).load("model")["masks"]
 
 
 def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(left[name], right[name]) for name in left)
 
 
-@pytest.mark.parametrize("system", [*MASKED, *CONTROLS, *OTHERS])
-def test_it_learns(run: Run, system: str) -> None:
+@pytest.mark.parametrize("model", [*MASKED, *CONTROLS, *OTHERS])
+def test_it_learns(run: Run, model: str) -> None:
     ids, clicked, _ = toy_rows(4000, seed=99)
-    predicted = Predictor.load(run.folder, system, run.conf, field_sizes(run)).predict(ids)
+    predicted = Predictor.load(run.folder, model, run.conf, field_sizes(run)).predict(ids)
     assert auc(clicked, predicted["ctr"]) > 0.58
     assert all(((values > 0) & (values < 1)).all() for values in predicted.values())
 
 
-def test_controls_differ_from_the_system_in_their_masks_alone(run: Run) -> None:
+def test_controls_differ_from_the_model_in_their_masks_alone(run: Run) -> None:
     own = masks(run, "connection_share")
     assert masks(run, "full_share_theta") == masks(run, "layer_share_theta") == {}
     assert all(equal(masks(run, "layer_share_pruned")[task], own[task]) for task in own)
@@ -92,7 +92,7 @@ def test_neurons_go_whole(run: Run) -> None:
 
 
 def test_sparse_sharing_starts_from_the_initial_weights(run: Run) -> None:
-    initial = build(run.conf.of_system("sparse_share"), field_sizes(run), run.conf.train.seed).state_dict()
+    initial = build(run.conf.of_model("sparse_share"), field_sizes(run), run.conf.train.seed).state_dict()
     thetas = [torch.load(path)["inputs.embedding.table"] for path in Path(run.folder).glob("search-*/theta.pt")]
     assert sum(torch.equal(theta, initial["inputs.embedding.table"]) for theta in thetas) == 1
 
@@ -106,11 +106,11 @@ def test_a_ticket_is_each_tasks_own(run: Run) -> None:
         assert kept == pytest.approx(0.7, abs=0.01), task
 
 
-def test_a_system_says_what_it_costs(run: Run) -> None:
+def test_a_model_says_what_it_costs(run: Run) -> None:
     shared, towers = run.facts("full_share_theta"), run.facts("layer_share_theta")
     hidden = sum(weights.numel() for weights in masks(run, "connection_share")["ctr"].values())
     assert towers["parameters"] - shared["parameters"] == pytest.approx(hidden, rel=0.1)
     union = run.facts("connection_share")
     assert 0.69 < union["density"] < 0.71
     assert shared["parameters"] * 0.7 < union["parameters"] < shared["parameters"]
-    assert all(np.isfinite(run.facts(name)["skill"]) for name in run.conf.train.system)
+    assert all(np.isfinite(run.facts(name)["skill"]) for name in run.conf.train.models)

@@ -14,14 +14,14 @@ from ncs.config import Config
 from ncs.errors import TrainingError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
+from ncs.runs.predictor import Predictor
+from ncs.runs.run import Run, field_sizes
 from ncs.training.cluster import Cluster, launch
 from ncs.training.metrics import auc
-from ncs.training.predictor import Predictor
-from ncs.training.run import Run, field_sizes
 from ncs.training.store import Store
-from tests.toy import ROOT, toy_conf, toy_rows, write_toy_lake
+from tests.factories import ROOT, toy_conf, toy_rows, write_toy_lake
 from tests.training import halves
-from tests.training.faults import model, same
+from tests.training.faults import same, saved_state
 
 LAUNCH = toy_conf().launch
 
@@ -94,7 +94,7 @@ def test_the_command_line_starts_its_own_workers(
 ) -> None:
     fields = "fields={video_id: {side: video, encode: vocabulary}, user_id: {side: user, encode: vocabulary}}"
     shared = f"train.embeddings={embeddings}"
-    conf = toy_conf("workers=2", "train.system=layer_share", "logs.source=nowhere", fields, shared)
+    conf = toy_conf("workers=2", "train.models=layer_share", "logs.source=nowhere", fields, shared)
     write_toy_lake(lake, conf)
     assert main(["train", "--conf", written(conf, tmp_path), "--lake", lake.root]) == 0
     printed = capfd.readouterr().err
@@ -129,7 +129,7 @@ def torchruns(lake: Lake, *confs: str) -> list[tuple[int, str]]:
 @pytest.mark.slow
 def test_a_torchrun_on_each_of_two_hosts_trains_one_run(lake: Lake, tmp_path: Path) -> None:
     """It ends with the bits of two workers of one torchrun, and is the run that the next stages work on."""
-    conf = toy_conf("workers=2", "train.system=layer_share", "logs.source=nowhere", "launch.launcher=torch")
+    conf = toy_conf("workers=2", "train.models=layer_share", "logs.source=nowhere", "launch.launcher=torch")
     own = Lake.at(str(tmp_path / "own"))
     for one in (lake, own):
         write_toy_lake(one, conf)
@@ -139,14 +139,14 @@ def test_a_torchrun_on_each_of_two_hosts_trains_one_run(lake: Lake, tmp_path: Pa
     assert [code for code, _ in found] == [0, 0], found
     run = Run.of(conf, lake)
     assert storage.read_json(lake.uri("models", "latest.json")) == {"run_id": run.run_id}
-    assert storage.read_json(storage.join(run.folder, "run.json"))["systems"] == ["layer_share"]
-    assert same(model(run, "layer_share"), model(Run.of(conf, own), "layer_share"))
+    assert storage.read_json(storage.join(run.folder, "run.json"))["models"] == ["layer_share"]
+    assert same(saved_state(run, "layer_share"), saved_state(Run.of(conf, own), "layer_share"))
 
 
 @pytest.mark.slow
 @pytest.mark.fault(ends="clear error")
 def test_hosts_with_another_configuration_are_refused(lake: Lake, tmp_path: Path) -> None:
-    conf = toy_conf("workers=2", "train.system=layer_share", "logs.source=nowhere")
+    conf = toy_conf("workers=2", "train.models=layer_share", "logs.source=nowhere")
     write_toy_lake(lake, conf)
     other = tmp_path / "other"
     other.mkdir()
@@ -160,7 +160,7 @@ def test_hosts_with_another_configuration_are_refused(lake: Lake, tmp_path: Path
 def test_more_workers_than_row_groups_is_one_clear_line(
     lake: Lake, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    conf = toy_conf("workers=2", "train.system=layer_share", "logs.source=nowhere", "logs.days=2022-04-08..2022-04-09")
+    conf = toy_conf("workers=2", "train.models=layer_share", "logs.source=nowhere", "logs.days=2022-04-08..2022-04-09")
     write_toy_lake(lake, conf, rows=150)  # one row group of cvr samples
     assert main(["train", "--conf", written(conf, tmp_path), "--lake", lake.root]) == 1
     last = capfd.readouterr().err.strip().splitlines()[-1]

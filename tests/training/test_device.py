@@ -11,28 +11,28 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ncs.config.learning import Variant
+from ncs.data_loading import Batch
 from ncs.errors import TrainingError
-from ncs.feed import Batch
 from ncs.lake.layout import Lake
-from ncs.nets.system import System, build
-from ncs.sharing.mask import Mask
+from ncs.nets.model import Model, build
+from ncs.pruning.mask import Mask
+from ncs.runs.predictor import Predictor
+from ncs.runs.run import Run, field_sizes
 from ncs.training import optim
 from ncs.training.cluster import Cluster
 from ncs.training.device import computing_in, device_of
 from ncs.training.optim import MaskedAdam
-from ncs.training.predictor import Predictor
-from ncs.training.run import Run, field_sizes
 from ncs.training.store import Store
-from tests.toy import toy_conf, toy_rows, write_toy_lake
-from tests.training.faults import model, trained
+from tests.factories import toy_conf, toy_rows, write_toy_lake
+from tests.training.faults import saved_state, trained
 
 SIZES = {"user_id": 61, "video_id": 41}
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 
-def masked(name: str) -> System:
-    """A system of the toy; where it can have masks, with one of chance for each task."""
-    net = build(toy_conf().of_system(name), SIZES, seed=1)
+def masked(name: str) -> Model:
+    """A model of the toy; where it can have masks, with one of chance for each task."""
+    net = build(toy_conf().of_model(name), SIZES, seed=1)
     if hasattr(net, "maskable"):
         net.task_masks = {
             task: Mask({layer: (torch.rand_like(w) < 0.5).float() for layer, w in net.maskable(task).items()})
@@ -41,14 +41,14 @@ def masked(name: str) -> System:
     return net
 
 
-def batch(net: System, device: str, seed: int = 0, rows: int = 64) -> Batch:
+def batch(net: Model, device: str, seed: int = 0, rows: int = 64) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     ids = torch.stack([torch.randint(size, (rows,), generator=generator) for size in SIZES.values()], 1)
     labels = {task: torch.rand(rows, generator=generator).round().to(device) for task in net.tasks}
     return Batch(ids.to(device), labels, rows)
 
 
-def step(net: System, optimizer: MaskedAdam, one: Batch, task: str, precision: str = "float32") -> float:
+def step(net: Model, optimizer: MaskedAdam, one: Batch, task: str, precision: str = "float32") -> float:
     with computing_in(precision, one.ids.device):  # type: ignore[arg-type]
         loss = net.loss(one, task) / one.total
     loss.backward()
@@ -80,7 +80,7 @@ def test_the_precision_makes_another_run_the_device_does_not(lake: Lake) -> None
     )
     assert first == elsewhere != coarser
     Variant(set={"train.precision": "bfloat16"})
-    with pytest.raises(ValidationError, match="the same for all systems"):
+    with pytest.raises(ValidationError, match="the same for all models"):
         Variant(set={"train.device": "cpu"})
 
 
@@ -107,7 +107,7 @@ def test_a_step_mixes_no_devices(name: str, monkeypatch: pytest.MonkeyPatch) -> 
             net.loss(batch(net, "cpu"), "ctr")
 
 
-def moved_without_values(net: System) -> None:
+def moved_without_values(net: Model) -> None:
     """What `net.to("meta")` does, which fake tensors refuse."""
     for module in net.modules():
         for name, weight in module._parameters.items():
@@ -155,22 +155,22 @@ def test_under_bfloat16_what_a_mask_leaves_out_keeps_every_bit_and_the_rest_stay
     assert {tensor.dtype for tensor in kept} == {torch.float32}
 
 
-def figures(run: Run, system: str) -> dict[str, float]:
+def figures(run: Run, model: str) -> dict[str, float]:
     """The validation figures of the last epoch."""
-    found: dict[str, float] = Store(run.folder_of(system), Cluster()).logged()[-1]["validation"]
+    found: dict[str, float] = Store(run.folder_of(model), Cluster()).logged()[-1]["validation"]
     return found
 
 
 def test_a_training_in_bfloat16_comes_to_the_figures_of_float32(lake: Lake) -> None:
     """Within 0.005 of AUC and 0.002 of MSE."""
-    systems = "train.system=[layer_share, connection_share]"
+    models = "train.models=[layer_share, connection_share]"
     write_toy_lake(lake, toy_conf())
-    exact, coarse = (trained(lake, toy_conf(systems, *more)) for more in ([], ["train.precision=bfloat16"]))
-    for system in exact.conf.train.system:
-        expected, found = figures(exact, system), figures(coarse, system)
+    exact, coarse = (trained(lake, toy_conf(models, *more)) for more in ([], ["train.precision=bfloat16"]))
+    for model in exact.conf.train.models:
+        expected, found = figures(exact, model), figures(coarse, model)
         assert found["ctr_auc"] == pytest.approx(expected["ctr_auc"], abs=0.005)
         assert found["cvr_mse"] == pytest.approx(expected["cvr_mse"], abs=0.002)
-        assert {weight.dtype for weight in model(coarse, system)["net"].values()} == {torch.float32}
+        assert {weight.dtype for weight in saved_state(coarse, model)["net"].values()} == {torch.float32}
 
 
 @gpu
@@ -189,17 +189,17 @@ def test_steps_on_a_gpu_are_those_of_the_cpu(name: str) -> None:
 @gpu
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_training_on_a_gpu_leaves_a_model_that_a_cpu_reads(lake: Lake, precision: str) -> None:
-    conf = toy_conf("train.device=cuda", f"train.precision={precision}", "train.system=[connection_share, esm2]")
+    conf = toy_conf("train.device=cuda", f"train.precision={precision}", "train.models=[connection_share, esm2]")
     run = trained(write_toy_lake(lake, conf), conf)
-    for system in conf.train.system:
-        assert all(map(math.isfinite, figures(run, system).values()))
+    for model in conf.train.models:
+        assert all(map(math.isfinite, figures(run, model).values()))
         with mock.patch.object(torch.cuda, "is_available", return_value=False):
-            predicted = Predictor.load(run.folder, system, conf, field_sizes(run)).predict(toy_rows(100, seed=9)[0])
+            predicted = Predictor.load(run.folder, model, conf, field_sizes(run)).predict(toy_rows(100, seed=9)[0])
         assert all(((values > 0) & (values < 1)).all() for values in predicted.values())
 
 
 @gpu
 def test_a_loss_on_a_gpu_that_is_not_finite_ends_the_training(lake: Lake) -> None:
-    conf = toy_conf("train.device=cuda", "train.system=layer_share", "train.learning_rate=1.0e+38")
+    conf = toy_conf("train.device=cuda", "train.models=layer_share", "train.learning_rate=1.0e+38")
     with pytest.raises(TrainingError, match=r"lower train.learning_rate, the weights of the last epoch are kept"):
         trained(write_toy_lake(lake, conf), conf)

@@ -40,28 +40,28 @@ def of_known_rows() -> list[tuple[int, float]]:
 
 @pytest.mark.parametrize("configured", CONFIGURED)
 def test_esmms_loss_is_over_the_entire_space(configured: tuple[str, float, str, float]) -> None:
-    system = built("esmm", *weighted_tasks(*configured))
+    model = built("esmm", *weighted_tasks(*configured))
     ctr_loss, ctr_weight, cvr_loss, cvr_weight = configured
-    click = [sigmoid(tower(system.towers["ctr"], x)) for x in inputs(system)]
-    cvr = [sigmoid(tower(system.towers["cvr"], x)) for x in inputs(system)]
-    torch.testing.assert_close(system.probability(IDS, "cvr"), torch.tensor(cvr))
+    click = [sigmoid(tower(model.towers["ctr"], x)) for x in inputs(model)]
+    cvr = [sigmoid(tower(model.towers["cvr"], x)) for x in inputs(model)]
+    torch.testing.assert_close(model.probability(IDS, "cvr"), torch.tensor(cvr))
     known = of_known_rows()
     assert known == [(0, 0.0), (1, 1.0), (2, 0.3), (3, 0.0)]
     expected = ctr_weight * sum(LOSSES[ctr_loss](p, label) for p, label in zip(click, CLICKED, strict=True))
     expected += cvr_weight * sum(LOSSES[cvr_loss](click[n] * cvr[n], label) for n, label in known)
-    assert system.loss(batch(), "ctr").item() == pytest.approx(expected, rel=1e-4)
+    assert model.loss(batch(), "ctr").item() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("configured", CONFIGURED)
 @pytest.mark.parametrize("played", [0.2, 0.5])
 def test_esm2s_losses_follow_the_decomposition(configured: tuple[str, float, str, float], played: float) -> None:
-    system = built("esm2", f"net.esm2.played={played}", *weighted_tasks(*configured))
+    model = built("esm2", f"net.esm2.played={played}", *weighted_tasks(*configured))
     ctr_loss, ctr_weight, cvr_loss, cvr_weight = configured
     names = ("action", "conversion_of_action", "conversion_of_other")
     expected, cvr = 0.0, []
-    for n, x in enumerate(inputs(system)):
-        y1 = sigmoid(tower(system.towers["ctr"], x))
-        y2, y3, y4 = (sigmoid(tower(system.after_click[name], x)) for name in names)
+    for n, x in enumerate(inputs(model)):
+        y1 = sigmoid(tower(model.towers["ctr"], x))
+        y2, y3, y4 = (sigmoid(tower(model.after_click[name], x)) for name in names)
         cvr.append(y2 * y3 + (1 - y2) * y4)
         expected += ctr_weight * LOSSES[ctr_loss](y1, CLICKED[n])
         if n in dict(of_known_rows()):
@@ -69,23 +69,23 @@ def test_esm2s_losses_follow_the_decomposition(configured: tuple[str, float, str
             acted = 1.0 if watched >= played else 0.0
             expected += ctr_weight * LOSSES[ctr_loss](y1 * y2, acted)
             expected += cvr_weight * LOSSES[cvr_loss](y1 * cvr[n], watched)
-    torch.testing.assert_close(system.probability(IDS, "cvr"), torch.tensor(cvr))
-    torch.testing.assert_close(torch.sigmoid(system.logits(IDS, "cvr")), torch.tensor(cvr))
-    assert system.loss(batch(), "ctr").item() == pytest.approx(expected, rel=1e-4)
+    torch.testing.assert_close(model.probability(IDS, "cvr"), torch.tensor(cvr))
+    torch.testing.assert_close(torch.sigmoid(model.logits(IDS, "cvr")), torch.tensor(cvr))
+    assert model.loss(batch(), "ctr").item() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["esmm", "esm2"])
 def test_a_click_without_a_label_of_cvr_counts_for_ctr_alone(name: str) -> None:
-    system = built(name)
-    alone = gradients(system, part(batch(), [4]), "ctr")
+    model = built(name)
+    alone = gradients(model, part(batch(), [4]), "ctr")
     assert all(values.isfinite().all() for values in alone.values())
     after_click = [values for weight, values in alone.items() if weight.startswith(("towers.cvr", "after_click"))]
     assert after_click, "a gradient of 0 and not none, as workers add up the same weights"
     assert not any(values.any() for values in after_click)
     assert alone["towers.ctr.output.weight"].any()
     # An embedding row's gradient comes from both losses: as many rows, added up, are the whole.
-    whole = gradients(system, batch(), "ctr")
-    parts = [gradients(system, part(batch(), [n]), "ctr") for n in range(5)]
+    whole = gradients(model, batch(), "ctr")
+    parts = [gradients(model, part(batch(), [n]), "ctr") for n in range(5)]
     for weight, values in whole.items():
         torch.testing.assert_close(values, sum(one[weight] for one in parts))
 
@@ -93,12 +93,12 @@ def test_a_click_without_a_label_of_cvr_counts_for_ctr_alone(name: str) -> None:
 @pytest.mark.parametrize("name", ["esmm", "esm2"])
 @pytest.mark.parametrize("logit", [-200.0, 200.0])
 def test_certain_predictions_have_finite_losses_and_gradients(name: str, logit: float) -> None:
-    system = built(name, *weighted_tasks("cross_entropy", 1.0, "cross_entropy", 1.0))
-    for task_tower in system.modules():
+    model = built(name, *weighted_tasks("cross_entropy", 1.0, "cross_entropy", 1.0))
+    for task_tower in model.modules():
         if isinstance(task_tower, Tower):
             task_tower.output.bias.data.fill_(logit)
-    assert system.loss(batch(), "ctr").isfinite()
-    assert all(values.isfinite().all() for values in gradients(system, batch(), "ctr").values())
+    assert model.loss(batch(), "ctr").isfinite()
+    assert all(values.isfinite().all() for values in gradients(model, batch(), "ctr").values())
 
 
 @pytest.mark.parametrize("name", ["esmm", "esm2"])

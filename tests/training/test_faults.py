@@ -18,15 +18,15 @@ from ncs.config import Config
 from ncs.errors import DataError, TrainingError
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
-from ncs.nets.system import System
+from ncs.nets.model import Model
+from ncs.runs.predictor import Predictor
+from ncs.runs.run import Run, field_sizes, train
 from ncs.training import cluster
 from ncs.training.cluster import Cluster
 from ncs.training.optim import MaskedAdam
-from ncs.training.predictor import Predictor
-from ncs.training.run import Run, field_sizes, train
 from ncs.training.store import Store
-from tests.toy import toy_conf, write_toy_lake
-from tests.training.faults import KilledError, killed, model, rewrite, same, trained
+from tests.factories import toy_conf, write_toy_lake
+from tests.training.faults import KilledError, killed, rewrite, same, saved_state, trained
 
 GOES_ON = pytest.mark.fault(ends="goes on")
 CLEAR_ERROR = pytest.mark.fault(ends="clear error")
@@ -36,13 +36,13 @@ SETTINGS = ("train.epochs=4", "train.patience=4", "logs.days=2022-04-08..2022-04
 @pytest.fixture(scope="module")
 def conf() -> Config:
     """snr_trans draws its gates while it trains: the state of the random numbers is part of what is resumed."""
-    return toy_conf(*SETTINGS, "train.system=snr_trans", "net.snr.subnets=2")
+    return toy_conf(*SETTINGS, "train.models=snr_trans", "net.snr.subnets=2")
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, conf: Config) -> dict:
     lake = Lake.at(str(tmp_path_factory.mktemp("undisturbed")))
-    return model(trained(write_toy_lake(lake, conf), conf), "snr_trans")
+    return saved_state(trained(write_toy_lake(lake, conf), conf), "snr_trans")
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def killed_after_3(lake: Lake, conf: Config) -> Run:
 
 
 def folder(run: Run) -> Path:
-    return Path(run.folder_of(*run.conf.train.system))
+    return Path(run.folder_of(*run.conf.train.models))
 
 
 def truncate(path: Path) -> None:
@@ -84,26 +84,26 @@ def test_a_broken_checkpoint_gives_way_to_the_one_before(
     again = trained(killed_after_3.lake, killed_after_3.conf)
     assert "joint.checkpoint-0003.pt cannot be read" in caplog.text
     assert [line["epoch"] for line in Store(str(folder(again)), Cluster()).logged()] == [1, 2, 3, 4]
-    assert same(model(again, "snr_trans"), undisturbed)
+    assert same(saved_state(again, "snr_trans"), undisturbed)
 
 
 @GOES_ON
 def test_without_a_whole_checkpoint_the_phase_starts_anew(killed_after_3: Run, undisturbed: dict) -> None:
     for path in folder(killed_after_3).glob("*.checkpoint-*"):
         truncate(path)
-    assert same(model(trained(killed_after_3.lake, killed_after_3.conf), "snr_trans"), undisturbed)
+    assert same(saved_state(trained(killed_after_3.lake, killed_after_3.conf), "snr_trans"), undisturbed)
 
 
 @GOES_ON
 def test_a_broken_round_of_a_search_is_made_again(lake: Lake) -> None:
-    conf = toy_conf(*SETTINGS[2:], "train.system=connection_share", "train.epochs=1")
+    conf = toy_conf(*SETTINGS[2:], "train.models=connection_share", "train.epochs=1")
     before = killed(write_toy_lake(lake, conf), conf, lambda _, name: name == "search-cvr-01")
     (rounds,) = Path(before.folder).glob("search-*")
     after = Lake.at(lake.root + "-undisturbed")
-    whole = model(trained(write_toy_lake(after, conf), conf), "connection_share")
+    whole = saved_state(trained(write_toy_lake(after, conf), conf), "connection_share")
     flip_a_bit(rounds / "search-ctr-01.pt")
     truncate(rounds / "theta.pt")
-    assert same(model(trained(lake, conf), "connection_share"), whole)
+    assert same(saved_state(trained(lake, conf), "connection_share"), whole)
 
 
 @CLEAR_ERROR
@@ -123,7 +123,7 @@ def test_weights_that_are_not_finite_leave_the_last_good_checkpoint(
     write_toy_lake(lake, conf)
     whole = loop.Trainer.train_epoch
 
-    def poisoned(self: loop.Trainer, net: System, optimizer: MaskedAdam, phase: loop.Phase, epoch: int) -> dict:
+    def poisoned(self: loop.Trainer, net: Model, optimizer: MaskedAdam, phase: loop.Phase, epoch: int) -> dict:
         weights = list(net.parameters())
         if epoch == 2 and when == "before the steps":
             weights[-1].data.fill_(float("nan"))
@@ -142,7 +142,7 @@ def test_weights_that_are_not_finite_leave_the_last_good_checkpoint(
     assert saved is not None
     assert saved["progress"]["epoch"] == 2
     assert all(weight.isfinite().all() for weight in saved["net"].values())
-    assert same(model(trained(lake, conf), "snr_trans"), undisturbed)
+    assert same(saved_state(trained(lake, conf), "snr_trans"), undisturbed)
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_with_room_again_it_goes_on(
         patch.setattr(os, "fsync", full)
         with pytest.raises(TrainingError, match="Make room, and the same command goes on"):
             trained(lake, conf)
-    assert same(model(trained(lake, conf), "snr_trans"), undisturbed)
+    assert same(saved_state(trained(lake, conf), "snr_trans"), undisturbed)
 
 
 @GOES_ON
@@ -207,7 +207,7 @@ def test_killed_while_a_checkpoint_is_written(
     (half,) = folder(Run.of(conf, lake)).glob(".*.kept")
     half.rename(str(half).removesuffix(".kept"))
     run = trained(lake, conf)
-    assert same(model(run, "snr_trans"), undisturbed)
+    assert same(saved_state(run, "snr_trans"), undisturbed)
     assert not list(folder(run).glob(".*")), "the half file is gone"
 
 
@@ -239,11 +239,11 @@ def disturb_while_training(lake: Lake, conf: Config, monkeypatch: pytest.MonkeyP
 def test_a_table_rewritten_while_training_changes_nothing(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conf = toy_conf(*SETTINGS, *STREAMED, "train.system=[layer_share, single_task]")
+    conf = toy_conf(*SETTINGS, *STREAMED, "train.models=[layer_share, single_task]")
     undisturbed = trained(write_toy_lake(Lake.at(str(tmp_path / "undisturbed")), conf), conf)
     run = disturb_while_training(lake, conf, monkeypatch, rewrite)
-    for system in run.conf.train.system:
-        assert same(model(run, system), model(undisturbed, system))
+    for model in run.conf.train.models:
+        assert same(saved_state(run, model), saved_state(undisturbed, model))
     (folder,) = Path(lake.uri("models")).iterdir()
     assert folder.name == undisturbed.run_id != Run.of(conf, lake).run_id, "new rows are another run's"
 
@@ -252,7 +252,7 @@ def test_a_table_rewritten_while_training_changes_nothing(
 def test_days_encoded_anew_before_the_workers_start_change_nothing(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conf = toy_conf(*SETTINGS, "train.system=layer_share", "logs.source=nowhere", "workers=2")
+    conf = toy_conf(*SETTINGS, "train.models=layer_share", "logs.source=nowhere", "workers=2")
     undisturbed = trained(write_toy_lake(Lake.at(str(tmp_path / "undisturbed")), conf), conf)
     path = tmp_path / "conf.yaml"
     path.write_text(yaml.safe_dump(conf.model_dump(), sort_keys=False))
@@ -264,13 +264,13 @@ def test_days_encoded_anew_before_the_workers_start_change_nothing(
     monkeypatch.setattr(cluster, "launch", launch)
     run = Run.of(conf, write_toy_lake(lake, conf))
     assert main(["train", "--conf", str(path), "--lake", lake.root]) == 0
-    assert same(model(run, "layer_share"), model(undisturbed, "layer_share"))
+    assert same(saved_state(run, "layer_share"), saved_state(undisturbed, "layer_share"))
     assert storage.read_json(lake.uri("models", "latest.json")) == {"run_id": undisturbed.run_id}
 
 
 @CLEAR_ERROR
 def test_a_table_vacuumed_while_training_is_named(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    conf = toy_conf(*SETTINGS, *STREAMED, "train.system=layer_share")
+    conf = toy_conf(*SETTINGS, *STREAMED, "train.models=layer_share")
     with pytest.raises(DataError, match=r"gold/c.r_samples version \d: a file went.*vacuumed.*Keep VACUUM's retention"):
         disturb_while_training(lake, conf, monkeypatch, vacuum)
     assert not list(Path(lake.uri("models")).rglob("model.pt"))

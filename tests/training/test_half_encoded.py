@@ -7,8 +7,8 @@ from deltalake import CommitProperties, write_deltalake
 from ncs.errors import DataError
 from ncs.lake import layout
 from ncs.lake.layout import ALL, Lake, Record, user_metadata
-from ncs.training.run import Run
-from tests.toy import toy_conf, write_toy_lake
+from ncs.runs.run import Run
+from tests.factories import toy_conf, write_toy_lake
 
 CONF = toy_conf()
 TABLES = ("gold/ctr_samples", "gold/cvr_samples")

@@ -15,14 +15,14 @@ import yaml
 from ncs.config import Config
 from ncs.lake import storage
 from ncs.lake.layout import Lake
+from ncs.runs.predictor import Predictor
+from ncs.runs.run import Run, field_sizes
 from ncs.training.cluster import Cluster
 from ncs.training.cluster.launch import most, without
 from ncs.training.metrics import auc
-from ncs.training.predictor import Predictor
-from ncs.training.run import Run, field_sizes
 from ncs.training.store import Store
-from tests.toy import toy_conf, toy_rows, write_toy_lake
-from tests.training.faults import model
+from tests.factories import toy_conf, toy_rows, write_toy_lake
+from tests.training.faults import saved_state
 
 EPOCHS = 25
 LAUNCHERS = {
@@ -101,7 +101,7 @@ class Training:
 @pytest.fixture
 def settings() -> tuple[str, ...]:
     epochs = (f"train.epochs={EPOCHS}", f"train.patience={EPOCHS}")
-    return ("workers=2", "train.system=layer_share", "logs.source=nowhere", "launch.stall_seconds=15", *epochs)
+    return ("workers=2", "train.models=layer_share", "logs.source=nowhere", "launch.stall_seconds=15", *epochs)
 
 
 def is_right(run: Run) -> bool:
@@ -183,5 +183,5 @@ def test_the_workers_end_with_their_launcher_and_the_same_command_goes_on(
     assert all(ended(worker) for worker in workers.values())
     code, said = Training(lake, conf).end()
     assert code == 0, said
-    two, again = (model(Run.of(conf, where), "layer_share")["net"] for where in (other, lake))
+    two, again = (saved_state(Run.of(conf, where), "layer_share")["net"] for where in (other, lake))
     assert all(torch.equal(weight, again[name]) for name, weight in two.items())

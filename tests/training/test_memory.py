@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.toy import ROOT
+from tests.factories import ROOT
 
 STEPS = """
 import resource

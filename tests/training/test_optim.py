@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from ncs.nets.inputs import FieldEmbedding
 from ncs.nets.masked import MaskedNet
-from ncs.nets.system import NetSpec
-from ncs.sharing.mask import Mask
+from ncs.nets.model import NetSpec
+from ncs.pruning.mask import Mask
 from ncs.training.cluster import Cluster
 from ncs.training.optim import MaskedAdam
 from ncs.training.rows import RowwiseAdagrad, coalesce
-from tests.toy import toy_conf
+from tests.factories import toy_conf
 
 TASKS = ("ctr", "cvr")
 SPEC = NetSpec.of(toy_conf(), {"user_id": 20, "video_id": 30})

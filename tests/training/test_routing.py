@@ -71,8 +71,8 @@ def test_the_penalty_is_the_expected_number_of_open_gates() -> None:
 @pytest.mark.parametrize("name", ["snr_trans", "snr_aver"])
 @pytest.mark.parametrize("task", TASKS)
 def test_snr_routes_sub_networks_through_gates(name: str, task: str) -> None:
-    system = built(name, "net.snr={subnets: 3, l0: 0.01}")
-    weights = system.state_dict()
+    model = built(name, "net.snr={subnets: 3, l0: 0.01}")
+    weights = model.state_dict()
 
     def routed(prefix: str, j: int, vectors: list[list[float]]) -> list[float]:
         z = [hard_concrete(a) for a in weights[f"{prefix}.gates.log_alpha"].view(-1, 3)[j].tolist()]
@@ -82,11 +82,11 @@ def test_snr_routes_sub_networks_through_gates(name: str, task: str) -> None:
         return weighted(z, vectors)
 
     expected = []
-    for x in inputs(system):
+    for x in inputs(model):
         lower = [expert(weights, "lower", n, 3, x) for n in range(3)]
         upper = [expert(weights, "upper", n, 3, routed("between", n, lower)) for n in range(3)]
-        expected.append(tower(system.towers[task], routed(f"to_task.{task}", 0, upper)))
-    check_logits(system, task, expected)
+        expected.append(tower(model.towers[task], routed(f"to_task.{task}", 0, upper)))
+    check_logits(model, task, expected)
 
 
 @pytest.mark.parametrize("name", ["snr_trans", "snr_aver"])
@@ -102,16 +102,16 @@ def test_snr_pays_for_open_gates_by_the_row(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["snr_trans", "snr_aver"])
 def test_snr_draws_the_same_for_the_same_seed_whatever_the_rows(name: str) -> None:
-    system, whole = built(name).train(), batch()
+    model, whole = built(name).train(), batch()
     states = []
     for rows in ([0, 1, 2, 3, 4], [0, 1], []):
         torch.manual_seed(11)
-        system.loss(part(whole, rows), "ctr")
+        model.loss(part(whole, rows), "ctr")
         states.append(torch.get_rng_state())
     assert torch.equal(states[0], states[1])
     assert torch.equal(states[0], states[2])
     torch.manual_seed(11)
-    first, other = system.loss(whole, "ctr"), system.loss(whole, "ctr")
+    first, other = model.loss(whole, "ctr"), model.loss(whole, "ctr")
     torch.manual_seed(11)
-    assert torch.equal(system.loss(whole, "ctr"), first)
+    assert torch.equal(model.loss(whole, "ctr"), first)
     assert not torch.equal(first, other)

@@ -9,11 +9,11 @@ from torch import Tensor
 from ncs.errors import ConfigError, TrainingError
 from ncs.nets import embedding
 from ncs.nets.embedding import FieldEmbedding, ShardedEmbedding
-from ncs.nets.system import build
+from ncs.nets.model import build
 from ncs.training.cluster import Cluster
 from ncs.training.shards import as_whole, reshard
 from ncs.training.store import Store
-from tests.toy import toy_conf
+from tests.factories import toy_conf
 from tests.training.test_cluster import halved
 
 SHARDED = "train.embeddings=sharded"
@@ -98,7 +98,7 @@ def test_older_checkpoints_go_with_their_shards(tmp_path: Path) -> None:
 
 def test_a_shared_out_net_counts_all_of_its_parameters() -> None:
     sizes = {"user_id": 5, "video_id": 7}
-    conf = toy_conf(SHARDED).of_system("layer_share")
+    conf = toy_conf(SHARDED).of_model("layer_share")
     assert build(conf, sizes, 1, _One(1, 3)).size() == build(conf, sizes, 1).size()
 
 

@@ -28,9 +28,9 @@ def days(*click_rates: float, profiles: Sequence[dict[str, Any]] = ()) -> dict[d
     return found
 
 
-def profile(nulls: float = 0.0, seen: range = range(100), feed: int = 50) -> dict[str, Any]:
-    """Of a day: its share of rows without a scene, its users' hashes, how many of 100 rows are of the feed."""
-    spread = {"scene": {"3": feed, "5": 100 - feed}}
+def profile(nulls: float = 0.0, seen: range = range(100), loader: int = 50) -> dict[str, Any]:
+    """Of a day: its share of rows without a scene, its users' hashes, how many of 100 rows are of the loader."""
+    spread = {"scene": {"3": loader, "5": 100 - loader}}
     return {"nulls": {"scene": nulls}, "spread": spread, "ids": {"user_id": {"below": 1000, "seen": list(seen)}}}
 
 
@@ -72,10 +72,10 @@ def test_missing_values_new_ids_and_shifts_are_figures_of_their_columns(learnt: 
     bad = {
         "nulls.scene": profile(nulls=0.2),
         "new_ids.user_id": profile(seen=range(60, 160)),
-        "shift.scene": profile(feed=90),
+        "shift.scene": profile(loader=90),
     }
     # A day's new ids can be told from the second day on, so that they have a band one day later than the rest.
-    for name, found in {**bad, "": profile(nulls=0.05, seen=range(10, 110), feed=55)}.items():
+    for name, found in {**bad, "": profile(nulls=0.05, seen=range(10, 110), loader=55)}.items():
         bands = learn(days(*[0.4] * 5, profiles=[*same, found]), learnt)[last]
         assert [figure for figure, band in bands.items() if not band.holds] == ([name] if name else [])
     bands = learn(days(*[0.4] * 5, profiles=[*same, bad["new_ids.user_id"]]), learnt)[last]
@@ -84,7 +84,7 @@ def test_missing_values_new_ids_and_shifts_are_figures_of_their_columns(learnt: 
 
 
 def test_the_shift_is_the_population_stability_index() -> None:
-    before, now = profile(feed=50), profile(feed=80)
+    before, now = profile(loader=50), profile(loader=80)
     (today,) = days(0.4, profiles=[now]).values()
     (yesterday,) = days(0.4, profiles=[before]).values()
     expected = 0.3 * math.log(0.8 / 0.5) - 0.3 * math.log(0.2 / 0.5)
@@ -99,7 +99,7 @@ def test_ids_are_compared_where_every_day_remembers_them() -> None:
 
 
 def test_a_day_that_only_warns_goes_on_to_teach(learnt: Learnt) -> None:
-    shifted = [profile()] * 3 + [profile(feed=95)] * 5
+    shifted = [profile()] * 3 + [profile(loader=95)] * 5
     bands = learn(days(*[0.4] * 8, profiles=shifted), learnt)
     held = [not band["shift.scene"].holds for band in bands.values()]
     assert held[0]

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from ncs.config import Config
 from ncs.days import Days
 from ncs.lake.layout import Lake
-from tests.toy import toy_conf
+from tests.factories import toy_conf
 from validation import suites, tables
 from validation.gate import Gate
 
@@ -39,7 +39,7 @@ SCHEMAS = {
     "gold/ctr_samples": ENCODED,
     "gold/cvr_samples": ENCODED,
     "gold/finish_samples": ENCODED,
-    "gold/predictions": f"run_id string, system string, {PAIR}, day date, pctr double, pcvr double, pfinish double",
+    "gold/predictions": f"run_id string, model string, {PAIR}, day date, pctr double, pcvr double, pfinish double",
 }
 Rows = list[dict[str, Any]]
 Change = Callable[[Rows], Any]
@@ -84,7 +84,7 @@ def table_rows(table: str) -> Rows:
             row |= {"user_id": 3, "video_id": 0, "scene": 1, "clicked": 1.0, "cvr": 0.5, "finish": 0.0}
             row |= {label: float("nan") for label in labels.values() if n % 2 and label != own}
     if table == "gold/predictions":
-        rows = [{**row, "system": system} for system in ("layer_share", "connection_share") for row in rows]
+        rows = [{**row, "model": model} for model in ("layer_share", "connection_share") for row in rows]
     return rows
 
 
@@ -177,7 +177,7 @@ CASES: list[tuple[str, Change, str, str, str]] = [
     ("gold/predictions", put(0, pcvr=float("nan")), "pcvr", "strict_max=True", "1 of 40 rows"),
     ("gold/predictions", put(0, pcvr=None), "pcvr", "holds", "1 of 40 rows"),
     ("gold/predictions", put(1, impression_id="i00"), "impression_id", "comes twice", "repeated_keys 1, rows 2"),
-    ("gold/predictions", without(0), "system", "same number", "system layer_share, rows 19, rows_of_others 20"),
+    ("gold/predictions", without(0), "model", "same number", "model layer_share, rows 19, rows_of_others 20"),
 ]
 
 

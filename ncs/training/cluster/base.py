@@ -39,17 +39,17 @@ class Cluster:
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor over all workers."""
-        return self.begin_sum(tensor)()
+        return self.all_reduce_async(tensor)()
 
-    def begin_sum(self, tensor: Tensor) -> Callable[[], Tensor]:
+    def all_reduce_async(self, tensor: Tensor) -> Callable[[], Tensor]:
         """Send a tensor off; what comes back waits for the sum over all workers."""
         return lambda: tensor
 
-    def concatenate(self, tensor: Tensor) -> Tensor:
+    def all_gather(self, tensor: Tensor) -> Tensor:
         """All workers' tensors behind each other, by rank; lengths of the first dimension may differ."""
         return tensor
 
-    def exchange(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def all_to_all(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Tensor n for worker n -> what each worker has for this one, by rank; lengths may differ as above."""
         return list(tensors)
 
@@ -61,7 +61,7 @@ class Cluster:
             if not tensor.is_cpu:
                 tensor.data.copy_(host)
 
-    def agree(self, answer: int) -> int:
+    def broadcast_value(self, answer: int) -> int:
         """Rank 0's answer, yes, no or a number, on every worker."""
         given = torch.tensor([int(answer)])
         self._broadcast(given)

@@ -27,7 +27,7 @@ class _Distributed(Cluster):
         self._first, self._group = 0, dist.group.WORLD
         self._groups: dict[range, dist.ProcessGroup | None] = {}
 
-    def begin_sum(self, tensor: Tensor) -> Callable[[], Tensor]:
+    def all_reduce_async(self, tensor: Tensor) -> Callable[[], Tensor]:
         whole = tensor.to("cpu", copy=True)
         with answered(RuntimeError):
             sent = dist.all_reduce(whole, group=self._group, async_op=True)
@@ -39,7 +39,7 @@ class _Distributed(Cluster):
 
         return wait
 
-    def concatenate(self, tensor: Tensor) -> Tensor:
+    def all_gather(self, tensor: Tensor) -> Tensor:
         """As all of a gather have to be of one length, shorter ones travel with zeros behind them."""
         lengths = self._gather(torch.tensor([len(tensor)]))
         padded = torch.zeros((int(max(lengths)), *tensor.shape[1:]), dtype=tensor.dtype)
@@ -47,7 +47,7 @@ class _Distributed(Cluster):
         parts = zip(self._gather(padded), lengths, strict=True)
         return torch.cat([part[: int(length)] for part, length in parts]).to(tensor.device)
 
-    def exchange(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def all_to_all(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         sent, whole = [len(tensor) for tensor in tensors], torch.cat(list(tensors))
         counts = torch.empty(self.size, dtype=torch.int64)
         with answered(RuntimeError):

@@ -35,7 +35,7 @@ class _Horovod(Cluster):
         self.local_size, self.local_rank = hvd.local_size(), hvd.local_rank()
         self._first, self._set = 0, hvd.global_process_set
 
-    def begin_sum(self, tensor: Tensor) -> Callable[[], Tensor]:
+    def all_reduce_async(self, tensor: Tensor) -> Callable[[], Tensor]:
         with answered(self._failure):
             name = f"sum {tensor.dtype} {list(tensor.shape)}"
             sent = self._hvd.allreduce_async(tensor.cpu(), op=self._hvd.Sum, name=name, process_set=self._set)
@@ -46,13 +46,13 @@ class _Horovod(Cluster):
 
         return wait
 
-    def concatenate(self, tensor: Tensor) -> Tensor:
+    def all_gather(self, tensor: Tensor) -> Tensor:
         with answered(self._failure):
             name = f"concatenate {tensor.dtype} {list(tensor.shape[1:])}"
             whole = self._hvd.allgather(tensor.cpu(), name=name, process_set=self._set)
         return whole.to(tensor.device)
 
-    def exchange(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def all_to_all(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         lengths = torch.tensor([len(tensor) for tensor in tensors], dtype=torch.int32)
         whole = torch.cat(list(tensors))
         with answered(self._failure):

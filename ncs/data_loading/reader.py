@@ -1,0 +1,82 @@
+"""Reading a shard of a snapshot with Petastorm: one pair of arrays a row group."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from petastorm import make_batch_reader
+
+from ncs.data_loading.snapshot import Snapshot
+from ncs.errors import DataError, TrainingError
+
+
+class Rows(NamedTuple):
+    """Decoded rows: `ids` int32 [rows, fields], `labels` float32 [rows, labels]."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+
+    def take(self, index: np.ndarray | slice) -> "Rows":
+        """Some of the rows: views of a slice, copies of those that an index names."""
+        if isinstance(index, slice):
+            return Rows(self.ids[index], self.labels[index])
+        return Rows(self.ids.take(index, axis=0), self.labels.take(index, axis=0))
+
+
+def concatenate(parts: Sequence[Rows]) -> Rows:
+    """Rows behind each other."""
+    return Rows(np.concatenate([part.ids for part in parts]), np.concatenate([part.labels for part in parts]))
+
+
+def read_shard(
+    snapshot: Snapshot, fields: Sequence[str], labels: Sequence[str], shard: int, shards: int, seed: int | None
+) -> Iterator[Rows]:
+    """Yield a shard's row groups, each once, in file order or, with a seed, in a seeded one.
+
+    Petastorm decodes ahead in a thread of its own; one, since more of them would yield in an order of chance.
+    Raises DataError if a file is gone or broken, TrainingError if what comes is not what the footers promised.
+    """
+    expected, found = snapshot.shard_rows(shards)[shard], 0
+    urls = [file if "://" in file else f"file://{file}" for file in snapshot.files]
+    with _as_data_errors(snapshot), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # petastorm reads through pyarrow's older classes
+        warnings.simplefilter("ignore", DeprecationWarning)
+        reader = make_batch_reader(
+            urls,
+            schema_fields=[f"^{name}$" for name in (*fields, *labels)],
+            reader_pool_type="thread",
+            workers_count=1,
+            results_queue_size=4,
+            shuffle_row_groups=seed is not None,
+            seed=seed,
+            num_epochs=1,
+            cur_shard=shard,
+            shard_count=shards,
+        )
+        with reader:
+            for group in reader:
+                ids, values = (np.stack([getattr(group, n) for n in names], axis=1) for names in (fields, labels))
+                rows = Rows(ids.astype(np.int32, copy=False), values.astype(np.float32, copy=False))
+                found += len(rows.labels)
+                yield rows
+    if found != expected:
+        raise TrainingError(
+            f"{snapshot.table} version {snapshot.version}: shard {shard} of {shards} gave {found} rows, its files "
+            f"promise {expected}; has somebody rewritten them? Train again on the version that is there"
+        )
+
+
+@contextmanager
+def _as_data_errors(snapshot: Snapshot) -> Iterator[None]:
+    """Files can go while they are read: the pinned version names them, but no lock keeps them."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as err:
+        raise DataError(
+            f"{snapshot.table} version {snapshot.version}: a file went or broke while it was read ({err}); was the "
+            "table vacuumed? Train again: on the same rows it goes on from the last epoch. Keep VACUUM's retention "
+            "longer than a training"
+        ) from None

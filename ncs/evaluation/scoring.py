@@ -1,0 +1,42 @@
+"""Scoring encoded samples in parallel: any picklable thing with `predict`, sent to each executor once."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import DataFrame
+
+from ncs.tasks import Task
+
+
+class Scorer(Protocol):
+    """What turns ids into predictions."""
+
+    def predict(self, ids: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Ids int [rows, fields] -> each task's prediction, float [rows]."""
+
+
+def score(
+    samples: DataFrame, fields: Sequence[str], scorers: Mapping[str, Scorer], tasks: Mapping[str, Task]
+) -> DataFrame:
+    """Every model's predictions for every row: `impression_id, model, <a column a task>`."""
+    broadcast = samples.sparkSession.sparkContext.broadcast(dict(scorers))
+    columns = list(fields)
+    predictions = {task.prediction: name for name, task in tasks.items()}
+    schema = ", ".join(["impression_id string, model string", *(f"{column} double" for column in predictions)])
+
+    def predict(parts: Iterable[pd.DataFrame]) -> Iterable[pd.DataFrame]:
+        for part in parts:
+            ids = part[columns].to_numpy(dtype=np.int64)
+            for model, scorer in broadcast.value.items():
+                predicted = scorer.predict(ids)
+                yield pd.DataFrame(
+                    {
+                        "impression_id": part["impression_id"],
+                        "model": model,
+                        **{column: predicted[task] for column, task in predictions.items()},
+                    }
+                )
+
+    return samples.select("impression_id", *columns).mapInPandas(predict, schema)

@@ -1,0 +1,1 @@
+"""The label join: impressions, clicks and plays become labelled samples, and every raw row is accounted for."""

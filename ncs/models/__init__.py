@@ -1,0 +1,1 @@
+"""The models of the catalogue, a module each, named as `train.models` names it."""

@@ -1,0 +1,33 @@
+"""LayerShare: the tasks share the embedding and have a tower each (paper Fig. 1b, section 2.1).
+
+As in the paper, the tower is that of SingleTask, and the second one is extra.
+"""
+
+from typing import cast
+
+from torch import Tensor, nn
+
+from ncs.nets.inputs import Inputs
+from ncs.nets.layers import Tower
+from ncs.nets.model import Model, NetSpec
+from ncs.nets.subnetwork import Subnetwork
+
+
+class LayerShare(Model):
+    """Shared inputs, separate towers."""
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__(spec)
+        self.inputs = Inputs(spec.inputs)
+        self.towers = nn.ModuleDict({task: Tower(spec.inputs.width, spec.net.hidden) for task in spec.tasks})
+
+    def logits(self, ids: Tensor, task: str) -> Tensor:
+        """The task's tower on the shared inputs."""
+        return self.towers[task](self.inputs.lazy(ids))
+
+    def subnetwork(self, task: str) -> Subnetwork:
+        """The task's tower on the shared inputs."""
+        return Subnetwork(self.inputs, cast(Tower, self.towers[task]).layers())
+
+
+build = LayerShare

@@ -1,0 +1,34 @@
+"""SingleTask: a net for each task, nothing in common (paper Fig. 1a, the baseline of Table 2).
+
+As in the paper: embedding, Kronecker cross, FC layers, sigmoid. With `net.interaction: dot` the cross is that of DLRM.
+"""
+
+from typing import cast
+
+from torch import Tensor, nn
+
+from ncs.nets.inputs import Inputs
+from ncs.nets.layers import Tower
+from ncs.nets.model import Group, Model, NetSpec
+from ncs.nets.subnetwork import Subnetwork
+
+
+class SingleTask(Model):
+    """A net for each task, trained and chosen apart."""
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__(spec)
+        self.groups = tuple(Group((task,), (task,)) for task in spec.tasks)
+        self.inputs = nn.ModuleDict({task: Inputs(spec.inputs) for task in spec.tasks})
+        self.towers = nn.ModuleDict({task: Tower(spec.inputs.width, spec.net.hidden) for task in spec.tasks})
+
+    def logits(self, ids: Tensor, task: str) -> Tensor:
+        """The task's own net."""
+        return self.towers[task](cast(Inputs, self.inputs[task]).lazy(ids))
+
+    def subnetwork(self, task: str) -> Subnetwork:
+        """The whole of the task's own net."""
+        return Subnetwork(cast(Inputs, self.inputs[task]), cast(Tower, self.towers[task]).layers())
+
+
+build = SingleTask

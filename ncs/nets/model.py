@@ -1,0 +1,140 @@
+"""What every model is: a net that predicts every task. The models themselves are in `ncs.models`."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ncs.config import Config, Net, Share
+from ncs.data_loading import Batch
+from ncs.errors import ExportError
+from ncs.nets.embedding import Workers, embeddings_of
+from ncs.nets.inputs import InputSpec
+from ncs.nets.subnetwork import Subnetwork
+from ncs.pruning.mask import Mask
+from ncs.tasks import Task, tasks_of
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """What a model is built from: the tasks, the inputs, and the sizes that the configuration gives."""
+
+    tasks: Mapping[str, Task]
+    inputs: InputSpec
+    net: Net
+    share: Share
+
+    @classmethod
+    def of(cls, conf: Config, sizes: Mapping[str, int], workers: Workers | None = None) -> "NetSpec":
+        """From a model's configuration, the number of ids of each field, and who trains it."""
+        names = list(conf.fields)
+        crosses = tuple((names.index(left), names.index(right)) for left, right in conf.crosses)
+        rows = tuple(sizes[name] for name in names)
+        owners = workers if conf.train.embeddings == "sharded" else None
+        inputs = InputSpec(rows, conf.net.embedding, crosses, conf.net.interaction, owners)
+        return cls(tasks_of(conf), inputs, conf.net, conf.share)
+
+    def for_task(self, task: str) -> "NetSpec":
+        """The same for one task alone."""
+        return replace(self, tasks={task: self.tasks[task]})
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tasks that are trained and chosen together, and the tasks of whose samples they learn."""
+
+    tasks: tuple[str, ...]
+    samples: tuple[str, ...]
+
+
+class Model(nn.Module):
+    """A net that predicts every task.
+
+    Tasks of different `groups` have no weight in common; each group stops and is chosen by itself.
+    """
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.tasks = spec.tasks
+        self.groups: tuple[Group, ...] = (Group(tuple(spec.tasks), tuple(spec.tasks)),)
+        self._task_masks: dict[str, Mask] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the net computes: all of its weights lie there."""
+        return next(self.parameters()).device
+
+    @property
+    def task_masks(self) -> dict[str, Mask]:
+        """The masks of the tasks that have one, on the net's device."""
+        return self._task_masks
+
+    @task_masks.setter
+    def task_masks(self, masks: Mapping[str, Mask]) -> None:
+        self._task_masks = {task: mask.to(self.device) for task, mask in masks.items()}
+
+    def logits(self, ids: Tensor, task: str) -> Tensor:
+        """Ids int64 [batch, fields] -> logits [batch]."""
+        raise NotImplementedError
+
+    def probability(self, ids: Tensor, task: str) -> Tensor:
+        """Ids int64 [batch, fields] -> the task's prediction [batch], within [0, 1]."""
+        return torch.sigmoid(self.logits(ids, task))
+
+    def loss(self, batch: Batch, task: str) -> Tensor:
+        """The loss of a batch of the task's samples, summed over its rows."""
+        return logit_loss(self.tasks[task], self.logits(batch.ids, task), batch.labels[task])
+
+    def masks(self, task: str) -> Mapping[nn.Parameter, Tensor]:
+        """The weights of which a step of `task` may move only a part, and that part (0 or 1, of the weight's shape)."""
+        return {}
+
+    def subnetwork(self, task: str) -> Subnetwork:
+        """What the task uses, its mask applied. Raises ExportError where that is more than inputs and FC layers."""
+        raise ExportError(
+            f"{type(self).__name__} has no subnetwork for {task} that is inputs and FC layers alone; export a model "
+            f"that has: single_task, lottery_ticket, layer_share, full_share, or one of the masked ones"
+        )
+
+    def size(self) -> int:
+        """Parameters that some task uses."""
+        used: dict[nn.Parameter, Tensor] = {}
+        for task in self.tasks:
+            for weight, mask in self.masks(task).items():
+                used[weight] = torch.maximum(used[weight], mask) if weight in used else mask
+        tables = {part.local_rows: part.rows * part.width for _, part in embeddings_of(self)}
+        return sum(
+            int(used[weight].sum()) if weight in used else tables.get(weight, weight.numel())
+            for weight in self.parameters()
+        )
+
+    @torch.no_grad()
+    def predict(self, ids: Tensor) -> dict[str, Tensor]:
+        """Ids int64 [batch, fields] -> each task's prediction [batch], within [0, 1]."""
+        return {task: self.probability(ids, task) for task in self.tasks}
+
+
+def logit_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
+    """The task's weighted loss, summed over rows, of predictions that are sigmoids of `logits` [rows]."""
+    if task.loss == "cross_entropy":
+        return task.weight * F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+    return task.weight * F.mse_loss(torch.sigmoid(logits), labels, reduction="sum")
+
+
+def build(conf: Config, sizes: Mapping[str, int], seed: int, workers: Workers | None = None) -> Model:
+    """The one model of a configuration as `Config.of_model` gives it, with weights drawn from `seed`.
+
+    `workers` train it; without them every table is whole, whatever `train.embeddings` says.
+    """
+    torch.manual_seed(seed)
+    return module_of(conf).build(NetSpec.of(conf, sizes, workers))
+
+
+def module_of(conf: Config):  # type: ignore[no-untyped-def]
+    """The module of `ncs.models` behind the one model of a configuration."""
+    (variant,) = conf.models.values()
+    return importlib.import_module(f"ncs.models.{variant.module}")

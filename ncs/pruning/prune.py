@@ -1,0 +1,53 @@
+"""One pruning round: the lowest-ranked share of the connections, or neurons, that are still alive goes."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ncs.pruning.mask import OUTPUT, Mask
+
+Scope = Literal["global", "layer"]
+
+
+def prune(mask: Mask, scores: Mapping[str, Tensor], rate: float, scope: Scope) -> Mask:
+    """Set to 0 the `rate` share of the alive weights with the lowest scores (Algorithm 1, line 7).
+
+    The quantile is taken over the weights that the mask keeps: over all of them, zeros included, a fixed rate
+    would stop pruning after the first round. One threshold over all layers, or one a layer. Of equal scores at
+    the threshold all stay, so that the choice never hangs on their order.
+    """
+    if scope == "layer":
+        return Mask(
+            {name: _keep(mask[name], scores[name], _threshold([(mask[name], scores[name])], rate)) for name in mask}
+        )
+    threshold = _threshold([(mask[name], scores[name]) for name in mask], rate)
+    return Mask({name: _keep(mask[name], scores[name], threshold) for name in mask})
+
+
+def prune_neurons(mask: Mask, scores: Mapping[str, Tensor], rate: float, scope: Scope) -> Mask:
+    """Set to 0 all connections, in and out, of the `rate` share of the alive neurons with the lowest scores.
+
+    A neuron's score is the root mean square of its incoming connections' scores, so that layers of different widths
+    compare. The output layer's only neuron is never removed.
+    """
+    hidden = [name for name in mask if name != OUTPUT]
+    alive = Mask({name: mask[name].amax(1) for name in hidden})
+    kept = prune(alive, {name: (mask[name] * scores[name]).square().mean(1).sqrt() for name in hidden}, rate, scope)
+    layers = {name: mask[name] * kept[name].unsqueeze(1) for name in hidden}
+    after = [*hidden[1:], *([OUTPUT] if OUTPUT in mask else [])]
+    for before, name in zip(hidden, after, strict=False):
+        layers[name] = layers.get(name, mask[name]) * kept[before]
+    return Mask(layers)
+
+
+def _threshold(layers: list[tuple[Tensor, Tensor]], rate: float) -> Tensor | None:
+    alive = torch.cat([scores[mask > 0] for mask, scores in layers])
+    pruned = int(rate * alive.numel())
+    # kthvalue counts from 1: the first score that stays.
+    return alive.kthvalue(pruned + 1).values if pruned else None
+
+
+def _keep(mask: Tensor, scores: Tensor, threshold: Tensor | None) -> Tensor:
+    return mask if threshold is None else mask * (scores >= threshold)

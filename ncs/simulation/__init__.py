@@ -1,0 +1,1 @@
+"""Simulated users, rankings and A/B tests."""

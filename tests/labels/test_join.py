@@ -1,0 +1,337 @@
+"""Every label rule, row by row, on hand-written logs around 9 April."""
+
+import json
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+
+from ncs.config import Labels
+from ncs.days import Days
+from ncs.errors import DataError
+from ncs.labels.join import Labelled, Logs, label_days
+from ncs.labels.reconciliation import reconcile
+
+DAY = date(2022, 4, 9)
+NOON = datetime(2022, 4, 9, 12)
+IMPRESSION = "impression_id string, user_id long, video_id long, ts timestamp, position int, scene string, day date"
+CLICK = "impression_id string, ts timestamp, day date"
+PLAY = "impression_id string, ts timestamp, watched_seconds double, day date"
+
+
+def shown(
+    key: str | None, ts: datetime = NOON, user: int | None = 1, video: int = 10, day: date | None = None
+) -> tuple:
+    return key, user, video, ts, 0, "home", day or ts.date()
+
+
+def click(key: str | None, ts: datetime = NOON, day: date | None = None) -> tuple:
+    return key, ts, day or ts.date()
+
+
+def play(key: str | None, seconds: float | None, ts: datetime = NOON, day: date | None = None) -> tuple:
+    return key, ts, seconds, day or ts.date()
+
+
+@pytest.fixture
+def label(spark: SparkSession) -> Any:
+    def run(
+        impressions: list[tuple],
+        clicks: list[tuple],
+        plays: list[tuple],
+        hours: float = 24,
+        timezone: str = "UTC",
+    ) -> Labelled:
+        logs = Logs(
+            spark.createDataFrame(impressions, IMPRESSION),
+            spark.createDataFrame(clicks, CLICK),
+            spark.createDataFrame(plays, PLAY),
+            spark.createDataFrame([(1, "18-24")], "user_id long, age_group string"),
+            spark.createDataFrame(
+                [(10, 100.0), (11, None), (12, 0.0), (13, float("nan"))],
+                "video_id long, length_seconds double",
+            ),
+        )
+        return label_days(logs, Days(DAY, DAY), Labels(window_hours=hours), timezone)
+
+    return run
+
+
+def counted(**rows: int) -> dict[str, dict[date, int]]:
+    return {log: {DAY: count} for log, count in rows.items()}
+
+
+def by_id(samples: DataFrame) -> dict[str, Row]:
+    rows = samples.collect()
+    assert len({row.impression_id for row in rows}) == len(rows)
+    return {row.impression_id: row for row in rows}
+
+
+def reasons(labelled: Labelled) -> set[tuple[str, str | None, str]]:
+    return {(row.log, row.impression_id, row.reason) for row in labelled.quarantine().collect()}
+
+
+def test_a_watch_is_the_sum_of_its_segments_over_the_length(label: Any) -> None:
+    later = NOON + timedelta(minutes=3)
+    rows = by_id(label([shown("a")], [click("a")], [play("a", 20.0), play("a", 25.5, later)]).samples)
+    assert rows["a"].clicked == 1
+    assert rows["a"].watched_seconds == pytest.approx(45.5)
+    assert rows["a"].cvr == pytest.approx(0.455)
+    assert (rows["a"].age_group, rows["a"].scene, rows["a"].length_seconds) == ("18-24", "home", 100.0)
+
+
+# One label run for the whole table: what happened to the impression -> clicked, watched_seconds, cvr.
+RULES: dict[str, tuple[tuple, list[tuple], list[tuple], tuple]] = {
+    "replayed": (shown("replayed"), [click("replayed")], [play("replayed", 250.0)], (1, 250.0, 1.0)),
+    "clicked, not played": (shown("clicked, not played"), [click("clicked, not played")], [], (1, 0.0, 0.0)),
+    "auto-played": (shown("auto-played"), [], [play("auto-played", 50.0)], (0, 50.0, None)),
+    "neither": (shown("neither"), [], [], (0, 0.0, None)),
+    "two clicks": (
+        shown("two clicks"),
+        [click("two clicks"), click("two clicks", NOON + timedelta(seconds=5))],
+        [play("two clicks", 10.0)],
+        (1, 10.0, 0.1),
+    ),
+    "segment logged twice": (
+        shown("segment logged twice"),
+        [click("segment logged twice")],
+        [play("segment logged twice", 10.0)] * 2,
+        (1, 10.0, 0.1),
+    ),
+    "null length": (
+        shown("null length", video=11),
+        [click("null length")],
+        [play("null length", 5.0)],
+        (1, 5.0, None),
+    ),
+    "zero length": (
+        shown("zero length", video=12),
+        [click("zero length")],
+        [play("zero length", 5.0)],
+        (1, 5.0, None),
+    ),
+    "NaN length": (
+        shown("NaN length", video=13),
+        [click("NaN length")],
+        [play("NaN length", 5.0)],
+        (1, 5.0, None),
+    ),
+    "unknown video": (shown("unknown video", video=99), [click("unknown video")], [], (1, 0.0, None)),
+}
+
+
+def test_label_rules(label: Any) -> None:
+    impressions, clicks, plays, _ = zip(*RULES.values(), strict=True)
+    rows = by_id(label(list(impressions), sum(clicks, []), sum(plays, [])).samples)
+    found = {key: (row.clicked, row.watched_seconds, row.cvr) for key, row in rows.items()}
+    assert found == {key: expected for key, (*_, expected) in RULES.items()}
+
+
+def test_the_window_ends_at_its_last_instant_and_reaches_into_the_next_day(label: Any) -> None:
+    end = NOON + timedelta(hours=24)
+    late = end + timedelta(microseconds=1)
+    labelled = label(
+        [shown("in"), shown("out")],
+        [click("in", end), click("out", late)],
+        [play("in", 10.0, end), play("out", 9.0, late)],
+    )
+    rows = by_id(labelled.samples)
+    assert (rows["in"].clicked, rows["in"].cvr) == (1, pytest.approx(0.1))
+    assert (rows["out"].clicked, rows["out"].watched_seconds) == (0, 0.0)
+    assert reasons(labelled) == set(), "events of the next day's folder are that day's reconciled"
+
+
+def test_a_shorter_window_sets_late_events_aside(label: Any) -> None:
+    labelled = label([shown("a")], [click("a", NOON + timedelta(hours=2))], [], hours=1)
+    assert by_id(labelled.samples)["a"].clicked == 0
+    assert reasons(labelled) == {("clicks", "a", "after_window")}
+
+
+def test_events_of_the_day_before_are_accounted_but_label_no_sample_of_the_day(label: Any) -> None:
+    before = datetime(2022, 4, 8, 23)
+    labelled = label([shown("old", before), shown("a")], [click("old"), click("a")], [])
+    assert set(by_id(labelled.samples)) == {"a"}
+    assert reasons(labelled) == set()
+
+
+def test_the_earliest_of_repeated_impressions_is_kept(label: Any) -> None:
+    first = NOON - timedelta(hours=1)
+    labelled = label([shown("a"), shown("a", first, video=11), shown("a", first, video=12)], [click("a")], [])
+    assert by_id(labelled.samples)["a"].video_id == 11
+    outcomes = sorted(row.outcome for row in labelled.outcomes["impressions"].collect())
+    assert outcomes == ["duplicate", "duplicate", "kept"]
+
+
+def test_an_impression_of_the_day_before_wins_over_its_repetition(label: Any) -> None:
+    labelled = label([shown("a", datetime(2022, 4, 8, 23)), shown("a"), shown("b")], [click("b")], [])
+    assert set(by_id(labelled.samples)) == {"b"}
+
+
+BROKEN: dict[str, tuple[list[tuple], list[tuple], list[tuple], tuple]] = {
+    "click without impression": ([], [click("x")], [], ("clicks", "x", "no_impression")),
+    "play without impression": ([], [], [play("x", 1.0)], ("plays", "x", "no_impression")),
+    "negative watch": ([], [], [play("a", -1.0)], ("plays", "a", "bad_watch")),
+    "NaN watch": ([], [], [play("a", float("nan"))], ("plays", "a", "bad_watch")),
+    "infinite watch": ([], [], [play("a", float("inf"))], ("plays", "a", "bad_watch")),
+    "null watch": ([], [], [play("a", None)], ("plays", "a", "bad_watch")),
+    "click before": ([], [click("a", NOON - timedelta(seconds=1))], [], ("clicks", "a", "before_impression")),
+    "play before": (
+        [],
+        [],
+        [play("a", 1.0, NOON - timedelta(seconds=1))],
+        ("plays", "a", "before_impression"),
+    ),
+    "impression of another day": (
+        [shown("y", datetime(2022, 4, 8), day=DAY)],
+        [],
+        [],
+        ("impressions", "y", "wrong_day"),
+    ),
+    "click of another day": (
+        [],
+        [click("a", datetime(2022, 4, 10), day=DAY)],
+        [],
+        ("clicks", "a", "wrong_day"),
+    ),
+    "impression without user": ([shown("z", user=None)], [], [], ("impressions", "z", "null_key")),
+    "impression without id": ([shown(None)], [], [], ("impressions", None, "null_key")),
+    "click without id": ([], [click(None)], [], ("clicks", None, "null_key")),
+}
+
+
+def test_broken_rows_are_quarantined_with_their_reason(label: Any) -> None:
+    impressions, clicks, plays, expected = zip(*BROKEN.values(), strict=True)
+    labelled = label(
+        [shown("a"), *sum(impressions, [])],
+        [click("a"), *sum(clicks, [])],
+        [play("a", 30.0), *sum(plays, [])],
+    )
+    assert reasons(labelled) == set(expected)
+    rows = by_id(labelled.samples)
+    assert set(rows) == {"a"}
+    assert (rows["a"].clicked, rows["a"].cvr) == (1, pytest.approx(0.3))
+
+
+def test_the_quarantine_holds_the_raw_row_as_json(label: Any) -> None:
+    row = label([shown("a")], [click("a")], [play("a", -1.5)]).quarantine().collect()[0]
+    assert json.loads(row.row) == {
+        "impression_id": "a",
+        "ts": "2022-04-09T12:00:00.000Z",
+        "watched_seconds": -1.5,
+    }
+    assert (row.day, row.log) == (DAY, "plays")
+
+
+def test_the_day_ends_at_midnight_of_the_logs_time_zone(label: Any) -> None:
+    evening = datetime(2022, 4, 8, 18)  # 02:00 of 9 April in Shanghai
+    labelled = label([shown("a", evening, day=DAY)], [click("a", evening, day=DAY)], [], timezone="Asia/Shanghai")
+    assert by_id(labelled.samples)["a"].clicked == 1
+
+
+def test_a_length_in_the_impressions_wins_over_the_videos(spark: SparkSession) -> None:
+    logs = Logs(
+        spark.createDataFrame([(*shown("a"), 50.0)], IMPRESSION + ", length_seconds double"),
+        spark.createDataFrame([click("a")], CLICK),
+        spark.createDataFrame([play("a", 10.0)], PLAY),
+        spark.createDataFrame([(1, "x")], "user_id long, age_group string"),
+        spark.createDataFrame([(10, 100.0)], "video_id long, length_seconds double"),
+    )
+    row = label_days(logs, Days(DAY, DAY), Labels(window_hours=24), "UTC").samples.first()
+    assert row is not None
+    assert (row.length_seconds, row.cvr) == (50.0, pytest.approx(0.2))
+
+
+def test_clicks_and_plays_may_have_columns_of_one_name_and_two_types(spark: SparkSession) -> None:
+    logs = Logs(
+        spark.createDataFrame([shown("a")], IMPRESSION),
+        spark.createDataFrame([(*click("a"), "feed"), (*click("x"), "feed")], CLICK + ", source string"),
+        spark.createDataFrame([(*play("a", 20.0), 3), (*play("a", -1.0), 4)], PLAY + ", source int"),
+        spark.createDataFrame([(1, "x")], "user_id long, age_group string"),
+        spark.createDataFrame([(10, 100.0)], "video_id long, length_seconds double"),
+    )
+    labelled = label_days(logs, Days(DAY, DAY), Labels(window_hours=24), "UTC")
+    assert by_id(labelled.samples)["a"].cvr == pytest.approx(0.2)
+    assert labelled.outcomes["clicks"].schema["source"].dataType.simpleString() == "string"
+    rows = {row.log: json.loads(row.row) for row in labelled.quarantine().collect()}
+    assert (rows["clicks"]["source"], rows["plays"]["source"]) == ("feed", 4)
+    assert "watched_seconds" not in rows["clicks"]
+
+
+def test_the_account_balances_and_names_where_rows_went(label: Any) -> None:
+    labelled = label(
+        [shown("a"), shown("a"), shown("b", video=12), shown(None)],
+        [click("a"), click("b"), click("x")],
+        [play("a", 30.0), play("a", 30.0), play("a", -1.0)],
+    )
+    reconciled = reconcile(labelled, counted(impressions=4, clicks=3, plays=3), [DAY])[DAY]
+    assert (reconciled.samples, reconciled.clicked, reconciled.unlabelled) == (2, 2, 1)
+    impressions, clicks, plays = (reconciled.logs[name] for name in ("impressions", "clicks", "plays"))
+    assert (impressions.kept, impressions.duplicates, impressions.quarantined) == (2, 1, {"null_key": 1})
+    assert (clicks.kept, clicks.duplicates, clicks.quarantined) == (2, 0, {"no_impression": 1})
+    assert (plays.kept, plays.duplicates, plays.quarantined) == (1, 1, {"bad_watch": 1})
+
+
+def test_a_lost_row_is_found(label: Any) -> None:
+    labelled = label([shown("a")], [click("a")], [])
+    with pytest.raises(DataError, match=r"bronze/clicks on 2022-04-09 does not reconcile.*leaves 1 rows over"):
+        reconcile(labelled, counted(impressions=1, clicks=2, plays=0), [DAY])
+
+
+def test_a_day_without_clicks_is_refused(label: Any) -> None:
+    reconciled = reconcile(label([shown("a")], [], []), counted(impressions=1, clicks=0, plays=0), [DAY])[DAY]
+    with pytest.raises(DataError, match=r"2022-04-09: no click of bronze/clicks belongs to one of its impressions"):
+        reconciled.check_usable(DAY)
+
+
+def test_a_video_that_stands_twice_is_refused(spark: SparkSession) -> None:
+    logs = Logs(
+        spark.createDataFrame([shown("a")], IMPRESSION),
+        spark.createDataFrame([click("a")], CLICK),
+        spark.createDataFrame([], PLAY),
+        spark.createDataFrame([(1, "x")], "user_id long, age_group string"),
+        spark.createDataFrame([(10, 100.0), (10, 90.0)], "video_id long, length_seconds double"),
+    )
+    labelled = label_days(logs, Days(DAY, DAY), Labels(window_hours=24), "UTC")
+    with pytest.raises(DataError, match="holds a key twice"):
+        reconcile(labelled, counted(impressions=1, clicks=1, plays=0), [DAY])
+
+
+def test_what_a_day_becomes_does_not_depend_on_the_days_beside_it(spark: SparkSession) -> None:
+    """Three days at once are the three days one by one, ids that come again and late events included."""
+    days = Days(date(2022, 4, 9), date(2022, 4, 11))
+    at = [datetime(2022, 4, day, 23, 30) for day in range(7, 13)]
+    impressions = [shown("again", ts) for ts in (at[0], at[1], at[4])] + [shown(f"i{n}", ts) for n, ts in enumerate(at)]
+    late = [ts + timedelta(hours=2) for ts in at]
+    clicks = [click(f"i{n}", ts) for n, ts in enumerate(late)] + [
+        click("again", ts) for ts in (late[0], late[1], late[4])
+    ]
+    clicks += [click("i1", late[3])]
+    plays = [play(f"i{n}", 10.0 + n, ts) for n, ts in enumerate(late)]
+    frames = [
+        spark.createDataFrame(impressions, IMPRESSION).persist(),
+        spark.createDataFrame(clicks, CLICK).persist(),
+        spark.createDataFrame(plays, PLAY).persist(),
+        spark.createDataFrame([(1, "x")], "user_id long, age_group string"),
+        spark.createDataFrame([(10, 100.0)], "video_id long, length_seconds double"),
+    ]
+
+    def labelled(days: Days) -> Labelled:
+        before, after = days.widened(before=2), days.widened(after=1)
+        around = [
+            rows.where(f"day between '{d.first}' and '{d.last}'")
+            for rows, d in zip(frames[:3], (before, after, after), strict=True)
+        ]
+        return label_days(Logs(*around, *frames[3:]), days, Labels(window_hours=24), "UTC")
+
+    whole = labelled(days)
+    for day in days:
+        alone = labelled(Days(day, day))
+        on_day = F.col("day") == day
+        assert sorted(whole.samples.where(on_day).collect()) == sorted(alone.samples.collect())
+        assert sorted(whole.quarantine().where(on_day).collect()) == sorted(alone.quarantine().collect())
+    rows = {(row.impression_id, row.day.day): row for row in whole.samples.collect()}
+    assert set(rows) == {("i2", 9), ("i3", 10), ("again", 11), ("i4", 11)}
+    assert rows["i3", 10].watched_seconds == 13.0
+    assert rows["again", 11].clicked == 1

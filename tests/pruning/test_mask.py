@@ -1,0 +1,143 @@
+"""Masks and pruning rounds as algebra: what must hold for any weights."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ncs.methods.assign import assign
+from ncs.pruning.mask import Mask, overlap
+from ncs.pruning.prune import prune, prune_neurons
+from ncs.pruning.score import magnitude, movement
+
+SHAPES = {"hidden.0": (6, 9), "hidden.1": (4, 6)}
+SIZE = 6 * 9 + 4 * 6
+
+
+def weights(seed: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {name: torch.randn(shape, generator=generator) for name, shape in SHAPES.items()}
+
+
+def random_mask(seed: int, density: float = 0.5) -> Mask:
+    generator = torch.Generator().manual_seed(seed)
+    return Mask({name: (torch.rand(shape, generator=generator) < density).float() for name, shape in SHAPES.items()})
+
+
+seeds = st.integers(0, 10_000)
+rates = st.floats(0.01, 0.95)
+
+
+@given(seeds, seeds, rates)
+@settings(max_examples=60, deadline=None)
+def test_a_round_prunes_its_share_of_the_alive_and_never_revives(mask_seed: int, seed: int, rate: float) -> None:
+    before, scores = random_mask(mask_seed), weights(seed)
+    after = prune(before, {name: magnitude(w, w) for name, w in scores.items()}, rate, "global")
+    assert after.alive == before.alive - int(rate * before.alive)
+    assert all(bool((after[name] <= before[name]).all()) for name in SHAPES)
+
+
+@given(seeds, rates)
+@settings(max_examples=40, deadline=None)
+def test_one_threshold_parts_what_stays_from_what_goes(seed: int, rate: float) -> None:
+    before, scores = random_mask(seed), {name: w.abs() for name, w in weights(seed + 1).items()}
+    after = prune(before, scores, rate, "global")
+    kept = torch.cat([scores[name][after[name] == 1] for name in SHAPES])
+    gone = torch.cat([scores[name][(before[name] == 1) & (after[name] == 0)] for name in SHAPES])
+    if len(gone):
+        assert gone.max() < kept.min()
+
+
+@given(seeds, rates)
+@settings(max_examples=40, deadline=None)
+def test_per_layer_every_layer_loses_the_same_share(seed: int, rate: float) -> None:
+    scores = {name: w.abs() for name, w in weights(seed).items()}
+    after = prune(Mask.ones(scores), scores, rate, "layer")
+    for name, shape in SHAPES.items():
+        size = shape[0] * shape[1]
+        assert int(after[name].sum()) == size - int(rate * size)
+
+
+def test_rounds_go_on_pruning_because_the_quantile_is_over_the_alive() -> None:
+    scores = {name: w.abs() for name, w in weights(0).items()}
+    mask, alive = Mask.ones(scores), []
+    for _ in range(4):
+        mask = prune(mask, scores, 0.5, "global")
+        alive.append(mask.alive)
+    assert alive == [39, 20, 10, 5]
+
+
+def test_a_pruned_weight_is_not_counted_though_its_stored_value_is_large() -> None:
+    mask = Mask({"hidden.0": torch.tensor([[0.0, 1.0, 1.0]])})
+    scores = {"hidden.0": torch.tensor([[9.0, 1.0, 2.0]])}
+    assert prune(mask, scores, 0.5, "global")["hidden.0"].tolist() == [[0.0, 0.0, 1.0]]
+
+
+def test_equal_scores_all_stay() -> None:
+    scores = {"hidden.0": torch.ones(2, 5)}
+    assert prune(Mask.ones(scores), scores, 0.5, "global").alive == 10
+
+
+def test_movement_counts_what_grew_in_its_own_direction() -> None:
+    weight, theta = torch.tensor([2.0, -2.0, 1.0, -1.0]), torch.tensor([1.0, -1.0, 2.0, -2.0])
+    assert movement(weight, theta).tolist() == [2.0, 2.0, -1.0, -1.0]
+
+
+def test_a_mask_refuses_anything_but_0_and_1() -> None:
+    with pytest.raises(ValueError, match="0 and 1 alone"):
+        Mask({"hidden.0": torch.tensor([0.0, 0.5])})
+
+
+@given(seeds, seeds)
+@settings(max_examples=40, deadline=None)
+def test_overlap_shares_add_up_and_are_symmetric(left_seed: int, right_seed: int) -> None:
+    left, right = random_mask(left_seed, 0.6), random_mask(right_seed, 0.3)
+    one, other = overlap(left, right), overlap(right, left)
+    assert one["shared"]["all"] + one["left_only"]["all"] == pytest.approx(left.density()["all"])
+    assert one["shared"]["all"] + one["right_only"]["all"] == pytest.approx(right.density()["all"])
+    assert one["jaccard"] == other["jaccard"]
+    assert one["left_only"] == other["right_only"]
+    assert overlap(left, left)["jaccard"]["all"] == 1.0
+
+
+def test_chance_is_what_independent_masks_give() -> None:
+    generator = torch.Generator().manual_seed(0)
+    left, right = (Mask({"w": (torch.rand(1000, 1000, generator=generator) < p).float()}) for p in (0.5, 0.2))
+    figures = overlap(left, right)
+    assert figures["jaccard"]["w"] == pytest.approx(figures["chance"]["w"], abs=0.002)
+    assert figures["chance"]["w"] == pytest.approx(0.1 / 0.6, abs=0.002)
+
+
+@given(seeds, rates)
+@settings(max_examples=40, deadline=None)
+def test_a_pruned_neuron_loses_all_connections_in_and_out(seed: int, rate: float) -> None:
+    scores = {**weights(seed), "output": torch.randn(1, 4, generator=torch.Generator().manual_seed(seed))}
+    after = prune_neurons(Mask.ones(scores), scores, rate, "global")
+    first, second, output = after["hidden.0"], after["hidden.1"], after["output"]
+    alive = [first.amax(1), second.amax(1) if first.any() else output[0]]
+    assert int(sum(float(part.sum()) for part in alive)) >= 10 - int(rate * 10) - (0 if first.any() else 6)
+    assert torch.equal(first, alive[0].unsqueeze(1).expand_as(first)), "whole rows"
+    assert torch.equal(second, alive[1].unsqueeze(1) * alive[0].unsqueeze(0))
+    assert torch.equal(output, alive[1].unsqueeze(0))
+
+
+def test_the_neuron_with_the_smallest_mean_square_goes() -> None:
+    scores = {"hidden.0": torch.tensor([[3.0, 0.0], [1.0, 1.0], [2.0, 2.0]]), "output": torch.ones(1, 3)}
+    after = prune_neurons(Mask.ones(scores), scores, 0.34, "global")
+    assert after["hidden.0"].tolist() == [[1, 1], [0, 0], [1, 1]]
+    assert after["output"].tolist() == [[1, 0, 1]]
+
+
+def test_controls_give_the_tasks_other_masks() -> None:
+    masks = {"ctr": random_mask(1, 0.3), "cvr": random_mask(2, 0.7)}
+    assert assign(masks, "own", 0) == masks
+    assert assign(masks, "none", 0) == {}
+    assert assign(masks, "cvr", 0) == {"ctr": masks["cvr"], "cvr": masks["cvr"]}
+    assert assign(masks, "swapped", 0) == {"ctr": masks["cvr"], "cvr": masks["ctr"]}
+    drawn, again, other = (assign(masks, "random", seed) for seed in (0, 0, 1))
+    for task, mask in masks.items():
+        assert drawn[task].density() == mask.density()
+        assert all(torch.equal(drawn[task][name], again[task][name]) for name in mask)
+        assert not all(torch.equal(drawn[task][name], other[task][name]) for name in mask)
+        assert not all(torch.equal(drawn[task][name], mask[name]) for name in mask)
