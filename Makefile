@@ -44,9 +44,9 @@ docs: $(READY)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q --strict && echo "documentation: site/index.html"
 
 lock: $(READY)
-	@grep '^#' requirements.txt > .venv/lock && \
-	$(BIN)/uv pip compile -q --no-annotate --no-header --all-extras --python 3.11 \
-	  --constraint requirements.txt setup.cfg >> .venv/lock && mv .venv/lock requirements.txt
+	@cp requirements.txt .venv/lock && \
+	$(BIN)/uv pip compile -q --no-annotate --no-header --all-extras --python 3.11 --output-file .venv/lock setup.cfg > /dev/null && \
+	{ grep '^#' requirements.txt; cat .venv/lock; } > .venv/lock.new && mv .venv/lock.new requirements.txt
 
 # The peers' packages stay out of .venv: an environment of their own, with the same versions of what is common.
 BENCH := .venv-bench/bin
