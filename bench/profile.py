@@ -31,7 +31,7 @@ MODELS = (("mmoe", False), ("layer_share", False), ("connection_share", False), 
 class Clock(Cluster):
     """Seconds of each part of each step; as the cluster, it sees what goes through communication.
 
-    CPU time, for on busy cores long parts are interrupted and short ones are not; but waiting for the loader takes none.
+    CPU time: on busy cores long parts are interrupted and short ones are not. Waiting for the loader takes none.
     """
 
     def __init__(self) -> None:

@@ -58,7 +58,7 @@ def _with(job: Job, key: str, value: Any) -> Job:
     lake = job.lake
     if key.split(".")[0] in _OF_THE_DATA:
         lake = Lake.at(job.lake.uri("sweeps", f"{key}-{digest(value)}"))
-    return replace(job, conf=conf, lake=lake, days=conf.logs.days, held={})
+    return replace(job, conf=conf, lake=lake, days=conf.logs.days, blocked={})
 
 
 if __name__ == "__main__":

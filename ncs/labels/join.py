@@ -1,7 +1,7 @@
 """The label join: impressions, clicks and plays of some days become labelled samples (paper sections 1 and 3.1).
 
-Every raw row gets exactly one outcome: `kept`, `duplicate`, or the reason for which it is quarantined. The reconciliation
-of a day follows from the outcomes and is held against the rows that are written.
+Every raw row gets exactly one outcome: `kept`, `duplicate`, or the reason for which it is quarantined. A day is
+reconciled from the outcomes: rows in = kept + duplicates + quarantined.
 """
 
 from collections.abc import Mapping, Sequence

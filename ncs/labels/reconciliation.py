@@ -110,11 +110,9 @@ def _account(logs: dict[str, LogCounts], samples: Mapping[str, tuple[int, float 
 def _check(reconciled: Reconciliation, day: date) -> None:
     for name, log in reconciled.logs.items():
         if log.lost:
-            raise DataError(
-                f"the reconciliation of bronze/{name} on {day} does not reconcile: {log} leaves {log.lost} rows over"
-            )
+            raise DataError(f"bronze/{name} on {day} does not reconcile: {log} leaves {log.lost} rows over")
     if reconciled.samples != reconciled.logs["impressions"].kept:
         raise DataError(
-            f"{day}: {reconciled.logs['impressions'].kept} impressions were kept, but the join makes {reconciled.samples} "
-            f"samples of them; bronze/users or bronze/videos holds a key twice"
+            f"{day}: {reconciled.logs['impressions'].kept} impressions were kept, but the join makes "
+            f"{reconciled.samples} samples of them; bronze/users or bronze/videos holds a key twice"
         )

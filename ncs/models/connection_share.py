@@ -44,5 +44,5 @@ def train(net: MaskedNet, trainer: Trainer, conf: Config, prune: PruneRound = pr
 def _decisive(conf: Config) -> dict[str, Any]:
     """What decides a search within a run."""
     found = conf.part("tasks", "net", "prune", "share.task_biases", "train")
-    later = ("model", "epochs", "patience", "threads", "device")
+    later = ("models", "epochs", "patience", "threads", "device")
     return found | {"train": {key: value for key, value in found["train"].items() if key not in later}}

@@ -28,8 +28,8 @@ class FieldEmbedding(nn.Module):
     """One table for all fields, field f's ids offset by the sizes of the fields before it.
 
     While training, only the vectors that a batch looks up take part in the graph: their gradient is as large as the
-    batch, whatever the size of the table. `last_lookup` holds them for the optimiser: rows of the table [batch * fields],
-    the same row as often as it was looked up, and their vectors.
+    batch, whatever the size of the table. `last_lookup` keeps them for the optimiser: rows of the table
+    [batch * fields], the same row as often as it was looked up, and their vectors.
     """
 
     def __init__(self, sizes: Sequence[int], width: int) -> None:

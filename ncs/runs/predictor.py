@@ -10,7 +10,7 @@ import torch
 
 from ncs.config import Config
 from ncs.lake import storage
-from ncs.nets.state import Model, build
+from ncs.nets.model import Model, build
 from ncs.pruning.mask import Mask
 from ncs.training.artefact import pack
 from ncs.training.cluster import Cluster
@@ -32,7 +32,7 @@ class Predictor:
     @classmethod
     def load(cls, folder: str, model: str, conf: Config, sizes: dict[str, int]) -> "Predictor":
         """From a run's folder. Raises TrainingError if the weights are not as they were written."""
-        state = Store(storage.join(folder, conf.models[model].key(model)), Cluster()).load("state")
+        state = Store(storage.join(folder, conf.models[model].key(model)), Cluster()).load("model")
         state["net"] = as_whole(state["net"])
         return cls(conf.of_model(model), sizes, pack(state))
 

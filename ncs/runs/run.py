@@ -28,7 +28,7 @@ from ncs.training.loop import Trainer, train_groups
 from ncs.training.memory import keep_freed_memory
 from ncs.training.store import Store
 
-_NOT_DECISIVE = ("model", "threads", "device")
+_NOT_DECISIVE = ("models", "threads", "device")
 """Keys of `train` that leave a run what it is."""
 _PACKAGES = ("torch", "horovod", "petastorm", "deltalake", "pyarrow", "numpy", "pyspark", "delta-spark")
 
