@@ -131,3 +131,25 @@ def test_a_run_of_a_version_with_other_keys_is_refused_by_name() -> None:
         ConfigError, match=r"run demo-1 was trained by another version.*train.momentum is no key.*train it"
     ):
         config.of_run({"run_id": "demo-1", "conf": written})
+
+
+def test_keys_of_the_version_before_are_read_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "old.yaml"
+    path.write_text(
+        f"base: {ROOT}/conf/base.yaml\nname: old\ntrain: {{system: [shallow]}}\nfeed: {{memory_rows: 7}}\n"
+        "systems: {shallow: {module: layer_share, set: {net.hidden: [8]}}}\n"
+    )
+    conf = config.load(path, ["compare.systems=[shallow]"])
+    assert conf.train.models == conf.compare.models == ["shallow"]
+    assert conf.data_loading.memory_rows == 7
+    assert "connection_share" in conf.models, "the base's catalogue is still there"
+    assert f"{path}: systems is called models now" in caplog.text
+    assert "--set compare.systems: compare.systems is called compare.models now" in caplog.text
+
+
+def test_a_run_of_the_version_before_is_read() -> None:
+    values = config.load(DEMO).public()
+    values["systems"], values["feed"] = values.pop("models"), values.pop("data_loading")
+    values["train"]["system"] = values["train"].pop("models")
+    values["compare"]["systems"] = values["compare"].pop("models")
+    assert config.of_run({"run_id": "old", "conf": values}) == config.load(DEMO)

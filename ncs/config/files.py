@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 import ncs
+from ncs.config.renamed import rename_key, rename_keys
 from ncs.config.schema import Config
 from ncs.config.values import problems, set_key
 from ncs.errors import ConfigError
@@ -30,7 +32,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ConfigError(f"--set {override!r}: write --set a.b=value")
-        set_key(values, key.strip(), parse(text, f"--set {key}"))
+        set_key(values, rename_key(key.strip(), f"--set {key.strip()}"), parse(text, f"--set {key}"))
     try:
         conf = Config.model_validate(values)
     except ValidationError as err:
@@ -51,7 +53,8 @@ def of_run(described: Mapping[str, Any]) -> Config:
     Raises ConfigError if the versions do not agree on more than that.
     """
     try:
-        return Config.model_validate(_completed(Config, described["conf"], _read(PACKAGED / "base.yaml")))
+        values = rename_keys(deepcopy(described["conf"]), f"run {described['run_id']}")
+        return Config.model_validate(_completed(Config, values, _read(PACKAGED / "base.yaml")))
     except ValidationError as err:
         raise ConfigError(
             f"run {described['run_id']} was trained by another version of ncs, which reads its configuration "
@@ -85,7 +88,7 @@ def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     values = parse(text, str(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a configuration is a mapping of keys, this is {type(values).__name__}")
-    base = values.pop("base", None)
+    base = rename_keys(values, str(path)).pop("base", None)
     return _merge(_read(_or_packaged(path.parent / base), (*seen, path)), values) if base else values
 
 

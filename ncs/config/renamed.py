@@ -1,0 +1,36 @@
+"""Keys of the configuration that are called otherwise than before: the old name still works, with a warning."""
+
+import logging
+from typing import Any
+
+_log = logging.getLogger(__name__)
+
+RENAMED = {
+    "systems": "models",
+    "train.system": "train.models",
+    "compare.systems": "compare.models",
+    "feed": "data_loading",
+}
+"""Old key -> new key, both from the top of the configuration."""
+
+
+def rename_key(key: str, where: str) -> str:
+    """The name that a key has now, `key` itself or one above it being an old one; `where` is for the warning."""
+    for old, new in RENAMED.items():
+        if key == old or key.startswith(f"{old}."):
+            _log.warning("%s: %s is called %s now", where, old, new)
+            return new + key.removeprefix(old)
+    return key
+
+
+def rename_keys(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """The same configuration under the keys' new names, those that models of the catalogue set among them."""
+    for old, new in RENAMED.items():
+        *sections, name = old.split(".")
+        section: Any = values
+        for above in sections:
+            section = section.get(above) if isinstance(section, dict) else None
+        if isinstance(section, dict) and name in section:
+            _log.warning("%s: %s is called %s now", where, old, new)
+            section[new.rpartition(".")[2]] = section.pop(name)
+    return values
