@@ -16,7 +16,7 @@ from ncs.errors import DataError
 from ncs.lake import layout
 from ncs.lake.tables import table_of
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """The version of the contracts below; `ncs.lake.migrations` says how a table comes to each."""
 
 VERSION_PROPERTY = "ncs.schemaVersion"

@@ -5,7 +5,7 @@ Read by both halves, so it imports neither Spark nor torch: the log of a Delta t
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -56,6 +56,11 @@ class Record:
     key: str
     provenance: dict[str, Any]
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Record":
+        """From what a commit says, which the version before may have written: it called provenance `made_from`."""
+        return cls(**{"provenance" if key == "made_from" else key: value for key, value in values.items()})
 
 
 @dataclass(frozen=True)
@@ -173,7 +178,7 @@ class Lake:
             text = commit.get("userMetadata")
             for values in json.loads(text) if text else []:
                 written = datetime.fromtimestamp(commit["timestamp"] / 1000, UTC)
-                newest.setdefault(values["key"], Commit(commit["version"], written, Record(**values)))
+                newest.setdefault(values["key"], Commit(commit["version"], written, Record.of(values)))
         return newest
 
     def records(self, name: str, version: int | None = None) -> dict[str, tuple[int, Record]]:

@@ -1,12 +1,13 @@
-"""How a table comes from one version of the contracts to the next, without its rows being written again."""
+"""How a table comes from one version of the contracts to the next."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from deltalake import DeltaTable
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from ncs.errors import DataError
-from ncs.lake import contract
+from ncs.lake import contract, layout
 from ncs.lake.layout import name_of
 from ncs.lake.tables import table_of
 
@@ -36,7 +37,6 @@ def _to_contract(uri: str) -> None:
     table = DeltaTable(uri)
     name = name_of(uri)
     promised, told = contract.contract_of(name, contract.labels_of(table.schema())), table_of(name)
-    names = {column.name for column in table.schema().fields}
     given = {f"{column}_is_given": f"{column} IS NOT NULL" for column in promised.required}
     for check, condition in {**given, **promised.checks}.items():
         if f"delta.constraints.{check}" not in table.metadata().configuration:
@@ -48,14 +48,73 @@ def _to_contract(uri: str) -> None:
                     f"{uri}: its rows break {condition!r} ({reason}); mend or remove the table and write it again"
                 ) from None
     table.alter.set_table_description(told.comment)
-    for column in names & told.columns.keys():
-        table.alter.set_column_metadata(column, {"comment": told.columns[column].comment})
+    _describe_columns(table, name)
     _set(uri, {key: value for key, value in promised.properties.items() if key != contract.VERSION_PROPERTY})
+
+
+_RENAMED = {"system": "model", "pctr_system": "pctr_model", "pcvr_system": "pcvr_model"}
+"""Columns of version 1, and what they are called since."""
+
+
+def _rename_columns(uri: str) -> None:
+    """Rewrite a table that has columns under their old names; each commit says again what its rows come from.
+
+    In two commits, for deltalake cannot drop a column that is never null: the new column joins, then the old one goes.
+    """
+    columns = [column.name for column in DeltaTable(uri).schema().fields]
+    old = [column for column in columns if column in _RENAMED]
+    if not old:
+        return
+    appended = contract.contract_of(name_of(uri)).append_only
+    if appended:
+        _set(uri, {"delta.appendOnly": "false"})
+    if any(_RENAMED[column] not in columns for column in old):
+        _rewrite(uri, {name: [name, _RENAMED[name]] if name in old else [name] for name in columns}, set(old))
+    for column in old:
+        if f"delta.constraints.{column}_is_given" in DeltaTable(uri).metadata().configuration:
+            DeltaTable(uri).alter.drop_constraint(f"{column}_is_given")
+    new = [_RENAMED.get(name, name) for name in columns]
+    _rewrite(uri, {name: [name] for name in new})
+    DeltaTable(uri).alter.set_table_description(table_of(name_of(uri)).comment)
+    _describe_columns(DeltaTable(uri), name_of(uri))
+    if appended:
+        _set(uri, {"delta.appendOnly": "true"})
+
+
+def _rewrite(uri: str, columns: Mapping[str, Sequence[str]], nullable: Collection[str] = ()) -> None:
+    """Replace a table by its own rows: each column under the names that `columns` gives, some of them nullable."""
+    table, name = DeltaTable(uri), name_of(uri)
+    rows = table.to_pyarrow_dataset()
+    fields = [
+        rows.schema.field(column).with_name(new).with_nullable(new in nullable or rows.schema.field(column).nullable)
+        for column, names in columns.items()
+        for new in names
+    ]
+    taken = [column for column, names in columns.items() for _ in names]
+    batches = (
+        pa.RecordBatch.from_arrays([batch[c] for c in taken], schema=pa.schema(fields)) for batch in rows.to_batches()
+    )
+    records = [record for _, record in layout.Lake(uri.removesuffix(f"/{name}")).records(name).values()]
+    write_deltalake(
+        uri,
+        pa.RecordBatchReader.from_batches(pa.schema(fields), batches),
+        mode="overwrite",
+        schema_mode="overwrite",
+        partition_by=table.metadata().partition_columns or None,
+        commit_properties=CommitProperties(custom_metadata={"userMetadata": layout.user_metadata(records)}),
+    )
+
+
+def _describe_columns(table: DeltaTable, name: str) -> None:
+    columns = table_of(name).columns
+    for column in table.schema().fields:
+        if column.name in columns:
+            table.alter.set_column_metadata(column.name, {"comment": columns[column.name].comment})
 
 
 def _set(uri: str, properties: dict[str, str]) -> None:
     DeltaTable(uri).alter.set_table_properties(properties, raise_if_not_exists=False)
 
 
-_STEPS: dict[int, Callable[[str], None]] = {1: _to_contract}
+_STEPS: dict[int, Callable[[str], None]] = {1: _to_contract, 2: _rename_columns}
 """Version -> what brings a table of the version before to it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, Schema, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Schema, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from jobs.cli import main
@@ -121,16 +121,39 @@ def test_what_was_once_compared_stays(lake: Lake) -> None:
 def test_a_table_from_before_the_contracts_is_migrated(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     uri = lake.uri(layout.SAMPLES)
     write_deltalake(uri, sample({}), partition_by=["day"])
-    with pytest.raises(DataError, match="is of schema version 0, this ncs writes 1; run `ncs migrate`"):
+    with pytest.raises(DataError, match="is of schema version 0, this ncs writes 2; run `ncs migrate`"):
         contract.ensure(uri, Schema.from_arrow(SCHEMA), ["day"])
     command = ["migrate", "--conf", str(ROOT / "conf" / "demo.yaml"), "--lake", lake.root]
     assert main(command) == 0
-    assert "silver/samples brought to schema version 1" in capsys.readouterr().err
+    assert "silver/samples brought to schema version 2" in capsys.readouterr().err
     assert main(command) == 0
     assert "silver/samples up to date" in capsys.readouterr().err
     contract.ensure(uri, Schema.from_arrow(SCHEMA), ["day"])
     assert [fault for fault in FAULTS if not refuses(uri, sample(fault))] == []
     assert lake.read(layout.SAMPLES, lake.version(layout.SAMPLES), ["cvr"]).to_pylist() == [{"cvr": 0.5}]
+
+
+def test_columns_are_renamed_with_their_rows_and_what_these_come_from(lake: Lake) -> None:
+    """A table of version 1 says `system`, is never null there, and may be append-only."""
+    uri, record = lake.uri(layout.COMPARISONS), layout.Record("compare", "all", {"conf": "x"}, {"rows": 2})
+    names = ("comparison_id", "run_id", "seed", "system", "task", "metric", "value")
+    kinds = {"seed": pa.int64(), "value": pa.float64()}
+    schema = pa.schema([pa.field(name, kinds.get(name, pa.string()), nullable=False) for name in names])
+    properties = {contract.VERSION_PROPERTY: "1", "delta.appendOnly": "true"}
+    DeltaTable.create(uri, Schema.from_arrow(schema), configuration=properties, raise_if_key_not_exists=False)
+    rows = pa.Table.from_pylist([{**dict.fromkeys(names, "a"), "seed": n, "value": 0.5 + n} for n in (7, 8)], schema)
+    metadata = CommitProperties(custom_metadata={"userMetadata": layout.user_metadata([record])})
+    write_deltalake(uri, rows, mode="append", commit_properties=metadata)
+    assert migrate(uri) == [2]
+    assert migrate(uri) == []
+    table = DeltaTable(uri)
+    assert [column.name for column in table.schema().fields] == [n.replace("system", "model") for n in names]
+    assert [column.name for column in table.schema().fields if column.nullable] == []
+    assert table.to_pandas()["model"].tolist() == ["a", "a"]
+    assert sorted(table.to_pandas()["value"]) == [7.5, 8.5]
+    assert lake.records(layout.COMPARISONS)["all"][1] == record
+    with pytest.raises(DeltaError):
+        table.delete("seed = 7")
 
 
 def test_rows_that_break_the_contract_are_told_before_a_version_is_claimed(lake: Lake) -> None:
