@@ -35,7 +35,8 @@ test-all: lint
 	@$(PYTEST) -m "" $(ARGS)
 
 lint: $(READY)
-	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/mypy --no-error-summary
+	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check . && $(BIN)/mypy --no-error-summary && \
+	{ $(BIN)/lint-imports --no-logo > .venv/imports.log || { cat .venv/imports.log; exit 1; }; }
 
 wheel: $(READY)
 	@rm -rf build && $(BIN)/uv build -q --wheel --no-build-isolation --python $(BIN)/python --out-dir dist && ls dist/*.whl

@@ -9,8 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.work import Work
 from ncs.config import Config
 from ncs.data_loading import Batch
+from ncs.models import build
 from ncs.models.mmoe import MMoE
-from ncs.nets.model import Group, Model, NetSpec, build, logit_loss
+from ncs.nets.model import Group, Model, NetSpec, logit_loss
 from ncs.pruning.mask import Mask
 from ncs.tasks import CTR, CVR
 from ncs.training.cluster import Cluster

@@ -26,7 +26,8 @@ from torch import Tensor
 
 from ncs import config
 from ncs.data_loading import Batch
-from ncs.nets.model import Model, build
+from ncs.models import build
+from ncs.nets.model import Model
 from ncs.training import cluster
 from ncs.training.cluster import Cluster
 from ncs.training.memory import keep_freed_memory

@@ -21,8 +21,9 @@ from jobs.runs import latest_run
 from ncs import config
 from ncs.config import Config
 from ncs.lake.layout import Lake
+from ncs.models import build
 from ncs.nets.masked import MaskedNet
-from ncs.nets.model import Model, build
+from ncs.nets.model import Model
 from ncs.pruning.mask import Mask
 from ncs.runs.predictor import Predictor
 from ncs.serving.export import export, onnx_predictor, torch_predictor

@@ -1,7 +1,13 @@
 """Neuron-connection sharing of click and watch models, from raw logs to comparison.
 
-Two halves that never import each other: the Spark half (`lake`, `logs`, `samples`, `evaluation`) and the
-training half (`loader`, `nets`, `sharing`, `training`). They meet in Delta files. `jobs` calls both.
+Two halves that never import each other: the Spark half (`logs`, `labels`, `features`, `evaluation`) and the training
+half (`data_loading`, `pruning`, `nets`, `training`, `methods`, `models`, `runs`, `serving`). They meet in Delta files
+(`lake`). `jobs` calls both.
 """
 
-__version__ = "0.1.0"
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("ncs")
+except PackageNotFoundError:  # run from the sources alone
+    __version__ = "0+unknown"

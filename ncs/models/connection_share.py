@@ -13,12 +13,13 @@ from ncs.methods.assign import assign
 from ncs.methods.conflict import conflict
 from ncs.methods.search import PruneRound, describe, find_masks
 from ncs.nets.masked import MaskedNet
-from ncs.nets.model import Model, NetSpec
+from ncs.nets.model import NetSpec
 from ncs.pruning.prune import prune
 from ncs.training.loop import Trainer, train_groups
+from ncs.training.model_type import ModelType
 
 
-def build(spec: NetSpec) -> Model:
+def build(spec: NetSpec) -> MaskedNet:
     """The base network."""
     return MaskedNet(spec, spec.share.towers)
 
@@ -46,3 +47,6 @@ def _decisive(conf: Config) -> dict[str, Any]:
     found = conf.part("tasks", "net", "prune", "share.task_biases", "train")
     later = ("models", "epochs", "patience", "threads", "device")
     return found | {"train": {key: value for key, value in found["train"].items() if key not in later}}
+
+
+MODEL = ModelType(build, train)

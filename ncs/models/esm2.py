@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ncs.nets.entire_space import EntireSpace, Outcome, probability_loss
 from ncs.nets.model import NetSpec
 from ncs.tasks import CTR, CVR
+from ncs.training.model_type import ModelType
 
 AFTER_CLICK = ("action", "conversion_of_action", "conversion_of_other")
 """y2, y3 and y4: DAction after a click, conversion after DAction, conversion after OAction."""
@@ -49,4 +50,4 @@ class ESM2(EntireSpace):
         return action, action * of_action + (1 - action) * of_other
 
 
-build = ESM2
+MODEL = ModelType(ESM2)

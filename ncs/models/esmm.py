@@ -12,6 +12,7 @@ from torch import Tensor
 from ncs.nets.entire_space import EntireSpace, Outcome, probability_loss
 from ncs.nets.model import NetSpec
 from ncs.tasks import CVR
+from ncs.training.model_type import ModelType
 
 
 class ESMM(EntireSpace):
@@ -28,4 +29,4 @@ class ESMM(EntireSpace):
         return probability_loss(self.tasks[CVR], predicted, outcome.clicked * outcome.cvr)
 
 
-build = ESMM
+MODEL = ModelType(ESMM)

@@ -4,5 +4,6 @@ The shared-bottom net of the multi-task field, whose bottom is everything but th
 """
 
 from ncs.nets.masked import MaskedNet
+from ncs.training.model_type import ModelType
 
-build = MaskedNet
+MODEL = ModelType(MaskedNet)

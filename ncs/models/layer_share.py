@@ -11,6 +11,7 @@ from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
 from ncs.nets.model import Model, NetSpec
 from ncs.nets.subnetwork import Subnetwork
+from ncs.training.model_type import ModelType
 
 
 class LayerShare(Model):
@@ -30,4 +31,4 @@ class LayerShare(Model):
         return Subnetwork(self.inputs, cast(Tower, self.towers[task]).layers())
 
 
-build = LayerShare
+MODEL = ModelType(LayerShare)

@@ -15,6 +15,7 @@ from ncs.nets.masked import MaskedNet
 from ncs.nets.model import Group, Model, NetSpec
 from ncs.nets.subnetwork import Subnetwork
 from ncs.training.loop import Trainer, train_groups
+from ncs.training.model_type import ModelType
 
 
 class LotteryTicket(Model):
@@ -43,9 +44,6 @@ class LotteryTicket(Model):
         return net
 
 
-build = LotteryTicket
-
-
 def train(net: LotteryTicket, trainer: Trainer, conf: Config) -> None:
     """Each task's ticket by itself: its theta, its mask, its training from theta under the mask."""
     nets = {task: cast(MaskedNet, net.nets[task]) for task in net.tasks}
@@ -56,3 +54,6 @@ def train(net: LotteryTicket, trainer: Trainer, conf: Config) -> None:
         own.task_masks = found[task].masks
         train_groups(own, trainer, conf)
         net.task_masks[task] = own.task_masks[task]
+
+
+MODEL = ModelType(LotteryTicket, train)

@@ -11,6 +11,7 @@ from ncs.nets.experts import Experts, Gate, shared_and_tower
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
 from ncs.nets.model import Model, NetSpec
+from ncs.training.model_type import ModelType
 
 
 class MMoE(Model):
@@ -31,4 +32,4 @@ class MMoE(Model):
         return self.towers[task](self.gates[task](input, self.experts(input)))
 
 
-build = MMoE
+MODEL = ModelType(MMoE)

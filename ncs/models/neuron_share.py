@@ -9,10 +9,12 @@ from ncs.models import connection_share
 from ncs.nets.masked import MaskedNet
 from ncs.pruning.prune import prune_neurons
 from ncs.training.loop import Trainer
-
-build = connection_share.build
+from ncs.training.model_type import ModelType
 
 
 def train(net: MaskedNet, trainer: Trainer, conf: Config) -> None:
     """Algorithm 1 on neurons."""
     connection_share.train(net, trainer, conf, prune_neurons)
+
+
+MODEL = ModelType(connection_share.build, train)

@@ -17,6 +17,7 @@ from ncs.nets.experts import Experts, Gate, shared_and_tower
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
 from ncs.nets.model import Model, NetSpec
+from ncs.training.model_type import ModelType
 
 
 class Level(nn.Module):
@@ -71,4 +72,4 @@ class PLE(Model):
         return self.towers[task](last.of_task(task, own[task], shared))
 
 
-build = PLE
+MODEL = ModelType(PLE)

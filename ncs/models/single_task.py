@@ -11,6 +11,7 @@ from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
 from ncs.nets.model import Group, Model, NetSpec
 from ncs.nets.subnetwork import Subnetwork
+from ncs.training.model_type import ModelType
 
 
 class SingleTask(Model):
@@ -31,4 +32,4 @@ class SingleTask(Model):
         return Subnetwork(cast(Inputs, self.inputs[task]), cast(Tower, self.towers[task]).layers())
 
 
-build = SingleTask
+MODEL = ModelType(SingleTask)

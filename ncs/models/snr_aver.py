@@ -5,8 +5,12 @@ As `snr_trans`, with the identity in the matrices' place: a sub-network reads a 
 
 from ncs.nets.model import Model, NetSpec
 from ncs.nets.routing import RoutedNet
+from ncs.training.model_type import ModelType
 
 
 def build(spec: NetSpec) -> Model:
     """Connections without matrices."""
     return RoutedNet(spec, transform=False)
+
+
+MODEL = ModelType(build)

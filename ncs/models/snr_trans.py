@@ -8,8 +8,12 @@ penalty of the gates that this task uses.
 
 from ncs.nets.model import Model, NetSpec
 from ncs.nets.routing import RoutedNet
+from ncs.training.model_type import ModelType
 
 
 def build(spec: NetSpec) -> Model:
     """Connections with matrices."""
     return RoutedNet(spec, transform=True)
+
+
+MODEL = ModelType(build)

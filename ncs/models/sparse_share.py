@@ -9,11 +9,13 @@ from ncs.config import Config
 from ncs.models import connection_share
 from ncs.nets.masked import MaskedNet
 from ncs.training.loop import Trainer
-
-build = connection_share.build
+from ncs.training.model_type import ModelType
 
 
 def train(net: MaskedNet, trainer: Trainer, conf: Config) -> None:
     """Algorithm 1 from the initial weights."""
     prune = conf.prune.model_copy(update={"theta_epochs": 0.0})
     connection_share.train(net, trainer, conf.model_copy(update={"prune": prune}))
+
+
+MODEL = ModelType(connection_share.build, train)

@@ -1,6 +1,5 @@
 """What every model is: a net that predicts every task. The models themselves are in `ncs.models`."""
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -123,18 +122,3 @@ def logit_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
     if task.loss == "cross_entropy":
         return task.weight * F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
     return task.weight * F.mse_loss(torch.sigmoid(logits), labels, reduction="sum")
-
-
-def build(conf: Config, sizes: Mapping[str, int], seed: int, workers: Workers | None = None) -> Model:
-    """The one model of a configuration as `Config.of_model` gives it, with weights drawn from `seed`.
-
-    `workers` train it; without them every table is whole, whatever `train.embeddings` says.
-    """
-    torch.manual_seed(seed)
-    return module_of(conf).build(NetSpec.of(conf, sizes, workers))
-
-
-def module_of(conf: Config):  # type: ignore[no-untyped-def]
-    """The module of `ncs.models` behind the one model of a configuration."""
-    (variant,) = conf.models.values()
-    return importlib.import_module(f"ncs.models.{variant.module}")

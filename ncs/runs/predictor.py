@@ -10,7 +10,8 @@ import torch
 
 from ncs.config import Config
 from ncs.lake import storage
-from ncs.nets.model import Model, build
+from ncs.models import build
+from ncs.nets.model import Model
 from ncs.pruning.mask import Mask
 from ncs.training.artefact import pack
 from ncs.training.cluster import Cluster

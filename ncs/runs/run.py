@@ -20,11 +20,12 @@ from ncs.data_loading import Snapshot, TableLoader
 from ncs.errors import DataError, TrainingError
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
-from ncs.nets.model import Model, build, module_of
+from ncs.models import build, model_type
+from ncs.nets.model import Model
 from ncs.tasks import CTR, tasks_of
 from ncs.training.cluster import Cluster
 from ncs.training.device import device_of
-from ncs.training.loop import Trainer, train_groups
+from ncs.training.loop import Trainer
 from ncs.training.memory import keep_freed_memory
 from ncs.training.store import Store
 
@@ -170,7 +171,7 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
         store = Store(run.folder_of(name), cluster)
         trainer = Trainer(own.train, loaders, validation, cluster, store, variance, quiet)
         net = build(own, sizes, own.train.seed, cluster).to(device)
-        getattr(module_of(own), "train", train_groups)(net, trainer, own)
+        model_type(own).train(net, trainer, own)
         facts = _facts(net, store.logged())
         store.write_json("facts", facts)
         store.save("model", {"net": net.state_dict(), "masks": {task: dict(m) for task, m in net.task_masks.items()}})

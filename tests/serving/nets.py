@@ -2,8 +2,9 @@
 
 import torch
 
+from ncs.models import model_type
 from ncs.nets.masked import MaskedNet
-from ncs.nets.model import Model, module_of
+from ncs.nets.model import Model
 from ncs.pruning.mask import Mask
 from tests.factories import toy_conf, toy_spec
 
@@ -13,7 +14,7 @@ IDS = torch.cartesian_prod(*map(torch.arange, (5, 7, 3)))
 
 def of_catalogue(name: str, *overrides: str) -> Model:
     torch.manual_seed(1)
-    net = module_of(toy_conf().of_model(name)).build(toy_spec(*overrides, model=name)).eval()
+    net = model_type(toy_conf().of_model(name)).build(toy_spec(*overrides, model=name)).eval()
     for name_, weight in net.named_parameters():
         if "bias" in name_:
             torch.nn.init.normal_(weight)  # zero biases would hide a constant that is folded wrongly

@@ -13,9 +13,8 @@ import torch
 
 from ncs.config import Config
 from ncs.data_loading import Batch
-from ncs.models import connection_share
+from ncs.models import build, connection_share
 from ncs.nets.masked import MaskedNet
-from ncs.nets.model import build
 from ncs.training.cluster import Cluster, connect
 from ncs.training.loop import Trainer
 from ncs.training.store import Store

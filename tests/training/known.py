@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from ncs.data_loading import Batch
+from ncs.models import model_type
 from ncs.nets.inputs import FieldEmbedding
 from ncs.nets.layers import Tower
-from ncs.nets.model import Model, module_of
+from ncs.nets.model import Model
 from tests.factories import toy_conf, toy_spec
 
 KNOWN = ["mmoe", "ple", "ple_2", "snr_trans", "snr_aver", "esmm", "esm2"]
@@ -27,7 +28,7 @@ def built(name: str, *overrides: str) -> Model:
     """A model of the catalogue with three tasks, every weight and bias away from where it starts."""
     spec = toy_spec(THIRD, *overrides, model=name)
     torch.manual_seed(3)
-    model = module_of(toy_conf().of_model(name)).build(spec).eval()
+    model = model_type(toy_conf().of_model(name)).build(spec).eval()
     for weight in model.parameters():
         weight.data.normal_(std=0.5)
     return model

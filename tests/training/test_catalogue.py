@@ -8,7 +8,7 @@ import torch
 
 from ncs.lake import storage
 from ncs.lake.layout import Lake
-from ncs.nets.model import build
+from ncs.models import build
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes, train
 from ncs.training.cluster import Cluster

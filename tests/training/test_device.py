@@ -14,7 +14,8 @@ from ncs.config.learning import Variant
 from ncs.data_loading import Batch
 from ncs.errors import TrainingError
 from ncs.lake.layout import Lake
-from ncs.nets.model import Model, build
+from ncs.models import build
+from ncs.nets.model import Model
 from ncs.pruning.mask import Mask
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes

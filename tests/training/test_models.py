@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from ncs.models import model_type
 from ncs.models.layer_share import LayerShare
 from ncs.models.single_task import SingleTask
 from ncs.nets.inputs import Inputs
 from ncs.nets.masked import MaskedNet
-from ncs.nets.model import Model, module_of
+from ncs.nets.model import Model
 from ncs.pruning.mask import Mask
 from tests.factories import toy_conf, toy_spec
 
@@ -50,7 +51,7 @@ def test_every_model_predicts_a_probability_for_every_task(name: str) -> None:
 def of_catalogue(name: str) -> Model:
     torch.manual_seed(1)
     spec = toy_spec(model=name)
-    return module_of(toy_conf().of_model(name)).build(spec).eval()
+    return model_type(toy_conf().of_model(name)).build(spec).eval()
 
 
 def test_single_task_has_nothing_in_common_and_layer_share_the_embedding() -> None:

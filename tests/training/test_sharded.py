@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from ncs.errors import ConfigError, TrainingError
+from ncs.models import build
 from ncs.nets import embedding
 from ncs.nets.embedding import FieldEmbedding, ShardedEmbedding
-from ncs.nets.model import build
 from ncs.training.cluster import Cluster
 from ncs.training.shards import as_whole, reshard
 from ncs.training.store import Store
