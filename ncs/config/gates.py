@@ -1,13 +1,14 @@
 """Bands of the validation suites, fixed and learnt."""
 
-from typing import Annotated, Literal, get_args
+import warnings
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ncs.config.values import Count, Section
 
 Band = Annotated[list[float], Field(min_length=2, max_length=2)]
-Figure = Literal["rows", "click_rate", "mean_cvr", "unlabelled", "nulls", "new_ids", "shift"]
+Figure = Literal["rows", "click_rate", "mean_cvr", "unlabelled", "nulls", "new_ids", "psi"]
 Tolerance = Annotated[float, Field(gt=0)]
 
 
@@ -22,8 +23,22 @@ class Learnt(Section):
     unlabelled: Tolerance
     nulls: Tolerance
     new_ids: Tolerance
-    shift: Tolerance
+    psi: Tolerance
     warn: list[Figure]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, values: Any) -> Any:
+        """`shift`, as earlier versions called it, is still read as `psi`."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        if "shift" in values:
+            warnings.warn("gates.learnt.shift is now called gates.learnt.psi", FutureWarning, stacklevel=2)
+            values["psi"] = values.pop("shift")
+        if isinstance(values.get("warn"), list):
+            values["warn"] = ["psi" if name == "shift" else name for name in values["warn"]]
+        return values
 
     def tolerances(self) -> dict[str, float]:
         """The tolerance of each kind of figure."""
