@@ -131,3 +131,9 @@ def test_a_run_of_a_version_with_other_keys_is_refused_by_name() -> None:
         ConfigError, match=r"run demo-1 was trained by another version.*train.momentum is no key.*train it"
     ):
         config.of_run({"run_id": "demo-1", "conf": written})
+
+
+def test_the_band_of_distributions_is_read_by_its_old_name() -> None:
+    with pytest.warns(FutureWarning, match=r"gates\.learnt\.shift is now called gates\.learnt\.psi"):
+        conf = config.load(ROOT / "conf" / "demo.yaml", ["gates.learnt.shift=0.4", "gates.learnt.warn=[shift]"])
+    assert (conf.gates.learnt.psi, conf.gates.learnt.warn) == (0.4, ["psi"])

@@ -104,7 +104,7 @@ def simulate(
         counts = np.bincount(assigned[bucket[seen]], minlength=len(arms))
         outcomes += _outcomes(arms, assigned, sums, day, counts)
     split = [one.users for one in outcomes[-len(arms) :]]
-    return Simulation(outcomes, sample_ratio(split, bucket_shares(assigned, len(arms)), wanted.seed))
+    return Simulation(outcomes, sample_ratio(split, bucket_shares(assigned, len(arms))))
 
 
 def _ranks(
