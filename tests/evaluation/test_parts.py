@@ -75,8 +75,8 @@ def test_calibration_error_tells_the_bold_from_the_even(spark: SparkSession, fra
     assert found["bold"].value == pytest.approx(
         np.abs(bold["pctr"].to_numpy() - even["pctr"].to_numpy()).mean(), abs=0.02
     )
-    assert found["even"].value < 0.02 < 0.04 < found["bold"].low
-    assert found["even"].low == 0.0
+    assert found["even"].value < 0.04 < found["bold"].value
+    assert found["even"].low < 0.01 < 0.04 < found["bold"].low
 
 
 def test_histories_count_the_training_days(spark: SparkSession) -> None:
