@@ -46,7 +46,7 @@ def run(job: Job) -> None:
     found = []
     for scores, beaten in ranked(shown, pairs, rankers.scorers, wanted.others, wanted.seed):
         weight = weights(beaten, wanted.others, wanted.candidates)
-        found.append(estimate(shown.users, shown.rewards, scores, weight, wanted.candidates))
+        found.append(estimate(shown.users, shown.rewards, scores, weight, wanted.candidates, wanted.seed))
     table = _as_table([f"{n}) {click}, {watch}" for n, (click, watch) in enumerate(pairs, start=1)], found)
     words = (
         f"Seconds watched an impression if the best of {wanted.candidates} videos that chance draws is shown, ranked "

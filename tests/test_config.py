@@ -153,3 +153,9 @@ def test_a_run_of_the_version_before_is_read() -> None:
     values["train"]["system"] = values["train"].pop("models")
     values["compare"]["systems"] = values["compare"].pop("models")
     assert config.of_run({"run_id": "old", "conf": values}) == config.load(DEMO)
+
+
+def test_the_band_of_distributions_is_read_by_its_old_name(caplog: pytest.LogCaptureFixture) -> None:
+    conf = config.load(DEMO, ["gates.learnt.shift=0.4", "gates.learnt.warn=[shift]"])
+    assert "gates.learnt.shift is called gates.learnt.psi now" in caplog.text
+    assert (conf.gates.learnt.psi, conf.gates.learnt.warn) == (0.4, ["psi"])

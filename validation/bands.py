@@ -1,12 +1,12 @@
 """Bands that a day's figures must lie in, learnt from the days before it. Pure functions, no Spark."""
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import date
 from statistics import median
 from typing import Any, NamedTuple
 
 from ncs.config.gates import Learnt
+from validation.psi import psi
 
 Facts = Mapping[str, Any]
 """What the commit of a day's samples says of them (`ncs label`)."""
@@ -36,11 +36,11 @@ _RELATIVE = ("rows", "click_rate", "mean_cvr")
 
 
 def figures(facts: Facts, trailing: Sequence[Facts] = ()) -> dict[str, float]:
-    """A labelled day's figures, from its facts; new ids and shifts are taken against those of the days before.
+    """A labelled day's figures, from its facts; new ids and distributions are taken against those of the days before.
 
     `rows`, `click_rate`, `unlabelled` (share of the clicked rows), `mean_cvr`; `nulls.<column>` (share of the rows);
-    `new_ids.<column>` (share of the day's ids that the days before did not have); `shift.<column>` (the population
-    stability index of its values).
+    `new_ids.<column>` (share of the day's ids that the days before did not have); `psi.<column>` (the population
+    stability index of its values). Profiles that an earlier version wrote lack distributions: they have no `psi`.
     """
     clicked = facts["clicked"]
     found = {
@@ -53,7 +53,8 @@ def figures(facts: Facts, trailing: Sequence[Facts] = ()) -> dict[str, float]:
     found |= {f"nulls.{name}": share for name, share in profile.get("nulls", {}).items()}
     if before:
         found |= {f"new_ids.{name}": _new(name, profile, before) for name in profile.get("ids", {})}
-        found |= {f"shift.{name}": _shift(name, profile, before) for name in profile.get("spread", {})}
+        columns = [*profile.get("quantiles", {}), *profile.get("histogram", {})]
+        found |= {f"psi.{name}": psi(name, profile, before) for name in columns}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -85,7 +86,7 @@ def _bands(found: Figures, trailing: Sequence[Figures], learnt: Learnt) -> Bands
     for name, value in found.items():
         kind = kind_of(name)
         tolerance = learnt.tolerances()[kind]
-        if kind == "shift":  # is itself a distance from the days before
+        if kind == "psi":  # is itself a distance from the days before
             bands[name] = Band(0.0, tolerance, value)
             continue
         values = [each[name] for each in trailing if name in each]
@@ -105,21 +106,3 @@ def _new(name: str, profile: Facts, before: Sequence[Facts]) -> float | None:
     known = {seen for each in earlier for seen in each["seen"]}
     ids = [seen for seen in profile["ids"][name]["seen"] if seen < below]
     return sum(seen not in known for seen in ids) / len(ids) if ids and earlier else None
-
-
-def _shift(name: str, profile: Facts, before: Sequence[Facts]) -> float | None:
-    """The population stability index: sum of (p - q) ln(p / q) over the buckets, half a row more in each of them."""
-    now = profile["spread"][name]
-    earlier = [each["spread"][name] for each in before if name in each["spread"]]
-    buckets = {bucket for each in [now, *earlier] for bucket in each}
-    if not now or not any(earlier):
-        return None
-    p = _shares([now], buckets)
-    q = _shares(earlier, buckets)
-    return sum((p[bucket] - q[bucket]) * math.log(p[bucket] / q[bucket]) for bucket in buckets)
-
-
-def _shares(spreads: Sequence[Mapping[str, int]], buckets: set[str]) -> dict[str, float]:
-    counts = {bucket: sum(each.get(bucket, 0) for each in spreads) + 0.5 for bucket in buckets}
-    total = sum(counts.values())
-    return {bucket: count / total for bucket, count in counts.items()}

@@ -236,7 +236,7 @@ _FIGURES = {
     ),
     "nulls": ("(columns)", "share of rows without a value", None),
     "new_ids": ("(columns)", "share of ids that the days before did not have", None),
-    "shift": ("(columns)", "distribution (population stability index)", None),
+    "psi": ("(columns)", "distribution (population stability index)", None),
 }
 """Of `validation.bands`: kind -> column, text, and the same figure as SQL where it is not of every column."""
 

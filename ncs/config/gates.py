@@ -1,13 +1,13 @@
 """Bands of the validation suites, fixed and learnt."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
 from ncs.config.values import Count, Section
 
 Band = Annotated[list[float], Field(min_length=2, max_length=2)]
-Figure = Literal["rows", "click_rate", "mean_cvr", "unlabelled", "nulls", "new_ids", "shift"]
+Figure = Literal["rows", "click_rate", "mean_cvr", "unlabelled", "nulls", "new_ids", "psi"]
 Tolerance = Annotated[float, Field(gt=0)]
 
 
@@ -22,8 +22,14 @@ class Learnt(Section):
     unlabelled: Tolerance
     nulls: Tolerance
     new_ids: Tolerance
-    shift: Tolerance
+    psi: Tolerance
     warn: list[Figure]
+
+    @field_validator("warn", mode="before")
+    @classmethod
+    def _renamed(cls, names: Any) -> Any:
+        """The version before called `psi` a `shift`."""
+        return ["psi" if name == "shift" else name for name in names] if isinstance(names, list) else names
 
     def tolerances(self) -> dict[str, float]:
         """The tolerance of each kind of figure."""

@@ -10,6 +10,7 @@ RENAMED = {
     "train.system": "train.models",
     "compare.systems": "compare.models",
     "feed": "data_loading",
+    "gates.learnt.shift": "gates.learnt.psi",
 }
 """Old key -> new key, both from the top of the configuration."""
 

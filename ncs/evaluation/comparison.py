@@ -50,7 +50,7 @@ def differences(
                         "task": task.name,
                         "metric": task.metric,
                         "difference": found.value,
-                        "relative": found.value / base.value,
+                        "relative": found.value / base.value if base.value else None,
                         "low": both.low,
                         "high": both.high,
                         "seeds_low": seeds.low,
@@ -98,8 +98,9 @@ def _difference(one: Mapping[str, Any] | None, task: Task) -> str:
         return ""
     unit = UNITS[task.metric]
     settled = {None: "", True: " +", False: " -"}[one["better"]]
+    relative = "-" if one["relative"] is None else f"{one['relative']:+.2%}"
     interval = f"[{one['low'] / unit:+.0f}, {one['high'] / unit:+.0f}]"
-    return f"{one['difference'] / unit:+.0f} {interval} ({one['relative']:+.2%}){settled}"
+    return f"{one['difference'] / unit:+.0f} {interval} ({relative}){settled}"
 
 
 def legend(references: Sequence[str], seeds: int) -> str:

@@ -1,10 +1,10 @@
-"""A figure with its standard error: what every metric gives."""
+"""A figure with its standard error and interval: what every metric gives."""
 
 from typing import NamedTuple
 
 
 class Estimate(NamedTuple):
-    """A figure with its standard error, over `n` rows."""
+    """A figure over `n` rows, with its standard error and its 95 % interval, which lies within the figure's bounds."""
 
     model: str
     task: str
@@ -12,3 +12,5 @@ class Estimate(NamedTuple):
     value: float
     error: float
     n: int
+    low: float
+    high: float

@@ -9,13 +9,13 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from ncs.errors import DataError
+from ncs.evaluation import intervals
 from ncs.evaluation.calibration import Curves, apply
 from ncs.evaluation.estimate import Estimate
 from ncs.evaluation.parts import CALIBRATED, PREDICTION, Part, Slices, by_part, calibration_error
 from ncs.evaluation.ranks import auc, grouped_auc, spearman
 from ncs.tasks import CTR, CVR, Task
 
-Z95 = 1.959963984540054
 BASELINE = "single_task"
 TRUTH = "truth"
 """The model whose predictions, of CTR and CVR alone, are the generator's own: the reachable end, not a competitor."""
@@ -108,8 +108,8 @@ def _figures(estimates: Sequence[Estimate], run_id: str, models: Sequence[str]) 
             one.task,
             one.metric,
             value=one.value,
-            ci_low=one.value - Z95 * one.error,
-            ci_high=one.value + Z95 * one.error,
+            ci_low=one.low,
+            ci_high=one.high,
             n=one.n,
             baseline=baseline,
             gain=one.value / of_base - 1 if (of_base := base.get((one.task, one.metric))) else 0.0,
@@ -150,9 +150,12 @@ def means(scored: DataFrame, models: Sequence[str], tasks: Sequence[Task]) -> li
                     f"{task.upper()} {metric.upper()} of {model} needs rows with a label; the predictions hold "
                     f"{count}; test on more days (split.test_days)"
                 )
-            estimates.append(
-                Estimate(model, task, metric, row[f"{name}_mean"], row[f"{name}_sd"] / math.sqrt(count), count)
-            )
+            value, error = row[f"{name}_mean"], row[f"{name}_sd"] / math.sqrt(count)
+            if metric == LOG_LOSS:
+                interval = intervals.positive_mean(value, error, count)
+            else:  # labels and predictions are within [0, 1], and so are squared errors
+                interval = intervals.mean_of_shares(value, error, count, count - 1)
+            estimates.append(Estimate(model, task, metric, value, error, count, *interval))
     return estimates
 
 

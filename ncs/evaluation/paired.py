@@ -2,27 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
+from ncs.errors import DataError
+from ncs.evaluation.intervals import Interval
 from ncs.tasks import Task
 
 _AT_ONCE = 50
 """Resamples that are weighed at once; bounds the memory."""
-
-
-class Interval(NamedTuple):
-    """A 95 % interval."""
-
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether a difference is settled."""
-        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
@@ -63,7 +52,7 @@ class Figures:
         With one seed it is that over the rows alone.
         """
         seeds = len(self.by_seed)
-        of_rows = self.by_resample.var(ddof=1)
+        of_rows = self.by_resample.var(ddof=1) if len(self.by_resample) > 1 else 0.0
         of_seeds = self.by_seed.var(ddof=1) / seeds if seeds > 1 else 0.0
         whole = of_rows + of_seeds
         freedom = (seeds - 1) * (whole / of_seeds) ** 2 if of_seeds > 0 else np.inf
@@ -81,12 +70,23 @@ def figures(
         labels: [rows], NaN where the task does not apply.
         predictions: for each seed, model -> [rows].
         resamples: of the rows: every row counts as often as a Poisson variable of mean 1 says, the same for all.
+            Those of few rows that the metric is not defined on (no row, or for AUC none of a label) are left out.
         seed: of the resamples.
+
+    Raises:
+        DataError: the rows hold no label, or for AUC of one kind alone.
     """
     there = ~np.isnan(labels)
     labels = labels[there]
     weights = np.random.default_rng(seed).poisson(1.0, (len(labels), resamples)).astype(np.int8)
     weights = np.concatenate([np.ones((len(labels), 1), dtype=np.int8), weights], axis=1)  # first, the rows themselves
+    kinds = [labels > 0.5, labels <= 0.5] if task.metric == "auc" else [np.ones(len(labels), bool)]
+    if not all(kind.any() for kind in kinds):
+        raise DataError(
+            f"{task.title} needs rows with a label{' of either kind' if len(kinds) > 1 else ''}; the test rows hold "
+            f"{' and '.join(str(kind.sum()) for kind in kinds)}; test on more days (split.test_days)"
+        )
+    weights = weights[:, np.all([weights[kind].any(axis=0) for kind in kinds], axis=0)]
     measure = weighted_auc if task.metric == "auc" else weighted_mse
     found = {}
     for model in predictions[0]:

@@ -9,6 +9,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from ncs.evaluation import intervals
 from ncs.evaluation.estimate import Estimate
 from ncs.lake import layout
 from ncs.lake.layout import Lake
@@ -109,8 +110,7 @@ def by_part(scored: DataFrame, run_id: str, slices: Slices, tasks: Iterable[Task
 def calibration_error(parts: Iterable[Part]) -> list[Estimate]:
     """Expected calibration error: the mean distance of labels from predictions over the bins of the prediction.
 
-    The bins' chance alone makes it greater than 0, the more the fewer rows there are; its standard error is that of
-    the bins' distances.
+    Debiased: see `ncs.evaluation.intervals.calibration_error`.
     """
     bins: dict[tuple[str, str, str], list[Part]] = {}
     for one in parts:
@@ -119,9 +119,9 @@ def calibration_error(parts: Iterable[Part]) -> list[Estimate]:
     estimates = []
     for (model, task, metric), found in bins.items():
         n = sum(one.n for one in found)
-        value = sum(one.n * abs(one.bias) for one in found) / n
-        error = math.sqrt(sum((one.n * one.bias_error) ** 2 for one in found)) / n
-        estimates.append(Estimate(model, task, metric, value, error, n))
+        bins_ = [intervals.Bin(one.n, one.label, one.prediction, one.bias_error) for one in found]
+        value, error, interval = intervals.calibration_error(bins_)
+        estimates.append(Estimate(model, task, metric, value, error, n, *interval))
     return estimates
 
 

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.window import WindowSpec
 
 from ncs.errors import DataError
+from ncs.evaluation import intervals
 from ncs.evaluation.estimate import Estimate
 from ncs.tasks import Task
 
@@ -46,7 +47,8 @@ def grouped_auc(scored: DataFrame, task: Task, by: str = "user_id") -> list[Esti
     """The mean of the users' own AUCs, weighted by their rows (GAUC; Zhu et al., KDD 2017, section 6.2).
 
     What ranks for a user is the order of his own videos: AUC over all rows also pays for telling users apart. Users
-    whose labels are all of one kind have no AUC and do not count. The error is that of a ratio over users.
+    whose labels are all of one kind have no AUC and do not count. The error is that of a ratio over users. A model
+    that ranks for no user with labels of both kinds has no estimate.
     """
     rows = _known(scored, task).repartition("model", by)  # the one shuffle: all that follows is within users
     counts = rows.groupBy("model", by, F.col(task.prediction).alias("score")).agg(*_kinds(task))
@@ -72,7 +74,9 @@ def grouped_auc(scored: DataFrame, task: Task, by: str = "user_id") -> list[Esti
     for row in found.collect():
         squares = max(row.aa - 2 * row["mean"] * row.a + row["mean"] ** 2 * row.ww, 0.0)
         error = math.sqrt(squares * row.users / max(row.users - 1, 1)) / row.rows
-        estimates.append(Estimate(row.model, task.name, GAUC, row["mean"], error, int(row.rows)))
+        # As many users as have equal weights and the same variance.
+        interval = intervals.mean_of_shares(row["mean"], error, row.rows**2 / row.ww, row.users - 1)
+        estimates.append(Estimate(row.model, task.name, GAUC, row["mean"], error, int(row.rows), *interval))
     return estimates
 
 
@@ -90,7 +94,15 @@ def spearman(scored: DataFrame, task: Task) -> list[Estimate]:
         )
         found = ranked.groupBy("model").agg(correlated.alias("r"), F.count("*").alias("n")).collect()
     return [
-        Estimate(row.model, task.name, SPEARMAN, row.r, _bonett_wright(row.r, row.n), row.n)
+        Estimate(
+            row.model,
+            task.name,
+            SPEARMAN,
+            row.r,
+            _bonett_wright(row.r, row.n),
+            row.n,
+            *intervals.rank_correlation(row.r, row.n),
+        )
         for row in found
         if row.r is not None and row.n > 3
     ]
@@ -154,7 +166,10 @@ def _delong(
         )
     value = placements / pos
     variance = (squares_pos - pos * value**2) / (pos - 1) / pos + (squares_neg - neg * value**2) / (neg - 1) / neg
-    return Estimate(model, task.name, "auc", value, math.sqrt(max(variance, 0.0)), int(pos + neg))
+    if variance < 1e-15:  # rounding, not rows
+        variance = 0.0
+    interval = intervals.auc(value, variance, pos, neg)
+    return Estimate(model, task.name, "auc", value, math.sqrt(variance), int(pos + neg), *interval)
 
 
 def _bonett_wright(r: float, n: int) -> float:

@@ -6,12 +6,13 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from ncs.evaluation import intervals
 from ncs.evaluation.charts import COLOURS, GREY, svg
 from ncs.evaluation.parts import CALIBRATED, PREDICTION
 from ncs.tasks import Task
 
 Row = Mapping[str, Any]
-"""`model, task, slice, place, n, label, prediction` of gold/slices: means over the rows of a part."""
+"""`model, task, slice, place, n, label, prediction, bias_error` of gold/slices: means over the rows of a part."""
 TITLES = {PREDICTION: "p{}", CALIBRATED: "p{}, calibrated"}
 """The slices whose parts are equal bins of the prediction: as it is, and calibrated where there are such."""
 
@@ -51,14 +52,14 @@ def reliability(found: Mapping[str, Kind], models: Sequence[str], rows: Sequence
 
 
 def calibration_errors(found: Mapping[str, Kind], models: Sequence[str], rows: Sequence[Row]) -> dict[str, list[float]]:
-    """Model -> the expected calibration error of each kind: mean distance from the diagonal, weighted by rows."""
+    """Model -> the expected calibration error of each kind: mean distance from the diagonal by rows, debiased."""
     errors: dict[str, list[float]] = {}
     for model in models:
         errors[model] = []
         for kind in found.values():
             bins = _bins(rows, kind, model)
-            total = max(sum(row["n"] for row in bins), 1)
-            errors[model].append(sum(row["n"] * abs(row["label"] - row["prediction"]) for row in bins) / total)
+            of_kind = [intervals.Bin(row["n"], row["label"], row["prediction"], row["bias_error"]) for row in bins]
+            errors[model].append(intervals.calibration_error(of_kind).value if of_kind else 0.0)
     return errors
 
 

@@ -27,6 +27,9 @@ class Workers(Protocol):
 class FieldEmbedding(nn.Module):
     """One table for all fields, field f's ids offset by the sizes of the fields before it.
 
+    Rows begin at random, but each field's id 0 begins at zero: where no training row has a value that is unknown, none
+    trains it, and an unknown value says nothing then.
+
     While training, only the vectors that a batch looks up take part in the graph: their gradient is as large as the
     batch, whatever the size of the table. `last_lookup` keeps them for the optimiser: rows of the table
     [batch * fields], the same row as often as it was looked up, and their vectors.
@@ -37,6 +40,7 @@ class FieldEmbedding(nn.Module):
         self.rows, self.width = sum(sizes), width
         self._draw()
         offsets = torch.tensor([0, *sizes[:-1]]).cumsum(0)
+        self._clear(offsets)
         self.register_buffer("offsets", offsets, persistent=False)
         self.offsets: Tensor
         self.last_lookup: tuple[Tensor, Tensor] | None = None
@@ -44,6 +48,11 @@ class FieldEmbedding(nn.Module):
     def _draw(self) -> None:
         self.table = nn.Parameter(torch.empty(self.rows, self.width), requires_grad=False)
         nn.init.normal_(self.table, std=_STD)
+
+    def _clear(self, rows: Tensor) -> None:
+        """Set rows [n] of the table to zero, after the draw, so that all others are what they were without it."""
+        with torch.no_grad():
+            self.local_rows[rows] = 0.0
 
     @property
     def local_rows(self) -> nn.Parameter:
@@ -83,6 +92,9 @@ class ShardedEmbedding(FieldEmbedding):
             own.append(drawn[(self._workers.rank - start) % self._workers.size :: self._workers.size].clone())
             start += rows
         self.shard = nn.Parameter(torch.cat(own), requires_grad=False)
+
+    def _clear(self, rows: Tensor) -> None:
+        super()._clear(self._local(rows[rows % self._workers.size == self._workers.rank]))
 
     @property
     def local_rows(self) -> nn.Parameter:

@@ -35,15 +35,17 @@ def ranked(
 ) -> Iterator[tuple[Floats, Ints]]:
     """For each pair of models: `pCTR * pCVR * length` of each row's video, and how many of `others` it beats, [rows].
 
-    The others are drawn from the pool without replacement, the same for every pair.
+    The others are drawn from the pool without replacement, the same for every pair. Of videos with equal scores, each
+    row has an order of its own at random: a ranking that shows any of them as often as another is judged as that.
     """
-    random = np.random.default_rng(seed)
+    random, lots = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     found: list[list[tuple[Floats, Ints]]] = [[] for _ in pairs]
     for start in range(0, len(shown.users), _AT_ONCE):
         rows = slice(start, start + _AT_ONCE)
         own = shown.videos[rows, None]
         drawn = random.random((len(own), len(shown.pool_lengths)))
         np.put_along_axis(drawn, own, 2.0, axis=1)  # none is its own rival
+        lot = lots.random((len(own), others + 1))
         videos = np.concatenate([own, np.argpartition(drawn, others, axis=1)[:, :others]], axis=1)
         ids = np.repeat(shown.ids[rows, None], videos.shape[1], axis=1)
         ids[:, :, shown.video_fields] = shown.pool_ids[videos]
@@ -52,7 +54,8 @@ def ranked(
         for (click, watch), parts in zip(pairs, found, strict=True):
             product = (predicted[click][CTR] * predicted[watch][CVR]).reshape(videos.shape)
             scores = product * shown.pool_lengths[videos]
-            parts.append((scores[:, 0], (scores[:, 1:] < scores[:, :1]).sum(axis=1)))
+            tied = (scores[:, 1:] == scores[:, :1]) & (lot[:, 1:] < lot[:, :1])
+            parts.append((scores[:, 0], ((scores[:, 1:] < scores[:, :1]) | tied).sum(axis=1)))
     for parts in found:
         of_rows, beaten = zip(*parts, strict=True)
         yield np.concatenate(of_rows), np.concatenate(beaten)

@@ -16,7 +16,17 @@ from ncs.config import Simulate
 from ncs.logs.draws import Floats, Ints, uniform
 from ncs.logs.world import World
 from ncs.simulation.encoding import Encoder
-from ncs.simulation.trial import METRICS, Estimate, arm_of, between, bucket_of, ratio, sample_ratio, within
+from ncs.simulation.trial import (
+    METRICS,
+    Estimate,
+    arm_of,
+    between,
+    bucket_of,
+    bucket_shares,
+    ratio,
+    sample_ratio,
+    within,
+)
 from ncs.simulation.visits import FIGURES, Visits, answers, visits_of
 from ncs.tasks import CTR, CVR
 
@@ -93,8 +103,8 @@ def simulate(
                 np.add.at(sums[arm][figure], bucket[visits.users], values)
         counts = np.bincount(assigned[bucket[seen]], minlength=len(arms))
         outcomes += _outcomes(arms, assigned, sums, day, counts)
-    shares = np.bincount(assigned[bucket], minlength=len(arms)) / len(users)
-    return Simulation(outcomes, sample_ratio([one.users for one in outcomes[-len(arms) :]], list(shares)))
+    split = [one.users for one in outcomes[-len(arms) :]]
+    return Simulation(outcomes, sample_ratio(split, bucket_shares(assigned, len(arms))))
 
 
 def _ranks(
@@ -155,13 +165,17 @@ def _outcomes(
     found = []
     for n, arm in enumerate(arms):
         mine, first = assigned == n, assigned == 0
-        values, test, paired = {}, {}, {}
+        values: dict[str, float] = {}
+        test: dict[str, Estimate] = {}
+        paired: dict[str, Estimate] = {}
         for metric, (over, under) in METRICS.items():
             here, base = (sums[arm][over], sums[arm][under]), (sums[arms[0]][over], sums[arms[0]][under])
             own = (here[0][mine], here[1][mine])
-            values[metric] = ratio(*own)[0]
+            if own[1].any():  # otherwise the arm has no such figure yet
+                values[metric] = ratio(*own)[0]
             if n:
-                test[metric] = between(own, (base[0][first], base[1][first]))
-                paired[metric] = within(here, base)
+                tested, compared = between(own, (base[0][first], base[1][first])), within(here, base)
+                test |= {metric: tested} if tested else {}
+                paired |= {metric: compared} if compared else {}
         found.append(Outcome(arm, day + 1, int(users[n]), values, test or None, paired or None))
     return found

@@ -15,9 +15,11 @@ def as_text(simulation: Simulation) -> str:
     lines = [["ranks by", "users", "view seconds", "CVR", "CTR", "A/B test", "all users, paired"]]
     for one in final:
         values = one.values
-        line = [one.arm.name, f"{one.users:,}", f"{values['view_seconds']:.1f}"]
-        line += [f"{values['cvr']:.1%}", f"{values['ctr']:.1%}"]
-        lines.append([*line, *(_gain(found["view_seconds"]) if found else "-" for found in (one.test, one.paired))])
+        line = [one.arm.name, f"{one.users:,}"]
+        for metric, form in (("view_seconds", ".1f"), ("cvr", ".1%"), ("ctr", ".1%")):
+            line.append(format(values[metric], form) if metric in values else "-")
+        gains = [(found or {}).get("view_seconds") for found in (one.test, one.paired)]
+        lines.append([*line, *(_gain(found) if found else "-" for found in gains)])
     return "\n".join([*aligned(lines), "", *_words(simulation)])
 
 
@@ -48,9 +50,9 @@ def as_rows(simulation: Simulation, made: Mapping[str, Any]) -> list[dict[str, A
             "day": one.day,
             "users": one.users,
             "metric": metric,
-            "value": one.values[metric],
-            **_columns("test", one.test[metric] if one.test else None),
-            **_columns("paired", one.paired[metric] if one.paired else None),
+            "value": one.values.get(metric),
+            **_columns("test", (one.test or {}).get(metric)),
+            **_columns("paired", (one.paired or {}).get(metric)),
             "sample_ratio": simulation.sample_ratio,
         }
         for one in simulation.outcomes

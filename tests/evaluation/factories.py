@@ -165,7 +165,11 @@ def in_bins(model: str, task: str, *bins: tuple[int, float, float]) -> list[dict
     """Rows of gold/slices: each bin's rows, mean label and mean prediction."""
     names = ("n", "label", "prediction")
     head = {"run_id": RUN, "model": model, "task": task, "slice": "prediction"}
-    return [{**head, "place": n, **dict(zip(names, one, strict=True))} for n, one in enumerate(bins)]
+    errors = [(label * (1 - label) / n) ** 0.5 for n, label, _ in bins]  # of labels of 0 and 1
+    return [
+        {**head, "place": n, **dict(zip(names, one, strict=True)), "bias_error": error}
+        for n, (one, error) in enumerate(zip(bins, errors, strict=True))
+    ]
 
 
 def described(**changes: Any) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ncs.errors import DataError
-from ncs.evaluation.metrics import TRUTH, Z95, Figure, evaluate
+from ncs.evaluation import intervals
+from ncs.evaluation.metrics import TRUTH, Figure, evaluate
 from ncs.evaluation.table import as_text
 from ncs.tasks import Task, tasks_of
 from tests.factories import toy_conf
@@ -72,12 +73,15 @@ def test_figures_are_those_of_plain_references(spark: SparkSession, partitions: 
         assert found[model, "gauc"].value == pytest.approx(value, abs=1e-12), "of one user"
         one = found[model, "auc"]
         assert (one.value, one.n, one.task, one.run_id) == (pytest.approx(value, abs=1e-12), 500, "ctr", "run-1")
-        assert one.ci_low == pytest.approx(value - Z95 * error, abs=1e-12)
+        positives = int(values["clicked"].sum())
+        expected = intervals.auc(value, error**2, positives, 500 - positives)
+        assert (one.ci_low, one.ci_high) == pytest.approx(expected, abs=1e-12)
+        assert one.ci_low == pytest.approx(value - 1.96 * error, abs=0.003), "many rows, far from 1: the usual one"
         labelled = ~np.isnan(values["cvr"])
         errors = (values["cvr"] - values["pcvr"])[labelled] ** 2
         one = found[model, "mse"]
         assert (one.value, one.n, one.task) == (pytest.approx(errors.mean()), labelled.sum(), "cvr")
-        assert one.ci_high == pytest.approx(errors.mean() + Z95 * errors.std(ddof=1) / np.sqrt(len(errors)))
+        assert one.ci_high == pytest.approx(errors.mean() + 1.97 * errors.std(ddof=1) / np.sqrt(len(errors)), rel=0.01)
         loss = -np.where(values["clicked"] == 1, np.log(values["pctr"]), np.log(1 - values["pctr"]))
         assert found[model, "log_loss"].value == pytest.approx(loss.mean())
     base, other = found["single_task", "auc"], found["layer_share", "auc"]
@@ -88,7 +92,8 @@ def test_figures_are_those_of_plain_references(spark: SparkSession, partitions: 
 def test_a_tie_and_an_interval_by_hand(spark: SparkSession) -> None:
     """Clicked 0.8 and 0.4, others 0.4 and 0.2: placements 1 and 0.75 of either kind, so AUC 0.875.
 
-    Their variance is 1/32 of either kind, DeLong's (1/32) / 2 + (1/32) / 2. The truth ranks them perfectly.
+    Their variance is 1/32 of either kind, DeLong's (1/32) / 2 + (1/32) / 2. Four rows leave nearly every area possible.
+    The truth ranks them perfectly, which four rows do not prove either.
     """
     rows = [("b", 1, 1.0, 0.8, 0.5), ("b", 1, 0.5, 0.4, 0.5), ("b", 0, None, 0.4, 0.5), ("b", 0, None, 0.2, 0.5)]
     rows += [("a", *row[1:]) for row in rows]
@@ -96,11 +101,12 @@ def test_a_tie_and_an_interval_by_hand(spark: SparkSession) -> None:
     found = by_metric(figures(spark.createDataFrame(rows, SCHEMA), ["b", "a"], TASKS))
     one = found["b", "auc"]
     assert (one.value, one.n) == (0.875, 4)
-    assert one.ci_high - one.value == pytest.approx(Z95 * math.sqrt(1 / 32))
+    assert (one.ci_low, one.ci_high) == pytest.approx(intervals.auc(0.875, 1 / 32, 2, 2))
     assert (found["b", "mse"].value, found["b", "mse"].n) == (0.125, 2)
     assert {one.baseline for one in found.values()} == {"b"}, "the first, where there is no single_task"
     perfect = found[TRUTH, "auc"]
-    assert (perfect.value, perfect.ci_low, perfect.ci_high) == (1.0, 1.0, 1.0)
+    assert (perfect.value, perfect.ci_high) == (1.0, 1.0)
+    assert 0 < perfect.ci_low < 0.5
     assert perfect.gain == pytest.approx(1 / 0.875 - 1)
     assert found[TRUTH, "mse"].value == 0.0
 
@@ -137,7 +143,12 @@ def test_further_tasks_have_figures_of_their_own(spark: SparkSession) -> None:
     value, error = pairwise({"pctr": mine["pfinish"].to_numpy(), "clicked": mine["finish"].to_numpy()})
     one = found["x", "finish", "auc"]
     assert (one.value, one.n) == (pytest.approx(value, abs=1e-12), 40)
-    assert one.ci_high == pytest.approx(value + Z95 * error, abs=1e-12)
+    positives = int(mine["finish"].sum())
+    assert one.ci_high == pytest.approx(intervals.auc(value, error**2, positives, 40 - positives).high, abs=1e-12)
+    for one in found.values():
+        assert one.ci_low <= one.value <= one.ci_high
+        assert one.ci_low >= (-1 if one.metric == "spearman" else 0)
+        assert one.ci_high <= 1 or one.metric == "log_loss"
     errors = (mine["share"] - 0.3) ** 2
     one = found["x", "share", "mse"]
     assert (one.value, one.n, one.gain) == (pytest.approx(errors.mean()), 40, 0.0)

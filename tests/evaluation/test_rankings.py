@@ -38,8 +38,10 @@ def test_the_picture_is_of_the_models_alone() -> None:
 
 def test_the_calibration_error_is_the_distance_from_the_diagonal_by_rows() -> None:
     tasks = list(tasks_of(CONF).values())
-    rows = in_bins("a", "ctr", (30, 0.2, 0.3), (10, 0.8, 0.6))
+    rows = in_bins("a", "ctr", (30_000, 0.2, 0.3), (10_000, 0.8, 0.6))
     found = kinds(tasks, rows)
     assert list(found) == ["pCTR"], "a task without bins has no picture"
-    assert calibration_errors(found, ["a"], rows) == {"a": [pytest.approx((30 * 0.1 + 10 * 0.2) / 40)]}
+    assert calibration_errors(found, ["a"], rows) == {"a": [pytest.approx((3 * 0.1 + 0.2) / 4, rel=1e-3)]}
+    chance = in_bins("a", "ctr", (30, 0.29, 0.3), (10, 0.62, 0.6))
+    assert calibration_errors(found, ["a"], chance) == {"a": [0.0]}, "no further than chance"
     assert len(reliability(found, ["a"], rows)) == 1

@@ -75,3 +75,9 @@ def test_replay_picks_the_best_of_each_set() -> None:
     nothing = estimate(users, rewards, scores, np.ones(8), 9)[1]
     assert np.isnan(nothing.value)
     assert nothing.effective == 0
+
+
+def test_rows_that_tell_nothing_of_the_policy_give_no_figure() -> None:
+    for one in estimate(np.repeat([1, 2], 2), np.ones(4), np.ones(4), np.zeros(4), 3)[2:]:
+        assert np.isnan(one.value)
+        assert one.effective == 0

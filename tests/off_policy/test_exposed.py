@@ -1,9 +1,12 @@
 """Where rankings put randomly shown videos among others of the pool, counted again one by one."""
 
 from collections.abc import Iterable
+from itertools import combinations
 
 import numpy as np
+import pytest
 
+from ncs.off_policy.estimators import estimate, weights
 from ncs.off_policy.exposed import Exposed, ranked
 
 RNG = np.random.default_rng(8)
@@ -44,3 +47,42 @@ def test_every_rival_is_counted_once() -> None:
     few = next(beaten for _, beaten in ranked(shown, pairs[:1], scorers, 3, seed=3))
     assert few.max() <= 3
     assert 0.3 < np.mean(few / 3) < 0.7
+
+
+class Rounded(ByTable):
+    """So few values that most videos have the same score."""
+
+    def __init__(self, values: int) -> None:
+        super().__init__(1)
+        self.table = np.ceil(self.table * values) / values
+
+
+@pytest.mark.parametrize("values", [1, 2])
+def test_estimates_are_unbiased_where_scores_are_tied(values: int) -> None:
+    """The policy shows any of the best at random: its value is that of all orders of tied videos, by enumeration."""
+    candidates, scorer, worth = 3, Rounded(values), np.random.default_rng(2).uniform(5, 20, POOL)
+    scores = scorer.table[0, 0, 1:] * scorer.table[1, 0, 1:]
+    sets = list(combinations(range(POOL), candidates))
+    best = [[video for video in of if scores[video] == scores[list(of)].max()] for of in sets]
+    truth = np.mean([worth[videos].mean() for videos in best])
+    found: dict[str, list[float]] = {"replay": [], "ips": [], "snips": []}
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        videos = random.permuted(np.tile(np.arange(POOL), (40, 1)), axis=1)[:, :6].ravel()
+        late = np.tile(np.arange(6), 40)  # later ones earn more, which is no merit of a video
+        shown = Exposed(
+            users=np.repeat(np.arange(40), 6),
+            ids=np.stack([np.zeros(240, int), videos + 1], axis=1),
+            videos=videos,
+            rewards=worth[videos] + late - late.mean(),
+            pool_ids=np.arange(1, POOL + 1)[:, None],
+            pool_lengths=np.ones(POOL),
+            video_fields=[1],
+        )
+        ((own, beaten),) = ranked(shown, [("x", "x")], {"x": scorer}, POOL - 1, seed)
+        weight = weights(beaten, POOL - 1, candidates)
+        assert weight.mean() == pytest.approx(1.0, abs=0.3)
+        for one in estimate(shown.users, shown.rewards, own, weight, candidates, seed)[1:]:
+            found[one.estimator].append(one.value)
+    for name, of in found.items():
+        assert np.mean(of) == pytest.approx(truth, abs=3.5 * np.std(of) / np.sqrt(len(of)) + 0.02), name

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from ncs.simulation.trial import arm_of, between, bucket_of, ratio, sample_ratio, within
+from ncs.simulation.trial import arm_of, between, bucket_of, bucket_shares, ratio, sample_ratio, within
 
 RNG = np.random.default_rng(5)
 
@@ -24,6 +25,7 @@ def test_the_error_of_a_mean_is_the_known_one() -> None:
     assert whole == 3.0
     assert np.allclose(errors, values - 3.0)
     found = within((values + 1, np.ones(4)), (values, np.ones(4)))
+    assert found is not None
     assert (found.gain, found.low, found.high) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
 
 
@@ -36,7 +38,9 @@ def test_intervals_hold_what_they_promise() -> None:
         looks = []
         for day in range(1, 11):
             one, other = ((over[n, :, :day].sum(1), under[n, :, :day].sum(1)) for n in (0, 1))
-            looks.append(between(one, other))
+            look = between(one, other)
+            assert look is not None
+            looks.append(look)
         inside += looks[-1].low <= 0 <= looks[-1].high
         always += all(abs(look.gain) <= look.any_day for look in looks)
     assert 0.92 < inside / 600 < 0.98
@@ -46,3 +50,48 @@ def test_intervals_hold_what_they_promise() -> None:
 def test_a_broken_split_is_seen() -> None:
     assert sample_ratio([1000, 1010, 990], [1 / 3] * 3) > 0.5
     assert sample_ratio([1000, 1200, 800], [1 / 3] * 3) < 1e-6
+
+
+@pytest.mark.parametrize("users", [40, 3000])
+def test_p_values_of_whole_splits_are_uniform(users: int) -> None:
+    """Of 400 A/A tests with other seeds, one of twenty is below 0.05; few users have few possible counts."""
+    ids, found = np.arange(users), []
+    for seed in range(400):
+        assigned = arm_of(70, 7, seed)
+        counts = np.bincount(assigned[bucket_of(ids, 70, seed)], minlength=7)
+        found.append(sample_ratio(counts.tolist(), bucket_shares(assigned, 7)))
+    values = np.array(found)
+    assert 0.03 <= (values < 0.05).mean() <= 0.075
+    assert stats.kstest(values, "uniform").pvalue > 0.01
+    assert np.mean(values) == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_split_that_loses_users_of_an_arm_is_seen() -> None:
+    """A tenth of one arm's visitors is not logged; of 100 tests nearly all say so."""
+    ids, seen = np.arange(15_000), 0
+    for seed in range(100):
+        random, assigned = np.random.default_rng(seed), arm_of(70, 7, seed)
+        arms = assigned[bucket_of(ids, 70, seed)]
+        counts = np.bincount(arms[(arms != 2) | (random.random(len(arms)) > 0.1)], minlength=7)
+        seen += sample_ratio(counts.tolist(), bucket_shares(assigned, 7)) < 0.05
+    assert seen >= 80
+
+
+def test_arms_of_unequal_numbers_of_buckets_have_their_shares() -> None:
+    assigned = arm_of(10, 3, seed=1)
+    assert sorted(bucket_shares(assigned, 3)) == pytest.approx([0.3, 0.3, 0.4])
+    assert sample_ratio([300, 300, 400], [0.3, 0.3, 0.4]) == pytest.approx(1.0)
+    assert sample_ratio([0, 0], [0.5, 0.5]) == 1.0
+    assert sample_ratio([3, 1], [1.0, 0.0]) == 0.0
+    assert sample_ratio([3, 0], [1.0, 0.0]) == 1.0
+
+
+def test_what_cannot_be_compared_has_no_estimate() -> None:
+    some, none = (np.ones(4), np.full(4, 2.0)), (np.zeros(4), np.zeros(4))
+    for mine, reference in ((none, some), (some, none), (some, (np.zeros(4), np.ones(4)))):
+        assert between(mine, reference) is None
+        assert within(mine, reference) is None
+    assert between((np.ones(1), np.ones(1)), some) is None
+    alike = between(some, some)
+    assert alike is not None
+    assert (alike.gain, alike.low, alike.high, alike.any_day) == (0, 0, 0, 0), "no variance at all"

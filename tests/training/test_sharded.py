@@ -42,6 +42,18 @@ def test_shards_are_drawn_as_the_whole_table_is(monkeypatch: pytest.MonkeyPatch,
         assert torch.equal(torch.rand(1), after), "what is drawn later does not depend on it"
 
 
+def test_what_is_unknown_begins_at_zero() -> None:
+    """Id 0 of each field alone; all other rows are what they would be without that, and so is what is drawn later."""
+    torch.manual_seed(3)
+    drawn, after = torch.nn.init.normal_(torch.empty(33, 5), std=0.05), torch.rand(1)
+    torch.manual_seed(3)
+    table = FieldEmbedding((20, 13), 5).table
+    assert torch.equal(torch.rand(1), after)
+    assert table[[0, 20]].abs().sum() == 0
+    others = [row for row in range(33) if row not in (0, 20)]
+    assert torch.equal(table[others], drawn[others])
+
+
 def test_a_worker_alone_looks_up_what_the_whole_table_gives() -> None:
     torch.manual_seed(3)
     whole = FieldEmbedding((20, 13), 4)

@@ -30,8 +30,8 @@ def days(*click_rates: float, profiles: Sequence[dict[str, Any]] = ()) -> dict[d
 
 def profile(nulls: float = 0.0, seen: range = range(100), loader: int = 50) -> dict[str, Any]:
     """Of a day: its share of rows without a scene, its users' hashes, how many of 100 rows are of the loader."""
-    spread = {"scene": {"3": loader, "5": 100 - loader}}
-    return {"nulls": {"scene": nulls}, "spread": spread, "ids": {"user_id": {"below": 1000, "seen": list(seen)}}}
+    scenes = {"scene": {"3": loader, "5": 100 - loader}}
+    return {"nulls": {"scene": nulls}, "histogram": scenes, "ids": {"user_id": {"below": 1000, "seen": list(seen)}}}
 
 
 def click_rate(bands: Bands) -> tuple[float, float]:
@@ -66,13 +66,13 @@ def test_figures_are_those_of_the_account() -> None:
     assert "mean_cvr" not in figures({**facts, "mean_cvr": None})
 
 
-def test_missing_values_new_ids_and_shifts_are_figures_of_their_columns(learnt: Learnt) -> None:
+def test_missing_values_new_ids_and_distributions_are_figures_of_their_columns(learnt: Learnt) -> None:
     same = [profile()] * 4
     last = FIRST + timedelta(days=4)
     bad = {
         "nulls.scene": profile(nulls=0.2),
         "new_ids.user_id": profile(seen=range(60, 160)),
-        "shift.scene": profile(loader=90),
+        "psi.scene": profile(loader=90),
     }
     # A day's new ids can be told from the second day on, so that they have a band one day later than the rest.
     for name, found in {**bad, "": profile(nulls=0.05, seen=range(10, 110), loader=55)}.items():
@@ -80,15 +80,15 @@ def test_missing_values_new_ids_and_shifts_are_figures_of_their_columns(learnt: 
         assert [figure for figure, band in bands.items() if not band.holds] == ([name] if name else [])
     bands = learn(days(*[0.4] * 5, profiles=[*same, bad["new_ids.user_id"]]), learnt)[last]
     assert bands["new_ids.user_id"].found == 0.6
-    assert bands["shift.scene"].found == pytest.approx(0.0)
+    assert bands["psi.scene"].found == pytest.approx(0.0)
 
 
-def test_the_shift_is_the_population_stability_index() -> None:
+def test_the_index_is_the_population_stability_index() -> None:
     before, now = profile(loader=50), profile(loader=80)
     (today,) = days(0.4, profiles=[now]).values()
     (yesterday,) = days(0.4, profiles=[before]).values()
     expected = 0.3 * math.log(0.8 / 0.5) - 0.3 * math.log(0.2 / 0.5)
-    assert figures(today, [yesterday])["shift.scene"] == pytest.approx(expected, rel=0.03)  # half a row of smoothing
+    assert figures(today, [yesterday])["psi.scene"] == pytest.approx(expected, rel=0.03)  # half a row of smoothing
 
 
 def test_ids_are_compared_where_every_day_remembers_them() -> None:
@@ -101,8 +101,17 @@ def test_ids_are_compared_where_every_day_remembers_them() -> None:
 def test_a_day_that_only_warns_goes_on_to_teach(learnt: Learnt) -> None:
     shifted = [profile()] * 3 + [profile(loader=95)] * 5
     bands = learn(days(*[0.4] * 8, profiles=shifted), learnt)
-    held = [not band["shift.scene"].holds for band in bands.values()]
+    held = [not band["psi.scene"].holds for band in bands.values()]
     assert held[0]
     assert not held[-1]  # it is what the trailing days are like by now
     stops = learn(days(*[0.4] * 8, profiles=shifted), learnt.model_copy(update={"warn": []}))
-    assert all(not band["shift.scene"].holds for band in stops.values())
+    assert all(not band["psi.scene"].holds for band in stops.values())
+
+
+def test_days_whose_profiles_an_earlier_version_wrote_have_no_index(learnt: Learnt) -> None:
+    old = {name: part for name, part in profile().items() if name != "histogram"} | {"spread": {"scene": {"3": 100}}}
+    bands = learn(days(*[0.4] * 5, profiles=[old, old, old, profile(), profile(loader=90)]), learnt)
+    last, before = bands[FIRST + timedelta(days=4)], bands[FIRST + timedelta(days=3)]
+    assert "psi.scene" not in before
+    assert "nulls.scene" in before
+    assert last["psi.scene"].found > 0.25, "against the one day that has a distribution"

@@ -83,7 +83,7 @@ def test_a_shift_warns_or_stops_as_configured(
 ) -> None:
     """The scenes of one day come from elsewhere; what a day's profile says is all that the gate needs."""
     profiles = {
-        day: {"spread": {"scene": {"3": 10 if day != BAD else 0, "7": 0 if day != BAD else 10}}} for day in DAYS
+        day: {"histogram": {"scene": {"3": 100 if day != BAD else 0, "7": 0 if day != BAD else 100}}} for day in DAYS
     }
     write_labelled(spark, job.lake, clicks={}, missing={}, profiles=profiles)
     block_days(job, layout.SAMPLES)
