@@ -1,20 +1,21 @@
 """Every label rule, row by row, on hand-written logs around 9 April."""
 
 import json
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from ncs.config import Labels
 from ncs.days import Days
-from ncs.errors import DataError
+from ncs.errors import DataError, GateError
 from ncs.labels.join import Labelled, Logs, label_days
-from ncs.labels.reconciliation import reconcile
+from ncs.labels.reach import Reach
+from ncs.labels.reconciliation import examples, reconcile
 
 DAY = date(2022, 4, 9)
+REACH = Reach("UTC", timedelta(hours=24), late_days=1)
 NOON = datetime(2022, 4, 9, 12)
 IMPRESSION = "impression_id string, user_id long, video_id long, ts timestamp, position int, scene string, day date"
 CLICK = "impression_id string, ts timestamp, day date"
@@ -43,6 +44,9 @@ def label(spark: SparkSession) -> Any:
         plays: list[tuple],
         hours: float = 24,
         timezone: str = "UTC",
+        days: Days = Days(DAY, DAY),
+        late_days: int = 1,
+        redated: bool = False,
     ) -> Labelled:
         logs = Logs(
             spark.createDataFrame(impressions, IMPRESSION),
@@ -54,7 +58,7 @@ def label(spark: SparkSession) -> Any:
                 "video_id long, length_seconds double",
             ),
         )
-        return label_days(logs, Days(DAY, DAY), Labels(window_hours=hours), timezone)
+        return label_days(logs, days, Reach(timezone, timedelta(hours=hours), late_days, redated))
 
     return run
 
@@ -158,10 +162,153 @@ def test_events_of_the_day_before_are_accounted_but_label_no_sample_of_the_day(l
 
 def test_the_earliest_of_repeated_impressions_is_kept(label: Any) -> None:
     first = NOON - timedelta(hours=1)
-    labelled = label([shown("a"), shown("a", first, video=11), shown("a", first, video=12)], [click("a")], [])
-    assert by_id(labelled.samples)["a"].video_id == 11
+    labelled = label([shown("a"), shown("a", first), shown("a", first)], [click("a")], [])
+    assert by_id(labelled.samples)["a"].ts == first
     outcomes = sorted(row.outcome for row in labelled.outcomes["impressions"].collect())
     assert outcomes == ["duplicate", "duplicate", "kept"]
+
+
+# Rows of the id `a` beside a row of user 1 and video 10 at noon -> what becomes of them all, in the order of time.
+CONFLICTS: dict[str, tuple[list[tuple], list[str]]] = {
+    "another video": ([shown("a", video=11)], ["id_conflict"] * 2),
+    "another user": ([shown("a", user=2)], ["id_conflict"] * 2),
+    "among rows that agree": (
+        [shown("a", NOON + timedelta(hours=n), video=10 + n // 2) for n in (1, 2)],
+        ["id_conflict"] * 3,
+    ),
+    "on the next day": ([shown("a", NOON + timedelta(days=1), video=11)], ["id_conflict"]),
+    "on the day before": ([shown("a", NOON - timedelta(days=1), video=11)], ["id_conflict"]),
+    "beyond the window's days": ([shown("a", NOON + timedelta(days=2), video=11)], ["kept"]),
+    "in a row without a user": ([shown("a", user=None)], ["kept", "null_key"]),
+    "in the wrong folder": ([shown("a", NOON - timedelta(days=1), video=11, day=DAY)], ["kept", "wrong_day"]),
+}
+
+
+@pytest.mark.parametrize(("others", "expected"), CONFLICTS.values(), ids=CONFLICTS.keys())
+def test_an_id_of_several_users_or_videos_is_kept_for_none(
+    label: Any, others: list[tuple], expected: list[str]
+) -> None:
+    labelled = label([shown("a"), shown("b"), *others], [click("a"), click("b")], [play("a", 10.0)])
+    rows = labelled.outcomes["impressions"].where("impression_id = 'a'").collect()
+    assert sorted(row.outcome for row in rows) == expected
+    kept = "kept" in expected
+    assert set(by_id(labelled.samples)) == ({"a", "b"} if kept else {"b"})
+    of_events = {("clicks", "a", "id_conflict"), ("plays", "a", "id_conflict")}
+    assert reasons(labelled) & of_events == (set() if kept else of_events)
+
+
+def test_a_slate_under_one_id_is_named_with_an_example(label: Any) -> None:
+    labelled = label([shown(f"s\n{n // 3}", video=10 + n % 3) for n in range(6)], [click("s\n0")], [])
+    reconciled = reconcile(labelled, counted(impressions=6, clicks=1, plays=0), [DAY])[DAY]
+    with pytest.raises(GateError, match=r"6 quarantined \(id_conflict 6\).*for example 's\\n0': column impression_id"):
+        reconciled.check_usable(DAY, examples(labelled)[DAY])
+
+
+NEXT = NOON + timedelta(hours=20)
+LATE: dict[str, tuple[tuple, int, str | None]] = {
+    # a click of an impression of noon, how many late days are let pass, what becomes of it (None: it is used)
+    "a day late": (click("a", NOON, day=date(2022, 4, 10)), 1, None),
+    "of the next day, a day late": (click("a", NEXT, day=date(2022, 4, 11)), 1, None),
+    "a day early": (click("a", NEXT, day=DAY), 1, None),
+    "two days late": (click("a", NOON, day=date(2022, 4, 11)), 1, "wrong_day"),
+    "two days late where two are let pass": (click("a", NOON, day=date(2022, 4, 11)), 2, None),
+    "a day late where none is let pass": (click("a", NOON, day=date(2022, 4, 10)), 0, "wrong_day"),
+    "after its window, a day late": (click("a", NOON + timedelta(hours=25), day=date(2022, 4, 11)), 1, "after_window"),
+}
+
+
+@pytest.mark.parametrize(("event", "late_days", "reason"), LATE.values(), ids=LATE.keys())
+def test_events_count_by_their_time_whatever_folder_they_came_in(
+    label: Any, event: tuple, late_days: int, reason: str | None
+) -> None:
+    shows, clicks, plays = [shown("a"), shown("b")], [event, click("b")], [play("a", 40.0, *event[1:])]
+    around = Days(DAY, date(2022, 4, 11))
+    labelled = label(shows, clicks, plays, late_days=late_days, days=around)
+    row = by_id(labelled.samples)["a"]
+    assert (row.clicked, row.cvr) == ((0, None) if reason else (1, pytest.approx(0.4)))
+    assert reasons(labelled) == ({("clicks", "a", reason), ("plays", "a", reason)} if reason else set())
+    folder = event[-1]
+    alone = label(shows, clicks, plays, late_days=late_days, days=Days(folder, folder))
+    assert reasons(alone) == reasons(labelled), "the folder reconciled_days for its rows, whoever's they are"
+    assert by_id(label(shows, clicks, plays, late_days=late_days).samples)["a"] == row
+
+
+def test_an_event_that_is_delivered_again_counts_once(label: Any) -> None:
+    """In the next day's folder, or already in one that is too early."""
+    segment = play("a", 30.0)
+    again = [play("a", 30.0, day=date(2022, 4, day)) for day in (7, 10)]
+    labelled = label([shown("a")], [click("a")], [segment, *again], days=Days(date(2022, 4, 7), date(2022, 4, 10)))
+    assert by_id(labelled.samples)["a"].watched_seconds == 30.0
+    found = {(row.day.day, row.outcome) for row in labelled.outcomes["plays"].collect()}
+    assert found == {(7, "wrong_day"), (9, "kept"), (10, "duplicate")}
+
+
+def test_impressions_that_come_late_belong_to_their_own_day_if_so_configured(label: Any) -> None:
+    late, folder = shown("late", NOON, day=date(2022, 4, 10)), Days(DAY, date(2022, 4, 10))
+    rows = [
+        shown("a"),
+        late,
+        shown("b", NOON + timedelta(days=1)),
+        shown("too late", NOON - timedelta(days=1), day=date(2022, 4, 10)),
+    ]
+    clicks = [click("late"), click("a"), click("b", NOON + timedelta(days=1))]
+    strict = label(rows, clicks, [], days=folder)
+    assert {("impressions", "late", "wrong_day"), ("clicks", "late", "no_impression")} < reasons(strict)
+    redated = label(rows, clicks, [], days=folder, redated=True)
+    assert {key: row.day for key, row in by_id(redated.samples).items()} == {
+        "a": DAY,
+        "late": DAY,
+        "b": date(2022, 4, 10),
+    }
+    assert reasons(redated) == {("impressions", "too late", "wrong_day")}
+    counts = {
+        "impressions": {folder.first: 1, folder.last: 3},
+        "clicks": {folder.first: 2, folder.last: 1},
+        "plays": {},
+    }
+    reconciled_days = reconcile(redated, counts, folder)
+    assert [reconciled_days[day].samples for day in folder] == [2, 1]
+    assert [reconciled_days[day].logs["impressions"].kept for day in folder] == [1, 2]
+    (alone,) = reconcile(label(rows, clicks, [], redated=True), counts, [DAY]).values()
+    assert alone.samples == 2
+
+
+BERLIN = "Europe/Berlin"
+SHORT = datetime(2026, 3, 28, 22, 30)  # half an hour before the day of 23 hours
+LONG = datetime(2026, 10, 23, 22, 30)  # half an hour into Berlin's day before the one of 25 hours
+SUMMER_TIME: dict[str, tuple[datetime, timedelta, str | None]] = {
+    "over a day of 23 hours": (SHORT, timedelta(hours=23, minutes=40), None),
+    "to the window's last instant": (SHORT, timedelta(hours=24), None),
+    "past it": (SHORT, timedelta(hours=24, microseconds=1), "after_window"),
+    "within a day of 25 hours": (datetime(2026, 10, 24, 22, 5), timedelta(hours=24), None),
+    "past the window in a day of 25 hours": (datetime(2026, 10, 24, 22, 5), timedelta(hours=24.5), "after_window"),
+    "to the end of a day of 25 hours": (LONG, timedelta(hours=24), None),
+}
+
+
+@pytest.mark.parametrize(("at", "delay", "reason"), SUMMER_TIME.values(), ids=SUMMER_TIME.keys())
+def test_a_window_is_as_long_over_days_that_are_not(
+    label: Any, at: datetime, delay: timedelta, reason: str | None
+) -> None:
+    reach = Reach(BERLIN, timedelta(hours=24), late_days=1)
+    own, event_day = (reach.local(instant.replace(tzinfo=UTC)) for instant in (at, at + delay))
+    rows = [shown("a", at, day=own)], [click("a", at + delay, day=event_day)], [play("a", 50.0, at + delay, event_day)]
+    for days in (Days(own, own), Days(own, event_day)):
+        labelled = label(*rows, timezone=BERLIN, days=days)
+        row = by_id(labelled.samples)["a"]
+        assert (row.clicked, row.watched_seconds) == ((0, 0.0) if reason else (1, 50.0))
+    expected = {("clicks", "a", reason), ("plays", "a", reason)} if reason else set()
+    assert reasons(labelled) == expected
+    assert reasons(label(*rows, timezone=BERLIN, days=Days(event_day, event_day))) == expected
+
+
+def test_an_id_that_comes_again_after_a_short_day_doubles_nothing(label: Any) -> None:
+    again = datetime(2026, 3, 30, 10)
+    rows = [shown("a", SHORT, day=date(2026, 3, 28)), shown("a", again), shown("b", again)]
+    days = Days(date(2026, 3, 28), date(2026, 3, 30))
+    labelled = label(rows, [click("a", again)], [], timezone=BERLIN, days=days)
+    assert labelled.outcomes["clicks"].count() == 1
+    assert set(by_id(labelled.samples)) == {"a", "b"}
 
 
 def test_an_impression_of_the_day_before_wins_over_its_repetition(label: Any) -> None:
@@ -191,7 +338,7 @@ BROKEN: dict[str, tuple[list[tuple], list[tuple], list[tuple], tuple]] = {
     ),
     "click of another day": (
         [],
-        [click("a", datetime(2022, 4, 10), day=DAY)],
+        [click("a", datetime(2022, 4, 11), day=DAY)],
         [],
         ("clicks", "a", "wrong_day"),
     ),
@@ -238,7 +385,7 @@ def test_a_length_in_the_impressions_wins_over_the_videos(spark: SparkSession) -
         spark.createDataFrame([(1, "x")], "user_id long, age_group string"),
         spark.createDataFrame([(10, 100.0)], "video_id long, length_seconds double"),
     )
-    row = label_days(logs, Days(DAY, DAY), Labels(window_hours=24), "UTC").samples.first()
+    row = label_days(logs, Days(DAY, DAY), REACH).samples.first()
     assert row is not None
     assert (row.length_seconds, row.cvr) == (50.0, pytest.approx(0.2))
 
@@ -251,7 +398,7 @@ def test_clicks_and_plays_may_have_columns_of_one_name_and_two_types(spark: Spar
         spark.createDataFrame([(1, "x")], "user_id long, age_group string"),
         spark.createDataFrame([(10, 100.0)], "video_id long, length_seconds double"),
     )
-    labelled = label_days(logs, Days(DAY, DAY), Labels(window_hours=24), "UTC")
+    labelled = label_days(logs, Days(DAY, DAY), REACH)
     assert by_id(labelled.samples)["a"].cvr == pytest.approx(0.2)
     assert labelled.outcomes["clicks"].schema["source"].dataType.simpleString() == "string"
     rows = {row.log: json.loads(row.row) for row in labelled.quarantine().collect()}
@@ -281,8 +428,8 @@ def test_a_lost_row_is_found(label: Any) -> None:
 
 def test_a_day_without_clicks_is_refused(label: Any) -> None:
     reconciled = reconcile(label([shown("a")], [], []), counted(impressions=1, clicks=0, plays=0), [DAY])[DAY]
-    with pytest.raises(DataError, match=r"2022-04-09: no click of bronze/clicks belongs to one of its impressions"):
-        reconciled.check_usable(DAY)
+    with pytest.raises(GateError, match=r"2022-04-09: no click of bronze/clicks belongs to one of its impressions"):
+        reconciled.check_usable(DAY, {})
 
 
 def test_a_video_that_stands_twice_is_refused(spark: SparkSession) -> None:
@@ -293,7 +440,7 @@ def test_a_video_that_stands_twice_is_refused(spark: SparkSession) -> None:
         spark.createDataFrame([(1, "x")], "user_id long, age_group string"),
         spark.createDataFrame([(10, 100.0), (10, 90.0)], "video_id long, length_seconds double"),
     )
-    labelled = label_days(logs, Days(DAY, DAY), Labels(window_hours=24), "UTC")
+    labelled = label_days(logs, Days(DAY, DAY), REACH)
     with pytest.raises(DataError, match="holds a key twice"):
         reconcile(labelled, counted(impressions=1, clicks=1, plays=0), [DAY])
 
@@ -317,13 +464,17 @@ def test_what_a_day_becomes_does_not_depend_on_the_days_beside_it(spark: SparkSe
         spark.createDataFrame([(10, 100.0)], "video_id long, length_seconds double"),
     ]
 
+    own_days = {date(2022, 4, n): Days(date(2022, 4, n), date(2022, 4, n)) for n in range(7, 13)}
+
     def labelled(days: Days) -> Labelled:
-        before, after = days.widened(before=2), days.widened(after=1)
+        needed = [REACH.folders(day, own_days) for day in days]
+        shown_on = {day for folders, _ in needed for day in folders}
+        events_on = {day for _, folders in needed for day in folders}
         around = [
-            rows.where(f"day between '{d.first}' and '{d.last}'")
-            for rows, d in zip(frames[:3], (before, after, after), strict=True)
+            rows.where(F.col("day").isin(*days))
+            for rows, days in zip(frames[:3], (shown_on, events_on, events_on), strict=True)
         ]
-        return label_days(Logs(*around, *frames[3:]), days, Labels(window_hours=24), "UTC")
+        return label_days(Logs(*around, *frames[3:]), days, REACH)
 
     whole = labelled(days)
     for day in days:
