@@ -44,7 +44,7 @@ def label(spark: SparkSession) -> Any:
         plays: list[tuple],
         hours: float = 24,
         timezone: str = "UTC",
-        days: Days = Days(DAY, DAY),
+        days: Days | None = None,
         late_days: int = 1,
         redated: bool = False,
     ) -> Labelled:
@@ -58,7 +58,7 @@ def label(spark: SparkSession) -> Any:
                 "video_id long, length_seconds double",
             ),
         )
-        return label_days(logs, days, Reach(timezone, timedelta(hours=hours), late_days, redated))
+        return label_days(logs, days or Days(DAY, DAY), Reach(timezone, timedelta(hours=hours), late_days, redated))
 
     return run
 
@@ -168,33 +168,42 @@ def test_the_earliest_of_repeated_impressions_is_kept(label: Any) -> None:
     assert outcomes == ["duplicate", "duplicate", "kept"]
 
 
-# Rows of the id `a` beside a row of user 1 and video 10 at noon -> what becomes of them all, in the order of time.
+def also(key: str, hours: float = 0, **changes: Any) -> tuple:
+    """Another row of an id, so many hours after noon."""
+    return shown(key, NOON + timedelta(hours=hours), **changes)
+
+
+# Beside a row of user 1 and video 10 at noon: further rows of the id, and what becomes of those of the day's folder.
 CONFLICTS: dict[str, tuple[list[tuple], list[str]]] = {
-    "another video": ([shown("a", video=11)], ["id_conflict"] * 2),
-    "another user": ([shown("a", user=2)], ["id_conflict"] * 2),
-    "among rows that agree": (
-        [shown("a", NOON + timedelta(hours=n), video=10 + n // 2) for n in (1, 2)],
+    "another video": ([also("another video", video=11)], ["id_conflict"] * 2),
+    "another user": ([also("another user", user=2)], ["id_conflict"] * 2),
+    "beside one that agrees": (
+        [also("beside one that agrees", 1), also("beside one that agrees", 2, video=11)],
         ["id_conflict"] * 3,
     ),
-    "on the next day": ([shown("a", NOON + timedelta(days=1), video=11)], ["id_conflict"]),
-    "on the day before": ([shown("a", NOON - timedelta(days=1), video=11)], ["id_conflict"]),
-    "beyond the window's days": ([shown("a", NOON + timedelta(days=2), video=11)], ["kept"]),
-    "in a row without a user": ([shown("a", user=None)], ["kept", "null_key"]),
-    "in the wrong folder": ([shown("a", NOON - timedelta(days=1), video=11, day=DAY)], ["kept", "wrong_day"]),
+    "on the next day": ([also("on the next day", 24, video=11)], ["id_conflict"]),
+    "on the day before": ([also("on the day before", -24, video=11)], ["id_conflict"]),
+    "beyond the window's days": ([also("beyond the window's days", 48, video=11)], ["kept"]),
+    "without a user": ([also("without a user", user=None)], ["kept", "null_key"]),
+    "in the wrong folder": ([also("in the wrong folder", -24, video=11, day=DAY)], ["kept", "wrong_day"]),
 }
 
 
-@pytest.mark.parametrize(("others", "expected"), CONFLICTS.values(), ids=CONFLICTS.keys())
-def test_an_id_of_several_users_or_videos_is_kept_for_none(
-    label: Any, others: list[tuple], expected: list[str]
-) -> None:
-    labelled = label([shown("a"), shown("b"), *others], [click("a"), click("b")], [play("a", 10.0)])
-    rows = labelled.outcomes["impressions"].where("impression_id = 'a'").collect()
-    assert sorted(row.outcome for row in rows) == expected
-    kept = "kept" in expected
-    assert set(by_id(labelled.samples)) == ({"a", "b"} if kept else {"b"})
-    of_events = {("clicks", "a", "id_conflict"), ("plays", "a", "id_conflict")}
-    assert reasons(labelled) & of_events == (set() if kept else of_events)
+def test_an_id_of_several_users_or_videos_is_kept_for_none(label: Any) -> None:
+    others = sum((rows for rows, _ in CONFLICTS.values()), [])
+    labelled = label(
+        [*map(shown, CONFLICTS), *others], [*map(click, CONFLICTS)], [play(key, 10.0) for key in CONFLICTS]
+    )
+    outcomes: dict[str, list[str]] = {key: [] for key in CONFLICTS}
+    for row in labelled.outcomes["impressions"].collect():
+        outcomes[row.impression_id].append(row.outcome)
+    assert {key: sorted(found) for key, found in outcomes.items()} == {
+        key: found for key, (_, found) in CONFLICTS.items()
+    }
+    kept = {key for key, found in outcomes.items() if "kept" in found}
+    assert set(by_id(labelled.samples)) == kept
+    of_events = {found for found in reasons(labelled) if found[0] != "impressions"}
+    assert of_events == {(log, key, "id_conflict") for log in ("clicks", "plays") for key in set(CONFLICTS) - kept}
 
 
 def test_a_slate_under_one_id_is_named_with_an_example(label: Any) -> None:
@@ -204,33 +213,33 @@ def test_a_slate_under_one_id_is_named_with_an_example(label: Any) -> None:
         reconciled.check_usable(DAY, examples(labelled)[DAY])
 
 
-NEXT = NOON + timedelta(hours=20)
-LATE: dict[str, tuple[tuple, int, str | None]] = {
-    # a click of an impression of noon, how many late days are let pass, what becomes of it (None: it is used)
-    "a day late": (click("a", NOON, day=date(2022, 4, 10)), 1, None),
-    "of the next day, a day late": (click("a", NEXT, day=date(2022, 4, 11)), 1, None),
-    "a day early": (click("a", NEXT, day=DAY), 1, None),
-    "two days late": (click("a", NOON, day=date(2022, 4, 11)), 1, "wrong_day"),
-    "two days late where two are let pass": (click("a", NOON, day=date(2022, 4, 11)), 2, None),
-    "a day late where none is let pass": (click("a", NOON, day=date(2022, 4, 10)), 0, "wrong_day"),
-    "after its window, a day late": (click("a", NOON + timedelta(hours=25), day=date(2022, 4, 11)), 1, "after_window"),
+# Hours from an impression of noon to its click and play, how many days after the impression's they were delivered,
+# what becomes of them with a lateness of one day and of two (None: they label the impression).
+LATE: dict[str, tuple[float, int, str | None, str | None]] = {
+    "in time": (1, 0, None, None),
+    "a day late": (1, 1, None, None),
+    "of the next day, a day late": (20, 2, None, None),
+    "a day early": (20, 0, None, None),
+    "two days late": (1, 2, "wrong_day", None),
+    "three days late": (1, 3, "wrong_day", "wrong_day"),
+    "after the window, a day late": (25, 2, "after_window", "after_window"),
 }
 
 
-@pytest.mark.parametrize(("event", "late_days", "reason"), LATE.values(), ids=LATE.keys())
-def test_events_count_by_their_time_whatever_folder_they_came_in(
-    label: Any, event: tuple, late_days: int, reason: str | None
-) -> None:
-    shows, clicks, plays = [shown("a"), shown("b")], [event, click("b")], [play("a", 40.0, *event[1:])]
-    around = Days(DAY, date(2022, 4, 11))
-    labelled = label(shows, clicks, plays, late_days=late_days, days=around)
-    row = by_id(labelled.samples)["a"]
-    assert (row.clicked, row.cvr) == ((0, None) if reason else (1, pytest.approx(0.4)))
-    assert reasons(labelled) == ({("clicks", "a", reason), ("plays", "a", reason)} if reason else set())
-    folder = event[-1]
-    alone = label(shows, clicks, plays, late_days=late_days, days=Days(folder, folder))
-    assert reasons(alone) == reasons(labelled), "the folder reconciled_days for its rows, whoever's they are"
-    assert by_id(label(shows, clicks, plays, late_days=late_days).samples)["a"] == row
+@pytest.mark.parametrize("late_days", [1, 2])
+def test_events_count_by_their_time_whatever_folder_they_came_in(label: Any, late_days: int) -> None:
+    clicks, plays, expected = [], [], {}
+    for key, (hours, folders, *outcomes) in LATE.items():
+        at, folder = NOON + timedelta(hours=hours), DAY + timedelta(days=folders)
+        clicks.append(click(key, at, day=folder))
+        plays.append(play(key, 40.0, at, day=folder))
+        expected[key] = outcomes[late_days - 1]
+    labelled = label([*map(shown, LATE)], clicks, plays, late_days=late_days, days=Days(DAY, DAY + timedelta(days=3)))
+    found = {key: (row.clicked, row.watched_seconds) for key, row in by_id(labelled.samples).items()}
+    assert found == {key: (0, 0.0) if reason else (1, 40.0) for key, reason in expected.items()}
+    assert reasons(labelled) == {
+        (log, key, reason) for log in ("clicks", "plays") for key, reason in expected.items() if reason
+    }
 
 
 def test_an_event_that_is_delivered_again_counts_once(label: Any) -> None:
@@ -274,32 +283,34 @@ def test_impressions_that_come_late_belong_to_their_own_day_if_so_configured(lab
 
 
 BERLIN = "Europe/Berlin"
-SHORT = datetime(2026, 3, 28, 22, 30)  # half an hour before the day of 23 hours
-LONG = datetime(2026, 10, 23, 22, 30)  # half an hour into Berlin's day before the one of 25 hours
-SUMMER_TIME: dict[str, tuple[datetime, timedelta, str | None]] = {
-    "over a day of 23 hours": (SHORT, timedelta(hours=23, minutes=40), None),
-    "to the window's last instant": (SHORT, timedelta(hours=24), None),
-    "past it": (SHORT, timedelta(hours=24, microseconds=1), "after_window"),
-    "within a day of 25 hours": (datetime(2026, 10, 24, 22, 5), timedelta(hours=24), None),
-    "past the window in a day of 25 hours": (datetime(2026, 10, 24, 22, 5), timedelta(hours=24.5), "after_window"),
-    "to the end of a day of 25 hours": (LONG, timedelta(hours=24), None),
+SHORT = datetime(2026, 3, 28, 22, 30)  # UTC: half an hour before the day of 23 hours begins
+LONG = datetime(2026, 10, 24, 22, 5)  # five minutes into the day of 25 hours
+SUMMER_TIME: dict[str, tuple[datetime, float, str | None]] = {
+    "over a day of 23 hours": (SHORT, 23.7, None),
+    "to the window's last instant": (SHORT, 24, None),
+    "past it": (SHORT, 24 + 1e-6, "after_window"),
+    "within a day of 25 hours": (LONG, 24, None),
+    "past the window in a day of 25 hours": (LONG, 24.5, "after_window"),
+    "to the last hour of a day of 25 hours": (LONG - timedelta(minutes=6), 24, None),
 }
 
 
-@pytest.mark.parametrize(("at", "delay", "reason"), SUMMER_TIME.values(), ids=SUMMER_TIME.keys())
-def test_a_window_is_as_long_over_days_that_are_not(
-    label: Any, at: datetime, delay: timedelta, reason: str | None
-) -> None:
-    reach = Reach(BERLIN, timedelta(hours=24), late_days=1)
-    own, event_day = (reach.local(instant.replace(tzinfo=UTC)) for instant in (at, at + delay))
-    rows = [shown("a", at, day=own)], [click("a", at + delay, day=event_day)], [play("a", 50.0, at + delay, event_day)]
-    for days in (Days(own, own), Days(own, event_day)):
-        labelled = label(*rows, timezone=BERLIN, days=days)
-        row = by_id(labelled.samples)["a"]
-        assert (row.clicked, row.watched_seconds) == ((0, 0.0) if reason else (1, 50.0))
-    expected = {("clicks", "a", reason), ("plays", "a", reason)} if reason else set()
-    assert reasons(labelled) == expected
-    assert reasons(label(*rows, timezone=BERLIN, days=Days(event_day, event_day))) == expected
+def test_a_window_is_as_long_over_days_that_are_not(label: Any) -> None:
+    reach = Reach(BERLIN, timedelta(hours=24))
+    impressions, clicks, plays = [], [], []
+    for key, (at, hours, _) in SUMMER_TIME.items():
+        later = at + timedelta(hours=hours)
+        own, event_day = (reach.local(instant.replace(tzinfo=UTC)) for instant in (at, later))
+        impressions.append(shown(key, at, day=own))
+        clicks.append(click(key, later, day=event_day))
+        plays.append(play(key, 50.0, later, day=event_day))
+    days = Days(date(2026, 3, 28), date(2026, 10, 26))
+    labelled = label(impressions, clicks, plays, timezone=BERLIN, days=days, late_days=0)
+    found = {key: (row.clicked, row.watched_seconds) for key, row in by_id(labelled.samples).items()}
+    assert found == {key: (0, 0.0) if reason else (1, 50.0) for key, (*_, reason) in SUMMER_TIME.items()}
+    assert reasons(labelled) == {
+        (log, key, reason) for log in ("clicks", "plays") for key, (*_, reason) in SUMMER_TIME.items() if reason
+    }
 
 
 def test_an_id_that_comes_again_after_a_short_day_doubles_nothing(label: Any) -> None:
@@ -456,6 +467,9 @@ def test_what_a_day_becomes_does_not_depend_on_the_days_beside_it(spark: SparkSe
     ]
     clicks += [click("i1", late[3])]
     plays = [play(f"i{n}", 10.0 + n, ts) for n, ts in enumerate(late)]
+    plays += [play(f"i{n}", 1.0, ts, day=ts.date() + timedelta(days=1)) for n, ts in enumerate(at) if n < 5]  # late
+    plays += [play("i2", 1.0, at[2])]  # delivered twice, in two folders
+    plays += [play("i3", 2.0, late[3], day=date(2022, 4, 10))]  # early
     frames = [
         spark.createDataFrame(impressions, IMPRESSION).persist(),
         spark.createDataFrame(clicks, CLICK).persist(),
@@ -464,7 +478,10 @@ def test_what_a_day_becomes_does_not_depend_on_the_days_beside_it(spark: SparkSe
         spark.createDataFrame([(10, 100.0)], "video_id long, length_seconds double"),
     ]
 
-    own_days = {date(2022, 4, n): Days(date(2022, 4, n), date(2022, 4, n)) for n in range(7, 13)}
+    own_days: dict[date, Days | None] = {}
+    for *_, ts, _, day in plays:
+        known = own_days.get(day) or Days(day, day)
+        own_days[day] = Days(min(known.first, ts.date()), max(known.last, ts.date()))
 
     def labelled(days: Days) -> Labelled:
         needed = [REACH.folders(day, own_days) for day in days]
@@ -484,5 +501,6 @@ def test_what_a_day_becomes_does_not_depend_on_the_days_beside_it(spark: SparkSe
         assert sorted(whole.quarantine().where(on_day).collect()) == sorted(alone.quarantine().collect())
     rows = {(row.impression_id, row.day.day): row for row in whole.samples.collect()}
     assert set(rows) == {("i2", 9), ("i3", 10), ("again", 11), ("i4", 11)}
-    assert rows["i3", 10].watched_seconds == 13.0
+    assert rows["i3", 10].watched_seconds == 13.0 + 1.0 + 2.0
+    assert rows["i2", 9].watched_seconds == 12.0 + 1.0
     assert rows["again", 11].clicked == 1
