@@ -180,7 +180,7 @@ def _accounted(reconciled_days: Mapping[date, Mapping[str, Any]], gates: Gates) 
     """Few of the rows that the days were labelled from are set aside, whatever the reason, and few repeat another."""
     quarantined, repeated = [], []
     for day, facts in reconciled_days.items():
-        for log, reconciled in facts["logs"].items():
+        for log, reconciled in facts.get("logs", {}).items():
             known, rows = facts.get("examples", {}).get(log, {}), account["rows"]
             reasons = account["quarantined"]
             total = sum(reasons.values())
@@ -188,6 +188,8 @@ def _accounted(reconciled_days: Mapping[date, Mapping[str, Any]], gates: Gates) 
                 quarantined.append(_account_row(day, log, reason, count, total, rows, known.get(reason)))
             count = account["duplicates"]
             repeated.append(_account_row(day, log, DUPLICATE, count, count, rows, known.get(DUPLICATE)))
+    if not repeated:
+        return []
     return [
         _at_most(gates.max_quarantined, "of a log's rows are in quarantine, all reasons together", quarantined),
         _at_most(gates.max_duplicates, "of a log's rows repeat another", repeated),
@@ -195,12 +197,11 @@ def _accounted(reconciled_days: Mapping[date, Mapping[str, Any]], gates: Gates) 
 
 
 def _account_row(day: date, log: str, reason: str, count: int, total: int, rows: int, example: str | None) -> str:
-    # An id is text of whoever has written the log: it reaches the query as digits.
-    shown = f"CAST(X'{example.encode().hex()}' AS STRING)" if example else "'-'"
     meaning = REASONS.get(
         reason, "rows of one impression_id with the same user and video, or events alike in all values"
     )
-    return f"({day_literal(day)}, '{log}', '{reason}', {count}, {total}, {rows}, {shown}, {_text(meaning)})"
+    texts = ", ".join(map(_text, (log, reason, example or "-", meaning)))
+    return f"({day_literal(day)}, {int(count)}, {int(total)}, {int(rows)}, {texts})"
 
 
 def _at_most(most: float, what: str, rows: list[str]) -> Expectation:
@@ -208,15 +209,15 @@ def _at_most(most: float, what: str, rows: list[str]) -> Expectation:
         column="(logs)",
         description=f"each day, at most {most} {what}",
         unexpected_rows_query="SELECT day, log, reason, count, rows, count / rows AS share, example, meaning FROM "
-        f"(VALUES {', '.join(rows)}) AS reconciled_days (day, log, reason, count, total, rows, example, meaning) "
+        f"(VALUES {', '.join(rows)}) AS reconciled_days (day, count, total, rows, log, reason, example, meaning) "
         f"WHERE total > {most!r}D * rows AND count > 0 AND day IN (SELECT day FROM {{batch}}) "
         "ORDER BY day, log, count DESC",
     )
 
 
 def _text(words: str) -> str:
-    """Words of our own as an SQL literal."""
-    return "'" + words.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """A text as SQL that no text can break out of: ids are those of whoever has written the log."""
+    return f"CAST(X'{words.encode().hex()}' AS STRING)"
 
 
 def _encoded(task: Task, conf: Config, ids: Mapping[str, int]) -> Rules:
