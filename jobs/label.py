@@ -4,7 +4,7 @@ spark-submit jobs/label.py --conf conf/demo.yaml --lake lake/demo --days 2022-04
 """
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from functools import partial
 from typing import Any
@@ -15,10 +15,11 @@ from pyspark.sql import functions as F
 from jobs.cli import main
 from jobs.job import ROUNDS, Job
 from ncs.days import Days
-from ncs.errors import DataError
+from ncs.errors import DataError, GateError
 from ncs.features.profile import profile_days
 from ncs.labels.join import Logs, label_days
-from ncs.labels.reconciliation import Reconciliation, reconcile
+from ncs.labels.reach import Reach
+from ncs.labels.reconciliation import Examples, LogCounts, Reconciliation, examples, reconcile
 from ncs.lake import layout
 from ncs.lake.layout import Record
 from ncs.lake.writer import replace_days
@@ -27,9 +28,10 @@ _LOGS = {"impressions": layout.IMPRESSIONS, "clicks": layout.CLICKS, "plays": la
 
 
 def run(job: Job, again: Collection[date] = ()) -> None:
-    """Label the job's days whose logs, or the next day's, have changed since they were last labelled; `again` anyway.
+    """Label the job's days whose logs, or those of days close by, have changed since; `again` anyway.
 
-    A day without anything to learn from is blocked alone. Raises DataError if no day has.
+    A day without anything to learn from is blocked alone. Raises GateError if no day has. Says what became of the
+    rows of each log.
     """
     days = rows = 0
     for _ in range(ROUNDS):
@@ -43,13 +45,25 @@ def run(job: Job, again: Collection[date] = ()) -> None:
             )
         again = ()
     job.say(f"label: {days} of {len(job.open_days)} days labelled, {rows:,} samples in {job.lake.uri(layout.SAMPLES)}")
+    for log, reconciled in _totals(job).items():
+        job.say(f"label: {log} of {Days.text(job.open_days)}, {reconciled}")
+
+
+def _totals(job: Job) -> dict[str, LogCounts]:
+    """What became of each log's rows, over all of the job's days that are labelled."""
+    records, totals = job.lake.records(layout.SAMPLES), {log: LogCounts() for log in _LOGS}
+    for day in job.open_days:
+        facts = records[str(day)][1].facts if str(day) in records else {}
+        for log, reconciled in facts.get("logs", {}).items():
+            totals[log].add(LogCounts(**reconciled))
+    return totals
 
 
 def _find_stale(job: Job, again: Collection[date]) -> dict[date, dict[str, Any]]:
     done = job.lake.records(layout.SAMPLES)
-    stale = {}
+    event_days, stale = own_days_of_events(job), {}
     for day in job.open_days:
-        wanted = provenance(job, day)
+        wanted = provenance(job, day, event_days)
         if f"{layout.IMPRESSIONS}/{day}" not in wanted["inputs"]:
             raise DataError(f"{layout.IMPRESSIONS} has no day {day}; run `ncs ingest --days {day}` first")
         if day in again or str(day) not in done or done[str(day)][1].provenance != wanted:
@@ -60,53 +74,71 @@ def _find_stale(job: Job, again: Collection[date]) -> dict[date, dict[str, Any]]
 def with_reopened(job: Job) -> Days:
     """The job's days and those close by that are labelled and that the logs of these days change.
 
-    So yesterday is labelled again, and final, once today's clicks are there. A gap of days without labels ends it.
+    So yesterday is labelled again once today's clicks are there, and so are the days of which they bring late ones. A
+    gap of days without labels ends it.
     """
-    reach, done = job.conf.labels.days_after, job.lake.records(layout.SAMPLES)
-    around = job.days.widened(before=reach, after=2 * reach)
+    done, event_days = job.lake.records(layout.SAMPLES), own_days_of_events(job)
+    around = Reach.of(job.conf.logs, job.conf.labels).around(job.days)
     known = Days.runs([day for day in around if day in job.days or str(day) in done], len(around))
     (run,) = [run for run in known if job.days.first in run]
-    changed = [day for day in run if day not in job.days and done[str(day)][1].provenance != provenance(job, day)]
+    changed = [
+        day for day in run if day not in job.days and done[str(day)][1].provenance != provenance(job, day, event_days)
+    ]
     return Days(min([job.days.first, *changed]), max([job.days.last, *changed]))
 
 
-def provenance(job: Job, day: date) -> dict[str, Any]:
-    """What a day's samples would be made from now."""
-    reach, one = job.conf.labels.days_after, Days(day, day)
-    inputs = job.lake.inputs(layout.IMPRESSIONS, days=one.widened(before=2 * reach))
-    inputs |= job.lake.inputs(layout.CLICKS, layout.PLAYS, days=one.widened(after=reach))
+def own_days_of_events(job: Job) -> dict[date, Days | None]:
+    """Folder -> the own days of the clicks and plays that it has brought, by the tables' logs."""
+    times = [job.lake.times_by_day(table) for table in (layout.CLICKS, layout.PLAYS)]
+    return Reach.of(job.conf.logs, job.conf.labels).event_days(times)
+
+
+def provenance(job: Job, day: date, event_days: Mapping[date, Days | None] | None = None) -> dict[str, Any]:
+    """What a day's samples would be made from now: the folders that it is labelled from, and the profiles."""
+    known = own_days_of_events(job) if event_days is None else event_days
+    shown, events = Reach.of(job.conf.logs, job.conf.labels).folders(day, known)
+    inputs = job.lake.inputs(layout.IMPRESSIONS, days=shown)
+    around = job.lake.inputs(layout.CLICKS, layout.PLAYS, days=Days(events[0], events[-1]))
+    inputs |= {part: version for part, version in around.items() if _folder(part) in events}
     inputs |= job.lake.inputs(layout.USERS, layout.VIDEOS)
-    return {"conf": job.conf.digest("labels", "logs.timezone"), "inputs": inputs}
+    return {"conf": job.conf.digest("labels", "logs.timezone", "logs.folder_day"), "inputs": inputs}
 
 
 def _label(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> dict[date, Reconciliation]:
-    reach = job.conf.labels.days_after
+    reach = Reach.of(job.conf.logs, job.conf.labels)
     versions = {name: job.lake.version(table) for name, table in _LOGS.items()}
-    tables = {name: job.table_of(table, versions[name]) for name, table in _LOGS.items()}
-    after = days.widened(after=reach)
+    parts = {part for day in days for part in stale[day]["inputs"]}
     logs = Logs(
-        impressions=_between(tables["impressions"], days.widened(before=2 * reach)),
-        clicks=_between(tables["clicks"], after),
-        plays=_between(tables["plays"], after),
+        **{log: _folders(job, table, versions[log], parts) for log, table in _LOGS.items()},
         users=job.table_of(layout.USERS),
         videos=job.table_of(layout.VIDEOS),
     )
-    labelled = label_days(logs, days, job.conf.labels, job.conf.logs.timezone)
+    labelled = label_days(logs, days, reach)
     try:
         reconciled_days = reconcile(labelled, _rows_by_day(job, versions), days)
-        reconciled_days = _usable(job, reconciled_days)
+        gates = job.conf.gates
+        bad = any(log.exceeds(gates) for reconciled in reconciled_days.values() for log in reconciled.logs.values())
+        shown = (
+            examples(labelled) if bad or any(not reconciled.clicked for reconciled in reconciled_days.values()) else {}
+        )
+        reconciled_days = _usable(job, reconciled_days, shown)
         if not reconciled_days:
             return {}
         profiles = profile_days(
             labelled.samples, {day: reconciled.samples for day, reconciled in reconciled_days.items()}
         )
-        delivered = job.lake.inputs(layout.CLICKS, days=after)
+        delivered = [set(job.lake.records(table)) for table in (layout.CLICKS, layout.PLAYS)]
         records = [
             Record(
                 "label",
                 str(day),
                 stale[day],
-                {**reconciled.facts(), "profile": profiles[day], "provisional": _open(day, reach, delivered)},
+                {
+                    **reconciled.facts(),
+                    "examples": shown.get(day, {}),
+                    "profile": profiles[day],
+                    "provisional": not all(_days(reach.awaited(day)) <= there for there in delivered),
+                },
             )
             for day, reconciled in reconciled_days.items()
         ]
@@ -119,31 +151,40 @@ def _label(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> dict[d
     return reconciled_days
 
 
-def _usable(job: Job, reconciled_days: Mapping[date, Reconciliation]) -> dict[date, Reconciliation]:
+def _usable(
+    job: Job, reconciled_days: Mapping[date, Reconciliation], shown: Mapping[date, Examples]
+) -> dict[date, Reconciliation]:
     """The days with something to learn from; the others are blocked."""
     usable = {}
     for day, reconciled in reconciled_days.items():
         try:
-            reconciled.check_usable(day)
+            reconciled.check_usable(day, shown.get(day, {}))
             usable[day] = reconciled
-        except DataError as err:
+        except GateError as err:
             job.block(day, err)
     return usable
 
 
-def _open(day: date, reach: int, delivered: Mapping[str, int]) -> bool:
-    """Whether the window of a day's impressions reaches into a day whose clicks are not there yet."""
-    return any(f"{layout.CLICKS}/{after}" not in delivered for after in Days(day, day).widened(after=reach))
+def _days(days: Iterable[date]) -> set[str]:
+    return {str(day) for day in days}
+
+
+def _folder(part: str) -> date:
+    """The day of an input, `<layer>/<table>/<day>`."""
+    return date.fromisoformat(part.rpartition("/")[2])
+
+
+def _folders(job: Job, table: str, version: int, parts: Iterable[str]) -> DataFrame:
+    """A log's rows, from the first to the last of its folders among the inputs."""
+    days = [_folder(part) for part in parts if part.startswith(f"{table}/")]
+    rows = job.table_of(table, version)
+    return rows.where(F.col("day").between(min(days), max(days))) if days else rows.where(F.lit(False))
 
 
 def _rows_by_day(job: Job, versions: Mapping[str, int]) -> dict[str, dict[date, int]]:
     """By the tables' own logs, so that they can contradict what the join makes of the rows."""
     counts = {name: job.lake.rows_by_day(_LOGS[name], version) for name, version in versions.items()}
     return {name: {date.fromisoformat(day): rows for day, rows in count.items()} for name, count in counts.items()}
-
-
-def _between(rows: DataFrame, days: Days) -> DataFrame:
-    return rows.where(F.col("day").between(days.first, days.last))
 
 
 if __name__ == "__main__":

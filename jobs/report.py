@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from pyspark.sql import functions as F
@@ -47,9 +48,15 @@ def write(
         _newest(inputs),
         simulation,
         _rows(job, layout.SLICES, run_id),
+        {key: facts for key, facts in _labelled(job.lake).items() if date.fromisoformat(key) in days},
     )
     storage.write_bytes(path, page.encode())
     storage.write_json(note, provenance)
+
+
+def _labelled(lake: Lake) -> dict[str, dict[str, Any]]:
+    """Day -> what the commit of its samples says of it."""
+    return {key: record.facts for key, (_, record) in lake.records(layout.SAMPLES).items()}
 
 
 def _rows(job: Job, name: str, run_id: str) -> list[dict[str, Any]]:

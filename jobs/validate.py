@@ -6,10 +6,10 @@ A table that has passed before, with the same version, days and suite, is not re
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -101,11 +101,19 @@ def _learnt(job: Job, table: str) -> dict[date, bands.Bands]:
     return {day: found[day] for day in job.open_days if day in found}
 
 
+def _accounts(job: Job, table: str, days: list[date]) -> dict[date, Mapping[str, Any]]:
+    """What the commits of labelled days say of the rows that they were labelled from."""
+    if table != SAMPLES:
+        return {}
+    records = job.lake.records(table)
+    return {day: records[str(day)][1].facts for day in days if str(day) in records}
+
+
 def _suite(job: Job, table: str, days: list[date], learnt: dict[date, bands.Bands]) -> "ExpectationSuite":
     from validation import suites  # takes seconds, which a gate with nothing to do should not cost
 
     ids = _largest_ids(job) if _encoded(job, table) else None
-    return suites.build(table, job.conf, days, ids, learnt)
+    return suites.build(table, job.conf, days, ids, learnt, _accounts(job, table, days))
 
 
 def _verdict(job: Job, at: Gate, table: str) -> Verdict:

@@ -41,6 +41,11 @@ def test_every_file_in_conf_is_valid_and_names_itself(path: Path) -> None:
         ("logs.days=2022-02-30", "is no range of days"),
         ("train.epochs", "write --set a.b=value"),
         ("train.epochs.x=1", "train.epochs|epochs is a value"),
+        ("labels.window_hours=0", r"labels.window_hours: .*greater than 0"),
+        ("labels.late_days=-1", r"labels.late_days: .*greater than or equal to 0"),
+        ("logs.folder_day=today", r"logs.folder_day: .*'event' or 'delivery'"),
+        ("spark.sql.session.timeZone=Asia/Shanghai", "times without a zone are UTC.*name the zone .* in logs.timezone"),
+        ("spark.sql.timestampType=TIMESTAMP_NTZ", "spark.sql.timestampType: times without a zone are UTC"),
         ("fields=[", "not YAML"),
     ],
 )

@@ -7,13 +7,16 @@ and several columns are queries whose rows are the exceptions, so that a failure
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import great_expectations.expectations as gxe
 from great_expectations import ExpectationSuite
+from great_expectations.expectations.expectation import Expectation
 from great_expectations.expectations.metadata_types import FailureSeverity
 
 import validation
-from ncs.config import Config
+from ncs.config import Config, Gates
+from ncs.labels.join import DUPLICATE, REASONS
 from ncs.lake.layout import CLICKS, IMPRESSIONS, PLAYS, PREDICTIONS, SAMPLES, USERS, VIDEOS
 from ncs.tasks import CTR, CVR, Task, tasks_of
 from validation.bands import Bands
@@ -61,6 +64,7 @@ def build(
     days: Iterable[date],
     ids: Mapping[str, int] | None = None,
     learnt: Mapping[date, Bands] | None = None,
+    reconciled_days: Mapping[date, Mapping[str, Any]] | None = None,
 ) -> ExpectationSuite:
     """The suite of a table.
 
@@ -70,6 +74,7 @@ def build(
         days: the days that must be there; users and videos have none.
         ids: the largest id of each field, for the encoded samples; a field that is not there may hold 0 alone.
         learnt: the bands of days that have some, for `silver/samples`.
+        reconciled_days: what the commits of labelled days say of them, for `silver/samples`.
     """
     rules = [*_schema(table, conf), gxe.ExpectTableRowCountToBeBetween(min_value=1)]
     if table not in (USERS, VIDEOS):
@@ -78,6 +83,8 @@ def build(
     rules += _encoded(task, conf, ids or {}) if task else _RULES[table](conf)
     if table == SAMPLES and learnt:
         rules += _as_before(learnt, conf.gates.learnt.warn)
+    if table == SAMPLES and reconciled_days:
+        rules += _accounted(reconciled_days, conf.gates)
     return ExpectationSuite(name=validation.page(table), expectations=rules)
 
 
@@ -167,6 +174,50 @@ def _outside(value: str | None, rows: str) -> str:
         f"SELECT day, name, found, low, high FROM (VALUES {rows}) AS learnt (day, name, low, high, found) "
         "WHERE found NOT BETWEEN low AND high AND day IN (SELECT day FROM {batch}) ORDER BY day, name"
     )
+
+
+def _accounted(reconciled_days: Mapping[date, Mapping[str, Any]], gates: Gates) -> Rules:
+    """Few of the rows that the days were labelled from are set aside, whatever the reason, and few repeat another."""
+    quarantined, repeated = [], []
+    for day, facts in reconciled_days.items():
+        for log, reconciled in facts.get("logs", {}).items():
+            known, rows = facts.get("examples", {}).get(log, {}), account["rows"]
+            reasons = account["quarantined"]
+            total = sum(reasons.values())
+            for reason, count in reasons.items() or [("none", 0)]:
+                quarantined.append(_account_row(day, log, reason, count, total, rows, known.get(reason)))
+            count = account["duplicates"]
+            repeated.append(_account_row(day, log, DUPLICATE, count, count, rows, known.get(DUPLICATE)))
+    if not repeated:
+        return []
+    return [
+        _at_most(gates.max_quarantined, "of a log's rows are in quarantine, all reasons together", quarantined),
+        _at_most(gates.max_duplicates, "of a log's rows repeat another", repeated),
+    ]
+
+
+def _account_row(day: date, log: str, reason: str, count: int, total: int, rows: int, example: str | None) -> str:
+    meaning = REASONS.get(
+        reason, "rows of one impression_id with the same user and video, or events alike in all values"
+    )
+    texts = ", ".join(map(_text, (log, reason, example or "-", meaning)))
+    return f"({day_literal(day)}, {int(count)}, {int(total)}, {int(rows)}, {texts})"
+
+
+def _at_most(most: float, what: str, rows: list[str]) -> Expectation:
+    return ExpectNoRows(
+        column="(logs)",
+        description=f"each day, at most {most} {what}",
+        unexpected_rows_query="SELECT day, log, reason, count, rows, count / rows AS share, example, meaning FROM "
+        f"(VALUES {', '.join(rows)}) AS reconciled_days (day, count, total, rows, log, reason, example, meaning) "
+        f"WHERE total > {most!r}D * rows AND count > 0 AND day IN (SELECT day FROM {{batch}}) "
+        "ORDER BY day, log, count DESC",
+    )
+
+
+def _text(words: str) -> str:
+    """A text as SQL that no text can break out of: ids are those of whoever has written the log."""
+    return f"CAST(X'{words.encode().hex()}' AS STRING)"
 
 
 def _encoded(task: Task, conf: Config, ids: Mapping[str, int]) -> Rules:

@@ -42,6 +42,7 @@ class Gates(Section):
     click_rate: Band
     mean_cvr: Band
     max_quarantined: Annotated[float, Field(ge=0, le=1)]
+    max_duplicates: Annotated[float, Field(ge=0, le=1)]
     max_unlabelled: Annotated[float, Field(ge=0, le=1)]
     learnt: Learnt
     pages: Count

@@ -1,6 +1,5 @@
 """The configuration's keys and their types; what each means is said in `conf/base.yaml`, where its default stands."""
 
-import math
 import re
 from collections.abc import Mapping
 from itertools import pairwise
@@ -16,12 +15,12 @@ from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Va
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.config.values import (
     SECRET,
+    SESSION,
     WITH_PASSWORD,
     Count,
     DayRange,
     Identifier,
     Part,
-    Positive,
     Rate,
     Section,
     digest,
@@ -51,6 +50,7 @@ class Logs(Section):
     source: str | None
     days: DayRange
     timezone: str
+    folder_day: Literal["event", "delivery"]
     impressions: Annotated[int, Field(ge=1000)]
     seed: int
     synthetic: Synthetic
@@ -81,12 +81,8 @@ class Logs(Section):
 class Labels(Section):
     """How events become labels."""
 
-    window_hours: Positive
-
-    @property
-    def days_after(self) -> int:
-        """How many following days an attribution window can reach into."""
-        return math.ceil(self.window_hours / 24)
+    window_hours: Annotated[float, Field(gt=0, le=366 * 24)]
+    late_days: Annotated[int, Field(ge=0, le=366)]
 
 
 class Split(Section):
@@ -153,6 +149,16 @@ def _rising(edges: list[int | float]) -> list[int | float]:
 Edges = Annotated[list[int | float], Field(min_length=1), AfterValidator(_rising)]
 
 
+def _utc(settings: dict[str, Any]) -> dict[str, Any]:
+    for name, value in SESSION.items():
+        if str(settings.get(name, value)) != value:
+            raise ValueError(
+                f"{name}: times without a zone are UTC in all logs and tables, so it is {value}, not "
+                f"{settings[name]!r}; leave it out, and name the zone whose midnight parts the days in logs.timezone"
+            )
+    return settings
+
+
 class Config(Section):
     """The whole configuration of a lake and its runs."""
 
@@ -182,7 +188,7 @@ class Config(Section):
     days_at_once: Count
     workers: Count
     launch: Launch
-    spark: dict[Annotated[str, Field(pattern=r"^spark\.")], str | int | float | bool]
+    spark: Annotated[dict[Annotated[str, Field(pattern=r"^spark\.")], str | int | float | bool], AfterValidator(_utc)]
 
     @model_validator(mode="after")
     def _whole(self) -> "Config":

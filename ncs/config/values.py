@@ -21,6 +21,8 @@ SECRET = re.compile(r"secret|password|token|credential|access[._-]?key|account[.
 """Settings of Spark whose value nobody else may know; Spark itself hides some of them so."""
 WITH_PASSWORD = re.compile(r"://[^/@]*:[^/]*@")
 """A URI with a user's password."""
+SESSION = {"spark.sql.session.timeZone": "UTC", "spark.sql.timestampType": "TIMESTAMP_LTZ"}
+"""Settings of Spark that decide what a time without a zone is; all logs and tables have it in UTC."""
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 

@@ -87,6 +87,7 @@ def render(
     tables: Mapping[str, int],
     simulation: Sequence[rankings.Row] = (),
     slices: Sequence[reliability.Row] = (),
+    reconciled_days: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
     """The page. What comes from data or configuration is escaped; pictures are inline SVG.
 
@@ -98,6 +99,7 @@ def render(
         tables: versions of the tables that were compared on, beside those that the run was trained on.
         simulation: rows of gold/simulations, if the run's rankings have been simulated.
         slices: rows of gold/slices, if there are such.
+        reconciled_days: by day, what labelling says of the rows that came in (the facts of its commit).
     """
     models, conf = list(run["models"]), config.of_run(run)
     tasks = in_order(tasks_of(conf).values())
@@ -122,6 +124,7 @@ def render(
         findings=findings(by_key, models, trained, tasks),
         costs=[row for model, one in trained.items() for row in costs(model, one.metrics)],
         label_rows=labels.days,
+        log_rows=_log_rows(reconciled_days or {}),
         tables={**run["lineage"]["tables"], **tables},
         conf=yaml.safe_dump(conf.public(), sort_keys=False, allow_unicode=True),
         notes={model: _note(one.masks) for model, one in trained.items() if one.masks},
@@ -139,6 +142,21 @@ def render(
         calibrated=any(kind == CALIBRATED for _, kind in kinds.values()),
         slices=errors_by_slice(tasks, models, slices),
     )
+
+
+def _log_rows(reconciled_days: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What became of the rows of each day and log: how many were kept, set aside and why, repeated."""
+    return [
+        {
+            "day": day,
+            "log": log,
+            "reasons": ", ".join(f"{reason} {count:,}" for reason, count in sorted(account["quarantined"].items())),
+            "set_aside": sum(account["quarantined"].values()),
+            **{name: reconciled.get(name, 0) for name in ("rows", "kept", "duplicates")},
+        }
+        for day, facts in sorted(reconciled_days.items())
+        for log, reconciled in facts.get("logs", {}).items()
+    ]
 
 
 def _others(figures: Sequence[Figure], models: Sequence[str], tasks: Sequence[Task]) -> dict[str, list[Figure | None]]:

@@ -1,24 +1,47 @@
 """The label join: impressions, clicks and plays of some days become labelled samples (paper sections 1 and 3.1).
 
+<<<<<<< HEAD
 Every raw row gets exactly one outcome: `kept`, `duplicate`, or the reason for which it is quarantined. A day is
 reconciled from the outcomes: rows in = kept + duplicates + quarantined.
+=======
+Every raw row gets exactly one outcome: `kept`, `duplicate`, or the reason for which it is quarantined. The reconciliation
+of a day follows from the outcomes and is held against the rows that are written.
+
+A row's `day` is its folder's, the day of its delivery; its own day is that of its time. Events are joined by their
+time, whatever folder has brought them, and counted by their folder.
+>>>>>>> r-labels
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import partial, reduce
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from ncs.config import Labels
 from ncs.days import Days
 from ncs.errors import DataError
+from ncs.labels.reach import EARLY_DAYS, Reach
 
-KEPT, DUPLICATE = "kept", "duplicate"
-# Helping columns; no raw column can have such a name.
-BROKEN, NTH, LOG = "#broken", "#nth", "#log"
-SHOWN_ID, SHOWN_AT, SHOWN_ON = "#shown_id", "#shown_at", "#shown_on"
+KEPT, DUPLICATE, ID_CONFLICT = "kept", "duplicate", "id_conflict"
+REASONS = {
+    "null_key": "a key or the time is null; find out where the log loses it",
+    "wrong_day": "the time is not of the folder's day; does logs.timezone name the zone whose midnight parts the "
+    "folders, and are times without a zone UTC? labels.late_days and logs.folder_day say what may come late",
+    ID_CONFLICT: "column impression_id: one id stands with different users or videos; give each impression, one user's "
+    "view of one video, an id of its own (of a slate: its id and the video's), in clicks and plays too",
+    "bad_watch": "column watched_seconds is null, negative, NaN or infinite; correct it where the log is written",
+    "no_impression": "no impression with this impression_id stands on the days that the window reaches back to; were "
+    "those days delivered?",
+    "before_impression": "the time is before that of its impression; compare the clocks of the two logs",
+    "after_window": "the time is after the end of its impression's window (labels.window_hours)",
+}
+"""Why a row is quarantined -> what that means, and what to do."""
+# Helping columns; no raw column can have such a name. Days among them are numbers, counted from 1970.
+BROKEN, NTH, LOG, OWN_DAY, PAIR = "#broken", "#nth", "#log", "#own_day", "#pair"
+BEFORE, PAIR_BEFORE, REPEATED = "#before", "#pair_before", "#repeated"
+SHOWN_ID, SHOWN_AT, SHOWN_ON, SHOWN_UNTIL, SHOWN_AS = "#shown_id", "#shown_at", "#shown_on", "#shown_until", "#shown_as"
 EVENT_COLUMNS = ("impression_id", "ts", "day")
 """What clicks and plays have in common."""
 
@@ -28,9 +51,7 @@ LABEL_COLUMNS = ("length_seconds", "clicked", "watched_seconds", "cvr")
 
 @dataclass(frozen=True)
 class Logs:
-    """Bronze rows around some days: impressions from twice the window's days before them (an event may belong to
-    the day before, whose impression may repeat one of the day before that), clicks and plays to the window's days
-    after them."""
+    """Bronze rows around some days, of the folders that `Reach.folders` names; further rows change nothing."""
 
     impressions: DataFrame
     clicks: DataFrame
@@ -47,8 +68,11 @@ class Labelled:
     """
 
     outcomes: Mapping[str, DataFrame]
+    """Log -> the rows of the days' folders."""
     samples: DataFrame
     cached: Sequence[DataFrame]
+    dated: DataFrame | None = None
+    """The own `day` of each kept impression of the days, where that need not be its folder's."""
 
     def release(self) -> None:
         """Let go of what is cached; the rows can still be computed, anew."""
@@ -70,76 +94,104 @@ class Labelled:
         return reduce(DataFrame.unionByName, parts)
 
 
-def label_days(logs: Logs, days: Days, labels: Labels, timezone: str) -> Labelled:
+def label_days(logs: Logs, days: Days, reach: Reach) -> Labelled:
     """Label the impressions of `days`, and reconciled for the rows of their folders.
 
     Clicked: a click within the window after the impression. Watched: the sum of its play segments within the
     window, in seconds. CVR: min(watched / length, 1) where clicked and the length is positive, else null. What a
     day's rows become does not depend on which days are labelled beside it.
     """
-    on_days = F.col("day").between(days.first, days.last)
+    in_folders = F.col("day").between(days.first, days.last)
     # Dealt out by impression once: the windows and sums that follow need no further exchange.
-    impressions = impression_outcomes(logs.impressions.repartition("impression_id"), labels, timezone).persist()
-    kept = impressions.where(F.col("outcome") == KEPT)
-    shown = kept.select(
-        F.col("impression_id").alias(SHOWN_ID), F.col("ts").alias(SHOWN_AT), F.col("day").alias(SHOWN_ON)
-    )
+    impressions = impression_outcomes(logs.impressions.repartition("impression_id"), reach).persist()
     logged = {"clicks": logs.clicks, "plays": logs.plays}
-    events = event_outcomes(_together(logged).repartition("impression_id"), shown, labels, timezone).persist()
+    events = _together(logged).repartition("impression_id")
+    events = event_outcomes(events, _shown(impressions, reach), reach).persist()
 
-    of_days = (F.col("outcome") == KEPT) & F.col(SHOWN_ON).between(days.first, days.last)
+    of_days = (F.col("outcome") == KEPT) & F.col(SHOWN_ON).between(_number(days.first), _number(days.last))
     clicked, watched = F.max(_of("clicks").cast("int")), F.sum(WATCHED)
     by_impression = events.where(of_days).groupBy("impression_id", SHOWN_ON)
     told = by_impression.agg(clicked.alias("clicked"), watched.alias("watched_seconds"))
-    rows = _with_profiles(kept.where(on_days).withColumn(SHOWN_ON, F.col("day")), logs)
+    kept = impressions.withColumnRenamed(OWN_DAY, SHOWN_ON).where(of_days).drop(REPEATED, "outcome")
+    if reach.redated:
+        kept = kept.withColumn("day", F.date_from_unix_date(SHOWN_ON))
+    rows = _with_profiles(kept, logs)
     samples = _with_labels(rows.join(told, ["impression_id", SHOWN_ON], "left").drop(SHOWN_ON)).persist()
-    outcomes = {"impressions": impressions.where(on_days)}
-    outcomes |= {log: _apart(events, log, rows.columns).where(on_days) for log, rows in logged.items()}
-    return Labelled(outcomes, samples, cached=(impressions, events, samples))
+    outcomes = {"impressions": impressions.where(in_folders).drop(OWN_DAY, REPEATED)}
+    outcomes |= {log: _apart(events, log, rows.columns).where(in_folders) for log, rows in logged.items()}
+    return Labelled(outcomes, samples, (impressions, events, samples), kept.select("day") if reach.redated else None)
 
 
-def impression_outcomes(impressions: DataFrame, labels: Labels, timezone: str) -> DataFrame:
-    """Add `outcome`: null_key, wrong_day (not the folder's day), duplicate, or kept.
+def impression_outcomes(impressions: DataFrame, reach: Reach) -> DataFrame:
+    """Add `outcome`, the row's own day, and whether a row of the same id stands before it within the window's days.
 
-    Of repeated impressions the earliest is kept. Beyond the days that a window reaches over, an id may come again.
+    Reasons: null_key; wrong_day (its own day is not the folder's, or not so near as `reach` allows); id_conflict
+    (rows of its id, of days that a window reaches over, name different users or videos: nobody can tell whose the
+    events are, so none of them is kept). A repetition with the same user and video is a duplicate; the earliest row
+    is kept. Beyond the days that a window reaches over, an id may come again.
     """
-    keys = ("impression_id", "user_id", "video_id", "ts")
-    broken = _first_of(null_key=_any_null(*keys), wrong_day=_local_day(timezone) != F.col("day"))
+    keys, raw = ("impression_id", "user_id", "video_id", "ts"), impressions.columns
+    late = F.unix_date("day") - F.col(OWN_DAY)
+    wrong_day = ~late.between(-EARLY_DAYS, reach.late_days) if reach.redated else late != 0
+    rows = impressions.withColumns({OWN_DAY: _local_day(reach), PAIR: F.xxhash64("user_id", "video_id")})
+    rows = rows.withColumn(BROKEN, _first_of(null_key=_any_null(*keys), wrong_day=wrong_day))
     # Equal times are parted by the rest of the row, so that the choice does not depend on the order of reading.
-    rest = [name for name in sorted(impressions.columns) if name not in ("ts", "impression_id")]
-    before = F.lag("day").over(Window.partitionBy("impression_id", BROKEN).orderBy("ts", *rest))
-    repeated = F.date_diff("day", before) <= labels.days_after
-    return (
-        impressions.withColumn(BROKEN, broken)
-        .withColumn("outcome", F.coalesce(BROKEN, F.when(repeated, DUPLICATE), F.lit(KEPT)))
-        .drop(BROKEN)
-    )
+    rest = [name for name in sorted(raw) if name not in ("ts", "impression_id")]
+    same_id = Window.partitionBy("impression_id", BROKEN)
+    in_order = same_id.orderBy(OWN_DAY, "ts", *rest)
+    rows = rows.withColumns({BEFORE: F.lag(OWN_DAY).over(in_order), PAIR_BEFORE: F.lag(PAIR).over(in_order)})
+    # The same order up to the day, so that the rows are sorted once.
+    near = same_id.orderBy(OWN_DAY).rangeBetween(-reach.days, reach.days)
+    several = F.min(PAIR).over(near) != F.max(PAIR).over(near)
+    rows = rows.withColumn(REPEATED, F.coalesce(F.col(OWN_DAY) <= _until(F.col(BEFORE), reach), F.lit(False)))
+    conflict = several | (F.col(REPEATED) & (F.col(PAIR) != F.col(PAIR_BEFORE)))
+    outcome = F.coalesce(BROKEN, F.when(conflict, ID_CONFLICT), F.when(F.col(REPEATED), DUPLICATE), F.lit(KEPT))
+    return rows.select(*raw, OWN_DAY, REPEATED, outcome.alias("outcome"))
 
 
-def event_outcomes(events: DataFrame, shown: DataFrame, labels: Labels, timezone: str) -> DataFrame:
-    """Add `outcome`, and the day of the impression, to clicks and plays.
+def event_outcomes(events: DataFrame, shown: DataFrame, reach: Reach) -> DataFrame:
+    """Add `outcome`, and the own day of the impression, to clicks and plays.
 
-    Reasons: null_key, wrong_day, bad_watch (of plays: null, negative, NaN or infinite seconds), no_impression,
-    before_impression, after_window. A row that repeats another in every value is a duplicate: a segment logged twice.
+    Reasons: null_key, wrong_day (delivered in a folder further from its own day than `reach` allows), bad_watch (of
+    plays: null, negative, NaN or infinite seconds), no_impression, id_conflict, before_impression, after_window. A row
+    that repeats another in every value is a duplicate, be it of the same folder (a segment logged twice) or of another.
     """
     watched, raw = F.col(WATCHED), events.columns
-    same = Window.partitionBy("impression_id", *[name for name in raw if name != "impression_id"])
+    same = Window.partitionBy("impression_id", *[name for name in raw if name not in ("impression_id", "day")])
+    late = F.unix_date("day") - F.col(OWN_DAY)
+    own = events.withColumn(OWN_DAY, _local_day(reach))
+    own = own.withColumn(BROKEN, ~late.between(-EARLY_DAYS, reach.late_days))
+    own = own.withColumn(NTH, F.row_number().over(same.orderBy(BROKEN, "day")))
     # Delays are taken in microseconds: a second's fraction decides at the edge of the window.
     delay = F.unix_micros("ts") - F.unix_micros(SHOWN_AT)
     outcome = _first_of(
         null_key=_any_null("impression_id", "ts"),
-        wrong_day=_local_day(timezone) != F.col("day"),
+        wrong_day=F.col(BROKEN),
         bad_watch=_of("plays") & (~_finite(watched) | (watched < 0)),
         no_impression=F.col(SHOWN_AT).isNull(),
+        id_conflict=F.col(SHOWN_AS) == ID_CONFLICT,
         before_impression=delay < 0,
-        after_window=delay > int(labels.window_hours * 3600e6),
+        after_window=delay > reach.micros,
         duplicate=F.col(NTH) > 1,
     )
-    # Kept impressions of one id lie further apart than this, so that an event finds one at the most.
-    reachable = F.date_diff("day", SHOWN_ON).between(0, labels.days_after)
-    own = events.withColumn(NTH, F.row_number().over(same.orderBy(F.lit(0))))
+    reachable = F.col(OWN_DAY).between(F.col(SHOWN_ON), F.col(SHOWN_UNTIL))
     joined = own.join(shown, (F.col("impression_id") == F.col(SHOWN_ID)) & reachable, "left")
     return joined.select(*raw, SHOWN_ON, F.coalesce(outcome, F.lit(KEPT)).alias("outcome"))
+
+
+def _shown(impressions: DataFrame, reach: Reach) -> DataFrame:
+    """What events look for: the impressions that were kept and, of ids in conflict, the first.
+
+    The days that they reach do not overlap for one id, so that an event finds one at the most.
+    """
+    first = F.col("outcome").isin(KEPT, ID_CONFLICT) & ~F.col(REPEATED)
+    return impressions.where(first).select(
+        F.col("impression_id").alias(SHOWN_ID),
+        F.col("ts").alias(SHOWN_AT),
+        F.col(OWN_DAY).alias(SHOWN_ON),
+        _until(F.col(OWN_DAY), reach).alias(SHOWN_UNTIL),
+        F.col("outcome").alias(SHOWN_AS),
+    )
 
 
 def _together(logged: Mapping[str, DataFrame]) -> DataFrame:
@@ -185,7 +237,7 @@ def _with_profiles(impressions: DataFrame, logs: Logs) -> DataFrame:
                 f"bronze/{name}: column {sorted(twice)[0]!r} stands in another log too; rename it in one of them"
             )
         taken |= set(profile.columns)
-    rows = impressions.drop("outcome").join(logs.users, "user_id", "left").join(videos, "video_id", "left")
+    rows = impressions.join(logs.users, "user_id", "left").join(videos, "video_id", "left")
     return rows if "length_seconds" in rows.columns else rows.withColumn("length_seconds", F.lit(None).cast("double"))
 
 
@@ -218,5 +270,16 @@ def _finite(column: Column) -> Column:
     return column.isNotNull() & ~F.isnan(column) & (F.abs(column) != float("inf"))
 
 
-def _local_day(timezone: str) -> Column:
-    return F.to_date(F.from_utc_timestamp("ts", timezone))
+def _local_day(reach: Reach) -> Column:
+    return F.unix_date(F.to_date(F.from_utc_timestamp("ts", reach.timezone)))
+
+
+def _until(day: Column, reach: Reach) -> Column:
+    """The last day that a window opened on `day` can reach, as `Reach.until` has it."""
+    midnight = F.to_utc_timestamp(F.date_from_unix_date(day + 1).cast("timestamp"), reach.timezone)
+    end = F.timestamp_micros(F.unix_micros(midnight) + reach.micros - 1)
+    return F.unix_date(F.to_date(F.from_utc_timestamp(end, reach.timezone)))
+
+
+def _number(day: date) -> int:
+    return (day - date(1970, 1, 1)).days

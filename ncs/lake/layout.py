@@ -208,6 +208,28 @@ class Lake:
             rows[key] += number
         return dict(rows)
 
+    def times_by_day(self, name: str) -> dict[str, tuple[datetime, datetime] | None]:
+        """The earliest and the latest `ts` of each day's rows, by the table's log alone; None where it does not say.
+
+        Days without any time are left out, as are all of a table that is not there.
+        """
+        if not self.has(name):
+            return {}
+        added = self.table(name).get_add_actions(flatten=True)
+        names = ("partition.day", "num_records", "null_count.ts", "min.ts", "max.ts")
+        columns = [
+            added.column(column).to_pylist() if column in added.schema.names else [None] * added.num_rows
+            for column in names
+        ]
+        times: dict[str, tuple[datetime, datetime] | None] = {}
+        for day, rows, nulls, first, last in zip(*columns, strict=True):
+            if rows is not None and rows == nulls:
+                continue
+            other = times.get(str(day), (first, last))
+            known = first is not None and last is not None and other is not None
+            times[str(day)] = (min(first, other[0]), max(last, other[1])) if known and other else None
+        return times
+
     def inputs(self, *names: str, days: Days | None = None) -> dict[str, int]:
         """The versions at which the days of tables (or their whole, `all`) were last written: `name/key` -> version."""
         keys = [str(day) for day in days] if days else [ALL]

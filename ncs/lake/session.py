@@ -16,13 +16,13 @@ from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from ncs.config import Config
+from ncs.config.values import SESSION
 
 _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
 _ALWAYS = {
-    "spark.sql.session.timeZone": "UTC",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     # Rows that lie together by one of a join's keys are not dealt out again by all of them.
@@ -56,7 +56,7 @@ def spark_session(conf: Config, log: Path | None = None) -> SparkSession:
     # Executors must run this interpreter: another Python on the PATH lacks the packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     settings = {**_DELTA, **_ALWAYS, **{key: str(value) for key, value in conf.spark.items()}}
-    settings |= _submitted()
+    settings |= {**_submitted(), **SESSION}
     if settings.get("spark.master", "").startswith("local"):
         settings = {**_LOCAL, **settings}
     builder = SparkSession.builder.appName("ncs")

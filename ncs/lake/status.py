@@ -29,7 +29,9 @@ class Part:
     """Whether its window reaches into logs that had not come."""
     gate: str
     quarantined: int | None
-    """Rows of its log that labelling set aside; None where that says nothing."""
+    """Rows of its logs that labelling set aside; None where that says nothing."""
+    duplicates: int | None
+    """Rows of its logs that repeat another."""
     provenance: dict[str, int]
     """Input -> the version that was read; of logs, `files` -> how many."""
     stale: list[str]
@@ -81,7 +83,18 @@ def as_text(found: Sequence[Part]) -> str:
     blocks = []
     for table in dict.fromkeys(part.table for part in found):
         first = "run" if table in (layout.PREDICTIONS, layout.EVALUATIONS) else "day"
-        header = [first, "rows", "version", "state", "gate", "quarantined", "written (UTC)", "made from", "stale"]
+        header = [
+            first,
+            "rows",
+            "version",
+            "state",
+            "gate",
+            "quarantined",
+            "duplicates",
+            "written (UTC)",
+            "made from",
+            "stale",
+        ]
         lines = [header, *(_line(part) for part in found if part.table == table)]
         blocks.append("\n".join([table, *(f"  {line}" for line in aligned(lines))]))
     return "\n\n".join(blocks)
@@ -97,9 +110,10 @@ def _part(
     else:
         stale = ["its inputs are gone"] if wanted is None else differences(commit.record.provenance, wanted)
     if commit is None:
-        return Part(table, key, rows, None, None, False, gate, None, {}, stale)
+        return Part(table, key, rows, None, None, False, gate, None, None, {}, stale)
     facts, source = commit.record.facts, commit.record.provenance
     set_aside = [sum(log["quarantined"].values()) for log in facts.get("logs", {}).values()]
+    duplicates = [log.get("duplicates", 0) for log in facts.get("logs", {}).values()]
     return Part(
         table,
         key,
@@ -109,6 +123,7 @@ def _part(
         facts.get("provisional", False),
         gate,
         sum(set_aside) if set_aside else None,
+        sum(duplicates) if duplicates else None,
         source["inputs"] if "inputs" in source else {"files": len(source.get("files", {}))},
         stale,
     )
@@ -122,6 +137,7 @@ def _line(part: Part) -> list[str]:
         "-" if part.version is None else "provisional" if part.provisional else "final",
         part.gate,
         "-" if part.quarantined is None else f"{part.quarantined:,}",
+        "-" if part.duplicates is None else f"{part.duplicates:,}",
         f"{part.written:%Y-%m-%d %H:%M:%S}" if part.written else "-",
         _inputs(part.provenance),
         "; ".join(part.stale) or "-",

@@ -117,7 +117,8 @@ TABLES: Mapping[str, Table] = {
             "log": Column("string", "impressions, clicks or plays"),
             "day": FOLDER,
             "reason": Column(
-                "string", "null_key, wrong_day, bad_watch, no_impression, before_impression, after_window"
+                "string",
+                "null_key, wrong_day, id_conflict, bad_watch, no_impression, before_impression, after_window",
             ),
             "impression_id": Column("string", "id that the row names, if any"),
             "row": Column("string", "the raw row as JSON"),

@@ -132,6 +132,16 @@ def test_simulation_and_calibration_have_sections_where_there_are_such() -> None
     assert not re.search('id="(ranking|calibration)"', without)
 
 
+def test_the_rows_of_each_log_are_told_of_by_day() -> None:
+    clicks = {"rows": 1200, "kept": 1190, "duplicates": 3, "quarantined": {"no_impression": 5, "bad<b>": 2}}
+    reconciled_days = {"2022-04-09": {"logs": {"clicks": clicks}}, "2022-04-08": {}}
+    figures = [figure(model, metric, 0.2) for model in MODELS for metric in ("mse", "auc")]
+    trained = {model: Trained(METRICS[model], None) for model in MODELS}
+    page = render(described(), figures, trained, LABELS, {}, reconciled_days=reconciled_days)
+    assert Page(page).open == []
+    assert "reasons 2022-04-09 clicks 1,200 1,190 7 3 bad&lt;b&gt; 2, no_impression 5" in text_of(page)
+
+
 def test_order_slices_and_conflict_are_told_of() -> None:
     figures = [figure(model, metric, 0.2) for model in MODELS for metric in ("mse", "auc")]
     figures += [

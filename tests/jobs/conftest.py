@@ -1,8 +1,9 @@
 """A lake as the stages leave it, made without Spark: for what only reads Delta's logs."""
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -23,7 +24,10 @@ LAST = date(2022, 4, 10)
 def write_part(lake: Lake, table: str, rows: int, record: Record) -> None:
     parted = [] if record.key == ALL else ["day"]
     columns: dict[str, list[object]] = {"n": list(range(rows))}
-    columns |= {"day": [date.fromisoformat(record.key)] * rows} if parted else {}
+    if parted:
+        day = date.fromisoformat(record.key)
+        noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+        columns |= {"day": [day] * rows, "ts": [noon] * rows}
     write_deltalake(
         lake.uri(table),
         pa.table(columns),
@@ -35,7 +39,7 @@ def write_part(lake: Lake, table: str, rows: int, record: Record) -> None:
 
 @pytest.fixture
 def written(lake: Lake, tmp_path: Path, load_conf: Callable[..., Config]) -> Job:
-    """A lake as the stages leave it, of tables with a number as their only column; the last day is provisional."""
+    """A lake as the stages leave it, of tables with a number and the day's noon; the last day is provisional."""
     logs = tmp_path / "logs"
     for log in (*ingest.DAY_LOGS, *ingest.PROFILES):
         for day in DAYS if log in ingest.DAY_LOGS else [None]:
@@ -49,7 +53,8 @@ def written(lake: Lake, tmp_path: Path, load_conf: Callable[..., Config]) -> Job
             record = Record("ingest", str(part or ALL), ingest.provenance(job, source, log, part), {"rows": 4})
             write_part(lake, table, 4, record)
     for day in DAYS:
-        logs_of = {log: {"quarantined": {"bad_watch": 2} if log == "plays" else {}} for log in ingest.DAY_LOGS}
+        logs_of: dict[str, dict[str, Any]] = {log: {"quarantined": {}, "duplicates": 1} for log in ingest.DAY_LOGS}
+        logs_of["plays"]["quarantined"] = {"bad_watch": 2}
         facts = {"logs": logs_of, "provisional": day == LAST}
         write_part(lake, layout.SAMPLES, 3, Record("label", str(day), label.provenance(job, day), facts))
         write_part(lake, layout.QUARANTINE, 2, Record("label", str(day), label.provenance(job, day), facts))

@@ -62,7 +62,8 @@ def test_from_files_to_gold(
     assert list(job.blocked) == [THIRD]
     assert "no click of bronze/clicks belongs to one of its impressions" in job.blocked[THIRD]
     assert sorted(lake.records(layout.SAMPLES)) == [str(FIRST), str(SECOND)]
-    assert lake.records(layout.SAMPLES)[str(SECOND)][1].facts["provisional"] is False
+    provisional = {day: record.facts["provisional"] for day, (_, record) in lake.records(layout.SAMPLES).items()}
+    assert provisional == {str(FIRST): False, str(SECOND): True}, "the third day's events may come a day late"
 
     quarantine.run(make_job())
     shown = capsys.readouterr().out
@@ -88,3 +89,34 @@ def test_from_files_to_gold(
         f"{SECOND}-1": 1,
         f"{SECOND}-2": 2,
     }
+
+
+def test_late_events_label_their_day_again(
+    spark: SparkSession, lake: Lake, make_job: Callable[..., Job], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A play and a click of the second day that the third day's folder brings; one of them twice."""
+    job = make_job(days=Days(FIRST, SECOND))
+    ingest.run(job)
+    label.run(job)
+    root = Path(str(job.conf.logs.source))
+    put(root, "clicks", THIRD, f"impression_id,ts\n{THIRD}-1,{THIRD} 09:02:00\n{SECOND}-2,{SECOND} 09:03:00\n")
+    late = f"{SECOND}-2,{SECOND} 09:03:30,4.5\n" * 2
+    put(root, "plays", THIRD, f"impression_id,ts,watched_seconds\n{late}{SECOND}-1,{SECOND} 09:01:06,4.5\n")
+    today = replace(make_job(days=Days(THIRD, THIRD)), quiet=False)
+    ingest.run(today)
+    today.days = label.with_reopened(today)
+    assert str(today.days) == str(DAYS), "the first day's windows reach into the second, of which events have come"
+    label.run(today)
+    assert not today.held
+    assert "label: plays of 2022-04-08..2022-04-10, 7 rows: 3 kept, 2 quarantined (bad_watch 2), 2 duplicates" in (
+        capfd.readouterr().err
+    )
+    rows = {row.impression_id: row for row in spark.read.format("delta").load(lake.uri(layout.SAMPLES)).collect()}
+    assert (rows[f"{SECOND}-2"].clicked, rows[f"{SECOND}-2"].cvr) == (1, 0.5)
+    assert rows[f"{SECOND}-1"].watched_seconds == 4.5
+    for _, record in lake.records(layout.SAMPLES).values():
+        for log in record.facts["logs"].values():
+            assert log["rows"] == log["kept"] + log["duplicates"] + sum(log["quarantined"].values())
+    before = lake.version(layout.SAMPLES)
+    label.run(replace(today, days=DAYS))
+    assert lake.version(layout.SAMPLES) == before, "nothing is stale"

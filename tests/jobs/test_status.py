@@ -37,7 +37,8 @@ def test_a_lake_that_is_up_to_date(written: Job) -> None:
         "gold/cvr_samples",
     }
     last = of(found, layout.SAMPLES, LAST)
-    assert (last.rows, last.version, last.provisional, last.quarantined, last.gate) == (3, 2, True, 2, "-")
+    assert (last.rows, last.version, last.provisional, last.gate) == (3, 2, True, "-")
+    assert (last.quarantined, last.duplicates) == (2, 3)
     assert not of(found, layout.SAMPLES, DAYS.first).provisional
     assert last.provenance[f"{layout.CLICKS}/{LAST}"] == 2
     assert last.written is not None
@@ -92,7 +93,7 @@ def test_the_command_prints_a_table_or_json(written: Job, capsys: pytest.Capture
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     row = lines[lines.index(layout.SAMPLES) + 5].split()
-    assert row[:6] == [str(LAST), "3", "2", "provisional", "-", "2"]
+    assert row[:7] == [str(LAST), "3", "2", "provisional", "-", "2", "3"]
     assert main([*command, "--json", "--days", str(LAST)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {part["day"] for part in found} == {str(LAST), ALL}

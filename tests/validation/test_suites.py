@@ -236,6 +236,36 @@ def test_a_run_made_without_a_task_may_lack_its_predictions(spark: SparkSession,
     assert (failure.column, failure.rule) == ("pcvr", "holds")
 
 
+def test_rows_set_aside_are_bounded_over_all_reasons_and_duplicates_by_themselves(
+    spark: SparkSession, gate: Gate, conf: Config
+) -> None:
+    """Of each log and day; an id in the message is text, whatever it holds."""
+    clean = {"rows": 100, "kept": 100, "duplicates": 0, "quarantined": {}}
+    plays = {**clean, "quarantined": {"wrong_day": 3, "bad_watch": 3}}
+    reconciled_days: dict[date, dict[str, Any]] = {
+        FIRST: {"logs": {"impressions": clean, "clicks": {**clean, "quarantined": {"wrong_day": 5}}, "plays": plays}},
+        SECOND: {"logs": {"impressions": {**clean, "duplicates": 11}, "clicks": {**clean, "duplicates": 10}}},
+    }
+    reconciled_days[FIRST]["examples"] = {"plays": {"bad_watch": "'{batch}\\\\';"}}
+    rows = frame(spark, "silver/samples", good_rows())
+    suite = suites.build("silver/samples", conf, DAYS, IDS, reconciled_days=reconciled_days)
+    suite.name = "silver-samples-reconciled_days"
+    quarantined, repeated = sorted(
+        gate.check(rows, suite, "silver/samples", 0, str(DAYS), "digest").failed, key=lambda failure: failure.rule
+    )
+    assert "at most 0.05 of a log's rows are in quarantine" in quarantined.rule
+    assert quarantined.days == [str(FIRST)]
+    for part in (
+        f"day {FIRST}, log plays, reason wrong_day, count 3, rows 100, share 0.03, example -, meaning the time is not",
+        "reason bad_watch, count 3, rows 100, share 0.03, example '{batch}\\\\';, meaning column watched_seconds",
+    ):
+        assert part in quarantined.found
+    assert "clicks" not in quarantined.found
+    assert "at most 0.1 of a log's rows repeat another" in repeated.rule
+    assert f"day {SECOND}, log impressions, reason duplicate, count 11, rows 100, share 0.11" in repeated.found
+    assert "clicks" not in repeated.found
+
+
 def test_a_missing_column_is_the_only_failure(spark: SparkSession, gate: Gate, conf: Config) -> None:
     rows = frame(spark, "silver/samples", good_rows()).drop("scene", "cvr")
     (failure,) = check(gate, conf, rows, "silver/samples").failed
