@@ -6,7 +6,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from ncs.errors import DataError
-from ncs.lake import contract
+from ncs.lake import contract, storage
 from ncs.lake.layout import name_of
 from ncs.lake.tables import table_of
 
@@ -19,7 +19,7 @@ def migrate(uri: str) -> list[int]:
     Raises:
         DataError: rows that are there break a constraint that the table is to have, or a newer ncs made the table.
     """
-    found = contract.version_of(DeltaTable(uri))
+    found = contract.version_of(_table(uri))
     if found > contract.SCHEMA_VERSION:
         raise DataError(
             f"{uri} is of schema version {found}, this ncs knows {contract.SCHEMA_VERSION}; use a newer ncs"
@@ -33,7 +33,7 @@ def migrate(uri: str) -> list[int]:
 
 def _to_contract(uri: str) -> None:
     """From tables without contracts. A nullable column stays so in Delta: a CHECK stands for NOT NULL."""
-    table = DeltaTable(uri)
+    table = _table(uri)
     name = name_of(uri)
     promised, told = contract.contract_of(name, contract.labels_of(table.schema())), table_of(name)
     names = {column.name for column in table.schema().fields}
@@ -53,8 +53,12 @@ def _to_contract(uri: str) -> None:
     _set(uri, {key: value for key, value in promised.properties.items() if key != contract.VERSION_PROPERTY})
 
 
+def _table(uri: str) -> DeltaTable:
+    return DeltaTable(storage.alias(uri))
+
+
 def _set(uri: str, properties: dict[str, str]) -> None:
-    DeltaTable(uri).alter.set_table_properties(properties, raise_if_not_exists=False)
+    _table(uri).alter.set_table_properties(properties, raise_if_not_exists=False)
 
 
 _STEPS: dict[int, Callable[[str], None]] = {1: _to_contract}
