@@ -194,6 +194,7 @@ def test_any_error_while_a_day_is_read_blocks_it_alone(
     assert again.held == {}
 
 
+@pytest.mark.slow
 def test_samples_follow_the_types_of_a_new_delivery(
     spark: SparkSession, make_job: Callable[..., Job], logs: Path, lake: Lake
 ) -> None:
