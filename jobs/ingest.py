@@ -154,9 +154,9 @@ def _read(job: Job, source: Source, log: str, days: list[date]) -> DataFrame:
         return rows
     kept = job.table_of(TABLES[log])
     _name_dropped(job, what, [name for name in kept.columns if name not in rows.columns])
-    if log in PROFILES:  # replaced whole, types and all
-        return rows
-    return as_types(rows, kept.where(~F.col("day").isin(days)), what, f"{TABLES[log]} so far")
+    if days:  # themselves replaced
+        kept = kept.where(~F.col("day").isin(days))
+    return as_types(rows, kept, what, f"{TABLES[log]} so far")
 
 
 def _name_dropped(job: Job, what: str, columns: list[str]) -> None:
