@@ -16,18 +16,22 @@ from jobs.job import ROUNDS, Job
 from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import DataError
-from ncs.features.encoding import build_vocabulary, check_columns, encode_days
+from ncs.features.encoding import build_vocabulary, check_columns, check_labels, encode_days
 from ncs.lake import layout
 from ncs.lake.content import content
 from ncs.lake.layout import ALL, Record
 from ncs.lake.writer import replace_all, replace_days
 from ncs.tasks import tasks_of
 
+_TEXT = 2
+"""The version of how values are written in the vocabulary (`ncs.lake.types.as_text`)."""
+
 
 def run(job: Job) -> None:
     """Learn the vocabulary if the training days have changed, then encode the days that are not up to date."""
     days = 0
     for _ in range(ROUNDS):
+        _check_labels(job)
         _learn_vocabulary(job)
         stale = _find_stale(job)
         if not stale:
@@ -50,6 +54,21 @@ def _find_stale(job: Job) -> dict[date, dict[str, Any]]:
         for day, source in wanted.items()
         if any(str(day) not in table or table[str(day)][1].provenance != source for table in done)
     }
+
+
+def _check_labels(job: Job) -> None:
+    """Before anything is written: the columns are there, and the tasks' labels within [0, 1], of all days to encode."""
+    labelled = job.lake.records(layout.SAMPLES)
+    if any(str(day) not in labelled for day in job.open_days):
+        return  # `_find_stale` says so
+    if ALL not in job.lake.records(layout.VOCABULARY) or _find_stale(job):
+        encoded = {
+            date.fromisoformat(day) for task in tasks_of(job.conf).values() for day in job.lake.records(task.table)
+        }
+        days = {*job.open_days, *encoded} - job.blocked.keys()  # all of them, if the vocabulary changes
+        samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
+        check_columns(samples, job.conf.fields, tasks_of(job.conf))
+        check_labels(samples, tasks_of(job.conf))
 
 
 def provenance(job: Job) -> dict[date, dict[str, Any]]:
@@ -90,7 +109,7 @@ def vocabulary_from(job: Job) -> dict[str, Any]:
     labelled = job.lake.records(layout.SAMPLES)
     days = [day for day in job.conf.train_days if day not in job.blocked and str(day) in labelled]
     inputs = {f"{layout.SAMPLES}/{day}": labelled[str(day)][0] for day in days}
-    return {"conf": job.conf.digest("fields"), "inputs": inputs}
+    return {"conf": digest([job.conf.part("fields"), _TEXT]), "inputs": inputs}
 
 
 def _learn_vocabulary(job: Job) -> None:

@@ -30,6 +30,7 @@ from ncs.features.encoding import label_of
 from ncs.lake import layout, storage
 from ncs.lake.layout import Record
 from ncs.lake.writer import replace_where
+from ncs.logs.files import spark_path
 from ncs.tasks import CTR, CVR, tasks_of
 
 
@@ -82,7 +83,7 @@ def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataF
     known = (tasks[CTR].expression, tasks[CVR].expression) == ("clicked", "cvr")  # another label has no known truth
     if not known or not all(storage.exists(path) for path in paths):
         return scored
-    truth = job.spark.read.parquet(*paths).select(
+    truth = job.spark.read.parquet(*map(spark_path, paths)).select(
         "impression_id",
         F.lit(TRUTH).alias("model"),
         F.col("click_probability").alias("pctr"),

@@ -13,14 +13,13 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType, StructType
 
 from jobs.cli import main
 from jobs.job import Job
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake import layout
-from ncs.lake.layout import ALL, Lake, Record
+from ncs.lake.layout import ALL, Record
 from ncs.lake.writer import replace_all, replace_days
 from ncs.logs.files import reading
 from ncs.logs.schemas import DAY_LOGS, PROFILES, as_types, latest_rows
@@ -75,12 +74,14 @@ def _find_stale(job: Job, source: Source) -> Stale:
         if key not in done[log] or done[log][key][1].provenance != wanted:
             stale[log][day] = wanted
 
-    for log in PROFILES:
-        look(log, None)
+    with reading("users and videos"):
+        for log in PROFILES:
+            look(log, None)
     for day in job.days:
         try:
-            for log in DAY_LOGS:
-                look(log, day)
+            with reading(f"the logs of {day}"):
+                for log in DAY_LOGS:
+                    look(log, day)
         except DataError as err:
             for log in DAY_LOGS:
                 stale[log].pop(day, None)
@@ -125,7 +126,8 @@ def _ingest(job: Job, source: Source, logs: Stale, what: str) -> dict[str, int]:
         for log, days in logs.items():
             if days:
                 # Kept until they are written: the count reads every file to its end, so none breaks later.
-                frames[log] = _read(job, source, log, [day for day in days if day]).persist()
+                with reading(what):
+                    frames[log] = _read(job, source, log, [day for day in days if day]).persist()
         counts = _count(frames, what) if frames else {}
         _check_no_empty_day(logs, counts)
         for log, rows in frames.items():
@@ -148,9 +150,13 @@ def _read(job: Job, source: Source, log: str, days: list[date]) -> DataFrame:
     if log in PROFILES:
         rows = latest_rows(rows, PROFILES[log])
     what = f"{log} of {Days(days[0], days[-1])}" if days else log
-    types = _types(job.lake, TABLES[log])
-    _name_dropped(job, what, [name for name in types if name not in rows.columns])
-    return as_types(rows, types, what, f"{TABLES[log]} so far")
+    if not job.lake.has(TABLES[log]):
+        return rows
+    kept = job.table_of(TABLES[log])
+    _name_dropped(job, what, [name for name in kept.columns if name not in rows.columns])
+    if days:  # themselves replaced
+        kept = kept.where(~F.col("day").isin(days))
+    return as_types(rows, kept, what, f"{TABLES[log]} so far")
 
 
 def _name_dropped(job: Job, what: str, columns: list[str]) -> None:
@@ -185,14 +191,6 @@ def _check_no_empty_day(logs: Stale, counts: dict[str, dict[date | None, int]]) 
                 f"impressions of {day}: the files hold no row of that day, among them "
                 f"{next(iter(provenance['files']))}; deliver the day, or leave it out with --days"
             )
-
-
-def _types(lake: Lake, table: str) -> dict[str, DataType]:
-    """The column types that a table has, if it is there."""
-    if not lake.has(table):
-        return {}
-    schema = StructType.fromJson(json.loads(lake.table(table).schema().to_json()))
-    return {field.name: field.dataType for field in schema}
 
 
 if __name__ == "__main__":

@@ -9,13 +9,12 @@ import sys
 from datetime import timedelta
 from functools import partial
 
-from delta.tables import DeltaTable
-
 from jobs.cli import main
 from jobs.job import Job
 from ncs.errors import DataError
 from ncs.lake import storage, upkeep
 from ncs.lake.upkeep import Upkeep
+from ncs.lake.views import relation
 from ncs.lake.writer import retry_conflicts
 
 
@@ -49,13 +48,11 @@ def run(job: Job) -> None:
 
 def _rewrite(job: Job, found: Upkeep) -> None:
     """Put the small files of crowded parts together: no row changes, and the version that was stays readable."""
-    optimize = DeltaTable.forPath(job.spark, job.lake.uri(found.table)).optimize()
     columns = upkeep.CLUSTERED.get(found.table)
-    if not columns:
-        optimize.executeCompaction()
-        return
     days = ", ".join(f"'{day}'" for day in found.crowded if day)  # of a table without days: its one part
-    (optimize.where(f"day IN ({days})") if days else optimize).executeZOrderBy(*columns)
+    where = f"WHERE day IN ({days})" if columns and days else ""
+    order = f"ZORDER BY ({', '.join(columns)})" if columns else ""
+    job.spark.sql(f"OPTIMIZE {relation(job.lake, found.table)} {where} {order}")
 
 
 def _as_text(found: list[Upkeep]) -> str:

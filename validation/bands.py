@@ -1,6 +1,6 @@
 """Bands that a day's figures must lie in, learnt from the days before it. Pure functions, no Spark."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from statistics import median
 from typing import Any, NamedTuple
@@ -58,6 +58,16 @@ def figures(facts: Facts, trailing: Sequence[Facts] = ()) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
+def without_left(facts: Facts, fields: Collection[str]) -> Facts:
+    """The facts without the nulls of columns that a day lacks altogether, unless they are among `fields`.
+
+    A column that is no feature may leave the logs.
+    """
+    profile = facts.get("profile", {})
+    nulls = {name: share for name, share in profile.get("nulls", {}).items() if share < 1 or name in fields}
+    return {**facts, "profile": {**profile, "nulls": nulls}} if profile else facts
+
+
 def learn(days: Mapping[date, Facts], learnt: Learnt) -> dict[date, Bands]:
     """The bands of each day that has enough days before it.
 
@@ -95,7 +105,9 @@ def _bands(found: Figures, trailing: Sequence[Figures], learnt: Learnt) -> Bands
         centre = median(values)
         spread = _SIGMAS * _SIGMA_OF_MAD * median(abs(value - centre) for value in values)
         width = max(spread, tolerance * centre if kind in _RELATIVE else tolerance)
-        bands[name] = Band(0.0 if kind == "new_ids" else max(0.0, centre - width), centre + width, value)
+        # Fewer new ids or nulls than before are no fault: a column begins, or is filled at last.
+        low = 0.0 if kind in ("new_ids", "nulls") else max(0.0, centre - width)
+        bands[name] = Band(low, centre + width, value)
     return bands
 
 

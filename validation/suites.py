@@ -181,12 +181,12 @@ def _accounted(reconciled_days: Mapping[date, Mapping[str, Any]], gates: Gates) 
     quarantined, repeated = [], []
     for day, facts in reconciled_days.items():
         for log, reconciled in facts.get("logs", {}).items():
-            known, rows = facts.get("examples", {}).get(log, {}), account["rows"]
-            reasons = account["quarantined"]
+            known, rows = facts.get("examples", {}).get(log, {}), reconciled["rows"]
+            reasons = reconciled["quarantined"]
             total = sum(reasons.values())
             for reason, count in reasons.items() or [("none", 0)]:
                 quarantined.append(_account_row(day, log, reason, count, total, rows, known.get(reason)))
-            count = account["duplicates"]
+            count = reconciled["duplicates"]
             repeated.append(_account_row(day, log, DUPLICATE, count, count, rows, known.get(DUPLICATE)))
     if not repeated:
         return []

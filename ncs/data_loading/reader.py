@@ -11,6 +11,7 @@ from petastorm import make_batch_reader
 
 from ncs.data_loading.snapshot import Snapshot
 from ncs.errors import DataError, TrainingError
+from ncs.lake import storage
 
 
 class Rows(NamedTuple):
@@ -40,7 +41,7 @@ def read_shard(
     Raises DataError if a file is gone or broken, TrainingError if what comes is not what the footers promised.
     """
     expected, found = snapshot.shard_rows(shards)[shard], 0
-    urls = [file if "://" in file else f"file://{file}" for file in snapshot.files]
+    urls = [_url(file) for file in snapshot.files]
     with _as_data_errors(snapshot), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # petastorm reads through pyarrow's older classes
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -67,6 +68,14 @@ def read_shard(
             f"{snapshot.table} version {snapshot.version}: shard {shard} of {shards} gave {found} rows, its files "
             f"promise {expected}; has somebody rewritten them? Train again on the version that is there"
         )
+
+
+def _url(file: str) -> str:
+    """A file's URL for Petastorm, which takes what follows a `#` or `?` for no part of the path."""
+    if "://" in file:
+        return file
+    folder, _, name = file.rpartition("/")
+    return f"file://{storage.alias(folder)}/{name}"
 
 
 @contextmanager

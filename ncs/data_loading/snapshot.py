@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec import url_to_fs
 
 from ncs.days import Days
 from ncs.errors import DataError, TrainingError
+from ncs.lake import storage
 from ncs.lake.layout import Lake
 
 
@@ -62,9 +62,8 @@ class Snapshot:
 
 
 def _row_groups(file: str, table: str) -> Sequence[int]:
-    fs, path = url_to_fs(file)
     try:
-        with fs.open(path, "rb") as stream:
+        with storage.open_file(file) as stream:
             metadata = pq.read_metadata(stream)
     except FileNotFoundError:
         raise DataError(

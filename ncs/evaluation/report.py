@@ -150,8 +150,8 @@ def _log_rows(reconciled_days: Mapping[str, Mapping[str, Any]]) -> list[dict[str
         {
             "day": day,
             "log": log,
-            "reasons": ", ".join(f"{reason} {count:,}" for reason, count in sorted(account["quarantined"].items())),
-            "set_aside": sum(account["quarantined"].values()),
+            "reasons": ", ".join(f"{reason} {count:,}" for reason, count in sorted(reconciled["quarantined"].items())),
+            "set_aside": sum(reconciled["quarantined"].values()),
             **{name: reconciled.get(name, 0) for name in ("rows", "kept", "duplicates")},
         }
         for day, facts in sorted(reconciled_days.items())

@@ -13,8 +13,10 @@ from pyspark.sql import functions as F
 from ncs.config import Encode, FeatureField, Split
 from ncs.days import Days
 from ncs.errors import DataError
+from ncs.lake.types import as_text, is_empty
 from ncs.tasks import KEYS, Task
 
+_NUMBERS = ("int", "bigint", "float", "double", "smallint", "tinyint", "decimal")
 _QUANTILE_ROWS = 1_000_000
 """Rows that bucket edges are taken from: enough for a thousand buckets, and bounded whatever the log's size."""
 
@@ -29,14 +31,9 @@ def check_columns(samples: DataFrame, fields: Mapping[str, FeatureField], tasks:
     for name, field in fields.items():
         if name not in types:
             raise DataError(f"fields.{name}: silver/samples has no such column; it has {', '.join(sorted(types))}")
-        if field.encode == "buckets" and types[name] not in (
-            "int",
-            "bigint",
-            "float",
-            "double",
-            "smallint",
-            "tinyint",
-        ):
+        if types[name] == "binary":
+            raise DataError(f"fields.{name}: silver/samples has bytes; write them as text or a number in the log")
+        if field.encode == "buckets" and types[name].partition("(")[0] not in _NUMBERS and not is_empty(samples, name):
             raise DataError(
                 f"fields.{name}: buckets need numbers, silver/samples has {types[name]}; encode: vocabulary"
             )
@@ -48,7 +45,7 @@ def check_columns(samples: DataFrame, fields: Mapping[str, FeatureField], tasks:
                 f"already; give the task another name"
             )
         kind = _kind(samples, f"tasks.{task.name}.label", task.expression)
-        if kind not in ("boolean", "int", "bigint", "float", "double", "smallint", "tinyint", "decimal"):
+        if kind not in ("boolean", *_NUMBERS):
             raise DataError(
                 f"tasks.{task.name}.label: a label is a number within [0, 1], {task.expression!r} is {kind}; "
                 f"write cast(... as float)"
@@ -83,7 +80,7 @@ def build_vocabulary(samples: DataFrame, fields: Mapping[str, FeatureField]) -> 
     values = [
         F.struct(
             F.lit(name).alias("field"),
-            (_lower_edge(F.col(name), edges[name]) if name in edges else F.col(name).cast("string")).alias("value"),
+            (_lower_edge(F.col(name), edges[name]) if name in edges else _text(samples, name)).alias("value"),
         )
         for name in fields
     ]
@@ -125,7 +122,7 @@ def encode_days(
             rows = rows.withColumn(f"{name}#", _position(F.col(name), edges))
         else:
             known = known.select(F.col("value").alias(f"{name}_"), F.col("id").alias(f"{name}#"))
-            rows = rows.join(known, F.col(name).cast("string") == F.col(f"{name}_"), "left")
+            rows = rows.join(known, _text(samples, name) == F.col(f"{name}_"), "left")
     share = F.pmod(F.xxhash64("impression_id", F.lit("split")), F.lit(1_000_000)) / 1_000_000
     training = F.col("day").between(train_days.first, train_days.last)
     order = F.xxhash64("impression_id", F.lit(encode.seed))
@@ -146,10 +143,46 @@ def encode_days(
     )
 
 
+def check_labels(samples: DataFrame, tasks: Mapping[str, Task]) -> None:
+    """Raise DataError, with an example, for a task whose label leaves [0, 1] on some row. One pass over the samples.
+
+    `clicked` and `cvr` themselves are held to it where silver/samples is written.
+    """
+    own = [task for task in tasks.values() if task.expression not in ("clicked", "cvr")]
+    if not own:
+        return
+    row = samples.agg(
+        *[
+            end(F.when(label_of(task).isNotNull(), _labelled(task))).alias(f"{task.name}_{name}")
+            for task in own
+            for name, end in (("min", F.min), ("max", F.max))
+        ]
+    ).first()
+    assert row is not None
+    for task in own:
+        for end in ("min", "max"):
+            worst = row[f"{task.name}_{end}"]
+            if worst is not None and not 0 <= worst.label <= 1:
+                raise DataError(
+                    f"tasks.{task.name}.label: {task.expression!r} is {worst.label:.6g} on impression "
+                    f"{worst.impression_id} of {worst.day}, a label is within [0, 1]; divide it by its largest value, "
+                    f"or write least(1, ...)"
+                )
+
+
+def _labelled(task: Task) -> Column:
+    return F.struct(label_of(task).alias("label"), "day", "impression_id")
+
+
 def label_of(task: Task) -> Column:
     """A task's label on the rows of silver/samples; null where they have none."""
     none = F.lit(None).cast("double")
     return F.when(F.expr(task.where), F.nanvl(F.expr(task.expression).cast("double"), none))
+
+
+def _text(samples: DataFrame, name: str) -> Column:
+    """A value as the vocabulary writes it: the same when a whole number comes to be kept as a double."""
+    return as_text(F.col(name), samples.schema[name].dataType)
 
 
 def _edges(samples: DataFrame, buckets: Mapping[str, int]) -> dict[str, list[float]]:
@@ -161,7 +194,7 @@ def _edges(samples: DataFrame, buckets: Mapping[str, int]) -> dict[str, list[flo
     quantiles = samples.where(part).agg(
         *[
             F.percentile(
-                F.when(~F.isnan(F.col(name).cast("double")), F.col(name)),
+                F.when(~F.isnan(F.col(name).cast("double")), F.col(name).cast("double")),
                 [n / count for n in range(1, count)],
             ).alias(name)
             for name, count in buckets.items()

@@ -1,15 +1,7 @@
 """The label join: impressions, clicks and plays of some days become labelled samples (paper sections 1 and 3.1).
 
-<<<<<<< HEAD
 Every raw row gets exactly one outcome: `kept`, `duplicate`, or the reason for which it is quarantined. A day is
 reconciled from the outcomes: rows in = kept + duplicates + quarantined.
-=======
-Every raw row gets exactly one outcome: `kept`, `duplicate`, or the reason for which it is quarantined. The reconciliation
-of a day follows from the outcomes and is held against the rows that are written.
-
-A row's `day` is its folder's, the day of its delivery; its own day is that of its time. Events are joined by their
-time, whatever folder has brought them, and counted by their folder.
->>>>>>> r-labels
 """
 
 from collections.abc import Mapping, Sequence

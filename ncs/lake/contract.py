@@ -4,16 +4,26 @@ Delta holds every writer to them, ours or another. They are set when the table i
 Spark; a table from before a contract changed is brought up to it by `ncs migrate` (`ncs.lake.migrations`).
 """
 
+import io
+import json
+import os
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import DeltaTable, Field, Schema, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.transaction import AddAction
 
 from ncs.errors import DataError
-from ncs.lake import layout
+from ncs.lake import layout, storage
 from ncs.lake.tables import table_of
 
 SCHEMA_VERSION = 2
@@ -27,6 +37,12 @@ PROPERTIES = {
     # models are pinned to; a commit of a day is a few kB.
     "delta.logRetentionDuration": "interval 3650 days",
 }
+
+_CHECK, _SHARE = "delta.constraints.", "_is_a_share"
+_writers: Counter[str] = Counter()
+_created: set[str] = set()
+"""Tables that this process has created, until a write to them has ended."""
+_lock = threading.RLock()
 
 
 @dataclass(frozen=True)
@@ -88,15 +104,36 @@ TABLES = tuple(_CONTRACTS)
 
 def contract_of(table: str, labels: Sequence[str] = ()) -> Contract:
     """The contract of a table of the lake; `labels` are the label columns, where it is a task's sample table."""
-    if table.startswith("gold/") and table.endswith("_samples"):
-        shares = {f"{label}_is_a_share": f"isnan({label}) OR {label} BETWEEN 0 AND 1" for label in labels}
+    if _is_sample_table(table):
+        # Null where the label was another task's, which has left.
+        shares = {
+            f"{label}{_SHARE}": f"{label} IS NULL OR isnan({label}) OR {label} BETWEEN 0 AND 1" for label in labels
+        }
         split = {"split_is_known": "split IN ('train', 'validation', 'test')"}
         return Contract(["impression_id", "day", "split", "day_number"], {**split, **shares})
     return _CONTRACTS.get(table, Contract())
 
 
+@contextmanager
+def creating(uri: str) -> Iterator[None]:
+    """Around a write: if it fails, and `ensure` created the table for it, nothing is left of the table."""
+    with _lock:
+        _writers[uri] += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _writers[uri] -= 1
+            if not _writers[uri] and uri in _created:  # no other thread waits for the table to get rows
+                _created.discard(uri)
+                if DeltaTable(storage.alias(uri)).version() == 0:
+                    storage.remove(uri)
+
+
 def ensure(uri: str, schema: Schema, partition: Sequence[str]) -> None:
     """Create the table under its contract, if it is not there; else refuse one made under another version.
+
+    The checks of a task's sample table follow the labels that `schema` has.
 
     Args:
         uri: where it stands, `<lake>/<layer>/<name>`.
@@ -107,14 +144,45 @@ def ensure(uri: str, schema: Schema, partition: Sequence[str]) -> None:
         DataError: the table is of an older or a newer version of the contracts.
     """
     try:
-        table = DeltaTable(uri)
+        table = DeltaTable(storage.alias(uri))
+        if table.version() == 0 and "timestamp_ntz" in table.schema().to_json():
+            storage.remove(uri)  # never got rows: an earlier version created it so that Spark cannot read it
+            raise TableNotFoundError
     except TableNotFoundError:
         _create(uri, schema, partition)
+        _created.add(uri)
         return
     found = version_of(table)
     if found != SCHEMA_VERSION:
         remedy = "run `ncs migrate`" if found < SCHEMA_VERSION else "use the ncs that wrote it, or a newer one"
         raise DataError(f"{uri} is of schema version {found}, this ncs writes {SCHEMA_VERSION}; {remedy}")
+    if _is_sample_table(layout.name_of(uri)):
+        with _lock:
+            _follow_labels(uri, layout.name_of(uri), schema)
+
+
+def _follow_labels(uri: str, name: str, schema: Schema) -> None:
+    """Give a task's sample table the checks of its labels as they are now; no row that is there has a new one."""
+    table = DeltaTable(storage.alias(uri))
+    columns = {column.name for column in schema.fields}
+    gone = [label for label in labels_of(table.schema()) if label not in columns]
+    wanted = {f"{_CHECK}{check}": text for check, text in contract_of(name, [*labels_of(schema), *gone]).checks.items()}
+    found = table.metadata().configuration
+    for key in found:
+        if key.startswith(_CHECK) and key.endswith(_SHARE) and key not in wanted:
+            table.alter.drop_constraint(key.removeprefix(_CHECK))
+    changed = {key: text for key, text in wanted.items() if found.get(key) != text}
+    if changed:
+        DeltaTable(storage.alias(uri)).alter.set_table_properties(changed, raise_if_not_exists=False)
+
+
+def keep_required(uri: str) -> None:
+    """Check that required columns are given: NOT NULL itself is lost where a table's schema is written anew."""
+    table, required = DeltaTable(storage.alias(uri)), contract_of(layout.name_of(uri)).required
+    checks = {f"{_CHECK}{column}_is_given": f"{column} IS NOT NULL" for column in required}
+    missing = {key: text for key, text in checks.items() if key not in table.metadata().configuration}
+    if missing:
+        table.alter.set_table_properties(missing, raise_if_not_exists=False)
 
 
 def append(lake: layout.Lake, table: str, rows: pa.Table) -> None:
@@ -123,8 +191,30 @@ def append(lake: layout.Lake, table: str, rows: pa.Table) -> None:
     Raises:
         DataError: as `ensure`.
     """
-    ensure(lake.uri(table), Schema.from_arrow(rows.schema), [])
-    write_deltalake(lake.uri(table), rows, mode="append", schema_mode="merge")
+    uri = lake.uri(table)
+    with creating(uri):
+        ensure(uri, Schema.from_arrow(rows.schema), [])
+        if storage.is_aliased(uri):
+            _append_file(uri, rows)
+        else:
+            write_deltalake(uri, rows, mode="append", schema_mode="merge")
+
+
+def _append_file(uri: str, rows: pa.Table) -> None:
+    """What `write_deltalake` does, where deltalake cannot write into the table's folder."""
+    delta = DeltaTable(storage.alias(uri))
+    known = {column.name for column in delta.schema().fields}
+    joining = [column for column in Schema.from_arrow(rows.schema).fields if column.name not in known]
+    if joining:
+        delta.alter.add_columns(joining)
+    name = f"part-00000-{uuid.uuid4()}-c000.snappy.parquet"
+    content = io.BytesIO()
+    pq.write_table(rows, content)
+    storage.write_bytes(storage.join(uri, name), content.getvalue())
+    stats = json.dumps({"numRecords": len(rows)})
+    added = AddAction(name, content.tell(), {}, int(time.time() * 1000), True, stats)
+    delta = DeltaTable(storage.alias(uri))
+    delta.create_write_transaction([added], "append", delta.schema())
 
 
 def version_of(table: DeltaTable) -> int:
@@ -135,6 +225,10 @@ def version_of(table: DeltaTable) -> int:
 def labels_of(schema: Schema) -> list[str]:
     """The label columns of a task's sample table: its only floats."""
     return [column.name for column in schema.fields if getattr(column.type, "type", "") == "float"]
+
+
+def _is_sample_table(name: str) -> bool:
+    return name.startswith("gold/") and name.endswith("_samples")
 
 
 def _create(uri: str, schema: Schema, partition: Sequence[str]) -> None:
@@ -149,10 +243,12 @@ def _create(uri: str, schema: Schema, partition: Sequence[str]) -> None:
         )
         for column in schema.fields
     ]
-    checks = {f"delta.constraints.{check}": condition for check, condition in contract.checks.items()}
+    checks = {f"{_CHECK}{check}": condition for check, condition in contract.checks.items()}
+    if storage.is_aliased(uri):
+        os.makedirs(storage.join(uri, "_delta_log"), exist_ok=True)
     try:
         DeltaTable.create(
-            uri,
+            storage.alias(uri),
             Schema(columns),
             mode="ignore",
             partition_by=list(partition),
@@ -162,5 +258,5 @@ def _create(uri: str, schema: Schema, partition: Sequence[str]) -> None:
             raise_if_key_not_exists=False,  # our own property is none of Delta's
         )
     except DeltaError:
-        if not DeltaTable.is_deltatable(uri):  # another process was first
+        if not DeltaTable.is_deltatable(storage.alias(uri)):  # another process was first
             raise

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
@@ -130,7 +129,7 @@ class Lake:
         """A Delta table at a version. Raises DataError if the table or the version is gone."""
         uri = self.uri(name)
         try:
-            return DeltaTable(uri, version=version)
+            return DeltaTable(storage.alias(uri), version=version)
         except TableNotFoundError:
             raise DataError(f"{name} is not in the lake {self.root}; run the stage that writes it") from None
         except Exception as err:
@@ -150,9 +149,9 @@ class Lake:
         file of it is gone.
         """
         parts = []
-        for uri in self.table(name, version).file_uris(partitions):
+        for uri in self._files(name, version, partitions or []):
             try:
-                with fsspec.open(uri, "rb") as file:
+                with storage.open_file(uri) as file:
                     parts.append(pq.ParquetFile(file).read(columns))
             except FileNotFoundError:
                 raise DataError(
@@ -161,9 +160,19 @@ class Lake:
                 ) from None
         return pa.concat_tables(parts, promote_options="default")
 
+    def _files(self, name: str, version: int, partitions: list[tuple[str, str, str]]) -> list[str]:
+        """The live files of partitions of a table; deltalake's own `file_uris` are URLs, with signs escaped."""
+        added = pa.table(self.table(name, version).get_add_actions(flatten=True)).to_pylist()
+        return [
+            self.uri(name, file["path"])
+            for file in added
+            if all(str(file[f"partition.{column}"]) == value for column, _, value in partitions)
+        ]
+
     def has(self, name: str) -> bool:
         """Whether a table is there."""
-        return storage.exists(self.uri(name, "_delta_log")) and DeltaTable.is_deltatable(self.uri(name))
+        uri = self.uri(name)
+        return storage.exists(storage.join(uri, "_delta_log")) and DeltaTable.is_deltatable(storage.alias(uri))
 
     def version(self, name: str) -> int:
         """The newest version of a table."""

@@ -7,7 +7,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
 
 from ncs.errors import DataError
-from ncs.lake import contract, layout
+from ncs.lake import contract, layout, storage
 from ncs.lake.layout import name_of
 from ncs.lake.tables import table_of
 
@@ -20,7 +20,7 @@ def migrate(uri: str) -> list[int]:
     Raises:
         DataError: rows that are there break a constraint that the table is to have, or a newer ncs made the table.
     """
-    found = contract.version_of(DeltaTable(uri))
+    found = contract.version_of(_table(uri))
     if found > contract.SCHEMA_VERSION:
         raise DataError(
             f"{uri} is of schema version {found}, this ncs knows {contract.SCHEMA_VERSION}; use a newer ncs"
@@ -34,7 +34,7 @@ def migrate(uri: str) -> list[int]:
 
 def _to_contract(uri: str) -> None:
     """From tables without contracts. A nullable column stays so in Delta: a CHECK stands for NOT NULL."""
-    table = DeltaTable(uri)
+    table = _table(uri)
     name = name_of(uri)
     promised, told = contract.contract_of(name, contract.labels_of(table.schema())), table_of(name)
     given = {f"{column}_is_given": f"{column} IS NOT NULL" for column in promised.required}
@@ -61,7 +61,7 @@ def _rename_columns(uri: str) -> None:
 
     In two commits, for deltalake cannot drop a column that is never null: the new column joins, then the old one goes.
     """
-    columns = [column.name for column in DeltaTable(uri).schema().fields]
+    columns = [column.name for column in _table(uri).schema().fields]
     old = [column for column in columns if column in _RENAMED]
     if not old:
         return
@@ -71,19 +71,23 @@ def _rename_columns(uri: str) -> None:
     if any(_RENAMED[column] not in columns for column in old):
         _rewrite(uri, {name: [name, _RENAMED[name]] if name in old else [name] for name in columns}, set(old))
     for column in old:
-        if f"delta.constraints.{column}_is_given" in DeltaTable(uri).metadata().configuration:
-            DeltaTable(uri).alter.drop_constraint(f"{column}_is_given")
+        if f"delta.constraints.{column}_is_given" in _table(uri).metadata().configuration:
+            _table(uri).alter.drop_constraint(f"{column}_is_given")
     new = [_RENAMED.get(name, name) for name in columns]
     _rewrite(uri, {name: [name] for name in new})
-    DeltaTable(uri).alter.set_table_description(table_of(name_of(uri)).comment)
-    _describe_columns(DeltaTable(uri), name_of(uri))
+    _table(uri).alter.set_table_description(table_of(name_of(uri)).comment)
+    _describe_columns(_table(uri), name_of(uri))
     if appended:
         _set(uri, {"delta.appendOnly": "true"})
 
 
 def _rewrite(uri: str, columns: Mapping[str, Sequence[str]], nullable: Collection[str] = ()) -> None:
     """Replace a table by its own rows: each column under the names that `columns` gives, some of them nullable."""
-    table, name = DeltaTable(uri), name_of(uri)
+    if storage.is_aliased(uri):
+        raise DataError(
+            f"{uri}: a table is not rewritten below a folder of such a name; rename it, migrate, rename back"
+        )
+    table, name = _table(uri), name_of(uri)
     rows = table.to_pyarrow_dataset()
     fields = [
         rows.schema.field(column).with_name(new).with_nullable(new in nullable or rows.schema.field(column).nullable)
@@ -112,8 +116,12 @@ def _describe_columns(table: DeltaTable, name: str) -> None:
             table.alter.set_column_metadata(column.name, {"comment": columns[column.name].comment})
 
 
+def _table(uri: str) -> DeltaTable:
+    return DeltaTable(storage.alias(uri))
+
+
 def _set(uri: str, properties: dict[str, str]) -> None:
-    DeltaTable(uri).alter.set_table_properties(properties, raise_if_not_exists=False)
+    _table(uri).alter.set_table_properties(properties, raise_if_not_exists=False)
 
 
 _STEPS: dict[int, Callable[[str], None]] = {1: _to_contract, 2: _rename_columns}

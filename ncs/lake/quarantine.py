@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-import fsspec
 import pyarrow.parquet as pq
 
 from ncs.days import Days
+from ncs.lake import storage
 from ncs.lake.layout import QUARANTINE, Lake
 
 _SHOWN = 2
@@ -54,7 +54,7 @@ def _rows(lake: Lake, days: set[str]) -> Iterator[tuple[str, str, str, str]]:
     for day, path in sorted((str(day), path) for day, path in files):
         if day not in days:
             continue
-        with fsspec.open(lake.uri(QUARANTINE, path), "rb") as file:
+        with storage.open_file(lake.uri(QUARANTINE, path)) as file:
             for batch in pq.ParquetFile(file).iter_batches(columns=["log", "reason", "row"]):
                 for row in batch.to_pylist():
                     yield day, row["log"], row["reason"], row["row"]

@@ -1,15 +1,29 @@
-"""Small files beside the tables, on any file system that fsspec knows (a folder, s3://, abfss://, memory://)."""
+"""Small files beside the tables, on any file system that fsspec knows (a folder, s3://, abfss://, memory://).
 
+What has no `://` is a path, whatever signs its folders have in their names: `a b#%25` is that folder to Spark, to
+fsspec, to deltalake and to Petastorm.
+"""
+
+import atexit
 import json
 import os
 import posixpath
+import re
+import shutil
+import tempfile
+import threading
 import uuid
 from datetime import datetime
 from typing import Any
 
 import fsspec
+from fsspec import AbstractFileSystem
 
 _UNFINISHED = ".unfinished"
+_MISREAD = re.compile(r"[^\w/ .:,=+@~-]")
+"""Signs in paths that deltalake or Petastorm take for parts of a URL: `%20` is decoded, `[` refused, `#` cuts."""
+_aliases: dict[str, str] = {}
+_lock = threading.RLock()
 
 
 def join(root: str, *parts: str) -> str:
@@ -22,9 +36,55 @@ def absolute(root: str) -> str:
     return root.rstrip("/") if "://" in root else os.path.abspath(os.path.expanduser(root))
 
 
+def filesystem(uri: str) -> tuple[AbstractFileSystem, str]:
+    """The file system that a path or URI is on, and the path there."""
+    return fsspec.url_to_fs(uri) if "://" in uri else (fsspec.filesystem("file"), uri)
+
+
+def open_file(uri: str, compression: str | None = None) -> Any:
+    """A file, opened to read its bytes. `compression`: as fsspec names it, or `infer`, by the file's name."""
+    fs, path = filesystem(uri)
+    return fs.open(path, "rb", compression=compression)
+
+
+def is_aliased(folder: str) -> bool:
+    """Whether `alias` names another path than the folder's own."""
+    return "://" not in folder and _MISREAD.search(folder) is not None
+
+
+def alias(folder: str) -> str:
+    """A path of the same folder that every library reads alike: its own, or a temporary folder of links to what it has.
+
+    New entries of the folder show in it after the next call. What is created in it directly, other than below
+    `_delta_log`, is not created in the folder.
+    """
+    if not is_aliased(folder):
+        return folder
+    with _lock:
+        if folder not in _aliases:
+            root = os.path.realpath(tempfile.mkdtemp(prefix="ncs-alias-"))  # a name that nobody can foresee
+            atexit.register(_remove_alias, root, os.getpid())
+            # deltalake resolves links in a table's own path, so that the folder itself cannot be one.
+            _aliases[folder] = posixpath.join(root, *(_MISREAD.sub("_", part) for part in folder.split("/")[-2:]))
+            os.makedirs(_aliases[folder])
+        linked = _aliases[folder]
+        names = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        old = {entry.name for entry in os.scandir(linked) if entry.is_symlink()}
+        for name in old - names:
+            os.unlink(posixpath.join(linked, name))
+        for name in names - old:
+            os.symlink(posixpath.join(folder, name), posixpath.join(linked, name))
+        return linked
+
+
+def _remove_alias(root: str, pid: int) -> None:
+    if os.getpid() == pid:  # not in a process that was forked from the one that uses it
+        shutil.rmtree(root, ignore_errors=True)
+
+
 def exists(uri: str) -> bool:
     """Whether a file or folder is there."""
-    fs, path = fsspec.url_to_fs(uri)
+    fs, path = filesystem(uri)
     return fs.exists(path)
 
 
@@ -33,7 +93,7 @@ def files(uri: str) -> dict[str, tuple[int, str]]:
 
     Names that start with `_` or `.` are bookkeeping of whoever wrote the folder and are left out, as Spark does.
     """
-    fs, path = fsspec.url_to_fs(uri)
+    fs, path = filesystem(uri)
     fs.invalidate_cache()
     if not fs.exists(path):
         return {}
@@ -48,7 +108,7 @@ def files(uri: str) -> dict[str, tuple[int, str]]:
 
 def leftovers(uri: str, before: datetime) -> list[str]:
     """What `write_bytes` has left below a folder when its process was killed, unchanged since `before`."""
-    fs, path = fsspec.url_to_fs(uri)
+    fs, path = filesystem(uri)
     found = fs.find(path) if fs.exists(path) else []
     halves = [name for name in found if name.endswith(_UNFINISHED)]
     return [fs.unstrip_protocol(name) for name in halves if fs.modified(name) < before]
@@ -56,7 +116,7 @@ def leftovers(uri: str, before: datetime) -> list[str]:
 
 def folders(uri: str) -> list[str]:
     """Names of the folders directly below a folder, sorted."""
-    fs, path = fsspec.url_to_fs(uri)
+    fs, path = filesystem(uri)
     fs.invalidate_cache()
     if not fs.isdir(path):
         return []
@@ -67,13 +127,14 @@ def folders(uri: str) -> list[str]:
 
 def read_bytes(uri: str) -> bytes:
     """The whole of a file."""
-    with fsspec.open(uri, "rb") as file:
-        return file.read()
+    with open_file(uri) as file:
+        content: bytes = file.read()
+    return content
 
 
 def write_bytes(uri: str, content: bytes) -> None:
     """Write a file whole or not at all: into a neighbour first, which then takes its name."""
-    fs, path = fsspec.url_to_fs(uri)
+    fs, path = filesystem(uri)
     fs.makedirs(posixpath.dirname(path), exist_ok=True)
     # One name per writer: two processes that write the same file do not mix, the later one wins.
     beside = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.{uuid.uuid4().hex[:8]}{_UNFINISHED}")
@@ -106,14 +167,14 @@ def write_json(uri: str, value: Any) -> None:
 
 def remove(uri: str) -> None:
     """Remove a file or folder, if it is there."""
-    fs, path = fsspec.url_to_fs(uri)
+    fs, path = filesystem(uri)
     if fs.exists(path):
         fs.rm(path, recursive=True)
 
 
 def remove_leftovers(uri: str) -> None:
     """Remove what writers that were killed on the way have left in a folder."""
-    fs, path = fsspec.url_to_fs(uri)
+    fs, path = filesystem(uri)
     for name in fs.ls(path, detail=False):
         if name.endswith(_UNFINISHED):
             fs.rm(name)

@@ -108,7 +108,11 @@ def survey(lake: Lake, table: str, small: int, retain: timedelta, pinned: set[in
 
 def vacuum(lake: Lake, table: str, retain: timedelta, pinned: set[int]) -> None:
     """Remove what `Upkeep.unused` counts, files that killed writers have left among them."""
-    _vacuum(lake.table(table), retain, _there(lake, table, pinned), dry_run=False)
+    uri = lake.uri(table)
+    unused = _vacuum(lake.table(table), retain, _there(lake, table, pinned), dry_run=storage.is_aliased(uri))
+    if storage.is_aliased(uri):  # deltalake would remove links
+        for path in unused:
+            storage.remove(storage.join(uri, path))
 
 
 def leftovers(lake: Lake, retain: timedelta) -> list[str]:

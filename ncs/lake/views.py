@@ -31,7 +31,7 @@ class View:
         """The query over the tables of a lake."""
         query = self.query
         for table in self.tables:
-            query = query.replace(f"{{{table}}}", f"delta.`{lake.uri(table).replace('`', '``')}`")
+            query = query.replace(f"{{{table}}}", relation(lake, table))
         return query
 
 
@@ -151,6 +151,11 @@ SIMULATION = View(
 )
 
 VIEWS = (DAILY_LABEL_QUALITY, MODEL_COMPARISON, MASK_OVERLAP, SIMULATION)
+
+
+def relation(lake: Lake, table: str) -> str:
+    """A table of the lake as Spark SQL names it."""
+    return f"delta.`{lake.uri(table).replace('`', '``')}`"
 
 
 def there(lake: Lake) -> Iterator[View]:

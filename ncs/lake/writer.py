@@ -4,6 +4,7 @@ Two processes may write at once: what Delta refuses because of the other's commi
 doubled by that, for every write replaces what it writes.
 """
 
+import json
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -18,12 +19,15 @@ from delta.exceptions import (
     MetadataChangedException,
     ProtocolChangedException,
 )
-from deltalake import Schema
+from deltalake import DeltaTable, Schema
 from pyspark.sql import DataFrame, DataFrameWriter
+from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, StringType, StructType
 
 from ncs.errors import DataError
-from ncs.lake import contract
-from ncs.lake.layout import Record, user_metadata
+from ncs.lake import contract, storage
+from ncs.lake.layout import Lake, Record, name_of, user_metadata
+from ncs.lake.types import as_text, common, fits
 
 _CONFLICTS = (
     ConcurrentAppendException,
@@ -53,18 +57,17 @@ def replace_days(
     """
     days = ", ".join(f"'{record.key}'" for record in records)
     # Rows of another day are refused by Delta.
-    writer = _overwrite(rows, uri, records, partition).option("replaceWhere", f"day in ({days})")
-    _commit(writer.option("maxRecordsPerFile", rows_per_file), uri)
+    _replace(rows, uri, records, partition, f"day in ({days})", rows_per_file)
 
 
 def replace_where(rows: DataFrame, uri: str, condition: str, record: Record, partition: tuple[str, ...]) -> None:
     """Put `rows` in the place of those that meet `condition`; a new column is null in all others."""
-    _commit(_overwrite(rows, uri, [record], partition).option("replaceWhere", condition), uri)
+    _replace(rows, uri, [record], partition, condition)
 
 
 def replace_all(rows: DataFrame, uri: str, record: Record) -> None:
     """Put `rows` in the place of the whole table; a column that they lack is null from now on."""
-    _commit(_overwrite(rows, uri, [record], ()), uri)
+    _replace(rows, uri, [record], ())
 
 
 def retry_conflicts(work: Callable[[], None], what: str) -> None:
@@ -82,12 +85,90 @@ def retry_conflicts(work: Callable[[], None], what: str) -> None:
     raise DataError(f"{what}: other writers came between {_TRIES} times, the last said {conflict!r}; run it again")
 
 
-def _overwrite(rows: DataFrame, uri: str, records: Sequence[Record], partition: Sequence[str]) -> DataFrameWriter:
-    contract.ensure(uri, Schema.from_json(rows.schema.json()), partition)
+def _replace(
+    rows: DataFrame,
+    uri: str,
+    records: Sequence[Record],
+    partition: tuple[str, ...],
+    condition: str | None = None,
+    rows_per_file: int = 0,
+) -> None:
+    """Overwrite what meets a condition, or all. A table that fails to get its first rows is not left behind."""
+
+    def write() -> None:
+        contract.ensure(uri, Schema.from_json(rows.schema.json()), partition)
+        types = _types(uri)
+        differing = [
+            column.name for column in rows.schema if column.dataType != types.get(column.name, column.dataType)
+        ]
+        casts = {name: types[name] for name in differing if fits(rows.schema[name].dataType, types[name])}
+        taken = rows.withColumns({name: F.col(name).cast(dtype) for name, dtype in casts.items()})
+        if casts.keys() != set(differing):
+            _retype(taken, uri, records, partition, condition)
+            return
+        writer = _writer(taken, records, partition).option("maxRecordsPerFile", rows_per_file)
+        if condition:
+            writer = writer.option("replaceWhere", condition)
+        writer.option("mergeSchema", "true").save(uri)  # a new column of the logs flows through
+
+    with contract.creating(uri):
+        retry_conflicts(write, uri)
+
+
+def _retype(
+    rows: DataFrame, uri: str, records: Sequence[Record], partition: tuple[str, ...], condition: str | None
+) -> None:
+    """As `_replace`, where a column takes another type: Delta then wants the whole table written, which is one commit.
+
+    The parts that are kept say the same as before. Their records are repeated, so that what was made from them is
+    made again, with the new types.
+    """
+    lake, name = Lake(uri.removesuffix(f"/{name_of(uri)}")), name_of(uri)
+    contract.keep_required(uri)
+    base = last = lake.version(name)
+    for _ in range(_TRIES):
+        kept = rows.sparkSession.read.format("delta").option("versionAsOf", base).load(uri)
+        kept = kept.where(~F.coalesce(F.expr(condition), F.lit(False)) if condition else F.lit(False))
+        known = {record.key for record in records}
+        repeated = [record for key, (_, record) in lake.records(name, base).items() if key not in known and condition]
+        said = [*records, *repeated]
+        whole = _with_types(kept, rows, as_new=name.startswith("gold/"))
+        _writer(whole, said, partition).option("overwriteSchema", "true").save(uri)
+        log = DeltaTable(storage.alias(uri)).history()
+        own = next(commit for commit in log if commit.get("userMetadata") == user_metadata(said))
+        if own["readVersion"] == last:
+            return
+        base, last = own["readVersion"], own["version"]  # another's commit came before this one read: begin from it
+    raise DataError(f"{uri}: other writers came between {_TRIES} times; run it again")
+
+
+def _with_types(kept: DataFrame, rows: DataFrame, as_new: bool) -> DataFrame:
+    """Both, with types for the values of both; `as_new`: those of the rows, and no value where one was of another."""
+    casts: dict[str, DataType] = {}
+    values = []
+    for column in kept.schema:
+        value, name = F.col(column.name), column.name
+        if name in rows.columns and rows.schema[name].dataType != column.dataType:
+            both = None if as_new else common(name, kept, rows, text=True)
+            casts[name] = both or rows.schema[name].dataType
+            text = isinstance(casts[name], StringType)
+            value = F.lit(None) if as_new else as_text(value, column.dataType) if text else value
+            value = value.cast(casts[name])
+        values.append(value.alias(name, metadata=column.metadata))
+    new = {
+        name: (as_text(F.col(name), rows.schema[name].dataType) if isinstance(dtype, StringType) else F.col(name)).cast(
+            dtype
+        )
+        for name, dtype in casts.items()
+    }
+    return kept.select(*values).unionByName(rows.withColumns(new), allowMissingColumns=True)
+
+
+def _types(uri: str) -> dict[str, DataType]:
+    schema = StructType.fromJson(json.loads(DeltaTable(storage.alias(uri)).schema().to_json()))
+    return {column.name: column.dataType for column in schema}
+
+
+def _writer(rows: DataFrame, records: Sequence[Record], partition: Sequence[str]) -> DataFrameWriter:
     writer = rows.write.format("delta").mode("overwrite").partitionBy(*partition)
-    # A new column of the logs flows through.
-    return writer.option("mergeSchema", "true").option("userMetadata", user_metadata(records))
-
-
-def _commit(writer: DataFrameWriter, uri: str) -> None:
-    retry_conflicts(lambda: writer.save(uri), uri)
+    return writer.option("userMetadata", user_metadata(records))

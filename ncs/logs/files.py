@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import reduce
+from urllib.parse import unquote
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from py4j.protocol import Py4JJavaError
@@ -14,10 +14,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_type
-from pyspark.sql.types import DataType, StructType, TimestampNTZType, TimestampType
+from pyspark.sql.types import DataType, NullType, StructType, TimestampNTZType, TimestampType
 
-from ncs.errors import DataError
-from ncs.logs.schemas import LogSchema, fits
+from ncs.errors import DataError, NcsError
+from ncs.lake import storage
+from ncs.lake.types import fits, wider
+from ncs.logs.schemas import LogSchema, bronze_type
 
 Columns = dict[str, tuple[DataType | None, str]]
 """Name -> its type in Spark (None if it has none, or a nested one), and the type's name for messages."""
@@ -32,23 +34,34 @@ def read_parquet(spark: SparkSession, uris: Sequence[str], schema: LogSchema, wh
     with ThreadPoolExecutor(8) as pool:  # a footer is one or two small reads, slow only for the distance
         footers = dict(zip(uris, pool.map(lambda uri: _columns(uri, what), uris), strict=True))
     groups: dict[str, tuple[StructType, list[str]]] = {}
-    types = schema.types
+    fixed, types = schema.types, schema.types
     for uri, columns in footers.items():
         where = f"{what}, {uri}"
         native = StructType()
         for name in schema.take(list(columns), where):
             found, label = columns[name]
-            expected = types.setdefault(name, found) if found else types.get(name)
-            if found is None or expected is None or not fits(found, expected):
-                wanted = expected.simpleString() if expected else "a flat type that Spark has"
+            kept = found and bronze_type(found)
+            before = types.get(name, kept)
+            expected = before if name in fixed or not kept or not before else wider(before, kept)
+            if not kept or not found or not expected or not fits(found, fixed.get(name, found)):
+                wanted = before.simpleString() if before else "a flat type that Spark has"
                 remedy = "cast it where the log is written"
                 raise DataError(f"{where}: column {name!r} is {label}, expected {wanted}; {remedy}")
+            types[name] = expected
             native.add(name, found)
         first = next(iter(groups.values()))[0] if groups else native
         check_same_columns(native.names, first.names, where)
         groups.setdefault(native.json(), (native, []))[1].append(uri)
-    parts = [spark.read.schema(native).parquet(*map(spark_path, some)) for native, some in groups.values()]
-    cast = [part.select(*[F.col(name).cast(types[name]).alias(name) for name in part.columns]) for part in parts]
+    cast = []
+    for native, some in groups.values():
+        read = spark.read.schema(StructType([column for column in native if not _is_void(column.dataType)]))
+        values = [
+            (F.lit(None) if _is_void(column.dataType) else F.col(column.name))
+            .cast(types[column.name])
+            .alias(column.name)
+            for column in native
+        ]
+        cast.append(read.parquet(*map(spark_path, some)).select(*values))
     return reduce(DataFrame.unionByName, cast)
 
 
@@ -66,21 +79,28 @@ def spark_path(uri: str) -> str:
 
 @contextmanager
 def reading(what: str) -> Iterator[None]:
-    """Around Spark actions that read logs: a file that breaks only while it is read becomes a DataError."""
+    """Around whatever reads logs: any error that comes of it becomes a DataError that names the logs."""
     try:
         yield
-    except (PySparkException, Py4JJavaError) as err:
+    except NcsError:
+        raise
+    except Exception as err:
         broken = re.search(r"\[FAILED_READ_FILE[^\]]*\] .*? file (\S+?)\.?\s", str(err))
-        if not broken:
-            raise
-        raise DataError(
-            f"{what}, {broken[1].removeprefix('file://')}: the file is broken or cut short; deliver it again"
-        ) from None
+        if broken and isinstance(err, PySparkException | Py4JJavaError):
+            file = unquote(broken[1].removeprefix("file://"))
+            raise DataError(f"{what}, {file}: the file is broken or cut short; deliver it again") from err
+        causes = re.findall(r"^Caused by: (.+)", str(err), re.MULTILINE)
+        reason = causes[-1] if causes else (str(err).strip().splitlines() or [""])[0]
+        raise DataError(f"{what}: cannot be read, {type(err).__name__}: {reason}; fix and deliver them again") from err
+
+
+def _is_void(dtype: DataType) -> bool:
+    return isinstance(dtype, NullType)
 
 
 def _columns(uri: str, what: str) -> Columns:
     try:
-        with fsspec.open(uri, "rb") as file:
+        with storage.open_file(uri) as file:
             parquet = pq.ParquetFile(file)
             arrow, columns = (
                 parquet.schema_arrow,

@@ -9,11 +9,17 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
+    BinaryType,
+    BooleanType,
+    ByteType,
     DataType,
+    DateType,
+    DecimalType,
     DoubleType,
     FloatType,
     IntegerType,
     LongType,
+    NullType,
     ShortType,
     StringType,
     TimestampNTZType,
@@ -21,6 +27,7 @@ from pyspark.sql.types import (
 )
 
 from ncs.errors import DataError
+from ncs.lake.types import MAX_DIGITS, beyond, common, fits, wider
 
 DAY_LOGS = ("impressions", "clicks", "plays")
 PROFILES = {"users": "user_id", "videos": "video_id"}
@@ -31,12 +38,13 @@ _RESERVED = {"clicked", "watched_seconds", "cvr", "split", "day_number", "outcom
 """Names that later stages give to columns of their own."""
 
 _STRING, _INT, _LONG, _DOUBLE, _TIME = StringType(), IntegerType(), LongType(), DoubleType(), TimestampType()
-_WIDER: dict[type[DataType], tuple[type[DataType], ...]] = {
-    ShortType: (IntegerType, LongType),
-    IntegerType: (LongType, DoubleType),
-    FloatType: (DoubleType,),
-    TimestampNTZType: (TimestampType,),  # a time without a zone is UTC
+_ACCEPTED: dict[type[DataType], DataType | None] = {
+    **dict.fromkeys((BooleanType, ByteType, ShortType, IntegerType, LongType, FloatType, DoubleType, DecimalType)),
+    **dict.fromkeys((StringType, BinaryType, DateType, TimestampType)),
+    TimestampNTZType: _TIME,  # a time without a zone is UTC
+    NullType: _STRING,  # a column without any value has had no type yet: any will do later (`ncs.lake.types.common`)
 }
+"""The types that a column of a log may have, and the type in bronze where that is another."""
 
 
 @dataclass(frozen=True)
@@ -101,33 +109,57 @@ def check_unique_names(found: Sequence[str], where: str) -> None:
             raise DataError(f"{where}: column {name!r} stands there twice (capitals do not count); drop one")
 
 
-def fits(found: DataType, expected: DataType) -> bool:
-    """Whether every value of one type is, without loss, a value of the other."""
-    return found == expected or type(expected) in _WIDER.get(type(found), ())
+def bronze_type(found: DataType) -> DataType | None:
+    """The type in bronze of a log's column that has none fixed by its `LogSchema`; None: it cannot be kept there."""
+    if type(found) not in _ACCEPTED:
+        return None
+    if isinstance(found, DecimalType) and not 0 <= found.scale <= found.precision <= MAX_DIGITS:
+        return None
+    return _ACCEPTED[type(found)] or found
 
 
-def as_types(rows: DataFrame, types: Mapping[str, DataType], what: str, where: str) -> DataFrame:
-    """Rows with the column types of `where` (a table, or the days before); new columns stay as they are.
+def as_types(rows: DataFrame, kept: DataFrame, what: str, where: str) -> DataFrame:
+    """Rows that can stand beside those kept of `where`, a table: with its types, or wider ones that it will take too.
 
-    Raises DataError, which begins with `what`, for a column whose values may not fit.
+    New columns stay as they are. Raises DataError, which begins with `what`, for a column of another kind.
     """
+    types = {column.name: column.dataType for column in kept.schema}
+    casts: dict[str, DataType] = {}
     for column in rows.schema:
         name, found = column.name, column.dataType
-        if name in types and not fits(found, types[name]):
-            raise DataError(
-                f"{what}: column {name!r} is {found.simpleString()}, in {where} it is "
-                f"{types[name].simpleString()}; mend the log, or ingest all days into another --lake"
-            )
-    return rows.select(*[F.col(name).cast(types[name]) if name in types else name for name in rows.columns])
+        if name not in types:
+            continue
+        both = types[name] if fits(found, types[name]) else common(name, kept, rows, text=False)
+        if both is None:
+            raise DataError(f"{what}: column {name!r} {_difference(rows, kept, name, where)}, or rename it")
+        casts[name] = both
+    return rows.select(*[F.col(name).cast(casts[name]) if name in casts else name for name in rows.columns])
+
+
+def _difference(rows: DataFrame, kept: DataFrame, name: str, where: str) -> str:
+    found, before = rows.schema[name].dataType, kept.schema[name].dataType
+    text = f"is {found.simpleString()}, in {where} it is {before.simpleString()}"
+    wide = wider(before, found)
+    long = wide and (beyond(kept, name, wide) or beyond(rows, name, wide))
+    if long:
+        return f"{text} with values like {long}, which a double would round; write it as bigint or text"
+    return f"{text}; cast it where the log is written"
 
 
 def stack(parts: Mapping[str, DataFrame]) -> DataFrame:
     """Days on top of each other, by what they are called; a column that a day lacks is null there."""
     types: dict[str, DataType] = {}
-    stacked = []
     for what, rows in parts.items():
-        stacked.append(as_types(rows, types, what, "the days before"))
-        types |= {column.name: column.dataType for column in stacked[-1].schema}
+        for column in rows.schema:
+            before = types.setdefault(column.name, column.dataType)
+            if fits(before, column.dataType):
+                types[column.name] = column.dataType
+            elif not fits(column.dataType, before):  # it may still fit, but not by its type alone
+                raise DataError(
+                    f"{what}: column {column.name!r} is {column.dataType.simpleString()}, in the days before it is "
+                    f"{before.simpleString()}; cast it where the log is written"
+                )
+    stacked = [rows.select(*[F.col(name).cast(types[name]) for name in rows.columns]) for rows in parts.values()]
     return reduce(lambda above, below: above.unionByName(below, allowMissingColumns=True), stacked)
 
 

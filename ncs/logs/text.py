@@ -6,12 +6,12 @@ from functools import reduce
 from io import TextIOWrapper
 from urllib.parse import unquote
 
-import fsspec
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StringType, StructType, TimestampType
 
 from ncs.errors import DataError
+from ncs.lake import storage
 from ncs.logs.files import check_same_columns, reading, spark_path
 from ncs.logs.schemas import LogSchema, check_unique_names
 
@@ -131,7 +131,7 @@ def _cast(text: Column, dtype: DataType) -> Column:
 
 def _header(uri: str, what: str) -> tuple[str, ...]:
     try:
-        with fsspec.open(uri, "rb", compression="infer") as file:
+        with storage.open_file(uri, compression="infer") as file:
             line = next(csv.reader(TextIOWrapper(file, encoding="utf-8-sig", newline="")), [])
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as err:
         raise DataError(f"{what}, {uri}: no header line can be read ({err}); deliver the file again") from None

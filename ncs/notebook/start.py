@@ -32,7 +32,7 @@ class Notebook:
 
     def sql(self, query: str) -> "pd.DataFrame":
         """Rows of a query over the views and, as `{gold/slices}`, the tables; `{run}` is the run's id, quoted."""
-        values = {"run": f"'{self.run}'"} | {name: f"delta.`{self.lake.uri(name)}`" for name in _tables(query)}
+        values = {"run": f"'{self.run}'"} | {name: views.relation(self.lake, name) for name in _tables(query)}
         for name, value in values.items():
             query = query.replace(f"{{{name}}}", value)
         return self.spark.sql(query).toPandas()

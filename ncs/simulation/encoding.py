@@ -30,7 +30,7 @@ class Encoder:
             numbers = values.astype(np.float64)
             return np.where(np.isnan(numbers), 0, np.searchsorted(edges, numbers, side="right"))
         table = {value: position for position, value in enumerate(self._known[name], start=1)}
-        different, inverse = np.unique(values.astype(str), return_inverse=True)
+        different, inverse = np.unique(_as_text(values), return_inverse=True)
         return np.array([table.get(value, 0) for value in different], np.int64)[inverse]
 
     def of_each(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
@@ -45,6 +45,15 @@ class Encoder:
                 f"fields.{missing[0]}: the synthetic world has no such column, so no visit can be scored; it has "
                 f"{', '.join(sorted(columns))}"
             )
+
+
+def _as_text(values: NDArray[Any]) -> NDArray[np.str_]:
+    """As `ncs.lake.types.as_text`: whole numbers alike whatever their type, `65`, not `65.0`."""
+    text = values.astype(str)
+    if values.dtype.kind == "f":
+        whole = (values == np.floor(values)) & (np.abs(values) <= 2**53)
+        text[whole] = values[whole].astype(np.int64).astype(str)
+    return text
 
 
 _COLUMNS = ("field", "value", "id")

@@ -31,7 +31,7 @@ RUN += [part for setting in SETTINGS for part in ("--set", setting)]
 
 @pytest.fixture(scope="module")
 def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    lake = Lake.at(str(tmp_path_factory.mktemp("kuairand")))
+    lake = Lake.at(str(tmp_path_factory.mktemp("kuairand") / "a b#数据 %25 [x]&+'?"))
     assert main([*RUN, "--lake", lake.root]) == 0
     return lake
 

@@ -140,7 +140,7 @@ def test_a_column_of_the_profiles_that_changes_is_told(
     with pytest.raises(DataError, match="videos: column 'category' is gone, which is among fields; deliver it again"):
         run(job)
     put(logs, "videos", None, "video_id,length_seconds,category\n10,9,7\n")
-    with pytest.raises(DataError, match=r"videos: column 'category' is bigint, in .* it is string; mend the log"):
+    with pytest.raises(DataError, match=r"videos: column 'category' is bigint, in .* it is string; cast it"):
         run(job)
     put(logs, "videos", None, "video_id,length_seconds,category\n10,9,film\n")
     put(logs, "users", None, "user_id,city\n1,Oslo\n")

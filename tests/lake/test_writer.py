@@ -7,10 +7,11 @@ from threading import Barrier
 
 import pytest
 from delta.exceptions import ConcurrentAppendException
+from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from ncs.errors import DataError
-from ncs.lake import writer
+from ncs.lake import layout, writer
 from ncs.lake.layout import Lake, Record
 
 
@@ -62,3 +63,15 @@ def test_other_errors_are_not_tried_again() -> None:
     with pytest.raises(ValueError, match="disk full"):
         writer.retry_conflicts(fail, "silver/x")
     assert len(calls) == 1
+
+
+def test_a_table_whose_first_rows_break_its_contract_is_not_left(spark: SparkSession, lake: Lake) -> None:
+    uri, record = lake.uri(layout.CALIBRATION), Record("predict", "r", {})
+    rows = "SELECT 'r' AS run_id, 's' AS model, 'ctr' AS task, 0 AS place, {} AS prediction, 0.5D AS calibrated"
+    with pytest.raises(AnalysisException):
+        writer.replace_where(
+            spark.sql(rows.format("CAST(NULL AS DOUBLE)")), uri, "run_id = 'other'", record, ("run_id",)
+        )
+    assert not lake.has(layout.CALIBRATION)
+    writer.replace_where(spark.sql(rows.format("0.4D")), uri, "run_id = 'r'", record, ("run_id",))
+    assert lake.rows_by("run_id", layout.CALIBRATION) == {"r": 1}

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ncs.config import Config
+from ncs.config import Config, FeatureField
 from ncs.config import load as load_conf
 from ncs.errors import DataError
 from ncs.lake import contract, layout
@@ -129,3 +129,12 @@ def test_an_unknown_value_is_id_0_and_a_missing_column_is_named(conf: Config) ->
     edges = pa.Table.from_pylist([{"field": "user_id", "value": v, "id": n} for n, v in [(1, "-inf"), (2, "3.5")]])
     bucketed = Encoder({"user_id": conf.fields["user_id"].model_copy(update={"encode": "buckets"})}, edges)
     assert bucketed.ids("user_id", np.array([3.0, 3.5, 9.0, np.nan])).tolist() == [1, 2, 2, 0]
+
+
+def test_whole_numbers_are_the_same_value_whatever_their_type() -> None:
+    """As in `ncs encode`: 65.0 is looked up as 65."""
+    fields = {"age": FeatureField(side="user", encode="vocabulary")}
+    known = pa.table({"field": ["age"] * 2, "value": ["65", "0.5"], "id": [1, 2]})
+    encoder = Encoder(fields, known)
+    assert encoder.ids("age", np.array([65.0, 0.5, np.nan, 7.0])).tolist() == [1, 2, 0, 0]
+    assert encoder.ids("age", np.array([65, 7])).tolist() == [1, 0]

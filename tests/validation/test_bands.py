@@ -9,7 +9,7 @@ import pytest
 
 from ncs.config import Config
 from ncs.config.gates import Learnt
-from validation.bands import Bands, figures, learn
+from validation.bands import Bands, figures, learn, without_left
 
 FIRST = date(2022, 4, 8)
 
@@ -115,3 +115,20 @@ def test_days_whose_profiles_an_earlier_version_wrote_have_no_index(learnt: Lear
     assert "psi.scene" not in before
     assert "nulls.scene" in before
     assert last["psi.scene"].found > 0.25, "against the one day that has a distribution"
+
+
+def test_fewer_nulls_never_block(learnt: Learnt) -> None:
+    """A column begins on the fifth day."""
+    begun = [profile(nulls=1.0)] * 4 + [profile(nulls=0.0)] * 3
+    bands = learn(days(*[0.4] * 7, profiles=begun), learnt)
+    assert all(band["nulls.scene"].holds for band in bands.values())
+    assert bands[FIRST + timedelta(days=4)]["nulls.scene"] == (0.0, 1.1, 0.0)
+
+
+def test_a_column_that_is_no_feature_may_leave(learnt: Learnt) -> None:
+    left = days(*[0.4] * 5, profiles=[profile()] * 4 + [profile(nulls=1.0)])
+    last = FIRST + timedelta(days=4)
+    for fields, holds in ((["scene"], False), ([], True)):
+        bands = learn({day: without_left(facts, fields) for day, facts in left.items()}, learnt)[last]
+        assert all(band.holds for band in bands.values()) is holds
+    assert without_left({"samples": 1}, []) == {"samples": 1}
