@@ -29,7 +29,7 @@ from ncs.evaluation.table import as_text
 from ncs.features.encoding import label_of
 from ncs.lake import layout, storage
 from ncs.lake.layout import Record
-from ncs.lake.writer import replace_where
+from ncs.lake.writer import replace_run
 from ncs.tasks import CTR, CVR, tasks_of
 
 
@@ -98,7 +98,7 @@ def _samples(job: Job, days: Days) -> DataFrame:
 def _write(job: Job, table: str, rows: Sequence[dict[str, Any]], schema: str, record: Record) -> None:
     """Put rows in the place of the run's."""
     frame = job.spark.createDataFrame(rows, schema)
-    replace_where(frame, job.lake.uri(table), f"run_id = '{record.key}'", record, ("run_id",))
+    replace_run(frame, job.lake.uri(table), record, ("run_id",))
 
 
 def _masks(run_id: str, trained: Mapping[str, Trained]) -> list[dict[str, Any]]:

@@ -15,30 +15,40 @@ from ncs.config.launch import Launch
 from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.config.values import (
+    LARGEST,
+    LARGEST_SEED,
     SECRET,
-    WITH_PASSWORD,
     Count,
     DayRange,
+    Few,
     Identifier,
+    Many,
     Part,
-    Positive,
+    Place,
     Rate,
     Section,
+    Seed,
     digest,
     problems,
+    redact,
+    redacted,
     set_key,
 )
 from ncs.days import Days
 from ncs.errors import ConfigError
 
 Side = Literal["user", "video", "context"]
+_SQL = ("tasks", "models", "compare")
+"""The sections with expressions, which hold no secret, but may compare a column called token with a value."""
+OUTCOMES = ("clicked", "watched_seconds", "cvr")
+"""The columns of silver/samples that follow from clicks and plays."""
 
 
 class Synthetic(Section):
     """The generated world: how many take part and how the two tasks relate."""
 
-    users: Count
-    videos: Count
+    users: Many
+    videos: Many
     click_rate: Rate
     conflict: Annotated[float, Field(ge=0, le=1)]
     dirty: Part
@@ -48,11 +58,11 @@ class Logs(Section):
     """Which logs, of which days."""
 
     adapter: Literal["landing", "kuairand"]
-    source: str | None
+    source: Place | None
     days: DayRange
     timezone: str
-    impressions: Annotated[int, Field(ge=1000)]
-    seed: int
+    impressions: Annotated[int, Field(ge=1000, le=1_000_000_000)]
+    seed: Seed
     synthetic: Synthetic
 
     @field_validator("timezone")
@@ -70,18 +80,11 @@ class Logs(Section):
             raise ValueError(f"logs.source must name the folder that adapter {self.adapter!r} reads")
         return self
 
-    @field_validator("source")
-    @classmethod
-    def _no_password(cls, source: str | None) -> str | None:
-        if source is not None and WITH_PASSWORD.search(source):
-            raise ValueError("credentials do not belong into a path; give them to the store's client (environment)")
-        return source
-
 
 class Labels(Section):
     """How events become labels."""
 
-    window_hours: Positive
+    window_hours: Annotated[float, Field(gt=0, le=31 * 24)]
 
     @property
     def days_after(self) -> int:
@@ -92,7 +95,7 @@ class Labels(Section):
 class Split(Section):
     """Which rows train, which choose, which test."""
 
-    test_days: Annotated[int, Field(ge=0)]
+    test_days: Annotated[int, Field(ge=0, le=LARGEST)]
     validation: Part
 
 
@@ -108,14 +111,14 @@ class FeatureField(Section):
 class Encode(Section):
     """How encoded samples are laid out in files."""
 
-    seed: int
-    rows_per_file: Annotated[int, Field(ge=64)]
+    seed: Seed
+    rows_per_file: Annotated[int, Field(ge=64, le=LARGEST)]
 
 
 class DataLoading(Section):
     """How rows come from Delta files to the net."""
 
-    memory_rows: Annotated[int, Field(ge=0)]
+    memory_rows: Annotated[int, Field(ge=0, le=LARGEST)]
     buffer_rows: Count
 
 
@@ -123,11 +126,11 @@ class Compare(Section):
     """The comparison of models: which, how often, what is tried for each."""
 
     models: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
-    seeds: Count
-    tries: Count
+    seeds: Few
+    tries: Few
     space: dict[str, Annotated[list[Any], Field(min_length=1)]]
     rows: Count
-    resamples: Annotated[int, Field(ge=50)]
+    resamples: Annotated[int, Field(ge=50, le=100_000)]
     references: list[str]
 
 
@@ -156,7 +159,7 @@ Edges = Annotated[list[int | float], Field(min_length=1), AfterValidator(_rising
 class Config(Section):
     """The whole configuration of a lake and its runs."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=128)]
     logs: Logs
     labels: Labels
     split: Split
@@ -179,8 +182,8 @@ class Config(Section):
     maintain: Maintain
     track: Track
     privacy: Privacy
-    days_at_once: Count
-    workers: Count
+    days_at_once: Few
+    workers: Few
     launch: Launch
     spark: dict[Annotated[str, Field(pattern=r"^spark\.")], str | int | float | bool]
 
@@ -207,6 +210,8 @@ class Config(Section):
         for task in self.prune.rates:
             if task not in self.tasks:
                 raise ValueError(f"prune.rates names {task!r}, which is not among tasks")
+        self._check_features()
+        self._check_size()
         compared = [name for name in self.compare.models if name != "all"]
         for key, names in (("train.models", self.train.models), ("compare.models", compared)):
             for name in names:
@@ -216,6 +221,44 @@ class Config(Section):
             if variant.module is None and name not in MODULES:
                 raise ValueError(f"models.{name}.module is missing; there are {', '.join(MODULES)}")
         return self
+
+    def _check_features(self) -> None:
+        """Raises ValueError for a feature that knows a label: what is known only after the impression was shown."""
+        known = dict.fromkeys(OUTCOMES, "says what happened after the impression")
+        for name, task in self.tasks.items():
+            known |= dict.fromkeys(task.columns - known.keys(), f"is what tasks.{name} is computed from")
+        for field in self.fields:
+            if field.lower() in known:
+                raise ValueError(f"fields.{field}: {field} {known[field.lower()]}, so it is no feature; leave it out")
+
+    def _check_size(self) -> None:
+        """Raises ValueError for a net that no machine has the memory for."""
+        width = self.net.embedding
+        fed = len(self.fields) * width + len(self.crosses) * (
+            width * width if self.net.interaction == "kronecker" else 1
+        )
+        weights = sum(left * right for left, right in pairwise([fed, *self.net.hidden]))
+        if weights > LARGEST:
+            raise ValueError(f"net.hidden: layers of {weights:,} weights; {LARGEST:,} are the most")
+
+    def check_names(self) -> None:
+        """Raises ConfigError where a key of the whole catalogue names a model, or sets a key, that there is not."""
+        ranked = [name for pair in self.simulate.pairs for name in pair]
+        named = {"compare.references": self.compare.references, "simulate.pairs": ranked}
+        for key, names in named.items():
+            for name in names:
+                if name not in self.models:
+                    raise ConfigError(f"{key}: no model is called {name!r}; there are {', '.join(self.models)}")
+        for key, choices in self.compare.space.items():
+            for value in choices:
+                try:
+                    Variant(set={key: value})
+                    self.with_keys({key: value})
+                except (ValidationError, ConfigError) as err:
+                    text = "; ".join(problems(err)) if isinstance(err, ValidationError) else str(err)
+                    raise ConfigError(f"compare.space: {text}") from None
+        if self.train.seed + self.compare.seeds - 1 > LARGEST_SEED:
+            raise ConfigError(f"train.seed: with compare.seeds the last seed is beyond {LARGEST_SEED}")
 
     def with_keys(self, overrides: Mapping[str, Any]) -> "Config":
         """The same configuration with some keys (`a.b`) set otherwise. Raises ConfigError where they cannot be."""
@@ -265,9 +308,18 @@ class Config(Section):
         return {key: _reach(whole, key) for key in keys}
 
     def public(self) -> dict[str, Any]:
-        """Everything as plain values to keep or to show: what only the holder of a secret may know is left out."""
+        """Everything as plain values to keep or to show: what only the holder of a secret may know is left out.
+
+        A setting of Spark goes as a whole where its name or its value says that it holds a secret, as Spark does it.
+        """
         whole = self.model_dump()
-        return {**whole, "spark": {key: value for key, value in whole["spark"].items() if not SECRET.search(key)}}
+        spark = {
+            key: value
+            for key, value in whole["spark"].items()
+            if not SECRET.search(key) and not SECRET.search(str(value)) and redact(str(value)) == str(value)
+        }
+        shown = {key: value if key in _SQL else redacted(value) for key, value in whole.items()}
+        return {**shown, "spark": spark}
 
     def digest(self, *keys: str) -> str:
         """A short hash of the named keys, or of everything."""

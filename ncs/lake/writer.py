@@ -7,6 +7,7 @@ doubled by that, for every write replaces what it writes.
 import random
 import time
 from collections.abc import Callable, Sequence
+from datetime import date
 
 import delta.exceptions.captured  # noqa: F401  (teaches PySpark to raise the conflicts below, not a nameless Py4J error)
 from delta.exceptions import (
@@ -23,7 +24,7 @@ from pyspark.sql import DataFrame, DataFrameWriter
 
 from ncs.errors import DataError
 from ncs.lake import contract
-from ncs.lake.layout import Record, user_metadata
+from ncs.lake.layout import Record, check_run_id, user_metadata
 
 _CONFLICTS = (
     ConcurrentAppendException,
@@ -51,14 +52,18 @@ def replace_days(
     A reader sees these days as they were or as they are now, never between. Writing the same twice changes no
     meaning. A `rows_per_file` of 0 sets no bound.
     """
-    days = ", ".join(f"'{record.key}'" for record in records)
+    days = ", ".join(f"'{date.fromisoformat(record.key)}'" for record in records)
     # Rows of another day are refused by Delta.
     writer = _overwrite(rows, uri, records, partition).option("replaceWhere", f"day in ({days})")
     _commit(writer.option("maxRecordsPerFile", rows_per_file), uri)
 
 
-def replace_where(rows: DataFrame, uri: str, condition: str, record: Record, partition: tuple[str, ...]) -> None:
-    """Put `rows` in the place of those that meet `condition`; a new column is null in all others."""
+def replace_run(rows: DataFrame, uri: str, record: Record, partition: tuple[str, ...]) -> None:
+    """Put `rows` in the place of those of the run that `record.key` names; a new column is null in all others.
+
+    Raises DataError for an id that is none of a run: Delta takes the condition as SQL alone.
+    """
+    condition = f"run_id = '{check_run_id(record.key, uri)}'"
     _commit(_overwrite(rows, uri, [record], partition).option("replaceWhere", condition), uri)
 
 
