@@ -132,6 +132,8 @@ def parse_expression(text: str) -> Expression:
 
 
 def _parse(text: str) -> exp.Expr:
+    if _PLAIN.fullmatch(text) and text.lower() not in ("true", "false", "null"):
+        return exp.column(text)  # a column alone, even if its name is a word of SQL, as `like`
     if len(text) > LONGEST:
         raise ValueError(f"it has {len(text)} characters, at most {LONGEST} are read")
     tokens = Spark().tokenize(text)
@@ -155,7 +157,7 @@ def _check(node: exp.Expr) -> None:
         raise ValueError(f"it is nested more than {DEEPEST} deep")
     if isinstance(node, exp.Anonymous):
         if str(node.this).lower() not in FUNCTIONS:
-            raise ValueError(f"{node.name} is no function that may be called; there are {', '.join(sorted(FUNCTIONS))}")
+            raise ValueError(f"{node.name} is no function of one row that may be called (conf/base.yaml lists them)")
         if not node.expressions:
             raise ValueError(f"{node.name} takes an argument")
     elif isinstance(node, exp.In) and not node.expressions:
