@@ -24,7 +24,7 @@ from ncs.errors import DataError
 from ncs.evaluation import calibration, masks, metrics, parts
 from ncs.evaluation.calibration import Curves
 from ncs.evaluation.metrics import TRUTH, Figure, evaluate
-from ncs.evaluation.report import Trained
+from ncs.evaluation.report import Trained, warnings
 from ncs.evaluation.table import as_text
 from ncs.features.encoding import label_of
 from ncs.lake import layout, storage
@@ -54,6 +54,9 @@ def run(job: Job) -> None:
         _write(job, layout.MASKS, _masks(run_id, report.trained(job.lake, run_id, models)), masks.SCHEMA, record)
         _write(job, layout.EVALUATIONS, [asdict(one) for one in figures], metrics.SCHEMA, record)  # last: it says done
     print(as_text(figures, list(models), tasks))
+    by_key = {(one.model, one.task): one for one in figures if one.metric == tasks_of(conf)[one.task].metric}
+    for sentence in warnings(by_key, list(models), report.trained(job.lake, run_id, models), tasks):
+        print(f"warning: {sentence}")
     report.write(job, described, models, figures, provenance["inputs"])
     print(f"report: {path}")
 

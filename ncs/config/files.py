@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 import ncs
+from ncs.config.checks import check_names
 from ncs.config.schema import Config
 from ncs.config.values import problems, redact, set_key
 from ncs.errors import ConfigError
@@ -48,7 +49,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         except ConfigError as err:
             raise ConfigError(f"{path}: models.{name}.set: {err}") from None
     try:
-        conf.check_names()
+        check_names(conf)
     except ConfigError as err:
         raise ConfigError(f"{path}: {err}") from None
     return conf

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from ncs.config.checks import check_features, check_size
 from ncs.config.gates import Gates
 from ncs.config.keeping import Maintain, Privacy, Track
 from ncs.config.launch import Launch
@@ -16,7 +17,6 @@ from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Va
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.config.values import (
     LARGEST,
-    LARGEST_SEED,
     SECRET,
     Count,
     DayRange,
@@ -40,8 +40,6 @@ from ncs.errors import ConfigError
 Side = Literal["user", "video", "context"]
 _SQL = ("tasks", "models", "compare")
 """The sections with expressions, which hold no secret, but may compare a column called token with a value."""
-OUTCOMES = ("clicked", "watched_seconds", "cvr")
-"""The columns of silver/samples that follow from clicks and plays."""
 
 
 class Synthetic(Section):
@@ -210,8 +208,8 @@ class Config(Section):
         for task in self.prune.rates:
             if task not in self.tasks:
                 raise ValueError(f"prune.rates names {task!r}, which is not among tasks")
-        self._check_features()
-        self._check_size()
+        check_features(self)
+        check_size(self)
         compared = [name for name in self.compare.models if name != "all"]
         for key, names in (("train.models", self.train.models), ("compare.models", compared)):
             for name in names:
@@ -221,44 +219,6 @@ class Config(Section):
             if variant.module is None and name not in MODULES:
                 raise ValueError(f"models.{name}.module is missing; there are {', '.join(MODULES)}")
         return self
-
-    def _check_features(self) -> None:
-        """Raises ValueError for a feature that knows a label: what is known only after the impression was shown."""
-        known = dict.fromkeys(OUTCOMES, "says what happened after the impression")
-        for name, task in self.tasks.items():
-            known |= dict.fromkeys(task.columns - known.keys(), f"is what tasks.{name} is computed from")
-        for field in self.fields:
-            if field.lower() in known:
-                raise ValueError(f"fields.{field}: {field} {known[field.lower()]}, so it is no feature; leave it out")
-
-    def _check_size(self) -> None:
-        """Raises ValueError for a net that no machine has the memory for."""
-        width = self.net.embedding
-        fed = len(self.fields) * width + len(self.crosses) * (
-            width * width if self.net.interaction == "kronecker" else 1
-        )
-        weights = sum(left * right for left, right in pairwise([fed, *self.net.hidden]))
-        if weights > LARGEST:
-            raise ValueError(f"net.hidden: layers of {weights:,} weights; {LARGEST:,} are the most")
-
-    def check_names(self) -> None:
-        """Raises ConfigError where a key of the whole catalogue names a model, or sets a key, that there is not."""
-        ranked = [name for pair in self.simulate.pairs for name in pair]
-        named = {"compare.references": self.compare.references, "simulate.pairs": ranked}
-        for key, names in named.items():
-            for name in names:
-                if name not in self.models:
-                    raise ConfigError(f"{key}: no model is called {name!r}; there are {', '.join(self.models)}")
-        for key, choices in self.compare.space.items():
-            for value in choices:
-                try:
-                    Variant(set={key: value})
-                    self.with_keys({key: value})
-                except (ValidationError, ConfigError) as err:
-                    text = "; ".join(problems(err)) if isinstance(err, ValidationError) else str(err)
-                    raise ConfigError(f"compare.space: {text}") from None
-        if self.train.seed + self.compare.seeds - 1 > LARGEST_SEED:
-            raise ConfigError(f"train.seed: with compare.seeds the last seed is beyond {LARGEST_SEED}")
 
     def with_keys(self, overrides: Mapping[str, Any]) -> "Config":
         """The same configuration with some keys (`a.b`) set otherwise. Raises ConfigError where they cannot be."""

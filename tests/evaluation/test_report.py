@@ -103,7 +103,7 @@ def test_a_further_task_stands_after_the_two_of_the_paper() -> None:
     assert Page(page).open == []
     text = text_of(page)
     assert text.index("CVR MSE 95 %") < text.index("CTR AUC 95 %") < text.index("FINISH AUC 95 %")
-    assert "more is better; FINISH (cast(cvr &gt;= 0.95 as float)) by the area under the ROC curve, more is" in text
+    assert "more is better; FINISH (CAST(cvr &gt;= 0.95 AS FLOAT)) by the area under the ROC curve, more is" in text
     assert "with a CVR label, 77 with a FINISH label)" in text
     assert "FINISH AUC: the best figure is that of single_task, but its interval overlaps" in text
     assert page.count("<svg") == 3 + 6 + 8 + 2 + 3
