@@ -24,7 +24,7 @@ _SECRET_PARTS = (
     re.compile(r"(?P<kept>://[^\s/@:]*:)[^\s'\"]*(?=@)"),
     # name=value of a query, of a -D option, of a setting; an Authorization header's
     re.compile(
-        rf"(?P<kept>[\w.\-]*(?:{_SECRET}|signature|(?<![A-Za-z])(?:sig|sas))[\w.\-]*[\"']?\s*[=:]\s*)"
+        rf"(?P<kept>(?:{_SECRET}|signature|(?<![A-Za-z])(?:sig|sas))[\w.\-]{{0,100}}[\"']?\s*[=:]\s*)"
         r"(?:\"[^\"]*\"?|'[^']*'?|[^\s&;,\"'}})\]]+)",
         re.IGNORECASE,
     ),
