@@ -17,9 +17,10 @@ def read_regular(path: str | Path, longest: int) -> bytes:
         raise OSError(None, "no path has a null character")
     # Opened without waiting and asked then: between a look at the name and its opening it could become another file.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(None, "it is no regular file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(None, "it is no regular file")
         content = file.read(longest + 1)
     if len(content) > longest:
         raise OSError(None, f"it has more than {longest:,} bytes")
