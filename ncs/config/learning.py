@@ -33,7 +33,7 @@ class TaskLabel(Section):
     @property
     def condition(self) -> str:
         """Where it has a label: `where`, or wherever the label is not null."""
-        return f"({self.label}) IS NOT NULL" if self.where is None else self.where
+        return f"({parse_expression(self.label).sql}) IS NOT NULL" if self.where is None else self.where
 
     @property
     def columns(self) -> frozenset[str]:
