@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from jobs.job import Job
 from jobs.options import Options, add_options
 from ncs import config
+from ncs.config.values import CREDENTIALS, redact
 from ncs.days import Days
-from ncs.errors import DataError, NcsError
+from ncs.errors import ConfigError, DataError, NcsError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
 
@@ -68,6 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     os.umask(os.umask(0) | 0o022)  # nothing that is written, by Spark's JVM too, is for others to change
     try:
+        if CREDENTIALS.search(args.lake or ""):
+            raise ConfigError(
+                "--lake: credentials do not belong into a URI; give them to the store's client (environment)"
+            )
         conf = config.load(args.conf, [*args.set, *_shorthands(args)])
         job = Job(
             conf=conf,
@@ -89,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as err:
         if args.debug:
             raise
-        print(f"ncs {args.stage}: {_message(err)}", file=sys.stderr)
+        print(f"ncs {args.stage}: {redact(_message(err))}", file=sys.stderr)
         return err.exit_code if isinstance(err, NcsError) else 1
     return 0
 

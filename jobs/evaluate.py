@@ -24,12 +24,12 @@ from ncs.errors import DataError
 from ncs.evaluation import calibration, masks, metrics, parts
 from ncs.evaluation.calibration import Curves
 from ncs.evaluation.metrics import TRUTH, Figure, evaluate
-from ncs.evaluation.report import Trained
+from ncs.evaluation.report import Trained, warnings
 from ncs.evaluation.table import as_text
 from ncs.features.encoding import label_of
 from ncs.lake import layout, storage
 from ncs.lake.layout import Record
-from ncs.lake.writer import replace_where
+from ncs.lake.writer import replace_run
 from ncs.logs.files import spark_path
 from ncs.tasks import CTR, CVR, tasks_of
 
@@ -55,6 +55,9 @@ def run(job: Job) -> None:
         _write(job, layout.MASKS, _masks(run_id, report.trained(job.lake, run_id, models)), masks.SCHEMA, record)
         _write(job, layout.EVALUATIONS, [asdict(one) for one in figures], metrics.SCHEMA, record)  # last: it says done
     print(as_text(figures, list(models), tasks))
+    by_key = {(one.model, one.task): one for one in figures if one.metric == tasks_of(conf)[one.task].metric}
+    for sentence in warnings(by_key, list(models), report.trained(job.lake, run_id, models), tasks):
+        print(f"warning: {sentence}")
     report.write(job, described, models, figures, provenance["inputs"])
     print(f"report: {path}")
 
@@ -99,7 +102,7 @@ def _samples(job: Job, days: Days) -> DataFrame:
 def _write(job: Job, table: str, rows: Sequence[dict[str, Any]], schema: str, record: Record) -> None:
     """Put rows in the place of the run's."""
     frame = job.spark.createDataFrame(rows, schema)
-    replace_where(frame, job.lake.uri(table), f"run_id = '{record.key}'", record, ("run_id",))
+    replace_run(frame, job.lake.uri(table), record, ("run_id",))
 
 
 def _masks(run_id: str, trained: Mapping[str, Trained]) -> list[dict[str, Any]]:

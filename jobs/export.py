@@ -15,10 +15,11 @@ from jobs.cli import main
 from jobs.job import Job
 from jobs.runs import folders, run_of
 from ncs import config
-from ncs.errors import ConfigError
+from ncs.errors import ConfigError, ExportError
 from ncs.lake import storage
 from ncs.runs.predictor import Predictor
 from ncs.serving.export import Program, export
+from ncs.soundness import unsound
 from ncs.tasks import in_order, tasks_of
 from ncs.text import aligned
 
@@ -33,6 +34,7 @@ def run(job: Job) -> None:
     asked = options.task.split(",") if options.task else [task.name for task in in_order(tasks.values())]
     _check_unknown("--task", asked, tasks, found["run_id"])
     folder = job.lake.uri("models", found["run_id"])
+    _check_unsound(storage.join(folder, known[options.model], "facts.json"), options.model, asked)
     net = Predictor.load(folder, options.model, conf, found["sizes"]).net
     provenance = {
         "run_id": found["run_id"],
@@ -77,6 +79,14 @@ def table(programs: dict[str, Program]) -> list[str]:
             ]
         )
     return aligned(lines)
+
+
+def _check_unsound(path: str, model: str, asked: list[str]) -> None:
+    """Raises ExportError for a task that has learnt nothing, or what it cannot have learnt."""
+    for task, why in unsound(storage.read_json(path) if storage.exists(path) else None, asked):
+        raise ExportError(
+            f"{task} of {model} is not exported: {why} ({path}). Look at fields, tasks and prune, and train it again"
+        )
 
 
 def _check_unknown(flag: str, asked: list[str], known: dict[str, Any], run_id: str) -> None:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from jobs.options import Options
 from ncs.config import Config
+from ncs.config.values import redact
 from ncs.days import Days
 from ncs.errors import GateError
 from ncs.lake.layout import Lake
@@ -83,7 +84,7 @@ class Job:
     def say(self, text: str) -> None:
         """A line for whoever watches."""
         if not self.quiet:
-            tqdm.write(text, file=sys.stderr)
+            tqdm.write(redact(text), file=sys.stderr)
 
     def progress(self, items: Iterable[T], what: str, unit: str = "day", total: int | None = None) -> Iterable[T]:
         """The items with a bar while somebody watches a terminal."""

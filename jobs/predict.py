@@ -21,7 +21,7 @@ from ncs.evaluation import calibration
 from ncs.evaluation.scoring import score
 from ncs.lake import layout
 from ncs.lake.layout import Record
-from ncs.lake.writer import replace_where
+from ncs.lake.writer import replace_run
 from ncs.runs.predictor import Predictor
 from ncs.tasks import CTR, tasks_of
 
@@ -60,7 +60,7 @@ def run(job: Job) -> None:
         *(task.prediction for task in tasks.values()),
     )  # fmt: skip
     record = Record("predict", run_id, provenance)
-    replace_where(rows, job.lake.uri(layout.PREDICTIONS), f"run_id = '{run_id}'", record, ("run_id", "day"))
+    replace_run(rows, job.lake.uri(layout.PREDICTIONS), record, ("run_id", "day"))
     job.say(f"predict: {len(scorers)} models scored {days}, in {job.lake.uri(layout.PREDICTIONS)}")
 
 
@@ -83,7 +83,7 @@ def _calibrate(job: Job, found: dict[str, Any], conf: Config, scorers: dict[str,
     knots = calibration.as_rows(run_id, calibration.fit(scored, tasks.values()))
     record = Record("predict", run_id, provenance)
     frame = job.spark.createDataFrame(knots, calibration.SCHEMA)
-    replace_where(frame, job.lake.uri(layout.CALIBRATION), f"run_id = '{run_id}'", record, ("run_id",))
+    replace_run(frame, job.lake.uri(layout.CALIBRATION), record, ("run_id",))
     job.say(f"predict: calibration fitted on the validation rows of {days}, in {job.lake.uri(layout.CALIBRATION)}")
 
 

@@ -72,7 +72,7 @@ def trained(lake: Lake, run_id: str, models: dict[str, str]) -> dict[str, report
     for model, key in models.items():
         folder = lake.uri("models", run_id, key)
         lines = storage.read_bytes(storage.join(folder, "metrics.jsonl")).decode().splitlines()
-        kept = {name: storage.join(folder, f"{name}.json") for name in ("masks", "conflict")}
+        kept = {name: storage.join(folder, f"{name}.json") for name in ("masks", "conflict", "facts")}
         artefacts = {name: storage.read_json(path) if storage.exists(path) else None for name, path in kept.items()}
         found[model] = report.Trained([json.loads(line) for line in lines], **artefacts)
     return found

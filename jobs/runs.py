@@ -1,6 +1,5 @@
 """Which run the stages after training work on, and what decides what these make of it."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,9 +8,6 @@ from ncs.errors import DataError
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
 from ncs.tasks import CTR, tasks_of
-
-_ID = re.compile(r"[A-Za-z0-9_-]+")
-"""A run's id becomes part of paths and of SQL."""
 
 
 def latest_run(lake: Lake) -> dict[str, Any]:
@@ -29,14 +25,23 @@ def run_of(lake: Lake, run_id: str | None) -> dict[str, Any]:
         if run_id not in finished:
             there = f"has {', '.join(finished)}" if finished else "has none"
             raise DataError(f"{lake.uri('models')} holds no finished run {run_id!r}, it {there}; name one, or train it")
-        return storage.read_json(_described(lake, run_id))
+        return _read(lake, run_id)
     path = lake.uri("models", "latest.json")
     if not storage.exists(path):
         raise DataError(f"the lake {lake.root} has no trained run; run `ncs train`")
-    run_id = storage.read_json(path)["run_id"]
-    if not _ID.fullmatch(run_id):
-        raise DataError(f"{path} names a run {run_id!r}, letters, digits, - and _ expected; run `ncs train`")
-    return storage.read_json(_described(lake, run_id))
+    return _read(lake, layout.check_run_id(storage.read_json(path)["run_id"], path))
+
+
+def _read(lake: Lake, run_id: str) -> dict[str, Any]:
+    """A run's description. Raises DataError if it is that of another run than the one in whose folder it stands.
+
+    `config.of_run` checks the names and expressions of its configuration, as those of a file.
+    """
+    path = _described(lake, run_id)
+    described = storage.read_json(path)
+    if layout.check_run_id(described["run_id"], path) != run_id:
+        raise DataError(f"{path} is of the run {described['run_id']!r}; copy no run into another's folder, train it")
+    return described
 
 
 def _described(lake: Lake, run_id: str) -> str:

@@ -9,6 +9,7 @@ start their own workers. To start them otherwise, run the same program under hor
     torchrun --nnodes 2 --nproc-per-node 2 ... jobs/train.py --conf conf/demo.yaml --lake s3://bucket/lake --workers 4
 """
 
+import os
 import sys
 import tempfile
 import uuid
@@ -61,7 +62,10 @@ def _launch(job: Job, this: Run) -> None:
             launch_on_spark(job.spark, launch, this.conf.workers, order, error)
         else:
             command = [sys.executable, "-m", "jobs.worker", order]
-            log = Path(tempfile.gettempdir()) / f"ncs-workers-{this.run_id}.log"
+            # A name that nobody can foresee, in a file that is new: others may write into the folder too.
+            descriptor, name = tempfile.mkstemp(prefix="ncs-workers-", suffix=".log")
+            os.close(descriptor)
+            log = Path(name)
             cluster.launch(launch, this.conf.workers, this.conf.train.batch_size, command, error, log)
     finally:
         storage.remove(folder)

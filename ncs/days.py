@@ -7,6 +7,8 @@ from datetime import date, timedelta
 
 from ncs.errors import ConfigError
 
+FIRST_YEAR, LAST_YEAR, LONGEST = 1990, 2100, 3660
+"""Years that logs can be of, and the most days of a range: what is beyond them is a mistyped year."""
 _RANGE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\.\.(\d{4}-\d{2}-\d{2}))?")
 
 
@@ -28,10 +30,19 @@ class Days:
         try:
             if match:
                 first = date.fromisoformat(match[1])
-                return cls(first, date.fromisoformat(match[2]) if match[2] else first)
+                return cls(first, date.fromisoformat(match[2]) if match[2] else first)._checked()
         except ValueError:
             pass
         raise ConfigError(f"{text!r} is no range of days; write 2022-04-08..2022-04-16, or one day")
+
+    def _checked(self) -> "Days":
+        """Itself. Raises ConfigError if a year is mistyped."""
+        for day in (self.first, self.last):
+            if not FIRST_YEAR <= day.year <= LAST_YEAR:
+                raise ConfigError(f"{self}: the year {day.year} is not within {FIRST_YEAR} and {LAST_YEAR}")
+        if len(self) > LONGEST:
+            raise ConfigError(f"{self}: a range of {len(self):,} days, {LONGEST:,} are the most; is a year mistyped?")
+        return self
 
     def __iter__(self) -> Iterator[date]:
         return (self.first + timedelta(days=n) for n in range(len(self)))

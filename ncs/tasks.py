@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ncs.config import Config
+from ncs.config.expressions import parse_expression
 
 CTR, CVR = "ctr", "cvr"
 """The tasks that are always there: clicked or not; the share that was watched of what was clicked."""
@@ -61,8 +62,9 @@ def tasks_of(conf: Config) -> dict[str, Task]:
         # A label that is computed, or whose column has another meaning already, is kept under the task's own name.
         label = one.label if one.label.isidentifier() and one.label not in taken else name
         taken.add(label)
-        where = one.where or f"({one.label}) IS NOT NULL"
-        tasks[name] = Task(name, label, one.label, where, loss=one.loss, weight=one.weight, metric=one.metric)
+        # What runs is what was checked: rendered from the parsed expression, wherever the text comes from.
+        expression, where = (parse_expression(text).sql for text in (one.label, one.condition))
+        tasks[name] = Task(name, label, expression, where, loss=one.loss, weight=one.weight, metric=one.metric)
     return tasks
 
 

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ncs.config import Config, digest
+from ncs.config.values import redact
 from ncs.errors import ConfigError
 
 KEYS = ("logs.days", "split", "fields", "tasks", "net", "train", "prune", "share", "workers")
@@ -86,7 +87,7 @@ def log(uri: str, experiment: str, tracked: Tracked) -> bool:
     try:
         return _log(MlflowClient(tracking_uri=uri), experiment, tracked)
     except MlflowException as err:
-        raise ConfigError(f"track.uri: MLflow at {uri} says: {str(err).splitlines()[0]}") from None
+        raise ConfigError(f"track.uri: MLflow at {uri} says: {redact(str(err).splitlines()[0])}") from None
 
 
 def _log(client: Any, experiment: str, tracked: Tracked) -> bool:

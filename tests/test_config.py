@@ -1,13 +1,16 @@
 """What a configuration accepts, and how it names what it does not."""
 
+import os
 from pathlib import Path
 
 import pytest
 import yaml
 
 from ncs import config
+from ncs.config.values import redact
 from ncs.days import Days
 from ncs.errors import ConfigError
+from ncs.logs.pseudonyms import Pseudonyms
 from tests.factories import ROOT
 
 DEMO = ROOT / "conf" / "demo.yaml"
@@ -47,6 +50,41 @@ def test_every_file_in_conf_is_valid_and_names_itself(path: Path) -> None:
         ("spark.sql.session.timeZone=Asia/Shanghai", "times without a zone are UTC.*name the zone .* in logs.timezone"),
         ("spark.sql.timestampType=TIMESTAMP_NTZ", "spark.sql.timestampType: times without a zone are UTC"),
         ("fields=[", "not YAML"),
+        ("prune.theta_epochs=.inf", r"prune.theta_epochs: a finite number is asked for \(found inf\)"),
+        ("train.learning_rate=.nan", r"train.learning_rate: a finite number"),
+        ("compare.space={train.weight_decay: [0.0, .inf]}", r"compare.space.train.weight_decay: a finite number"),
+        ("slices.position=[1, .inf]", r"slices.position: a finite number"),
+        ("train.seed=-1", r"train.seed: .*greater than or equal to 0"),
+        ("train.seed=4294967296", r"train.seed: .*less than or equal to 4294967295"),
+        ("encode.seed=9223372036854775808", r"encode.seed: a number of 64 bits"),
+        ("logs.seed=1" + 5000 * "0", r"logs.seed: not YAML: .*4300"),
+        ("train.seed=4294967294", r"train.seed: with compare.seeds the last seed is beyond"),
+        ("net.hidden=[65536, 65536]", r"net.hidden: layers of .* weights"),
+        ("net.hidden=[1000000000000]", r"net.hidden.*: .*less than or equal to 65536"),
+        ("train.batch_size=1000000000000", r"train.batch_size: .*less than or equal to"),
+        ("logs.synthetic.users=1000000000000", r"logs.synthetic.users: .*less than or equal to"),
+        ("labels.window_hours=1e300", r"labels.window_hours: .*less than or equal to 744"),
+        ("prune.theta_epochs=1e300", r"prune.theta_epochs: .*less than or equal to"),
+        ("launch.stall_seconds=100000000", r"launch.stall_seconds: .*less than or equal to"),
+        ("launch.hosts='-oProxyCommand:1'", r"launch.hosts: .*pattern"),
+        ("launch.network='--x'", r"launch.network: .*pattern"),
+        ("logs.days=20222-04-08", "logs.days: '20222-04-08' is no range of days"),
+        ("logs.days=0022-04-08..0022-04-16", "logs.days: .*the year 22 is not within 1990 and 2100"),
+        ("logs.days=2022-04-08..2922-04-16", "logs.days: .*the year 2922 is not within"),
+        ("logs.days=2002-04-08..2022-04-16", "logs.days: .*a range of 7,314 days, 3,660 are the most"),
+        ("logs.days=20220408", "logs.days: 20220408 is no range of days"),
+        ("train={epochs: 3, epochs: 4}", r"--set train, line 1: not YAML: the key 'epochs' stands in line 1 too"),
+        ("compare.references=[nobody]", r"compare.references: no model is called 'nobody'; there are single_task"),
+        ("simulate.pairs=[[nobody, single_task]]", r"simulate.pairs: no model is called 'nobody'"),
+        ("compare.space={train.nothing: [1]}", r"compare.space: train.nothing is no key"),
+        ("compare.space={logs.seed: [1]}", r"compare.space: set: 'logs.seed' is not of a model alone"),
+        ("compare.space={train.learning_rate: [-1.0]}", r"compare.space: train.learning_rate: .*greater than 0"),
+        ("prune.rates={nobody: 0.4}", r"prune.rates names 'nobody'"),
+        ('name="a\\u0007b"', r"name: a text holds no control characters"),
+        ('logs.source="a\\0b"', r"logs.source: a text holds no control characters"),
+        ('track.experiment="\\ud800"', r"not YAML|control characters"),
+        ("logs.source=https://a.blob/c?sv=1&sig=abcd", r"logs.source: credentials do not belong into a URI"),
+        ("offpolicy.source=s3a://me:mine@bucket", r"offpolicy.source: credentials do not belong into a URI"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_its_path(override: str, message: str) -> None:
@@ -86,6 +124,93 @@ def test_the_stored_form_loads_again_to_the_same(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(conf.model_dump()))
     assert config.load(path) == conf
     assert config.load(path).digest() == conf.digest() != config.load(DEMO).digest()
+
+
+LAUGHS = b"a0: &a0 [1]\n"
+LAUGHS += b"".join(b"a%d: &a%d [%s*a%d]\n" % (n, n, b"*a%d, " % (n - 1) * 8, n - 1) for n in range(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"name: x\ntrain: {epochs: 3}\ntrain: {batch_size: 64}\n", "line 3: .*'train' stands in line 2 too"),
+        (b"base: base.yaml\nname: x\nfields:\n  a: 1\n  'a': 2\n", "line 5: .*'a' stands in line 4 too"),
+        (b"base: base.yaml\nname: x # caf\xe9\n", "line 2: not UTF-8, byte 0xe9; convert the file"),
+        ("name: x\n".encode("utf-16"), "line 1: not UTF-8"),
+        (b"base: [a, b]\nname: x\n", r"base names one file, not \['a', 'b'\]"),
+        (b"base: ''\nname: x\n", "base names one file"),
+        (b"base: 0\nname: x\n", "base names one file"),
+        (b"base: .\nname: x\n", r"no configuration can be read at .*regular file"),
+        (b"base: nowhere.yaml\nname: x\n", "No such file"),
+        (b"base: bad.yaml\nname: x\n", "names itself as its base"),
+        (b"base: ../conf/./bad.yaml\nname: x\n", "names itself as its base"),
+        (b"base: other.yaml\nname: x\n", "names itself as its base"),
+        (b"a: &a [*a]\nname: x\n", "nested more than 50 deep"),
+        (b"a: " + b"[" * 5000, "not YAML"),
+        (LAUGHS, "more than 100,000 values"),
+        (b"name: x\n" + b"#" * 1_000_000, "more than 1,000,000 bytes"),
+        (b"? [a]\n: b\n", "not YAML"),
+        (b"", "a configuration is a mapping of keys"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_used_is_refused_by_name_and_line(tmp_path: Path, text: bytes, message: str) -> None:
+    folder = tmp_path / "conf"
+    folder.mkdir()
+    (folder / "bad.yaml").write_bytes(text)
+    (folder / "other.yaml").write_text("base: ../conf/bad.yaml\nname: y\n")
+    with pytest.raises(ConfigError, match=message) as refused:
+        config.load(folder / "bad.yaml")
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_what_is_no_regular_file_is_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "conf.yaml")
+    with pytest.raises(ConfigError, match="no regular file"):
+        config.load(tmp_path / "conf.yaml")
+    with pytest.raises(ConfigError, match="no key can be read"):
+        Pseudonyms.of(f"file:{tmp_path}/conf.yaml")
+
+
+def test_a_mark_before_the_text_and_merged_keys_are_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = "base: base.yaml\nname: mine\ntrain: &t {epochs: 9}\nprune: &p {rounds: 1}\nnet: {ple: {levels: 2}}\n"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert config.load(path).train.epochs == 9
+    chain = "a: &a {x: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, y: 3}\n"
+    assert config.parse(chain, "here")["c"] == {"x": 2, "y": 3}
+
+
+def test_what_says_that_it_is_secret_is_kept_nowhere() -> None:
+    conf = config.load(
+        DEMO,
+        [
+            "spark.driver.extraJavaOptions=-Xmx1g -Djavax.net.ssl.trustStorePassword=hunter2",
+            "spark.my.url=jdbc:x://me:hunter2@db/x",
+            "spark.hadoop.fs.azure.sas.c.a=hunter2",
+            "spark.executor.memory=2g",
+            "tasks.x={label: cast(token = 'a' as int), loss: cross_entropy, metric: auc}",
+        ],
+    )
+    assert "hunter2" not in str(conf.public())
+    assert conf.public()["spark"]["spark.executor.memory"] == "2g"
+    assert config.of_run({"run_id": "x", "conf": conf.public()}).tasks == conf.tasks
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("s3a://me:hunter2@bucket/x is gone", "s3a://me:*(redacted)*@bucket/x is gone"),
+        ("https://a/c?sv=1&sig=hunter2%3D&se=2", "https://a/c?sv=1&sig=*(redacted)*&se=2"),
+        ("-Dfoo.password=hunter2 -Dx=1", "-Dfoo.password=*(redacted)* -Dx=1"),
+        ('{"token": "hunter2 hunter2", "n": 1}', '{"token": *(redacted)*, "n": 1}'),
+        ("Authorization: Bearer hunter2.x", "Authorization: Bearer *(redacted)*"),
+        ("fs.s3a.secret.key=hunter2", "fs.s3a.secret.key=*(redacted)*"),
+        ("abfss://logs@reconciled.dfs.core.windows.net/x", "abfss://logs@reconciled.dfs.core.windows.net/x"),
+        ("http://mlflow:5000/x, design=3, all tokens", "http://mlflow:5000/x, design=3, all tokens"),
+    ],
+)
+def test_secrets_in_texts_are_redacted(text: str, shown: str) -> None:
+    assert redact(text) == shown
 
 
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "name: x\nbase: nowhere.yaml\n"])

@@ -16,14 +16,15 @@ from pyspark.sql import SparkSession
 from jobs import ingest, label
 from jobs.cli import main
 from jobs.job import Job
-from jobs.runs import latest_run
+from jobs.runs import latest_run, run_of
 from ncs import config
 from ncs.config import Config
 from ncs.data_loading import Snapshot, TableLoader
 from ncs.days import Days
 from ncs.errors import ConfigError, DataError
 from ncs.lake import layout, storage
-from ncs.lake.layout import Lake
+from ncs.lake.layout import Lake, Record
+from ncs.lake.writer import replace_days, replace_run
 from ncs.logs.kuairand import KuaiRand
 from ncs.logs.pseudonyms import Pseudonyms, pseudonym
 from ncs.runs.run import Run
@@ -87,6 +88,27 @@ def test_a_run_has_a_plain_name(lake: Lake) -> None:
     storage.write_json(lake.uri("models", "latest.json"), {"run_id": "x' OR '1'='1"})
     with pytest.raises(DataError, match="names a run"):
         latest_run(lake)
+
+
+@pytest.mark.parametrize("run_id", ["x' OR '1'='1", "toy-2", "../toy-1", "", None, 7, "toy-1\n", ["toy-1"], "x" * 300])
+def test_a_run_s_description_is_that_of_its_own_folder(run_id: object, lake: Lake) -> None:
+    storage.write_json(lake.uri("models", "latest.json"), {"run_id": "toy-1"})
+    storage.write_json(lake.uri("models", "toy-1", "run.json"), {"run_id": run_id, "conf": {}})
+    for ask in (None, "toy-1"):
+        with pytest.raises(DataError, match=r"toy-1/run\.json (names a run|is of the run)"):
+            run_of(lake, ask)
+
+
+@pytest.mark.parametrize("key", ["2022-04-08' OR '1'='1", "x' OR '1'='1"])
+def test_no_name_becomes_sql(key: str, spark: SparkSession, lake: Lake) -> None:
+    rows = spark.createDataFrame([("a", "b")], "run_id string, day string")
+    record = Record("predict", key, {})
+    with pytest.raises((DataError, ValueError)):
+        replace_run(rows, lake.uri(layout.PREDICTIONS), record, ("run_id",))
+    with pytest.raises((DataError, ValueError)):
+        replace_days(rows, lake.uri(layout.SAMPLES), [record])
+    assert not lake.has(layout.PREDICTIONS)
+    assert not lake.has(layout.SAMPLES)
 
 
 def test_yaml_makes_no_objects(tmp_path: Path) -> None:

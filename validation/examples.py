@@ -1,5 +1,6 @@
 """Rows at fault, some of them, for the page of a failed expectation. They are looked for only when one has failed."""
 
+import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ def attach(frame: DataFrame, failed: "Sequence[ExpectationValidationResult]") ->
             texts = [", ".join(f"{key} {value}" for key, value in row.items()) for row in rows[:_SHOWN]]
         else:
             continue
-        result.result["partial_unexpected_list"] = texts
+        # The page's templates show them as they are: what is markup in the logs must be none on the page.
+        result.result["partial_unexpected_list"] = [html.escape(text) for text in texts]
         # The page's table asks for a count; at 0 no share is told, which the rules that are queries do not have.
         result.result.setdefault("unexpected_count", 0)
 

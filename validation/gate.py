@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame
 from ncs.errors import GateError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
-from validation import examples, verdicts
+from validation import examples, pages, verdicts
 from validation.verdicts import Failure, Verdict
 
 if TYPE_CHECKING:
@@ -74,11 +74,12 @@ class Gate:
         self._checked = []
         if self._results and self._folder:
             self._context.build_data_docs(resource_identifiers=self._results)
+            pages.secure(storage.join(self._folder, "data_docs"))
             self._results = []
         bad = [verdict for verdict in found if not verdict.success]
         if bad:
-            pages = f"\nSee {storage.join(self._folder, 'data_docs', 'index.html')}" if self._folder else ""
-            raise GateError("the data gate is shut\n" + "\n".join(map(str, bad)) + pages)
+            where = f"\nSee {storage.join(self._folder, 'data_docs', 'index.html')}" if self._folder else ""
+            raise GateError("the data gate is shut\n" + "\n".join(map(str, bad)) + where)
 
     @property
     def _folder(self) -> str | None:

@@ -42,6 +42,16 @@ def day_literal(day: date) -> str:
     return f"date'{day}'"
 
 
+def text_literal(text: str) -> str:
+    """A text as SQL writes it, whatever is in it: a column of the logs may be called anything."""
+    return f"cast(X'{text.encode().hex()}' AS string)"
+
+
+def quoted(column: str) -> str:
+    """A column's name as SQL writes it, even if it is a word of SQL."""
+    return f"`{column.replace('`', '``')}`"
+
+
 def not_null(*columns: str) -> Rules:
     """A value in every row."""
     return [gxe.ExpectColumnValuesToNotBeNull(column=column) for column in columns]
@@ -66,11 +76,11 @@ def every_day(days: Iterable[date]) -> Expectation:
 
 def unique(*columns: str) -> Expectation:
     """No key twice, nulls aside."""
-    key = ", ".join(columns)
-    present = " AND ".join(f"{column} IS NOT NULL" for column in columns)
+    key, names = ", ".join(map(quoted, columns)), ", ".join(columns)
+    present = " AND ".join(f"{quoted(column)} IS NOT NULL" for column in columns)
     return ExpectNoRows(
         column=columns[-1],
-        description=f"no {key} comes twice",
+        description=f"no {names} comes twice",
         # Great Expectations' own uniqueness sorts the whole table in a window; a hash aggregate is enough.
         unexpected_rows_query="SELECT count(*) AS repeated_keys, sum(n) AS rows, "
         f"to_json(min(key)) AS example FROM (SELECT struct({key}) AS key, count(*) AS n FROM {{batch}} "
@@ -88,7 +98,7 @@ def few_null(column: str, conf: Config) -> Expectation:
     """At most `gates.max_quarantined` of a day's rows without a value."""
     most = conf.gates.max_quarantined
     text = f"each day, at most {most} of the rows lack {column}"
-    return daily_share(column, text, f"{column} IS NULL", "true", most)
+    return daily_share(column, text, f"{quoted(column)} IS NULL", "true", most)
 
 
 def daily_share(column: str, text: str, bad: str, among: str, most: float) -> Expectation:
@@ -108,6 +118,6 @@ def daily_mean(column: str, band: list[float]) -> Expectation:
     return ExpectNoRows(
         column=column,
         description=f"each day's mean of {column} is above 0 and lies in [{low}, {high}]",
-        unexpected_rows_query=f"SELECT day, avg({column}) AS mean, count(*) AS rows FROM {{batch}} "
+        unexpected_rows_query=f"SELECT day, avg({quoted(column)}) AS mean, count(*) AS rows FROM {{batch}} "
         f"GROUP BY day HAVING mean = 0 OR mean NOT BETWEEN {low} AND {high} ORDER BY day",
     )

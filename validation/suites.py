@@ -31,6 +31,8 @@ from validation.rules import (
     in_set,
     none_where,
     not_null,
+    quoted,
+    text_literal,
     unique,
 )
 
@@ -149,7 +151,7 @@ def _as_before(learnt: Mapping[date, Bands], warn: Sequence[str]) -> Rules:
     for day, bands in learnt.items():
         for name, band in bands.items():
             kind, _, column = name.partition(".")
-            row = f"({day_literal(day)}, '{column}', {band.low!r}D, {band.high!r}D, {band.found!r}D)"
+            row = f"({day_literal(day)}, {text_literal(column)}, {band.low!r}D, {band.high!r}D, {band.found!r}D)"
             kinds.setdefault(kind, []).append(row)
     return [
         ExpectNoRows(
@@ -238,7 +240,7 @@ def _encoded(task: Task, conf: Config, ids: Mapping[str, int]) -> Rules:
             none_where(
                 other,
                 f"{other} is within [0, 1], or NaN where there is no such label",
-                f"{other} IS NULL OR NOT (isnan({other}) OR {other} BETWEEN 0 AND 1)",
+                f"{quoted(other)} IS NULL OR NOT (isnan({quoted(other)}) OR {quoted(other)} BETWEEN 0 AND 1)",
             )
             for other in others
         ),
@@ -261,8 +263,8 @@ def _predictions(conf: Config) -> Rules:
             ExpectNoRows(
                 column=column,
                 description=f"a run has {column} in all of its rows or, made without that task, in none",
-                unexpected_rows_query=f"SELECT run_id, count_if({column} IS NULL) AS missing, count(*) AS rows FROM "
-                "{batch} GROUP BY run_id HAVING missing BETWEEN 1 AND rows - 1 ORDER BY run_id",
+                unexpected_rows_query=f"SELECT run_id, count_if({quoted(column)} IS NULL) AS missing, count(*) AS rows "
+                "FROM {batch} GROUP BY run_id HAVING missing BETWEEN 1 AND rows - 1 ORDER BY run_id",
             )
             for column in further
         ),

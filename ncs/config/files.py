@@ -1,7 +1,9 @@
 """Reading a configuration: a YAML file, the base that it names, overrides from the command line."""
 
+import math
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -10,13 +12,18 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 import ncs
+from ncs.config.checks import check_names
 from ncs.config.renamed import rename_key, rename_keys
 from ncs.config.schema import Config
-from ncs.config.values import problems, set_key
+from ncs.config.values import problems, redact, set_key
 from ncs.errors import ConfigError
+from ncs.text import read_text
 
 PACKAGED = Path(ncs.__file__).parent / "conf"
 """The configurations that come with the package: `conf/` of the sources."""
+LARGEST_FILE = 1_000_000
+MOST_VALUES, DEEPEST = 100_000, 50
+"""Bytes of a file; values of a configuration, aliases counted each time, and how deep they stand in each other."""
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
@@ -31,8 +38,9 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
-            raise ConfigError(f"--set {override!r}: write --set a.b=value")
+            raise ConfigError(f"--set {redact(override)!r}: write --set a.b=value")
         set_key(values, rename_key(key.strip(), f"--set {key.strip()}"), parse(text, f"--set {key}"))
+    check_values(values, str(path))
     try:
         conf = Config.model_validate(values)
     except ValidationError as err:
@@ -42,6 +50,10 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
             conf.of_model(name)
         except ConfigError as err:
             raise ConfigError(f"{path}: models.{name}.set: {err}") from None
+    try:
+        check_names(conf)
+    except ConfigError as err:
+        raise ConfigError(f"{path}: {err}") from None
     return conf
 
 
@@ -52,6 +64,7 @@ def of_run(described: Mapping[str, Any]) -> Config:
 
     Raises ConfigError if the versions do not agree on more than that.
     """
+    check_values(described["conf"], f"run {described['run_id']}")
     try:
         values = rename_keys(deepcopy(described["conf"]), f"run {described['run_id']}")
         return Config.model_validate(_completed(Config, values, _read(PACKAGED / "base.yaml")))
@@ -78,18 +91,20 @@ def _or_packaged(path: Path) -> Path:
     return packaged if packaged.exists() and not path.exists() else path
 
 
-def _read(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    if path in seen:
-        raise ConfigError(f"{path}: names itself as its base")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as err:
-        raise ConfigError(f"no configuration can be read at {path} ({err.strerror}); see conf/") from None
+def _read(path: Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    place = os.path.realpath(path)  # however it is spelt
+    if place in seen:
+        raise ConfigError(f"{path}: names itself as its base, through {len(seen)} files; let one of them have no base")
+    text = read_text(path, LARGEST_FILE, "configuration", "see conf/")
     values = parse(text, str(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a configuration is a mapping of keys, this is {type(values).__name__}")
     base = rename_keys(values, str(path)).pop("base", None)
-    return _merge(_read(_or_packaged(path.parent / base), (*seen, path)), values) if base else values
+    if base is None:
+        return values
+    if not isinstance(base, str) or not base:
+        raise ConfigError(f"{path}: base names one file, not {base!r}")
+    return _merge(_read(_or_packaged(path.parent / base), (*seen, place)), values)
 
 
 class _Loader(yaml.SafeLoader):
@@ -100,6 +115,26 @@ class _Loader(yaml.SafeLoader):
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.flat = set[int]()
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Refuse a key that stands twice in a mapping, before what it merges (`<<`) joins it."""
+        if id(node) in self.flat:  # it holds what it merges, which its own keys may repeat
+            return
+        self.flat.add(id(node))
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            name = (key.tag, str(key.value))
+            if name in lines:
+                first, mark = lines[name], key.start_mark
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} stands in line {first} too", problem_mark=mark
+                )
+            lines[name] = key.start_mark.line + 1
+        super().flatten_mapping(node)
+
 
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
@@ -107,11 +142,49 @@ _Loader.add_implicit_resolver(
 
 
 def parse(text: str, where: str) -> Any:
-    """Text as YAML. Raises ConfigError that says `where` it stands."""
+    """Text as YAML. Raises ConfigError that says `where` it stands, and in which line."""
     try:
         return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as err:
-        raise ConfigError(f"{where}: not YAML: {' '.join(str(err).split())}") from None
+    except yaml.MarkedYAMLError as err:  # without the lines around it, which may hold a secret
+        mark = err.problem_mark or err.context_mark
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{where}{line}: not YAML: {' '.join((err.problem or err.context or '').split())}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as err:  # of a number of thousands of digits, or of [[[[...
+        reason = getattr(err, "reason", None) or str(err).partition("\n")[0]
+        raise ConfigError(f"{where}: not YAML: {reason}") from None
+
+
+def check_values(values: Any, where: str) -> None:
+    """Raises ConfigError for what no key can have: numbers that are not finite or beyond 64 bits, texts with control
+    characters, too many or too deeply nested values."""
+    for number, (key, value, depth) in enumerate(_leaves(values)):
+        if number >= MOST_VALUES or depth > DEEPEST:
+            raise ConfigError(
+                f"{where}: {key or 'it'} has more than {MOST_VALUES:,} values, or is nested more than {DEEPEST} deep"
+            )
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{where}: {key}: a finite number is asked for (found {value})")
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ConfigError(f"{where}: {key}: a number of 64 bits is asked for (found one of {value.bit_length()})")
+        if isinstance(value, str) and not _TEXT.fullmatch(value):
+            raise ConfigError(f"{where}: {key}: a text holds no control characters (found {redact(value)[:40]!r})")
+
+
+_TEXT = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\u0085\u2028\u2029\ud800-\udfff]*")
+
+
+def _leaves(value: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, Any, int]]:
+    """Each value below a value, its keys too, with its path and how deep it stands; no deeper than is allowed."""
+    yield key, value, depth
+    if depth > DEEPEST:
+        return
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield key or "a key", name, depth
+            yield from _leaves(inner, f"{key}.{name}".removeprefix("."), depth + 1)
+    elif isinstance(value, list | tuple | set):
+        for inner in value:
+            yield from _leaves(inner, key, depth + 1)
 
 
 def _merge(base: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

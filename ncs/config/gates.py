@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from ncs.config.values import Count, Section
+from ncs.config.values import Few, Section
 
 Band = Annotated[list[float], Field(min_length=2, max_length=2)]
 Figure = Literal["rows", "click_rate", "mean_cvr", "unlabelled", "nulls", "new_ids", "psi"]
@@ -14,8 +14,8 @@ Tolerance = Annotated[float, Field(gt=0)]
 class Learnt(Section):
     """Bands learnt from the trailing days: how many, how far a day may be from them, which only warn."""
 
-    days: Annotated[int, Field(ge=0)]
-    least: Annotated[int, Field(ge=1)]
+    days: Annotated[int, Field(ge=0, le=3660)]
+    least: Few
     rows: Tolerance
     click_rate: Tolerance
     mean_cvr: Tolerance
@@ -45,7 +45,7 @@ class Gates(Section):
     max_duplicates: Annotated[float, Field(ge=0, le=1)]
     max_unlabelled: Annotated[float, Field(ge=0, le=1)]
     learnt: Learnt
-    pages: Count
+    pages: Few
 
     @field_validator("click_rate", "mean_cvr")
     @classmethod

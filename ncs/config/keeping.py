@@ -2,9 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from ncs.config.values import WITH_PASSWORD, Count, Section
+from ncs.config.values import Few, Place, Section
 
 
 class Privacy(Section):
@@ -16,19 +16,12 @@ class Privacy(Section):
 class Maintain(Section):
     """Upkeep of the tables' files."""
 
-    retain_days: Count
-    small_file_mb: Count
+    retain_days: Few
+    small_file_mb: Few
 
 
 class Track(Section):
     """Where finished runs are logged to MLflow."""
 
-    uri: str | None
+    uri: Place | None
     experiment: Annotated[str, Field(min_length=1)]
-
-    @field_validator("uri")
-    @classmethod
-    def _no_password(cls, uri: str | None) -> str | None:
-        if uri is not None and WITH_PASSWORD.search(uri):
-            raise ValueError("credentials do not belong into a URI; MLflow takes them from the environment")
-        return uri

@@ -1,20 +1,18 @@
 """What is learnt and how: tasks, nets, training, mask search, the catalogue of models."""
 
 import pkgutil
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from ncs.config.values import Count, NonNegative, Positive, Rate, Section, digest
+from ncs.config.expressions import parse_expression
+from ncs.config.values import Few, Many, NonNegative, Positive, Rate, Section, Seed, digest
 
+Members = Annotated[int, Field(ge=1, le=256)]
+"""Networks beside each other, or levels of them."""
 MODULES = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent.parent / "models")])]
 """The models that there is code for; found without importing them, for they import the configuration."""
-
-
-_BEYOND_THE_ROW = re.compile(r"reflect|java_method|\(\s*(?:select|with|from|values|table)\b|/\*|--", re.IGNORECASE)
-"""In SQL, what reaches beyond a row of the samples: Java methods, other tables, and comments that could hide them."""
 
 
 class TaskLabel(Section):
@@ -29,24 +27,33 @@ class TaskLabel(Section):
     @field_validator("label", "where")
     @classmethod
     def _of_the_row_alone(cls, expression: str | None) -> str | None:
-        beyond = _BEYOND_THE_ROW.search(expression or "")
-        if beyond:
-            raise ValueError(f"an expression of a row of the samples calls no {beyond[0]!r}")
+        if expression is not None:
+            parse_expression(expression)
         return expression
+
+    @property
+    def condition(self) -> str:
+        """Where it has a label: `where`, or wherever the label is not null."""
+        return f"({parse_expression(self.label).sql}) IS NOT NULL" if self.where is None else self.where
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that its label or its condition is computed from, in lower case."""
+        return parse_expression(self.label).columns | parse_expression(self.condition).columns
 
 
 class Ple(Section):
     """Experts of PLE: their numbers in a level, and the levels."""
 
-    shared: Count
-    own: Count
-    levels: Count
+    shared: Members
+    own: Members
+    levels: Members
 
 
 class Snr(Section):
     """Sub-network routing: sub-networks a level, and the L0 penalty of an open gate."""
 
-    subnets: Count
+    subnets: Members
     l0: NonNegative
 
 
@@ -59,12 +66,12 @@ class Esm2(Section):
 class Net(Section):
     """Sizes of the networks."""
 
-    embedding: Count
+    embedding: Annotated[int, Field(ge=1, le=4096)]
     interaction: Literal["kronecker", "dot"]
-    hidden: Annotated[list[Count], Field(min_length=1)]
+    hidden: Annotated[list[Annotated[int, Field(ge=1, le=65536)]], Field(min_length=1, max_length=64)]
     crosses: Literal["user*video"] | list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     mask_output: bool
-    experts: Count
+    experts: Members
     ple: Ple
     snr: Snr
     esm2: Esm2
@@ -79,16 +86,16 @@ class Train(Section):
     """What is trained, and how long."""
 
     models: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
-    epochs: Count
-    patience: Count
-    batch_size: Count
+    epochs: Few
+    patience: Few
+    batch_size: Many
     learning_rate: Positive
     embedding_learning_rate: Positive
     embedding_optimizer: Literal["adam", "adagrad"]
     embeddings: Literal["replicated", "sharded"]
     weight_decay: NonNegative
-    seed: int
-    threads: Count | None
+    seed: Seed
+    threads: Few | None
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["float32", "bfloat16"]
 
@@ -99,10 +106,10 @@ class Prune(Section):
     score: Literal["magnitude", "movement"]
     rate: Rate
     rates: dict[str, Rate]
-    rounds: Annotated[int, Field(ge=0)]
+    rounds: Annotated[int, Field(ge=0, le=1000)]
     scope: Literal["global", "layer"]
     select: Literal["best", "last"]
-    theta_epochs: NonNegative
+    theta_epochs: Annotated[float, Field(ge=0, le=10_000)]
     at_once: bool
 
     def rate_of(self, task: str) -> float:

@@ -4,19 +4,19 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from ncs.config.values import Count, Section
+from ncs.config.values import Few, Many, Place, Section, Seed
 
 
 class Simulate(Section):
     """The ranking simulation: whose predictions rank, who comes, what could be shown."""
 
     pairs: Annotated[list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(min_length=1)]
-    days: Count
-    visits: Count
-    candidates: Annotated[int, Field(ge=2)]
-    top: Count
-    buckets: Annotated[int, Field(ge=20)]
-    seed: int
+    days: Few
+    visits: Many
+    candidates: Annotated[int, Field(ge=2, le=10_000)]
+    top: Few
+    buckets: Annotated[int, Field(ge=20, le=1_000_000)]
+    seed: Seed
 
     @model_validator(mode="after")
     def _a_choice(self) -> "Simulate":
@@ -28,11 +28,11 @@ class Simulate(Section):
 class OffPolicy(Section):
     """The estimates from randomly shown videos: where they are, how many are used, what policy is judged."""
 
-    source: str | None
-    rows: Count
-    candidates: Annotated[int, Field(ge=2)]
-    others: Count
-    seed: int
+    source: Place | None
+    rows: Many
+    candidates: Annotated[int, Field(ge=2, le=10_000)]
+    others: Few
+    seed: Seed
 
     @model_validator(mode="after")
     def _enough_others(self) -> "OffPolicy":

@@ -8,36 +8,45 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from ncs.config.checks import check_features, check_size
 from ncs.config.gates import Gates
 from ncs.config.keeping import Maintain, Privacy, Track
 from ncs.config.launch import Launch
 from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.config.values import (
+    LARGEST,
     SECRET,
     SESSION,
-    WITH_PASSWORD,
     Count,
     DayRange,
+    Few,
     Identifier,
+    Many,
     Part,
+    Place,
     Rate,
     Section,
+    Seed,
     digest,
     problems,
+    redact,
+    redacted,
     set_key,
 )
 from ncs.days import Days
 from ncs.errors import ConfigError
 
 Side = Literal["user", "video", "context"]
+_SQL = ("tasks", "models", "compare")
+"""The sections with expressions, which hold no secret, but may compare a column called token with a value."""
 
 
 class Synthetic(Section):
     """The generated world: how many take part and how the two tasks relate."""
 
-    users: Count
-    videos: Count
+    users: Many
+    videos: Many
     click_rate: Rate
     conflict: Annotated[float, Field(ge=0, le=1)]
     dirty: Part
@@ -47,12 +56,12 @@ class Logs(Section):
     """Which logs, of which days."""
 
     adapter: Literal["landing", "kuairand"]
-    source: str | None
+    source: Place | None
     days: DayRange
     timezone: str
     folder_day: Literal["event", "delivery"]
-    impressions: Annotated[int, Field(ge=1000)]
-    seed: int
+    impressions: Annotated[int, Field(ge=1000, le=1_000_000_000)]
+    seed: Seed
     synthetic: Synthetic
 
     @field_validator("timezone")
@@ -70,13 +79,6 @@ class Logs(Section):
             raise ValueError(f"logs.source must name the folder that adapter {self.adapter!r} reads")
         return self
 
-    @field_validator("source")
-    @classmethod
-    def _no_password(cls, source: str | None) -> str | None:
-        if source is not None and WITH_PASSWORD.search(source):
-            raise ValueError("credentials do not belong into a path; give them to the store's client (environment)")
-        return source
-
 
 class Labels(Section):
     """How events become labels."""
@@ -88,7 +90,7 @@ class Labels(Section):
 class Split(Section):
     """Which rows train, which choose, which test."""
 
-    test_days: Annotated[int, Field(ge=0)]
+    test_days: Annotated[int, Field(ge=0, le=LARGEST)]
     validation: Part
 
 
@@ -104,14 +106,14 @@ class FeatureField(Section):
 class Encode(Section):
     """How encoded samples are laid out in files."""
 
-    seed: int
-    rows_per_file: Annotated[int, Field(ge=64)]
+    seed: Seed
+    rows_per_file: Annotated[int, Field(ge=64, le=LARGEST)]
 
 
 class DataLoading(Section):
     """How rows come from Delta files to the net."""
 
-    memory_rows: Annotated[int, Field(ge=0)]
+    memory_rows: Annotated[int, Field(ge=0, le=LARGEST)]
     buffer_rows: Count
 
 
@@ -119,11 +121,11 @@ class Compare(Section):
     """The comparison of models: which, how often, what is tried for each."""
 
     models: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
-    seeds: Count
-    tries: Count
+    seeds: Few
+    tries: Few
     space: dict[str, Annotated[list[Any], Field(min_length=1)]]
     rows: Count
-    resamples: Annotated[int, Field(ge=50)]
+    resamples: Annotated[int, Field(ge=50, le=100_000)]
     references: list[str]
 
 
@@ -162,7 +164,7 @@ def _utc(settings: dict[str, Any]) -> dict[str, Any]:
 class Config(Section):
     """The whole configuration of a lake and its runs."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=128)]
     logs: Logs
     labels: Labels
     split: Split
@@ -185,8 +187,8 @@ class Config(Section):
     maintain: Maintain
     track: Track
     privacy: Privacy
-    days_at_once: Count
-    workers: Count
+    days_at_once: Few
+    workers: Few
     launch: Launch
     spark: Annotated[dict[Annotated[str, Field(pattern=r"^spark\.")], str | int | float | bool], AfterValidator(_utc)]
 
@@ -213,6 +215,8 @@ class Config(Section):
         for task in self.prune.rates:
             if task not in self.tasks:
                 raise ValueError(f"prune.rates names {task!r}, which is not among tasks")
+        check_features(self)
+        check_size(self)
         compared = [name for name in self.compare.models if name != "all"]
         for key, names in (("train.models", self.train.models), ("compare.models", compared)):
             for name in names:
@@ -271,9 +275,18 @@ class Config(Section):
         return {key: _reach(whole, key) for key in keys}
 
     def public(self) -> dict[str, Any]:
-        """Everything as plain values to keep or to show: what only the holder of a secret may know is left out."""
+        """Everything as plain values to keep or to show: what only the holder of a secret may know is left out.
+
+        A setting of Spark goes as a whole where its name or its value says that it holds a secret, as Spark does it.
+        """
         whole = self.model_dump()
-        return {**whole, "spark": {key: value for key, value in whole["spark"].items() if not SECRET.search(key)}}
+        spark = {
+            key: value
+            for key, value in whole["spark"].items()
+            if not SECRET.search(key) and not SECRET.search(str(value)) and redact(str(value)) == str(value)
+        }
+        shown = {key: value if key in _SQL else redacted(value) for key, value in whole.items()}
+        return {**shown, "spark": spark}
 
     def digest(self, *keys: str) -> str:
         """A short hash of the named keys, or of everything."""

@@ -6,30 +6,96 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from ncs.days import Days
 from ncs.errors import ConfigError
 
-DayRange = Annotated[Days, BeforeValidator(lambda v: Days.parse(v) if isinstance(v, str) else v), PlainSerializer(str)]
+REDACTED = "*(redacted)*"
+LARGEST = 2**31 - 1
+LARGEST_SEED = 2**32 - 1
+"""Of a count, which Spark and Arrow keep in 32 bits; of a seed, which numpy and torch both take."""
+
+_SECRET = r"secret|passw(?:or)?d|passphrase|pwd|token|credential|(?:access|reconciled|api|private|shared)[._-]?key"
+SECRET = re.compile(rf"{_SECRET}|sas|signature", re.IGNORECASE)
+"""Names of settings whose value nobody else may know, and what in a value says that it holds such a setting."""
+_SECRET_PARTS = (
+    # user:password@ of a URI
+    re.compile(r"(?P<kept>://[^\s/@:]*:)[^\s'\"]*(?=@)"),
+    # name=value of a query, of a -D option, of a setting; an Authorization header's
+    re.compile(
+        rf"(?P<kept>(?:{_SECRET}|signature|(?<![A-Za-z])(?:sig|sas))[\w.\-]{{0,100}}[\"']?\s*[=:]\s*)"
+        r"(?:\"[^\"]*\"?|'[^']*'?|[^\s&;,\"'}})\]]+)",
+        re.IGNORECASE,
+    ),
+    re.compile(r"(?P<kept>\bBearer\s+)[\w.~+/=-]+", re.IGNORECASE),
+)
+CREDENTIALS = re.compile(
+    rf"://[^/@]*:[^/@]*@|[?&;][^=&;]*(?:{_SECRET}|signature|(?<![A-Za-z])(?:sig|sas)(?![A-Za-z]))[^=&;]*=",
+    re.IGNORECASE,
+)
+"""In a URI, a user's password, or a token in its query."""
+
+
+def redact(text: str) -> str:
+    """A text without the passwords and tokens that stand in it: in URIs, queries, options, settings."""
+    for part in _SECRET_PARTS:
+        text = part.sub(rf"\g<kept>{REDACTED}", text)
+    return text
+
+
+def redacted(value: Any, secret: bool = False) -> Any:
+    """Plain data without secrets: a text or number below a key that names one, and what `redact` takes out of texts."""
+    if isinstance(value, dict):
+        return {key: redacted(inner, bool(SECRET.search(str(key)))) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [redacted(inner, secret) for inner in value]
+    if isinstance(value, str):
+        return REDACTED if secret else redact(value)
+    return value
+
+
+def _days(value: Any) -> Any:
+    try:
+        return value if isinstance(value, Days) else Days.parse(value)
+    except ConfigError as err:
+        raise ValueError(str(err)) from None
+
+
+def _without_credentials(place: str) -> str:
+    if CREDENTIALS.search(place):
+        raise ValueError("credentials do not belong into a URI; give them to the store's client (environment)")
+    return place
+
+
+DayRange = Annotated[Days, BeforeValidator(_days), PlainSerializer(str)]
 Part = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-SECRET = re.compile(r"secret|password|token|credential|access[._-]?key|account[._-]?key|sas", re.IGNORECASE)
-"""Settings of Spark whose value nobody else may know; Spark itself hides some of them so."""
-WITH_PASSWORD = re.compile(r"://[^/@]*:[^/]*@")
-"""A URI with a user's password."""
+Count = Annotated[int, Field(ge=1, le=LARGEST)]
+Many = Annotated[int, Field(ge=1, le=100_000_000)]
+"""Of what is kept in memory for each: users, visits, resamples."""
+Few = Annotated[int, Field(ge=1, le=10_000)]
+"""Of what is begun one after another, or all at once: epochs, seeds, tries, workers."""
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
+Place = Annotated[str, Field(min_length=1), AfterValidator(_without_credentials)]
+"""A path or a URI."""
 SESSION = {"spark.sql.session.timeZone": "UTC", "spark.sql.timestampType": "TIMESTAMP_LTZ"}
 """Settings of Spark that decide what a time without a zone is; all logs and tables have it in UTC."""
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
 
 
 class Section(BaseModel):
     """A part of the configuration: no unknown keys, no other types, never changed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        arbitrary_types_allowed=True,
+        allow_inf_nan=False,
+    )
 
 
 def digest(value: Any) -> str:
@@ -60,8 +126,8 @@ def problems(err: ValidationError) -> Iterator[str]:
         elif error["type"] == "missing":
             yield f"{where} is missing"
         else:
-            hidden = SECRET.search(where) or WITH_PASSWORD.search(str(error["input"]))
+            hidden = SECRET.search(where)
             unknown = hidden or (error["type"] == "value_error" and not where)
             found = "" if unknown else f" (found {error['input']!r})"
             message = error["msg"].removeprefix("Value error, ")
-            yield f"{where}: {message}{found if len(found) < 80 else ''}".removeprefix(": ")
+            yield redact(f"{where}: {message}{found if len(found) < 80 else ''}".removeprefix(": "))

@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from ncs.evaluation.names import legend_name, printable
 from ncs.tasks import Task
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c")  # Okabe and Ito
@@ -36,6 +37,7 @@ STYLE: Any = {
     "lines.markersize": 4,
     "svg.fonttype": "none",  # text stays text: small, and it can be searched
     "svg.hashsalt": "ncs",
+    "text.parse_math": False,  # a $ in a name is a $
 }
 
 
@@ -50,7 +52,7 @@ def svg(draw: Callable[[Axes], None], title: str, height: float = 2.9) -> str:
             figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
         finally:
             plt.close(figure)
-    text = buffer.getvalue()
+    text = printable(buffer.getvalue())
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     # Names of groups would come again in every panel, and an id must not.
     return re.sub(r'<g id="[^"]*">', "<g>", text).replace("<svg ", '<svg role="img" ', 1)
@@ -87,7 +89,7 @@ def learning_curves(
     def draw(axis: Axes, task: str, unit: str, value: Callable[[str, Mapping[str, Any]], float]) -> None:
         for n, (model, lines) in enumerate(models.items()):
             epochs, mine = trained_epochs(lines, task)
-            axis.plot(epochs, [value(model, line) for line in mine], "-", color=_colour(n), label=model)
+            axis.plot(epochs, [value(model, line) for line in mine], "-", color=_colour(n), label=legend_name(model))
             for x, line in zip(epochs, mine, strict=True):
                 face = "white" if line["phase"] == "theta" else _colour(n)
                 axis.plot(x, value(model, line), "o", color=_colour(n), markerfacecolor=face)
@@ -159,7 +161,7 @@ def densities(masks: Mapping[str, Any]) -> list[str]:
         rounds = masks["rounds"][task]
         for n, layer in enumerate(masks["layers"]):
             values = [one["density"][layer] for one in rounds]
-            axis.plot([one["round"] for one in rounds], values, "o-", color=_colour(n), label=layer)
+            axis.plot([one["round"] for one in rounds], values, "o-", color=_colour(n), label=legend_name(layer))
         _by_round(axis, "share of connections kept")
         axis.legend(loc="lower left")
 
@@ -177,7 +179,7 @@ def overlaps(masks: Mapping[str, Any]) -> list[str]:
         rounds = [one["round"] for one in masks["overlap"]]
         for n, layer in enumerate(_layers(masks["overlap"][0]["jaccard"])):
             found, chance = ([one[kind][layer] for one in masks["overlap"]] for kind in ("jaccard", "chance"))
-            axis.plot(rounds, found, "o-", color=_colour(n), label=layer)
+            axis.plot(rounds, found, "o-", color=_colour(n), label=legend_name(layer))
             axis.plot(rounds, chance, ":", color=_colour(n))
         axis.plot([], [], ":", color=GREY, label="by chance")
         _by_round(axis, "Jaccard: in both / in any")

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from ncs.evaluation.charts import COLOURS, svg
 from ncs.evaluation.comparison import UNITS, Compared
+from ncs.evaluation.names import legend_name
 from ncs.tasks import Task
 
 Swept = Sequence[tuple[Any, Sequence[Compared]]]
@@ -47,7 +48,15 @@ def draw(key: str, swept: Swept, tasks: Mapping[str, Task], reference: str) -> d
             below = [(point.value - point.over_both.low) / unit for point in points]
             above = [(point.over_both.high - point.value) / unit for point in points]
             at = [x + 0.06 * n for x in range(len(points))]  # beside each other, not on each other
-            axis.errorbar(at, middle, [below, above], fmt="o-", color=COLOURS[n % len(COLOURS)], label=name, capsize=2)
+            axis.errorbar(
+                at,
+                middle,
+                [below, above],
+                fmt="o-",
+                color=COLOURS[n % len(COLOURS)],
+                label=legend_name(name),
+                capsize=2,
+            )
         axis.axhline(0, color="black", linewidth=0.8)
         axis.set_xticks(range(len(swept)), [str(value) for value, _ in swept])
         axis.set_xlabel(key)

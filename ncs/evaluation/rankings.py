@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ncs.evaluation.charts import COLOURS, svg
+from ncs.evaluation.names import legend_name
 from ncs.evaluation.paper import TABLE_3
 
 METRICS = ("view_seconds", "cvr", "ctr")
@@ -52,7 +53,7 @@ def by_day(rows: Sequence[Row]) -> str:
         for n, arm in enumerate(names[1:], start=1):
             mine = sorted((row for row in of_time if row["arm"] == arm), key=lambda row: row["day"])
             days, colour = [row["day"] for row in mine], COLOURS[n % len(COLOURS)]
-            axis.plot(days, [row["paired_gain"] for row in mine], "o-", color=colour, label=arm)
+            axis.plot(days, [row["paired_gain"] for row in mine], "o-", color=colour, label=legend_name(arm))
             axis.fill_between(
                 days,
                 [row["paired_low"] for row in mine],

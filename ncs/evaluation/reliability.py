@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from ncs.evaluation import intervals
 from ncs.evaluation.charts import COLOURS, GREY, svg
+from ncs.evaluation.names import legend_name
 from ncs.evaluation.parts import CALIBRATED, PREDICTION
 from ncs.tasks import Task
 
@@ -43,7 +44,7 @@ def reliability(found: Mapping[str, Kind], models: Sequence[str], rows: Sequence
             bins = _bins(rows, kind, model)
             most = max((row["n"] for row in bins), default=1)
             x, y = [row["prediction"] for row in bins], [row["label"] for row in bins]
-            axis.plot(x, y, "-", color=COLOURS[n % len(COLOURS)], linewidth=1, label=model)
+            axis.plot(x, y, "-", color=COLOURS[n % len(COLOURS)], linewidth=1, label=legend_name(model))
             axis.scatter(x, y, s=[4 + 30 * row["n"] / most for row in bins], color=COLOURS[n % len(COLOURS)])
         axis.set(xlabel=f"mean {title}", ylabel="mean label", xlim=(0, 1), ylim=(0, 1))
         axis.legend(loc="upper left")

@@ -21,6 +21,7 @@ from ncs.evaluation.parts import CALIBRATED
 from ncs.evaluation.ranks import GAUC, SPEARMAN
 from ncs.evaluation.slices import errors_by_slice
 from ncs.evaluation.table import gain
+from ncs.soundness import WORDS, Soundness, judge_figure, unsound
 from ncs.tasks import CTR, CVR, Task, in_order, tasks_of
 
 JUDGED = {"mse": "mean squared error", "auc": "the area under the ROC curve"}
@@ -35,11 +36,12 @@ ByTask = Mapping[tuple[str, str], Figure]
 
 @dataclass(frozen=True)
 class Trained:
-    """What training has left of a model: metrics by epoch; of masks, `masks.json` and `conflict.json`."""
+    """What training has left of a model: metrics by epoch; of masks, `masks.json` and `conflict.json`; facts."""
 
     metrics: Sequence[Mapping[str, Any]]
     masks: Mapping[str, Any] | None
     conflict: Mapping[str, Any] | None = None
+    facts: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def render(
         others=[{"model": s, "paper": _paper(s)} for s in TABLE_2 if s not in models],
         truth=TRUTH,
         gain=gain,
-        findings=findings(by_key, models, trained, tasks),
+        findings=[*warnings(by_key, models, trained, tasks), *findings(by_key, models, trained, tasks)],
         costs=[row for model, one in trained.items() for row in costs(model, one.metrics)],
         label_rows=labels.days,
         log_rows=_log_rows(reconciled_days or {}),
@@ -207,6 +209,22 @@ def _note(masks: Mapping[str, Any]) -> str:
         listed = ", ".join(f"{task.upper()} {shares['all']:.0%}" for task, shares in given.items())
         found.append(f"A control: the masks given in the end are others than those found; they keep {listed}.")
     return " ".join(found)
+
+
+def warnings(
+    figures: ByTask, models: Sequence[str], trained: Mapping[str, Trained], tasks: Sequence[Task]
+) -> list[str]:
+    """The models whose figures are no result, on validation or test rows, and why."""
+    found: dict[tuple[str, str], str] = {}
+    for model in models:
+        for name, why in unsound(trained[model].facts if model in trained else None, [task.name for task in tasks]):
+            found[model, name] = f"{why}, on the validation rows"
+        for task in tasks:
+            figure = figures.get((model, task.name))
+            verdict = judge_figure(task, figure.value) if figure else Soundness.SOUND
+            if verdict != Soundness.SOUND:
+                found.setdefault((model, task.name), f"{WORDS[verdict]}, on the test rows")
+    return [f"{name.upper()} of {model} is no result: {why}." for (model, name), why in found.items()]
 
 
 def findings(

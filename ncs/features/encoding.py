@@ -59,7 +59,11 @@ def _kind(samples: DataFrame, key: str, expression: str) -> str:
     """The type of an SQL expression of the samples, without reading them."""
     try:
         # Beside a column, so that an aggregate is refused here too.
-        return samples.select("impression_id", F.expr(expression).alias("found")).dtypes[1][1].partition("(")[0]
+        found = samples.select("impression_id", F.expr(expression).alias("found"))
+        # What the configuration's own check lets pass is of the row alone; Spark has to see it so too.
+        if not found._jdf.queryExecution().analyzed().deterministic():
+            raise DataError(f"{key}: {expression!r} gives other values for the same row")
+        return found.dtypes[1][1].partition("(")[0]
     except AnalysisException as err:  # of which a ParseException is one
         if (err.getCondition() or "").startswith("UNRESOLVED_COLUMN"):
             name = (err.getMessageParameters() or {}).get("objectName", "a column").replace("`", "")

@@ -4,6 +4,7 @@ Read by both halves, so it imports neither Spark nor torch: the log of a Delta t
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -38,6 +39,7 @@ DIFFERENCES = "gold/differences"
 SIMULATIONS = "gold/simulations"
 VERDICTS = "validation/verdicts"
 
+_RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
 ALL = "all"
 """The key of a record of a table that is replaced whole."""
 
@@ -74,6 +76,13 @@ class Commit:
 def user_metadata(records: Iterable[Record]) -> str:
     """The text that a commit carries as Delta's `userMetadata`."""
     return json.dumps([asdict(record) for record in records], sort_keys=True)
+
+
+def check_run_id(run_id: object, where: str) -> str:
+    """A run's id, which becomes part of paths and of SQL. Raises DataError, with `where` it stands, if it is none."""
+    if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
+        raise DataError(f"{where} names a run {run_id!r}, letters, digits, - and _ expected; run `ncs train`")
+    return run_id
 
 
 def name_of(uri: str) -> str:

@@ -8,6 +8,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
+from datetime import date
 
 import delta.exceptions.captured  # noqa: F401  (teaches PySpark to raise the conflicts below, not a nameless Py4J error)
 from delta.exceptions import (
@@ -26,7 +27,7 @@ from pyspark.sql.types import DataType, StringType, StructType
 
 from ncs.errors import DataError
 from ncs.lake import contract, storage
-from ncs.lake.layout import Lake, Record, name_of, user_metadata
+from ncs.lake.layout import Lake, Record, check_run_id, name_of, user_metadata
 from ncs.lake.types import as_text, common, fits
 
 _CONFLICTS = (
@@ -55,14 +56,17 @@ def replace_days(
     A reader sees these days as they were or as they are now, never between. Writing the same twice changes no
     meaning. A `rows_per_file` of 0 sets no bound.
     """
-    days = ", ".join(f"'{record.key}'" for record in records)
+    days = ", ".join(f"'{date.fromisoformat(record.key)}'" for record in records)
     # Rows of another day are refused by Delta.
     _replace(rows, uri, records, partition, f"day in ({days})", rows_per_file)
 
 
-def replace_where(rows: DataFrame, uri: str, condition: str, record: Record, partition: tuple[str, ...]) -> None:
-    """Put `rows` in the place of those that meet `condition`; a new column is null in all others."""
-    _replace(rows, uri, [record], partition, condition)
+def replace_run(rows: DataFrame, uri: str, record: Record, partition: tuple[str, ...]) -> None:
+    """Put `rows` in the place of those of the run that `record.key` names; a new column is null in all others.
+
+    Raises DataError for an id that is none of a run: Delta takes the condition as SQL alone.
+    """
+    _replace(rows, uri, [record], partition, f"run_id = '{check_run_id(record.key, uri)}'")
 
 
 def replace_all(rows: DataFrame, uri: str, record: Record) -> None:

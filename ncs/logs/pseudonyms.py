@@ -16,9 +16,11 @@ from pyspark.sql.types import LongType
 
 from ncs.errors import ConfigError
 from ncs.lake import storage
+from ncs.text import read_regular
 
 _USER = "user_id"
-_LEAST = 16
+_LEAST, _LONGEST = 16, 65536
+"""Bytes of a key, and of a file that holds one."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Pseudonyms:
             return cls()
         kind, _, name = place.partition(":")
         try:
-            key = os.environb.get(name.encode(), b"") if kind == "env" else storage.read_bytes(name).strip()
+            key = os.environb.get(name.encode(), b"") if kind == "env" else _read(name).strip()
         except OSError as err:
             raise ConfigError(f"privacy.key: no key can be read from {place} ({err.strerror})") from None
         if len(key) < _LEAST:
@@ -55,6 +57,12 @@ class Pseudonyms:
             return rows
         # Not an SQL expression: Spark would show the key in its plans and event log.
         return rows.withColumn(_USER, F.pandas_udf(_hash(self.key), LongType())(_USER))  # type: ignore[call-overload]
+
+
+def _read(place: str) -> bytes:
+    """A key file's bytes, of a folder or a store; no wait for one that is no file."""
+    local = "://" not in place
+    return read_regular(place, _LONGEST) if local else storage.read_bytes(place)
 
 
 def pseudonym(key: bytes, user: int) -> int:

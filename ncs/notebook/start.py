@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import matplotlib
 from pyspark.sql import SparkSession
 
 from ncs import config
@@ -53,10 +54,11 @@ def start(names: Mapping[str, Any]) -> Notebook:
     runs = list(lake.records(layout.EVALUATIONS))  # the newest first
     if not runs:
         raise DataError(f"the lake {lake.root} has no evaluated run; run `ncs run`, or name another lake")
-    run = values["run"] or runs[0]
+    run = layout.check_run_id(values["run"] or runs[0], lake.root)
     if run not in runs:
         raise DataError(f"the lake {lake.root} has no run {run}; it has {', '.join(runs)}")
     views.create(spark, lake)
+    matplotlib.rcParams["text.parse_math"] = False  # a $ in a name is a $
     print(f"run {run}, in {lake.root}")
     return Notebook(spark, lake, run)
 

@@ -17,6 +17,9 @@ def prune(mask: Mask, scores: Mapping[str, Tensor], rate: float, scope: Scope) -
     The quantile is taken over the weights that the mask keeps: over all of them, zeros included, a fixed rate
     would stop pruning after the first round. One threshold over all layers, or one a layer. Of equal scores at
     the threshold all stay, so that the choice never hangs on their order.
+
+    No layer is emptied: of one whose scores all lie below the threshold the highest stays, for behind an empty layer
+    every prediction is the same.
     """
     if scope == "layer":
         return Mask(
@@ -50,4 +53,9 @@ def _threshold(layers: list[tuple[Tensor, Tensor]], rate: float) -> Tensor | Non
 
 
 def _keep(mask: Tensor, scores: Tensor, threshold: Tensor | None) -> Tensor:
-    return mask if threshold is None else mask * (scores >= threshold)
+    if threshold is None:
+        return mask
+    kept = mask * (scores >= threshold)
+    if mask.any() and not kept.any():
+        return mask * (scores >= scores[mask > 0].max())
+    return kept

@@ -1,5 +1,6 @@
 """A run: models trained on pinned versions of the samples, in a folder that says what made them."""
 
+import logging
 import os
 import subprocess
 import time
@@ -22,13 +23,16 @@ from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
 from ncs.models import build, model_type
 from ncs.nets.model import Model
+from ncs.soundness import judge, unsound
 from ncs.tasks import CTR, tasks_of
 from ncs.training.cluster import Cluster
 from ncs.training.device import device_of
 from ncs.training.loop import Trainer
 from ncs.training.memory import keep_freed_memory
+from ncs.training.metrics import skill, validated
 from ncs.training.store import Store
 
+_log = logging.getLogger(__name__)
 _NOT_DECISIVE = ("models", "threads", "device")
 """Keys of `train` that leave a run what it is."""
 _PACKAGES = ("torch", "horovod", "petastorm", "deltalake", "pyarrow", "numpy", "pyspark", "delta-spark")
@@ -172,13 +176,25 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
         trainer = Trainer(own.train, loaders, validation, cluster, store, variance, quiet)
         net = build(own, sizes, own.train.seed, cluster).to(device)
         model_type(own).train(net, trainer, own)
-        facts = _facts(net, store.logged())
+        facts = _facts(net, store.logged()) | {"tasks": _judged(net, trainer)}
         store.write_json("facts", facts)
         store.save("model", {"net": net.state_dict(), "masks": {task: dict(m) for task, m in net.task_masks.items()}})
         store.clear_checkpoints()
         if cluster.rank == 0:
             waited = f"{facts['wait_share']:.1%} of it waiting for data"
+            for task, why in unsound(facts, net.tasks):
+                _log.warning("train: %s of %s: %s; it will not be exported", task, name, why)
             say(f"train: {name} in {time.monotonic() - started:.0f} s, {waited}, {store.root}")
+
+
+def _judged(net: Model, trainer: Trainer) -> dict[str, dict[str, Any]]:
+    """Each task of a trained model on the validation rows, and whether it is fit to be served."""
+    judged = {}
+    for name, task in net.tasks.items():
+        found = validated(net, name, trainer.validation[name], trainer.cluster)
+        gained = skill(task, found.score, trainer.label_variance[name])
+        judged[name] = {**found._asdict(), "skill": gained, "soundness": judge(gained, found.lowest, found.highest)}
+    return judged
 
 
 def _facts(net: Model, lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Validation figures over all workers' shards."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,12 +40,25 @@ def predictions(model: Model, task: str, loader: Loader) -> Iterable[tuple[Tenso
         yield batch.labels[task], model.probability(batch.ids, task)
 
 
-def validate(model: Model, task: str, loader: Loader, cluster: Cluster) -> float:
-    """The task's validation figure, over the rows of all workers: the same number on each of them."""
+class Validated(NamedTuple):
+    """A task's validation figure, and the range of its predictions."""
+
+    score: float
+    lowest: float
+    highest: float
+
+
+def validated(model: Model, task: str, loader: Loader, cluster: Cluster) -> Validated:
+    """A task on its validation rows, over those of all workers: the same numbers on each of them."""
     figure = auc if model.tasks[task].metric == "auc" else mse
     shard = (torch.cat(parts).cpu() for parts in zip(*predictions(model, task, loader), strict=True))
     labels, scores = (cluster.all_gather(part).numpy() for part in shard)
-    return figure(labels, scores)
+    return Validated(figure(labels, scores), float(scores.min()), float(scores.max()))
+
+
+def validate(model: Model, task: str, loader: Loader, cluster: Cluster) -> float:
+    """The figure alone."""
+    return validated(model, task, loader, cluster).score
 
 
 def skill(task: Task, score: float, label_variance: float) -> float:

@@ -6,13 +6,16 @@ from datetime import date, datetime
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib.axes import Axes
 from pyspark.sql import SparkSession
 
 from ncs.days import Days
+from ncs.evaluation import charts
 from ncs.evaluation.charts import learning_curves, trained_epochs
 from ncs.evaluation.metrics import Figure
-from ncs.evaluation.report import LabelDays, Trained, costs, finding, label_days, render
-from ncs.tasks import tasks_of
+from ncs.evaluation.names import legend_name
+from ncs.evaluation.report import LabelDays, Trained, costs, finding, label_days, render, warnings
+from ncs.tasks import in_order, tasks_of
 from tests.evaluation.factories import (
     CONF,
     CONFLICT,
@@ -28,7 +31,7 @@ from tests.evaluation.factories import (
     simulated,
     text_of,
 )
-from tests.factories import toy_conf
+from tests.factories import ROOT, toy_conf
 
 
 def test_labels_are_counted_by_day(spark: SparkSession) -> None:
@@ -103,7 +106,7 @@ def test_a_further_task_stands_after_the_two_of_the_paper() -> None:
     assert Page(page).open == []
     text = text_of(page)
     assert text.index("CVR MSE 95 %") < text.index("CTR AUC 95 %") < text.index("FINISH AUC 95 %")
-    assert "more is better; FINISH (cast(cvr &gt;= 0.95 as float)) by the area under the ROC curve, more is" in text
+    assert "more is better; FINISH (CAST(cvr &gt;= 0.95 AS FLOAT)) by the area under the ROC curve, more is" in text
     assert "with a CVR label, 77 with a FINISH label)" in text
     assert "FINISH AUC: the best figure is that of single_task, but its interval overlaps" in text
     assert page.count("<svg") == 3 + 6 + 8 + 2 + 3
@@ -203,3 +206,44 @@ def test_costs_are_those_of_each_phase() -> None:
     assert list(rows) == ["theta", "search, CTR", "search, CVR", "joint"]
     assert (rows["joint"]["epochs"], rows["joint"]["samples"], rows["joint"]["seconds"]) == (2, 200, 4.0)
     assert (rows["joint"]["rate"], rows["joint"]["waited"]) == (50.0, 0.25)
+
+
+@pytest.mark.parametrize(
+    "name", ["$x_{", "_hidden", "a%b<c>&\"'", "line\nbreak", "\x07bell", "数据 $", "x" * 500, "$", "\\frac"]
+)
+def test_a_picture_survives_whatever_a_name_is(name: str) -> None:
+    task = in_order(tasks_of(toy_conf()).values())[0]
+
+    def draw(axis: Axes) -> None:
+        axis.plot([1, 2], label=legend_name(name))
+        axis.barh([name, "other"], [1.0, 2.0])
+        axis.set_xlabel(name)
+        axis.legend()
+
+    picture = charts.svg(draw, f"{task.title} {name}")
+    root = ElementTree.fromstring(picture)
+    texts = ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    shown = legend_name(name)
+    assert any(shown.replace("\x07", "\ufffd") in text for text in texts)
+
+
+def test_a_page_runs_nothing_and_loads_nothing() -> None:
+    for page in (ROOT / "ncs").rglob("*.html"):
+        text = page.read_text()
+        assert (
+            "Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:" in text
+        )
+        assert "<script" not in text
+
+
+def test_figures_that_are_no_result_are_called_so() -> None:
+    tasks = in_order(tasks_of(toy_conf()).values())
+    figures = {("single_task", "ctr"): Figure("r", "single_task", "ctr", "auc", 1.0, 1.0, 1.0, 9, "single_task", 0.0)}
+    facts = {"tasks": {"cvr": {"soundness": "constant"}}}
+    trained = {"single_task": Trained([], None, None, facts)}
+    assert warnings(figures, ["single_task"], trained, tasks) == [
+        "CVR of single_task is no result: all predictions are one value, so nothing was learnt that ranks, on the "
+        "validation rows.",
+        "CTR of single_task is no result: its figure is exactly perfect, as where a feature knows the label, on the "
+        "test rows.",
+    ]

@@ -238,6 +238,6 @@ def test_a_label_that_the_samples_lack_is_one_line_and_changes_nothing(
     assert main(["encode", *RUN[1:], "--set", wrong, "--lake", lake.root]) == 1
     (text,) = capfd.readouterr().err.strip().splitlines()
     assert text.startswith(
-        "ncs encode: tasks.finish.label: 'cast(finished as float)' names finished, silver/samples has"
+        "ncs encode: tasks.finish.label: 'CAST(finished AS FLOAT)' names finished, silver/samples has"
     )
     assert tables(lake) == before

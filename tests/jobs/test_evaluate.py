@@ -169,7 +169,8 @@ def test_what_is_missing_is_named(spark: SparkSession, lake: Lake) -> None:
     storage.write_json(lake.uri("models", RUN, "run.json"), described(models=[*MODELS, "layer_share"]))
     with pytest.raises(DataError, match="no predictions of layer_share; run `ncs predict`"):
         compare(lake)
-    storage.write_json(lake.uri("models", RUN, "run.json"), described(run_id="toy-2"))
+    storage.write_json(lake.uri("models", "toy-2", "run.json"), described(run_id="toy-2"))
+    storage.write_json(lake.uri("models", "latest.json"), {"run_id": "toy-2"})
     with pytest.raises(DataError, match="gold/predictions has nothing of run toy-2; run `ncs predict`"):
         compare(lake)
     assert not lake.has(layout.EVALUATIONS)

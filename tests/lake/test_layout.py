@@ -6,6 +6,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from ncs.config import Config
 from ncs.days import Days
@@ -13,7 +14,7 @@ from ncs.errors import DataError
 from ncs.lake import storage
 from ncs.lake.content import content
 from ncs.lake.layout import ALL, Lake, Record
-from ncs.lake.writer import replace_all, replace_days, replace_where
+from ncs.lake.writer import replace_all, replace_days, replace_run
 from tests.factories import toy_conf
 
 TABLE = "silver/numbers"
@@ -50,7 +51,9 @@ def test_a_whole_table_and_a_part_of_one_are_replaced(spark: SparkSession, lake:
     replace_all(rows(spark, "2022-04-08", 1), uri, Record("encode", ALL, {"n": 1}))
     replace_all(rows(spark, "2022-04-08", 7, 8), uri, Record("encode", ALL, {"n": 2}))
     assert found(spark, lake) == {"2022-04-08": [7, 8]}
-    replace_where(rows(spark, "2022-04-08", 8, 8), uri, "value = 8", Record("predict", "x", {}), ())
+    for values in ((8,), (8, 8)):
+        of_run = rows(spark, "2022-04-08", *values).withColumn("run_id", F.lit("x"))
+        replace_run(of_run, uri, Record("predict", "x", {}), ())
     assert found(spark, lake) == {"2022-04-08": [7, 8, 8]}
     assert lake.inputs(TABLE) == {f"{TABLE}/{ALL}": 2}
 

@@ -69,9 +69,7 @@ def test_a_table_whose_first_rows_break_its_contract_is_not_left(spark: SparkSes
     uri, record = lake.uri(layout.CALIBRATION), Record("predict", "r", {})
     rows = "SELECT 'r' AS run_id, 's' AS model, 'ctr' AS task, 0 AS place, {} AS prediction, 0.5D AS calibrated"
     with pytest.raises(AnalysisException):
-        writer.replace_where(
-            spark.sql(rows.format("CAST(NULL AS DOUBLE)")), uri, "run_id = 'other'", record, ("run_id",)
-        )
+        writer.replace_run(spark.sql(rows.format("CAST(NULL AS DOUBLE)")), uri, record, ("run_id",))
     assert not lake.has(layout.CALIBRATION)
-    writer.replace_where(spark.sql(rows.format("0.4D")), uri, "run_id = 'r'", record, ("run_id",))
+    writer.replace_run(spark.sql(rows.format("0.4D")), uri, record, ("run_id",))
     assert lake.rows_by("run_id", layout.CALIBRATION) == {"r": 1}

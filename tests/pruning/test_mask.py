@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ncs.methods.assign import assign
 from ncs.pruning.mask import Mask, overlap
-from ncs.pruning.prune import prune, prune_neurons
+from ncs.pruning.prune import Scope, prune, prune_neurons
 from ncs.pruning.score import magnitude, movement
 
 SHAPES = {"hidden.0": (6, 9), "hidden.1": (4, 6)}
@@ -34,7 +34,9 @@ rates = st.floats(0.01, 0.95)
 def test_a_round_prunes_its_share_of_the_alive_and_never_revives(mask_seed: int, seed: int, rate: float) -> None:
     before, scores = random_mask(mask_seed), weights(seed)
     after = prune(before, {name: magnitude(w, w) for name, w in scores.items()}, rate, "global")
-    assert after.alive == before.alive - int(rate * before.alive)
+    spared = after.alive - (before.alive - int(rate * before.alive))
+    single = sum(int(after[name].sum()) == 1 for name in SHAPES)
+    assert 0 <= spared <= single, "more stays only as the last connection of a layer"
     assert all(bool((after[name] <= before[name]).all()) for name in SHAPES)
 
 
@@ -43,7 +45,8 @@ def test_a_round_prunes_its_share_of_the_alive_and_never_revives(mask_seed: int,
 def test_one_threshold_parts_what_stays_from_what_goes(seed: int, rate: float) -> None:
     before, scores = random_mask(seed), {name: w.abs() for name, w in weights(seed + 1).items()}
     after = prune(before, scores, rate, "global")
-    kept = torch.cat([scores[name][after[name] == 1] for name in SHAPES])
+    # The last connection of a layer stays, however low its score.
+    kept = torch.cat([scores[name][after[name] == 1] for name in SHAPES if after[name].sum() > 1])
     gone = torch.cat([scores[name][(before[name] == 1) & (after[name] == 0)] for name in SHAPES])
     if len(gone):
         assert gone.max() < kept.min()
@@ -141,3 +144,24 @@ def test_controls_give_the_tasks_other_masks() -> None:
         assert all(torch.equal(drawn[task][name], again[task][name]) for name in mask)
         assert not all(torch.equal(drawn[task][name], other[task][name]) for name in mask)
         assert not all(torch.equal(drawn[task][name], mask[name]) for name in mask)
+
+
+@given(st.integers(0, 1000), st.floats(0.01, 0.99), st.sampled_from(["global", "layer"]), st.floats(0, 6))
+def test_no_layer_is_ever_emptied(seed: int, rate: float, scope: Scope, spread: float) -> None:
+    """Whatever a layer's scores are beside those of the others, and however often it is pruned."""
+    scores = {name: w.abs() * 10 ** (-spread * n) for n, (name, w) in enumerate(weights(seed).items())}
+    mask = Mask.ones(scores)
+    for _ in range(12):
+        before, mask = mask, prune(mask, scores, rate, scope)
+        assert all(mask[name].any() and (mask[name] <= before[name]).all() for name in mask)
+    neurons = Mask.ones(scores)
+    for _ in range(12):
+        neurons = prune_neurons(neurons, scores, rate, scope)
+        assert all(neurons[name].any() for name in neurons)
+
+
+def test_of_a_layer_below_the_threshold_the_strongest_connection_stays() -> None:
+    scores = {"hidden.0": torch.tensor([[0.1, 0.3, 0.2]]), "hidden.1": torch.tensor([[5.0, 6.0, 7.0, 8.0]])}
+    after = prune(Mask.ones(scores), scores, 0.5, "global")
+    assert after["hidden.0"].tolist() == [[0.0, 1.0, 0.0]]
+    assert after["hidden.1"].tolist() == [[1.0, 1.0, 1.0, 1.0]]

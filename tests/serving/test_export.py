@@ -38,6 +38,27 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[str]]:
     return Run.of(conf, lake), arguments
 
 
+def test_what_has_learnt_nothing_is_not_exported(
+    trained: tuple[Run, list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, arguments = trained
+    path = storage.join(run.folder_of("connection_share"), "facts.json")
+    facts = storage.read_json(path)
+    assert {task: one["soundness"] for task, one in facts["tasks"].items()} == {"ctr": "sound", "cvr": "sound"}
+    assert all(0 < one["lowest"] < one["highest"] < 1 for one in facts["tasks"].values())
+    try:
+        for soundness, word in (("constant", "one value"), ("chance", "of chance"), ("perfect", "exactly perfect")):
+            tasks = {**facts["tasks"], "ctr": {**facts["tasks"]["ctr"], "soundness": soundness}}
+            storage.write_json(path, {**facts, "tasks": tasks})
+            assert main(["export", *arguments]) == 1
+            said = capsys.readouterr().err
+            assert f"ctr of connection_share is not exported: {'' if word == 'one value' else 'its figure is '}" in said
+            assert word in said
+            assert not Path(run.folder, "connection_share", "serving").exists()
+    finally:
+        storage.write_json(path, facts)
+
+
 def test_what_is_written_predicts_as_the_model_does(
     trained: tuple[Run, list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:

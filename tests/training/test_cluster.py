@@ -17,6 +17,7 @@ from ncs.lake.layout import Lake
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
 from ncs.training.cluster import Cluster, launch
+from ncs.training.cluster.launch import check_startable
 from ncs.training.metrics import auc
 from ncs.training.store import Store
 from tests.factories import ROOT, toy_conf, toy_rows, write_toy_lake
@@ -166,3 +167,29 @@ def test_more_workers_than_row_groups_is_one_clear_line(
     last = capfd.readouterr().err.strip().splitlines()[-1]
     assert "row groups for 2 workers; use --workers 1" in last
     assert not (Path(lake.root) / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "workers", "message"),
+    [
+        (
+            {"hosts": "localhost:1,no-such-host.invalid:1"},
+            2,
+            r"launch\.hosts: no-such-host\.invalid cannot be resolved",
+        ),
+        ({"hosts": "localhost:1"}, 2, r"launch\.hosts has 1 slots for 2 workers"),
+        ({"hosts": "localhost:2", "network": "nowhere0"}, 2, r"launch\.network: there is no interface nowhere0 here"),
+    ],
+)
+def test_what_could_never_start_is_said_before_anything_waits(
+    tmp_path: Path, settings: dict[str, str], workers: int, message: str
+) -> None:
+    log = tmp_path / "log"
+    with pytest.raises(TrainingError, match=message):
+        launch(LAUNCH.model_copy(update=settings), workers, 64, ["false"], str(tmp_path / "error"), log)
+    assert not log.exists()
+
+
+def test_a_launcher_that_is_not_installed_is_named() -> None:
+    with pytest.raises(TrainingError, match=r"launch\.launcher: no_such\.program is not installed here"):
+        check_startable([sys.executable, "-m", "no_such.program"], {"localhost": 1}, 1, None)

@@ -113,6 +113,26 @@ def test_all_failures_are_told_in_one_message(spark: SparkSession, job: Job) -> 
     assert "data_docs/index.html" in text
 
 
+def test_what_the_logs_say_is_text_on_every_page_and_runs_nothing(spark: SparkSession, job: Job) -> None:
+    markup = "<img src=x onerror=alert(1)>\"'&$x_{<script>alert(2)</script>"
+    day = DAYS.first
+    ts = datetime(day.year, day.month, day.day, 12)
+    rows = [(markup, 1, 1, ts, day, 20.0, 1, 10.0, 7.0), (markup, 2, 2, ts, day, 20.0, 0, 10.0, None)]
+    writer = spark.createDataFrame(rows, SAMPLES).coalesce(1).write.format("delta").mode("overwrite")
+    writer.partitionBy("day").save(job.lake.uri("silver/samples"))
+    with pytest.raises(GateError):
+        jobs.validate.gate(replace(job, days=Days(day, day)), "silver/samples")
+    pages = {path: path.read_text() for path in Path(job.lake.uri("validation", "data_docs")).rglob("*.html")}
+    assert any("&lt;img src=x" in page for page in pages.values()), "the examples are there"
+    for path, page in pages.items():
+        assert "<img src=x" not in page, path
+        assert "alert(2)</script>" not in page, path
+        head = page.partition("</head>")[0]
+        assert "Content-Security-Policy" in head.partition("<link")[0].partition("<script")[0], path
+        assert "script-src 'unsafe-hashes' 'sha256-" in head or "<script>" not in page, path
+        assert "unsafe-inline" not in head.partition("style-src")[0], path
+
+
 def test_encoded_samples_are_held_against_the_vocabulary(spark: SparkSession, job: Job) -> None:
     vocabulary = spark.createDataFrame(
         [("user_id", "7", 1, 5), ("video_id", "8", 1, 3), ("video_id", "9", 2, 2)],

@@ -5,9 +5,12 @@ nothing of a backend, and no worker ever works with what another has only half s
 """
 
 import ctypes
+import importlib.util
 import logging
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -34,6 +37,7 @@ def launch(conf: Launch, workers: int, batch_size: int, command: Sequence[str], 
     """
     launcher = LAUNCHERS[conf.launcher]
     hosts = conf.slots or {"localhost": workers}
+    check_startable(launcher.command(hosts, workers, conf.network), hosts, workers, conf.network)
     for left in reversed(range(conf.restarts + 1)):
         network = conf.network or ("lo" if hosts.keys() == {"localhost"} else None)
         program = [*launcher.command(hosts, workers, network), *command]
@@ -49,6 +53,31 @@ def launch(conf: Launch, workers: int, batch_size: int, command: Sequence[str], 
                 f"host is left (the workers' output is in {log}); the same command goes on from the last epoch"
             )
         _log.warning("train: a worker of %d was lost or stalled; going on with %d from the last epoch", before, workers)
+
+
+def check_startable(program: Sequence[str], hosts: Mapping[str, int], workers: int, network: str | None) -> None:
+    """Raises TrainingError for what would keep workers from ever starting, before anything waits for them."""
+    module = program[program.index("-m") + 1]
+    try:
+        known = importlib.util.find_spec(module)
+    except ImportError:
+        known = None
+    if known is None:
+        raise TrainingError(f"launch.launcher: {module} is not installed here; install it, or name another launcher")
+    if sum(hosts.values()) < workers:
+        raise TrainingError(f"launch.hosts has {sum(hosts.values())} slots for {workers} workers; name more slots")
+    for host in hosts:
+        try:
+            socket.getaddrinfo(host, None)
+        except (OSError, UnicodeError) as err:
+            raise TrainingError(f"launch.hosts: {host} cannot be resolved ({err}); name a host that can") from None
+    if hosts.keys() - {"localhost", "127.0.0.1", socket.gethostname()} and shutil.which("ssh") is None:
+        raise TrainingError("launch.hosts: workers on other hosts are started by ssh, which is not installed here")
+    if network is not None:
+        there = [name for _, name in socket.if_nameindex()]
+        for name in network.split(","):
+            if name not in there:
+                raise TrainingError(f"launch.network: there is no interface {name} here; there are {', '.join(there)}")
 
 
 def most(workers: int, batch_size: int) -> int:

@@ -1,0 +1,19 @@
+"""Names as pictures show them: whatever a model, a column or a value is called, it breaks none."""
+
+import re
+
+LONGEST = 60
+"""Characters of a name in a legend."""
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def printable(text: str) -> str:
+    """A text without the characters that XML cannot hold."""
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def legend_name(name: str) -> str:
+    """A name in one line, not too long. matplotlib leaves out those that start with _, so a space of no width does."""
+    name = " ".join(name.split())
+    name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    return f"\u200b{name}" if name.startswith("_") else name
