@@ -11,7 +11,7 @@ from jobs.job import Job
 from jobs.options import Options, add_options
 from ncs import config
 from ncs.days import Days
-from ncs.errors import DataError, NcsError
+from ncs.errors import BlockedDaysError, DataError, NcsError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
 
@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one stage. Returns 0 on success, 2 for bad usage or configuration, 3 for a failed gate, else 1."""
     args = parser().parse_args(argv)
+    job = None
     os.umask(os.umask(0) | 0o022)  # nothing that is written, by Spark's JVM too, is for others to change
     try:
         conf = config.load(args.conf, [*args.set, *_shorthands(args)])
@@ -85,11 +86,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         job.check_blocked()
     except KeyboardInterrupt:
         print("ncs: stopped; the same command goes on from here", file=sys.stderr)
+        _name_blocked_days(job)
         return 130
     except Exception as err:
+        if not args.debug:
+            print(f"ncs {args.stage}: {_message(err)}", file=sys.stderr)
+        if not isinstance(err, BlockedDaysError):  # which names them itself
+            _name_blocked_days(job)
         if args.debug:
             raise
-        print(f"ncs {args.stage}: {_message(err)}", file=sys.stderr)
         return err.exit_code if isinstance(err, NcsError) else 1
     return 0
 
@@ -114,6 +119,11 @@ def _shorthands(args: argparse.Namespace) -> list[str]:
         for key, value in given.items()
         if value is not None
     ]
+
+
+def _name_blocked_days(job: Job | None) -> None:
+    if job is not None and job.blocked:
+        print(job.blocked_days(), file=sys.stderr)
 
 
 def _message(err: Exception) -> str:

@@ -8,9 +8,11 @@ Below them stand the predictions and the evaluation of the run that was trained 
 
 import json
 import sys
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+import validation
 from jobs import encode, ingest, label
 from jobs.cli import main
 from jobs.job import Job
@@ -25,6 +27,7 @@ from ncs.lake.status import Part, Wanted, as_text, parts
 from ncs.logs.source import open_source
 from ncs.tasks import tasks_of
 from validation import verdicts
+from validation.verdicts import Checked
 
 
 def run(job: Job) -> None:
@@ -37,20 +40,26 @@ def status(job: Job) -> list[Part]:
     """The parts of every table from bronze to the samples of gold, then the newest run's, in the order of the flow."""
     if not job.days_given:
         job.days = _known_days(job)
-    gates = verdicts.newest(job.lake) | _gates_of_runs(job)
-    found = []
+    checks, found = verdicts.by_day(job.lake), []
     for table, wanted in _wanted(job).items():
         keys = list(dict.fromkeys([*map(str, job.days), *wanted]))
-        passed = {key: gates[table, key] for key in keys if (table, key) in gates}
-        found += parts(job.lake, table, wanted, keys, passed)
+        found += parts(job.lake, table, wanted, keys, _gates(job, table, checks))
     return found
 
 
-def _gates_of_runs(job: Job) -> dict[tuple[str, str], verdicts.Outcome]:
-    """Predictions are kept by run and judged by day: the verdict on the version that a run has written."""
-    table, written = layout.PREDICTIONS, job.lake.records(layout.PREDICTIONS)
-    judged = verdicts.by_version(job.lake, table)
-    return {(table, run): judged[version] for run, (version, _) in written.items() if version in judged}
+NOT_CHECKED = "not checked"
+
+
+def _gates(job: Job, table: str, checks: Mapping[tuple[str, str], list[Checked]]) -> dict[str, str]:
+    """What the gate said of the rows of each part of a table as they are now; nothing of a table without a suite."""
+    if table not in validation.tables(job.conf):
+        return {}
+    commits = job.lake.commits(table)
+    if table == layout.PREDICTIONS:  # kept by run and checked by day
+        days = [of_day for (name, _), of_day in checks.items() if name == table]
+        return {run: verdicts.of_run(days, commit) or NOT_CHECKED for run, commit in commits.items()}
+    found = {key: verdicts.of_rows(checks.get((table, key), []), commit) for key, commit in commits.items()}
+    return {key: outcome or NOT_CHECKED for key, outcome in found.items()}
 
 
 def _known_days(job: Job) -> Days:
