@@ -32,6 +32,7 @@ STAGES = {
     "backfill": "bring days from raw logs to the samples of gold, several at once",
     "status": "show each day of each table: rows, state, gate, when written, whether stale",
     "quarantine": "show the rows that were set aside, or replay their days",
+    "erase": "remove users from every table, mark the models that saw them",
     "migrate": "bring tables that an earlier ncs wrote up to what this one writes",
     "views": "create the SQL views that analysts read",
     "notebook": "run a notebook on the lake and keep it as HTML",
@@ -39,7 +40,7 @@ STAGES = {
     "maintain": "report small and unused files; with --apply put them together and remove them",
     "run": "all of these in order; what is already there is skipped",
 }
-READERS = ("status", "quarantine", "maintain", "views", "notebook", "export", "track", "offpolicy")
+READERS = ("status", "erase", "quarantine", "maintain", "views", "notebook", "export", "track", "offpolicy")
 """The stages that have nothing to tell of a lake that is not there, and do not begin one."""
 
 

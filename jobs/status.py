@@ -9,6 +9,7 @@ Below them stand the predictions and the evaluation of the run that was trained 
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -22,6 +23,7 @@ from ncs.days import Days
 from ncs.errors import DataError, NcsError
 from ncs.evaluation.parts import slices_of
 from ncs.lake import layout, storage
+from ncs.lake.erasure import models_with_erased_users
 from ncs.lake.layout import ALL
 from ncs.lake.status import Part, Wanted, as_text, parts
 from ncs.logs.source import open_source
@@ -34,6 +36,9 @@ def run(job: Job) -> None:
     """Print the status, as a table or as JSON."""
     found = status(job)
     print(json.dumps([part.as_json() for part in found], indent=2) if job.options.json else as_text(found))
+    marked = models_with_erased_users(job.lake)
+    if marked and not job.options.json:
+        print(f"\nmodels that have seen users erased since: {', '.join(sorted(marked))}")
 
 
 def status(job: Job) -> list[Part]:
@@ -44,7 +49,12 @@ def status(job: Job) -> list[Part]:
     for table, wanted in _wanted(job).items():
         keys = list(dict.fromkeys([*map(str, job.days), *wanted]))
         found += parts(job.lake, table, wanted, keys, _gates(job, table, checks))
-    return found
+    marked = models_with_erased_users(job.lake)
+    return [_marked(part) if part.day in marked else part for part in found]
+
+
+def _marked(part: Part) -> Part:
+    return replace(part, stale=[*part.stale, "its model has seen users erased since; run `ncs train`"])
 
 
 NOT_CHECKED = "not checked"
