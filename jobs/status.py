@@ -8,7 +8,7 @@ Below them stand the predictions and the evaluation of the run that was trained 
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -81,17 +81,28 @@ def _known_days(job: Job) -> Days:
 
 def _wanted(job: Job) -> dict[str, Wanted]:
     """Table -> what each of its parts would be made from now."""
-    labels = {str(day): _of_labels(job, day) for day in job.days}
+    labels: Wanted = {str(day): _of_labels(job, day) for day in job.days}
     vocabulary = encode.vocabulary_from(job)
     encoded: Wanted = {str(day): source for day, source in encode.provenance(job).items()}
     return {
         **{table: _of_log(job, log) for log, table in ingest.TABLES.items()},
         layout.SAMPLES: labels,
-        layout.QUARANTINE: labels,
+        layout.QUARANTINE: _with_quarantine(job, labels),
         layout.VOCABULARY: {ALL: vocabulary},
         **{task.table: encoded for task in tasks_of(job.conf).values()},
         **_of_run(job),
     }
+
+
+def _with_quarantine(job: Job, labels: Wanted) -> Wanted:
+    """The days that are to be in quarantine: a labelled day without a bad row has no commit there."""
+    done = job.lake.records(layout.SAMPLES)
+    logs = {day: done[day][1].facts.get("logs", {}).values() for day in labels if day in done}
+    return {day: wanted for day, wanted in labels.items() if day not in logs or _quarantined(logs[day])}
+
+
+def _quarantined(logs: Iterable[Mapping[str, Any]]) -> bool:
+    return any(sum(log["quarantined"].values()) for log in logs)
 
 
 def _of_run(job: Job) -> dict[str, Wanted]:
