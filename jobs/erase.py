@@ -19,8 +19,7 @@ from ncs.lake import layout, storage
 from ncs.lake.erasure import erased_users, models_with_erased_users, record_erasure, user_digest
 from ncs.lake.layout import Lake
 from ncs.lake.removal import Erased
-from ncs.logs.pseudonyms import pseudonym
-from ncs.logs.source import open_source
+from ncs.logs.pseudonyms import Pseudonyms, pseudonym
 from ncs.tasks import CTR, tasks_of
 from ncs.text import aligned
 
@@ -33,7 +32,7 @@ def run(job: Job) -> None:
     Raises ConfigError for what is no user id, DataError if the lake's ids were made with another `privacy.key`.
     """
     given = _given(job.options.user_ids, job.options.ids_file)
-    key = open_source(job.conf, job.lake).pseudonyms
+    key = Pseudonyms.of(job.conf.privacy.key if job.conf.logs.source else None)  # generated users are nobody's
     check_two_keys(job.lake.records(layout.IMPRESSIONS), key.fingerprint)
     users = {pseudonym(key.key, user) if key.key else user: user for user in given}
     before, marked = erased_users(job.lake), models_with_erased_users(job.lake)

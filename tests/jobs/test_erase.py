@@ -73,6 +73,7 @@ def erase_users(job: Job, *users: int) -> None:
     erase.run(replace(job, options=Options(user_ids=tuple(map(str, users)))))
 
 
+@pytest.mark.slow
 def test_a_user_is_erased_everywhere_and_stays_away(
     job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,7 +128,8 @@ def test_a_user_is_erased_everywhere_and_stays_away(
     assert rows(job) == {**after, layout.CLICKS: after[layout.CLICKS] + 2}
 
 
-def test_what_is_no_user_id_is_a_usage_error(job: Job, tmp_path: Path) -> None:
+def test_what_is_no_user_id_is_a_usage_error(written: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = written
     ids = tmp_path / "ids.txt"
     for text in ("3\n\nmary\n", "1e3\n", f"{2**63}\n"):
         ids.write_text(text)
@@ -138,7 +140,8 @@ def test_what_is_no_user_id_is_a_usage_error(job: Job, tmp_path: Path) -> None:
         erase.run(replace(job, options=Options(ids_file=str(ids))))
     with pytest.raises(ConfigError, match="none was given"):
         erase.run(job)
-    other = replace(job, conf=job.conf.with_keys({"privacy.key": None}), options=Options(user_ids=("3",)))
+    monkeypatch.setenv("NCS_KEY", KEY)
+    other = replace(job, conf=job.conf.with_keys({"privacy.key": "env:NCS_KEY"}), options=Options(user_ids=("3",)))
     with pytest.raises(DataError, match="its user ids were made with another key"):
         erase.run(other)
     storage.write_json(job.lake.uri("erasures", "a.json"), [3])
