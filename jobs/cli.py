@@ -12,7 +12,7 @@ from jobs.options import Options, add_options
 from ncs import config
 from ncs.config.values import CREDENTIALS, redact
 from ncs.days import Days
-from ncs.errors import ConfigError, DataError, NcsError
+from ncs.errors import BlockedDaysError, ConfigError, DataError, NcsError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
 
@@ -33,6 +33,7 @@ STAGES = {
     "backfill": "bring days from raw logs to the samples of gold, several at once",
     "status": "show each day of each table: rows, state, gate, when written, whether stale",
     "quarantine": "show the rows that were set aside, or replay their days",
+    "erase": "remove users from every table, mark the models that saw them",
     "migrate": "bring tables that an earlier ncs wrote up to what this one writes",
     "views": "create the SQL views that analysts read",
     "notebook": "run a notebook on the lake and keep it as HTML",
@@ -40,7 +41,7 @@ STAGES = {
     "maintain": "report small and unused files; with --apply put them together and remove them",
     "run": "all of these in order; what is already there is skipped",
 }
-READERS = ("status", "quarantine", "maintain", "views", "notebook", "export", "track", "offpolicy")
+READERS = ("status", "erase", "quarantine", "maintain", "views", "notebook", "export", "track", "offpolicy")
 """The stages that have nothing to tell of a lake that is not there, and do not begin one."""
 
 
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one stage. Returns 0 on success, 2 for bad usage or configuration, 3 for a failed gate, else 1."""
     args = parser().parse_args(argv)
+    job = None
     os.umask(os.umask(0) | 0o022)  # nothing that is written, by Spark's JVM too, is for others to change
     try:
         if CREDENTIALS.search(args.lake or ""):
@@ -90,11 +92,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         job.check_blocked()
     except KeyboardInterrupt:
         print("ncs: stopped; the same command goes on from here", file=sys.stderr)
+        _name_blocked_days(job)
         return 130
     except Exception as err:
+        if not args.debug:
+            print(f"ncs {args.stage}: {redact(_message(err))}", file=sys.stderr)
+        if not isinstance(err, BlockedDaysError):  # which names them itself
+            _name_blocked_days(job)
         if args.debug:
             raise
-        print(f"ncs {args.stage}: {redact(_message(err))}", file=sys.stderr)
         return err.exit_code if isinstance(err, NcsError) else 1
     return 0
 
@@ -119,6 +125,11 @@ def _shorthands(args: argparse.Namespace) -> list[str]:
         for key, value in given.items()
         if value is not None
     ]
+
+
+def _name_blocked_days(job: Job | None) -> None:
+    if job is not None and job.blocked:
+        print(job.blocked_days(), file=sys.stderr)
 
 
 def _message(err: Exception) -> str:

@@ -45,6 +45,8 @@ def run(job: Job) -> None:
     provenance = evaluation_from(job.lake, described, conf, slices, calibrated=bool(curves))
     done = job.lake.records(layout.EVALUATIONS).get(run_id)
     path = report.path_of(job.lake, run_id)
+    if job.lake.changed_by_others(run_id, layout.SLICES, layout.MASKS):
+        done = None
     if done and done[1].provenance == provenance and storage.exists(path):
         rows = job.table_of(layout.EVALUATIONS).where(F.col("run_id") == run_id)
         figures = [Figure(**row.asDict()) for row in rows.collect()]

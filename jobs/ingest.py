@@ -18,8 +18,11 @@ from jobs.cli import main
 from jobs.job import Job
 from ncs.days import Days
 from ncs.errors import DataError
+from ncs.labels.reach import Reach
 from ncs.lake import layout
+from ncs.lake.erasure import erased_users
 from ncs.lake.layout import ALL, Record
+from ncs.lake.removal import erased_impressions, without_erased
 from ncs.lake.writer import replace_all, replace_days
 from ncs.logs.files import reading
 from ncs.logs.schemas import DAY_LOGS, PROFILES, as_types, latest_rows
@@ -66,7 +69,7 @@ def provenance(job: Job, source: Source, log: str, day: date | None) -> dict[str
 def _find_stale(job: Job, source: Source) -> Stale:
     """What has to be read; days of which a log is missing are blocked."""
     done = {log: job.lake.records(table) for log, table in TABLES.items()}
-    _check_one_key(job.days, done["impressions"], source.pseudonyms.fingerprint)
+    check_two_keys(done["impressions"], source.pseudonyms.fingerprint, job.days)
     stale: Stale = {log: {} for log in TABLES}
 
     def look(log: str, day: date | None) -> None:
@@ -89,12 +92,12 @@ def _find_stale(job: Job, source: Source) -> Stale:
     return stale
 
 
-def _check_one_key(days: Days, done: Mapping[str, tuple[int, Record]], key: str | None) -> None:
-    """A user has one pseudonym in all days of a lake, or none."""
+def check_two_keys(done: Mapping[str, tuple[int, Record]], key: str | None, days: Days | None = None) -> None:
+    """A user has one pseudonym in all days of a lake, or none. `days`: those that are about to be written again."""
     others = [
         date.fromisoformat(day) for day, (_, record) in done.items() if record.provenance.get("pseudonyms") != key
     ]
-    if any(day not in days for day in others):
+    if any(days is None or day not in days for day in others):
         raise DataError(
             f"{layout.IMPRESSIONS} of {Days.text(others)}: its user ids were made with another key of "
             f"privacy.key, or with none; ingest these days too, or use another --lake"
@@ -146,7 +149,7 @@ def _ingest(job: Job, source: Source, logs: Stale, what: str) -> dict[str, int]:
 
 
 def _read(job: Job, source: Source, log: str, days: list[date]) -> DataFrame:
-    rows = source.read(job.spark, log, days)
+    rows = _without_erased(job, source, log, days)
     if log in PROFILES:
         rows = latest_rows(rows, PROFILES[log])
     what = f"{log} of {Days(days[0], days[-1])}" if days else log
@@ -157,6 +160,32 @@ def _read(job: Job, source: Source, log: str, days: list[date]) -> DataFrame:
     if days:  # themselves replaced
         kept = kept.where(~F.col("day").isin(days))
     return as_types(rows, kept, what, f"{TABLES[log]} so far")
+
+
+def _without_erased(job: Job, source: Source, log: str, days: list[date]) -> DataFrame:
+    """A log's rows without those of users that `ncs erase` has removed; events by the impressions they belong to."""
+    rows, erased = source.read(job.spark, log, days), erased_users(job.lake)
+    if not erased:
+        return rows
+    if "user_id" in rows.columns:
+        return without_erased(job.spark, rows, erased)
+    if log in PROFILES:
+        return rows
+    # Of days before, an event's impression may be; such a day is read only if it was read whole before.
+    done = job.lake.records(layout.IMPRESSIONS)
+    reach = Reach.of(job.conf.logs, job.conf.labels)
+    earlier = Days(days[0], days[0]).widened(before=reach.days + reach.late_days + 1)
+    before = [day for day in earlier if day not in days]
+    before = [day for day in before if str(day) in done and _is_current(job, source, day, done[str(day)][1])]
+    impressions = source.read(job.spark, "impressions", [*before, *days])
+    return rows.join(erased_impressions(job.spark, impressions, erased), "impression_id", "left_anti")
+
+
+def _is_current(job: Job, source: Source, day: date, record: Record) -> bool:
+    try:
+        return record.provenance == provenance(job, source, "impressions", day)
+    except DataError:
+        return False
 
 
 def _name_dropped(job: Job, what: str, columns: list[str]) -> None:

@@ -18,7 +18,7 @@ from jobs.options import Options
 from ncs.config import Config
 from ncs.config.values import redact
 from ncs.days import Days
-from ncs.errors import GateError
+from ncs.errors import BlockedDaysError
 from ncs.lake.layout import Lake
 
 if TYPE_CHECKING:
@@ -48,19 +48,23 @@ class Job:
         return [day for day in self.days if day not in self.blocked]
 
     def block(self, day: date, reason: Exception) -> None:
-        """Hold a day back and go on with the others. Raises the reason if it is the last one."""
+        """Hold a day back and go on with the others. Raises BlockedDaysError if it is the last one."""
         self.blocked[day] = str(reason)
         self.say(f"{day} blocked: {reason}")
         if not self.open_days:
-            raise reason
+            self.check_blocked()
 
     def check_blocked(self, remedy: str = "Deliver the blocked days anew and run the same command") -> None:
-        """Raises GateError if days are blocked: the others are done, but somebody has to look."""
+        """Raises BlockedDaysError if days are blocked: the others are done, but somebody has to look."""
         if self.blocked:
-            raise GateError(
-                f"{Days.text(self.blocked)} blocked, the other {len(self.open_days)} days are done. {remedy}\n"
-                + "\n".join(self.blocked.values())
+            done = f"the other {len(self.open_days)} days are done" if self.open_days else "no other day is left"
+            raise BlockedDaysError(
+                f"{Days.text(self.blocked)} blocked, {done}. {remedy}\n" + "\n".join(self.blocked.values())
             )
+
+    def blocked_days(self) -> str:
+        """The days that are blocked, each with its reason, for when another error ends the run."""
+        return "\n".join(f"{day} blocked: {self.blocked[day]}" for day in sorted(self.blocked))
 
     @cached_property
     def spark(self) -> "SparkSession":

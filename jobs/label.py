@@ -66,7 +66,8 @@ def _find_stale(job: Job, again: Collection[date]) -> dict[date, dict[str, Any]]
         wanted = provenance(job, day, event_days)
         if f"{layout.IMPRESSIONS}/{day}" not in wanted["inputs"]:
             raise DataError(f"{layout.IMPRESSIONS} has no day {day}; run `ncs ingest --days {day}` first")
-        if day in again or str(day) not in done or done[str(day)][1].provenance != wanted:
+        changed = job.lake.changed_by_others(str(day), layout.QUARANTINE)
+        if day in again or changed or str(day) not in done or done[str(day)][1].provenance != wanted:
             stale[day] = wanted
     return stale
 

@@ -31,6 +31,10 @@ class Options:
     task: str | None = None
     """export: which model, which tasks (None: all)."""
 
+    user_ids: tuple[str, ...] = ()
+    ids_file: str | None = None
+    """erase: user ids, and a file with one a line."""
+
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Options":
         """Those that the stage's parser knows."""
@@ -54,6 +58,9 @@ def add_options(stage: argparse.ArgumentParser, name: str) -> None:
         add("--reason", metavar="NAME", help="of one reason, as bad_watch")
     if name in ("status", "quarantine"):
         add("--json", action="store_true", help="print JSON")
+    if name == "erase":
+        add("--user-id", dest="user_ids", action="append", default=[], metavar="ID", help="a user (may come again)")
+        add("--file", dest="ids_file", metavar="FILE", help="users, an id a line")
     if name == "notebook":
         add("notebook", metavar="NAME", help="of notebooks/, or a file")
     if name == "validate":

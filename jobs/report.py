@@ -13,6 +13,7 @@ from ncs import config
 from ncs.evaluation import rankings, report
 from ncs.evaluation.metrics import Figure
 from ncs.lake import layout, storage
+from ncs.lake.erasure import models_with_erased_users
 from ncs.lake.layout import Lake
 
 
@@ -35,6 +36,9 @@ def write(
         "evaluation": job.lake.records(layout.EVALUATIONS)[run_id][0],
         "simulation": simulation[0]["simulation_id"] if simulation else None,
     }
+    if run_id in models_with_erased_users(job.lake):
+        run = run | {"saw_erased_users": True}
+        provenance["saw_erased_users"] = True
     path, note = path_of(job.lake, run_id), job.lake.uri("reports", run_id, "provenance.json")
     if storage.exists(path) and storage.exists(note) and storage.read_json(note) == provenance:
         return

@@ -8,9 +8,12 @@ Below them stand the predictions and the evaluation of the run that was trained 
 
 import json
 import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
+import validation
 from jobs import encode, ingest, label
 from jobs.cli import main
 from jobs.job import Job
@@ -20,37 +23,53 @@ from ncs.days import Days
 from ncs.errors import DataError, NcsError
 from ncs.evaluation.parts import slices_of
 from ncs.lake import layout, storage
+from ncs.lake.erasure import models_with_erased_users
 from ncs.lake.layout import ALL
 from ncs.lake.status import Part, Wanted, as_text, parts
 from ncs.logs.source import open_source
 from ncs.tasks import tasks_of
 from validation import verdicts
+from validation.verdicts import Checked
 
 
 def run(job: Job) -> None:
     """Print the status, as a table or as JSON."""
     found = status(job)
     print(json.dumps([part.as_json() for part in found], indent=2) if job.options.json else as_text(found))
+    marked = models_with_erased_users(job.lake)
+    if marked and not job.options.json:
+        print(f"\nmodels that have seen users erased since: {', '.join(sorted(marked))}")
 
 
 def status(job: Job) -> list[Part]:
     """The parts of every table from bronze to the samples of gold, then the newest run's, in the order of the flow."""
     if not job.days_given:
         job.days = _known_days(job)
-    gates = verdicts.newest(job.lake) | _gates_of_runs(job)
-    found = []
+    checks, found = verdicts.by_day(job.lake), []
     for table, wanted in _wanted(job).items():
         keys = list(dict.fromkeys([*map(str, job.days), *wanted]))
-        passed = {key: gates[table, key] for key in keys if (table, key) in gates}
-        found += parts(job.lake, table, wanted, keys, passed)
-    return found
+        found += parts(job.lake, table, wanted, keys, _gates(job, table, checks))
+    marked = models_with_erased_users(job.lake)
+    return [_marked(part) if part.day in marked else part for part in found]
 
 
-def _gates_of_runs(job: Job) -> dict[tuple[str, str], verdicts.Outcome]:
-    """Predictions are kept by run and judged by day: the verdict on the version that a run has written."""
-    table, written = layout.PREDICTIONS, job.lake.records(layout.PREDICTIONS)
-    judged = verdicts.by_version(job.lake, table)
-    return {(table, run): judged[version] for run, (version, _) in written.items() if version in judged}
+def _marked(part: Part) -> Part:
+    return replace(part, stale=[*part.stale, "its model has seen users erased since; run `ncs train`"])
+
+
+NOT_CHECKED = "not checked"
+
+
+def _gates(job: Job, table: str, checks: Mapping[tuple[str, str], list[Checked]]) -> dict[str, str]:
+    """What the gate said of the rows of each part of a table as they are now; nothing of a table without a suite."""
+    if table not in validation.tables(job.conf):
+        return {}
+    commits = job.lake.commits(table)
+    if table == layout.PREDICTIONS:  # kept by run and checked by day
+        days = [of_day for (name, _), of_day in checks.items() if name == table]
+        return {run: verdicts.of_run(days, commit) or NOT_CHECKED for run, commit in commits.items()}
+    found = {key: verdicts.of_rows(checks.get((table, key), []), commit) for key, commit in commits.items()}
+    return {key: outcome or NOT_CHECKED for key, outcome in found.items()}
 
 
 def _known_days(job: Job) -> Days:
@@ -62,17 +81,28 @@ def _known_days(job: Job) -> Days:
 
 def _wanted(job: Job) -> dict[str, Wanted]:
     """Table -> what each of its parts would be made from now."""
-    labels = {str(day): _of_labels(job, day) for day in job.days}
+    labels: Wanted = {str(day): _of_labels(job, day) for day in job.days}
     vocabulary = encode.vocabulary_from(job)
     encoded: Wanted = {str(day): source for day, source in encode.provenance(job).items()}
     return {
         **{table: _of_log(job, log) for log, table in ingest.TABLES.items()},
         layout.SAMPLES: labels,
-        layout.QUARANTINE: labels,
+        layout.QUARANTINE: _with_quarantine(job, labels),
         layout.VOCABULARY: {ALL: vocabulary},
         **{task.table: encoded for task in tasks_of(job.conf).values()},
         **_of_run(job),
     }
+
+
+def _with_quarantine(job: Job, labels: Wanted) -> Wanted:
+    """The days that are to be in quarantine: a labelled day without a bad row has no commit there."""
+    done = job.lake.records(layout.SAMPLES)
+    logs = {day: done[day][1].facts.get("logs", {}).values() for day in labels if day in done}
+    return {day: wanted for day, wanted in labels.items() if day not in logs or _quarantined(logs[day])}
+
+
+def _quarantined(logs: Iterable[Mapping[str, Any]]) -> bool:
+    return any(sum(log["quarantined"].values()) for log in logs)
 
 
 def _of_run(job: Job) -> dict[str, Wanted]:

@@ -25,7 +25,7 @@ from ncs.tasks import tasks_of
 from validation import bands
 from validation import tables as tables_of
 from validation.gate import Gate
-from validation.verdicts import Verdict, stored
+from validation.verdicts import Verdict, by_day, of_rows, stored
 
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
@@ -138,7 +138,17 @@ def _verdict(job: Job, at: Gate, table: str) -> Verdict:
 
 
 def _days(job: Job, table: str) -> list[date]:
-    return list(job.conf.test_days) if table == PREDICTIONS else job.open_days
+    """The days to check: the job's, and those that an encoding has written beside them and nobody has checked."""
+    if table == PREDICTIONS:
+        return list(job.conf.test_days)
+    return sorted({*job.open_days, *_unchecked(job, table)}) if _encoded(job, table) else job.open_days
+
+
+def _unchecked(job: Job, table: str) -> Iterator[date]:
+    checks = by_day(job.lake)
+    for key, commit in job.lake.commits(table).items():
+        if date.fromisoformat(key) not in job.days and of_rows(checks.get((table, key), []), commit) is None:
+            yield date.fromisoformat(key)
 
 
 def _digest(job: Job, table: str, days: list[date], learnt: dict[date, bands.Bands]) -> str:

@@ -23,6 +23,10 @@ class GateError(NcsError):
     exit_code = 3
 
 
+class BlockedDaysError(GateError):
+    """Days that cannot go on; the message names each of them with its reason."""
+
+
 class ExportError(NcsError):
     """A model that cannot be served, or not as it was trained."""
 

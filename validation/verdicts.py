@@ -1,7 +1,7 @@
 """What the gate found: one verdict a check, and what it says of each day, kept as rows that are only added to."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ncs.days import Days
 from ncs.lake import contract, storage
-from ncs.lake.layout import ALL, VERDICTS, Lake
+from ncs.lake.layout import ALL, VERDICTS, Commit, Lake
 from validation import page
 
 Outcome = Literal["pass", "warn", "stop"]
@@ -115,21 +115,52 @@ def keep(lake: Lake, found: Iterable[Verdict], run: str) -> None:
         contract.append(lake, VERDICTS, pa.Table.from_arrays(columns, schema=_SCHEMA))
 
 
-def newest(lake: Lake) -> dict[tuple[str, str], Outcome]:
-    """Table and day (or `all`) -> what the gate last said of it."""
-    if not lake.has(VERDICTS):
-        return {}
-    rows = lake.read(VERDICTS, lake.version(VERDICTS), ["table", "day", "outcome", "checked"]).to_pylist()
-    return {(row["table"], row["day"]): row["outcome"] for row in sorted(rows, key=lambda row: row["checked"])}
+@dataclass(frozen=True)
+class Checked:
+    """What a check said of one day of a table: the version of the table that it read, and when."""
+
+    version: int
+    outcome: Outcome
+    checked: datetime
 
 
-def by_version(lake: Lake, table: str) -> dict[int, Outcome]:
-    """Version of a table -> the worst that the gate last said of one of its days."""
+def by_day(lake: Lake) -> dict[tuple[str, str], list[Checked]]:
+    """Table and day (or `all`) -> the checks of it, the newest last."""
     if not lake.has(VERDICTS):
         return {}
     rows = lake.read(VERDICTS, lake.version(VERDICTS), ["table", "day", "version", "outcome", "checked"]).to_pylist()
-    last: dict[int, dict[str, Outcome]] = {}
+    found: dict[tuple[str, str], list[Checked]] = {}
     for row in sorted(rows, key=lambda row: row["checked"]):
-        if row["table"] == table:
-            last.setdefault(row["version"], {})[row["day"]] = row["outcome"]
-    return {version: max(days.values(), key=get_args(Outcome).index) for version, days in last.items()}
+        checked = Checked(row["version"], row["outcome"], row["checked"])
+        found.setdefault((row["table"], row["day"]), []).append(checked)
+    return found
+
+
+def newest(lake: Lake) -> dict[tuple[str, str], Outcome]:
+    """Table and day (or `all`) -> what the gate last said of it, whatever version it is of."""
+    return {key: checks[-1].outcome for key, checks in by_day(lake).items()}
+
+
+def of_rows(checks: Iterable[Checked], commit: Commit) -> Outcome | None:
+    """What the gate last said of a day's rows as they are now; None if it has not seen them.
+
+    A check of a later version has seen them too, for nothing has changed them since. One from before they were written
+    has not, whatever its version: the table was removed and made again.
+    """
+    seen = [each.outcome for each in checks if _has_seen(each, commit)]
+    return seen[-1] if seen else None
+
+
+def of_run(days: Iterable[Sequence[Checked]], commit: Commit) -> Outcome | None:
+    """The worst that was said of a run's rows when they were first checked; None if they were not.
+
+    Later versions hold rows of other runs on the same days. `days`: the checks of each day of the table.
+    """
+    seen = [[check for check in checks if _has_seen(check, commit)] for checks in days]
+    first = min((check.version for checks in seen for check in checks), default=None)
+    last = [[check.outcome for check in checks if check.version == first][-1:] for checks in seen]
+    return max((outcome for outcomes in last for outcome in outcomes), key=get_args(Outcome).index, default=None)
+
+
+def _has_seen(check: Checked, commit: Commit) -> bool:
+    return check.version >= commit.rows_version and check.checked >= commit.written

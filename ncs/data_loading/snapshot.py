@@ -25,9 +25,10 @@ class Snapshot:
     def of(cls, lake: Lake, table: str, version: int, days: Days, split: str) -> "Snapshot":
         """List what is live in `version`: a folder also holds files that later commits have removed.
 
-        Raises DataError if the version is gone, a day is missing from it, or the split is empty.
+        Raises DataError if the version is gone, has deletion vectors, a day is missing from it, or the split is empty.
         """
         delta = lake.table(table, version)
+        lake.require_whole_files(delta, table)  # Petastorm reads files whole
         wanted = {str(day) for day in days}
         added = delta.get_add_actions(flatten=True)
         # Names of files hold chance: by their first rows, equal tables are read in the same order.

@@ -4,14 +4,15 @@ Read by both halves, so it imports neither Spark nor torch: the log of a Delta t
 """
 
 import json
+import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
@@ -20,6 +21,7 @@ from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake import storage
+from ncs.lake.commits import ALL, LogCommit, Record, newest_first
 
 IMPRESSIONS = "bronze/impressions"
 CLICKS = "bronze/clicks"
@@ -40,37 +42,26 @@ SIMULATIONS = "gold/simulations"
 VERDICTS = "validation/verdicts"
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
-ALL = "all"
-"""The key of a record of a table that is replaced whole."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a commit says of a part of the table that it replaced, in the commit: there exactly when the rows are.
-
-    `key` is that part, a day (or a run, or `all`); `provenance` everything that decided its rows: the digest of the
-    configuration's keys and the versions of the inputs. A stage whose record would say the same again has nothing
-    to do.
-    """
-
-    stage: str
-    key: str
-    provenance: dict[str, Any]
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Record":
-        """From what a commit says, which the version before may have written: it called provenance `made_from`."""
-        return cls(**{"provenance" if key == "made_from" else key: value for key, value in values.items()})
+CHANGED = "changed by another writer"
+"""The key that a record has beside its own where another program has changed its rows since."""
+ERASE = "erase"
+"""The stage of records that say which parts of a table `ncs erase` took rows from; what depends on them stays as is,
+for the same rows were taken from it."""
 
 
 @dataclass(frozen=True)
 class Commit:
-    """The newest commit of a part of a table: its version, its time (UTC), and what it says of the part."""
+    """The newest commit of a part of a table: its version, its time (UTC), and what its stage says of the part.
+
+    Where another program has changed the part since, version and time are of its commit, and the record has the key
+    `CHANGED`: the stage rebuilds the part, and what was made from it is stale.
+    """
 
     version: int
     written: datetime
     record: Record
+    rows_version: int
+    """Of the newest commit that changed its rows, of `ncs erase` too."""
 
 
 def user_metadata(records: Iterable[Record]) -> str:
@@ -83,6 +74,16 @@ def check_run_id(run_id: object, where: str) -> str:
     if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
         raise DataError(f"{where} names a run {run_id!r}, letters, digits, - and _ expected; run `ncs train`")
     return run_id
+
+
+def _with_changes(commit: LogCommit, record: Record, later: Sequence[LogCommit], erased: int) -> Commit:
+    """A record as the commits after its own leave it; `later` the newest first, `erased` the newest of `ncs erase`."""
+    changes = next((other for other in later if other.changes(record.key)), None)
+    if changes is None:
+        return Commit(commit.version, commit.written, record, max(commit.version, erased))
+    note = {CHANGED: f"{changes.operation}, version {changes.version}"}
+    changed = replace(record, provenance=record.provenance | note, facts=record.facts | note)
+    return Commit(changes.version, changes.written, changed, max(changes.version, erased))
 
 
 def name_of(uri: str) -> str:
@@ -158,6 +159,7 @@ class Lake:
         file of it is gone.
         """
         parts = []
+        self.require_whole_files(self.table(name, version), name)
         for uri in self._files(name, version, partitions or []):
             try:
                 with storage.open_file(uri) as file:
@@ -178,6 +180,18 @@ class Lake:
             if all(str(file[f"partition.{column}"]) == value for column, _, value in partitions)
         ]
 
+    def require_whole_files(self, table: DeltaTable, name: str) -> None:
+        """Raise DataError if files of a table hold rows that are deleted: whoever reads them whole would bring them
+        back."""
+        deleted = _deleted_rows(table)
+        if deleted:
+            raise DataError(
+                f"{name} version {table.version()} has deletion vectors: another program has deleted "
+                f"{sum(deleted.values()):,} rows that still stand in {len(deleted)} of its files, among them "
+                f"{min(deleted)}, and files are read whole here. Run `REORG TABLE delta.`{self.uri(name)}` APPLY "
+                f"(PURGE)` in Spark, or `ncs run`, which writes these parts of {name} again"
+            )
+
     def has(self, name: str) -> bool:
         """Whether a table is there."""
         uri = self.uri(name)
@@ -192,16 +206,26 @@ class Lake:
         if not self.has(name):
             return {}
         newest: dict[str, Commit] = {}
-        for commit in self.table(name, version).history():  # newest first
-            text = commit.get("userMetadata")
-            for values in json.loads(text) if text else []:
-                written = datetime.fromtimestamp(commit["timestamp"] / 1000, UTC)
-                newest.setdefault(values["key"], Commit(commit["version"], written, Record.of(values)))
+        others: list[LogCommit] = []
+        erased: dict[str, int] = {}
+        for commit in newest_first(self.uri(name), version):
+            for record in commit.records:
+                if record.stage == ERASE:
+                    erased.setdefault(record.key, commit.version)
+                elif record.key not in newest:
+                    newest[record.key] = _with_changes(commit, record, others, erased.get(record.key, 0))
+            if commit.changed:
+                others.append(commit)
         return newest
 
     def records(self, name: str, version: int | None = None) -> dict[str, tuple[int, Record]]:
         """What `commits` say: key -> (version, record)."""
         return {key: (commit.version, commit.record) for key, commit in self.commits(name, version).items()}
+
+    def changed_by_others(self, key: str, *names: str) -> bool:
+        """Whether another program has changed a part of one of the tables since its stage wrote it."""
+        records = (self.records(name).get(key) for name in names)
+        return any(CHANGED in found[1].provenance for found in records if found)
 
     def rows_by_day(self, name: str, version: int | None = None) -> dict[str, int]:
         """How many rows a table has of each day, by its log alone; of one without days, of `all`; see `rows_by`."""
@@ -210,20 +234,20 @@ class Lake:
     def rows_by(self, partition: str, name: str, version: int | None = None) -> dict[str, int]:
         """How many rows a table has of each value of a partition column, by its log alone; without it, of `all`.
 
-        Raises DataError if another writer has left a file's rows uncounted.
+        Rows that a deletion vector marks as deleted are not counted. A file whose rows another writer has left
+        uncounted says so itself.
         """
-        added = self.table(name, version).get_add_actions(flatten=True)
-        count = added.column("num_records").to_pylist()
-        if None in count:
-            raise DataError(
-                f"{name} in the lake {self.root}: its log has files without a row count (numRecords), so another "
-                "program has written them; ingest those days again"
-            )
+        table = self.table(name, version)
+        added = table.get_add_actions(flatten=True)
+        paths = added.column("path").to_pylist()
+        counted = zip(paths, added.column("num_records").to_pylist(), strict=True)
+        count = [rows if rows is not None else _rows_of(self.uri(name, path), name) for path, rows in counted]
         column = f"partition.{partition}"
         keys = added.column(column).to_pylist() if column in added.schema.names else [ALL] * len(count)
+        deleted = _deleted_rows(table)
         rows: Counter[str] = Counter()
-        for key, number in zip(map(str, keys), count, strict=True):
-            rows[key] += number
+        for key, number, path in zip(map(str, keys), count, paths, strict=True):
+            rows[key] += number - deleted.get(posixpath.basename(path), 0)
         return dict(rows)
 
     def times_by_day(self, name: str) -> dict[str, tuple[datetime, datetime] | None]:
@@ -258,3 +282,24 @@ class Lake:
             for key in keys
             if key in records
         }
+
+
+def _deleted_rows(table: DeltaTable) -> dict[str, int]:
+    """Name of a file -> how many of its rows a deletion vector marks as deleted."""
+    if "deletionVectors" not in (table.protocol().reader_features or []):
+        return {}
+    deleted = {}
+    for batch in table.deletion_vectors():
+        files = pa.record_batch(batch)
+        for uri, kept in zip(files["filepath"], files["selection_vector"], strict=True):
+            deleted[posixpath.basename(uri.as_py())] = len(kept.values) - pc.sum(kept.values).as_py()
+    return deleted
+
+
+def _rows_of(uri: str, name: str) -> int:
+    """The rows of a Parquet file, by its footer."""
+    try:
+        with storage.open_file(uri) as file:
+            return pq.read_metadata(file).num_rows
+    except (OSError, pa.ArrowInvalid) as err:
+        raise DataError(f"{uri} of {name} cannot be read ({err}); write its part of the table again") from None

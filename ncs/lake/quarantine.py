@@ -49,7 +49,9 @@ def as_lines(found: Iterable[Reason]) -> list[list[str]]:
 
 
 def _rows(lake: Lake, days: set[str]) -> Iterator[tuple[str, str, str, str]]:
-    added = lake.table(QUARANTINE).get_add_actions(flatten=True)
+    table = lake.table(QUARANTINE)
+    lake.require_whole_files(table, QUARANTINE)
+    added = table.get_add_actions(flatten=True)
     files = zip(added.column("partition.day").to_pylist(), added.column("path").to_pylist(), strict=True)
     for day, path in sorted((str(day), path) for day, path in files):
         if day not in days:

@@ -73,6 +73,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
                 for one in sorted({*old, *new})
                 if old.get(one) != new.get(one)
             ]
+        elif name == layout.CHANGED:
+            found.append(f"{name} ({before[name]})")
         else:
             found.append({"conf": "configuration"}.get(name, name))
     return found
@@ -106,9 +108,11 @@ def _part(
     if isinstance(wanted, DataError):
         stale = [str(wanted)]
     elif commit is None:
-        stale = ["not written yet"]
+        stale = ["written by another writer"] if rows else ["not written yet"]
     else:
         stale = ["its inputs are gone"] if wanted is None else differences(commit.record.provenance, wanted)
+    if commit and not isinstance(wanted, dict) and layout.CHANGED in commit.record.provenance:
+        stale.insert(0, f"{layout.CHANGED} ({commit.record.provenance[layout.CHANGED]})")
     if commit is None:
         return Part(table, key, rows, None, None, False, gate, None, None, {}, stale)
     facts, source = commit.record.facts, commit.record.provenance

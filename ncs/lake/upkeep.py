@@ -14,6 +14,7 @@ from deltalake import DeltaTable, PostCommitHookProperties
 
 from ncs.errors import DataError
 from ncs.lake import layout, storage
+from ncs.lake.erasure import models_with_erased_users
 from ncs.lake.layout import Lake
 
 CLUSTERED = {
@@ -66,12 +67,15 @@ def tables(lake: Lake) -> list[str]:
 
 
 def pinned_versions(lake: Lake) -> dict[str, set[int]]:
-    """Table -> the versions that the runs below `models/` were trained on.
+    """Table -> the versions that the runs below `models/` were trained on; of those that saw erased users none.
 
     Raises DataError for a run that cannot be read: what it needs would not be known.
     """
     pinned: dict[str, set[int]] = {}
+    marked = models_with_erased_users(lake)
     for run_id in storage.folders(lake.uri("models")):
+        if run_id in marked:
+            continue  # its version would keep the rows that had to go
         path = lake.uri("models", run_id, "run.json")
         if not storage.exists(path):
             continue  # still training, on versions that are younger than the retention

@@ -20,7 +20,7 @@ from ncs.config import Config, digest
 from ncs.data_loading import Snapshot, TableLoader
 from ncs.errors import DataError, TrainingError
 from ncs.lake import layout, storage
-from ncs.lake.layout import Lake
+from ncs.lake.layout import Commit, Lake
 from ncs.models import build, model_type
 from ncs.nets.model import Model
 from ncs.soundness import judge, unsound
@@ -135,14 +135,21 @@ class Run:
     def _data(self) -> dict[str, Any]:
         """What the vocabulary and the training days hold, whatever has been written since the run's versions.
 
-        Not these themselves: a day that a killed run had to write twice has another version, but the same rows.
+        Not these themselves: a day that a killed run had to write twice has another version, but the same rows. Rows
+        that another program or `ncs erase` has taken from a day are known by the version alone.
         """
         decisive = {layout.ALL, *map(str, self.conf.train_days)}
-        records = {table: self.lake.records(table, version) for table, version in self.versions.items()}
+        commits = {table: self.lake.commits(table, version) for table, version in self.versions.items()}
         return {
-            table: {key: record.facts for key, (_, record) in found.items() if key in decisive}
-            for table, found in records.items()
+            table: {key: _facts_now(key, commit) for key, commit in found.items() if key in decisive}
+            for table, found in commits.items()
         }
+
+
+def _facts_now(key: str, commit: Commit) -> dict[str, Any]:
+    """What a part of a table holds. Erased rows of the vocabulary leave the ids of others what they mean."""
+    erased = key != layout.ALL and commit.rows_version > commit.version
+    return commit.record.facts | ({"rows_version": commit.rows_version} if erased else {})
 
 
 def _require_one_encoding(conf: Config, lake: Lake, versions: Mapping[str, int]) -> None:
@@ -151,13 +158,18 @@ def _require_one_encoding(conf: Config, lake: Lake, versions: Mapping[str, int])
     vocabulary = {version for version, _ in found.pop(layout.VOCABULARY).values()}
     records = list(found.values())
     for day in map(str, conf.logs.days):
-        provenance = [record[day][1].provenance for record in records if day in record]
+        # What another program has changed since is no matter of the encoding.
+        provenance = [_without(record[day][1].provenance, layout.CHANGED) for record in records if day in record]
         used = {one["inputs"][layout.VOCABULARY] for one in provenance if "inputs" in one}
         if any(one != provenance[0] for one in provenance) or not used <= vocabulary:
             raise DataError(
                 f"{day} in {', '.join(found)} is not of one encoding, and by the newest {layout.VOCABULARY}; "
                 f"`ncs encode` was interrupted, run it again"
             )
+
+
+def _without(provenance: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in provenance.items() if name != key}
 
 
 def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -> None:

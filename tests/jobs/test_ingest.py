@@ -112,7 +112,7 @@ def test_ingest_again_changed_and_bad(
     assert versions(lake) == before
     put(logs, "plays", second, f"impression_id,ts,watched_seconds\n{second}-1,{second} 09:00:06,4.5\n")
     put(logs, "impressions", second, IMPRESSIONS)
-    with pytest.raises(DataError, match=rf"impressions of {second}: the files hold no row"):
+    with pytest.raises(GateError, match=rf"impressions of {second}: the files hold no row"):
         run(make_job(Days(second, second)))  # no other day that could go on
     assert versions(lake) == before
 
@@ -126,7 +126,7 @@ def test_ingest_again_changed_and_bad(
     table = {"impression_id": ["x"], "user_id": [1], "video_id": [2], "scene": [7], "network": ["4g"]}
     times = pa.array([1649500000000000], pa.timestamp("us", "UTC"))
     pq.write_table(pa.table({**table, "ts": times}), logs / "impressions" / f"day={second}" / "a.parquet")
-    with pytest.raises(DataError, match=rf"impressions of {second}: column 'scene' is bigint, in .* it is string"):
+    with pytest.raises(GateError, match=rf"impressions of {second}: column 'scene' is bigint, in .* it is string"):
         run(make_job(Days(second, second)))
     assert versions(lake) == before
 
@@ -154,7 +154,7 @@ def test_logs_that_are_missing_stop_before_anything_is_written(
     lake: Lake, logs: Path, make_job: Callable[..., Job]
 ) -> None:
     absent = Days.parse("2022-04-10..2022-04-11")
-    with pytest.raises(DataError, match=r"impressions of 2022-04-11: no folder .* from 2022-04-08 to 2022-04-09"):
+    with pytest.raises(GateError, match=r"impressions of 2022-04-11: no folder .* from 2022-04-08 to 2022-04-09"):
         run(make_job(absent))
     (logs / "videos" / "a.csv").unlink()
     with pytest.raises(DataError, match=r"videos: no file in .*videos"):
@@ -174,7 +174,7 @@ def test_parquet_that_is_damaged_inside_leaves_no_half_day(
     content = bytearray(path.read_bytes())
     content[100 : len(content) // 2] = bytes(len(content) // 2 - 100)
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"the logs of 2022-04-08, .*a\.parquet: the file is broken or cut short"):
+    with pytest.raises(GateError, match=r"the logs of 2022-04-08, .*a\.parquet: the file is broken or cut short"):
         run(make_job(Days(DAYS.first, DAYS.first)))
     assert set(versions(lake)) == {"users", "videos"}
 

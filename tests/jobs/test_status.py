@@ -7,12 +7,14 @@ from datetime import date, datetime
 from pathlib import Path
 
 import pytest
+from deltalake import CommitProperties
 
 from jobs import encode, ingest, label
 from jobs.cli import main
 from jobs.job import Job
 from jobs.status import status
 from ncs.days import Days
+from ncs.errors import DataError
 from ncs.lake import layout
 from ncs.lake.layout import ALL, Record
 from ncs.lake.status import Part
@@ -37,7 +39,7 @@ def test_a_lake_that_is_up_to_date(written: Job) -> None:
         "gold/cvr_samples",
     }
     last = of(found, layout.SAMPLES, LAST)
-    assert (last.rows, last.version, last.provisional, last.gate) == (3, 2, True, "-")
+    assert (last.rows, last.version, last.provisional, last.gate) == (3, 2, True, "not checked")
     assert (last.quarantined, last.duplicates) == (2, 3)
     assert not of(found, layout.SAMPLES, DAYS.first).provisional
     assert last.provenance[f"{layout.CLICKS}/{LAST}"] == 2
@@ -80,6 +82,53 @@ def test_the_gate_is_shown_by_day(written: Job) -> None:
     assert of(status(written), layout.SAMPLES, LAST).gate == "pass"
 
 
+def test_a_verdict_is_of_the_rows_that_it_has_seen(written: Job) -> None:
+    verdicts.keep(written.lake, [Verdict(layout.SAMPLES, 2, str(DAYS), "x", True)], "run")
+    provenance = label.provenance(written, LAST)
+    write_part(written.lake, layout.SAMPLES, 3, Record("label", str(LAST), provenance))
+    assert [of(status(written), layout.SAMPLES, day).gate for day in DAYS] == ["pass", "pass", "not checked"]
+    optimize = written.lake.table(layout.SAMPLES).optimize.compact()  # lays rows out anew, and changes none
+    assert optimize["numFilesRemoved"] > 0
+    found = status(written)
+    assert [of(found, layout.SAMPLES, day).gate for day in DAYS] == ["pass", "pass", "not checked"]
+    assert all(part.stale == [] for part in found if part.table == layout.SAMPLES)
+    assert of(found, layout.QUARANTINE, LAST).gate == "-", "it has no suite"
+
+
+@pytest.mark.parametrize(
+    "message", ["by hand", "7", "null", '{"job": 1}', "[]", "[1]", '[{"key": "x"}]', '[{"key": 3, "stage": "label"}]']
+)
+def test_what_another_program_has_written_is_said_and_reaches_what_depends_on_it(written: Job, message: str) -> None:
+    table, day = written.lake.table(layout.SAMPLES), str(DAYS.first)
+    told = CommitProperties(custom_metadata={"userMetadata": message})
+    table.delete(f"day = '{day}' AND n = 1", commit_properties=told)
+    found = status(written)
+    assert of(found, layout.SAMPLES, day).stale == ["changed by another writer (DELETE, version 3)"]
+    assert (of(found, layout.SAMPLES, day).rows, of(found, layout.SAMPLES, day).version) == (2, 3)
+    assert of(found, layout.SAMPLES, LAST).stale == []
+    for name, key in ((layout.VOCABULARY, ALL), ("gold/ctr_samples", day)):
+        assert of(found, name, key).stale == [f"{layout.SAMPLES}/{day} 0 -> 3"]
+    write_part(written.lake, layout.SAMPLES, 3, Record("label", day, label.provenance(written, DAYS.first)))
+    assert of(status(written), layout.SAMPLES, day).stale == []
+
+
+def test_a_day_that_is_blocked_is_named_when_another_error_ends_the_run(
+    written: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def hold_and_fail(job: Job) -> None:
+        job.block(LAST, DataError("plays of it are gone"))
+        raise DataError("the disk is full")
+
+    monkeypatch.setattr("jobs.label.run", hold_and_fail)
+    command = ["label", "--conf", str(ROOT / "conf" / "demo.yaml"), "--lake", written.lake.root, "--quiet"]
+    command += ["--set", f"logs.source={written.conf.logs.source}", "--set", f"logs.days={DAYS}"]
+    assert main(command) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["ncs label: the disk is full", f"{LAST} blocked: plays of it are gone"]
+    assert main([*command, "--days", str(LAST)]) == 3
+    assert f"{LAST} blocked, no other day is left" in capsys.readouterr().err
+
+
 def test_the_command_prints_a_table_or_json(written: Job, capsys: pytest.CaptureFixture[str]) -> None:
     settings = [
         "--set",
@@ -93,7 +142,7 @@ def test_the_command_prints_a_table_or_json(written: Job, capsys: pytest.Capture
     assert main(command) == 0
     lines = capsys.readouterr().out.splitlines()
     row = lines[lines.index(layout.SAMPLES) + 5].split()
-    assert row[:7] == [str(LAST), "3", "2", "provisional", "-", "2", "3"]
+    assert row[:8] == [str(LAST), "3", "2", "provisional", "not", "checked", "2", "3"]
     assert main([*command, "--json", "--days", str(LAST)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {part["day"] for part in found} == {str(LAST), ALL}

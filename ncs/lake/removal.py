@@ -1,0 +1,166 @@
+"""Taking users out of the tables: every row that bears their id, or the id of one of their impressions."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial, reduce
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from ncs.errors import DataError
+from ncs.lake import layout, upkeep
+from ncs.lake.erasure import PREFIX
+from ncs.lake.layout import ALL, ERASE, Lake, Record, user_metadata
+from ncs.lake.tables import table_of
+from ncs.lake.writer import retry_conflicts
+
+_USER = "user_id"
+_ROW = ["log", "day", "row"]
+"""What tells rows of the quarantine apart."""
+
+
+@dataclass(frozen=True)
+class Erased:
+    """Users to erase, and the ids of their impressions, wherever the lake knows them; both kept in Spark's memory."""
+
+    users: DataFrame
+    impressions: DataFrame
+
+    @classmethod
+    def of(cls, spark: SparkSession, lake: Lake, users: Collection[int]) -> "Erased":
+        """Find the users' impressions in the tables that have both ids."""
+        ids = spark.createDataFrame([(user,) for user in users], f"{_USER} bigint")
+        told = [_read(spark, lake, name).select(_USER, "impression_id") for name in _by_user(lake, "impression_id")]
+        if lake.has(layout.QUARANTINE):
+            told.append(_quarantined(spark, lake).select(_USER, "impression_id"))
+        none = spark.createDataFrame([], f"{_USER} bigint, impression_id string")
+        rows = reduce(DataFrame.unionByName, told, none).join(ids, _USER, "left_semi")
+        return cls(ids, rows.select("impression_id").where("impression_id IS NOT NULL").distinct().persist())
+
+    def known_users(self, spark: SparkSession, lake: Lake) -> set[int]:
+        """Those of the users that a table has a row of."""
+        told = [_read(spark, lake, name).select(_USER) for name in _by_user(lake, _USER)]
+        if lake.has(layout.QUARANTINE):
+            told.append(_quarantined(spark, lake).select(_USER))
+        if lake.has(layout.VOCABULARY):
+            values = _read(spark, lake, layout.VOCABULARY).where(F.col("field") == _USER)
+            told.append(values.select(F.expr("try_cast(value AS bigint)").alias(_USER)))
+        none = spark.createDataFrame([], f"{_USER} bigint")
+        rows = reduce(DataFrame.unionByName, told, none).join(self.users, _USER, "left_semi")
+        return {row[_USER] for row in rows.distinct().collect()}
+
+    def seen_by(self, spark: SparkSession, lake: Lake, tables: Mapping[str, int]) -> bool:
+        """Whether versions of tables hold rows of theirs; a version that is gone may have done so."""
+        for name, version in tables.items():
+            try:
+                lake.table(name, version)
+                rows = _read(spark, lake, name, version)
+                keys = _keys(self, spark, lake, name, rows)
+                if keys is not None and not rows.join(keys, keys.columns, "left_semi").isEmpty():
+                    return True
+            except DataError:
+                return True
+        return False
+
+    def remove(self, spark: SparkSession, lake: Lake, rows_per_file: int) -> Iterator[tuple[str, int]]:
+        """Remove their rows, table by table, each in one commit. Yields the table and how many rows it lost.
+
+        The impressions come last: killed before, the next call still knows which they were. Files are rewritten,
+        without deletion vectors, in Delta's own conflict detection; `rows_per_file` bounds those of encoded samples.
+        """
+        for name in sorted(upkeep.tables(lake), key=lambda name: (name == layout.IMPRESSIONS, _USER in _told(name))):
+            rows = _read(spark, lake, name)
+            keys = _keys(self, spark, lake, name, rows)
+            if keys is None:
+                continue
+            columns = lake.table(name).metadata().partition_columns  # a record's key is of the first
+            key = F.col(columns[0]).cast("string") if columns else F.lit(ALL)
+            counts = rows.join(keys, keys.columns, "left_semi").groupBy(key.alias("key")).count().collect()
+            if counts:
+                records = [Record(ERASE, str(key), {}, {"rows": count}) for key, count in counts]
+                with _settings(spark, user_metadata(records), rows_per_file if _is_encoded(name) else 0):
+                    retry_conflicts(partial(_delete, spark, lake.uri(name), keys), name)
+            yield name, sum(count for _, count in counts)
+
+
+def without_erased(spark: SparkSession, rows: DataFrame, digests: Collection[str]) -> DataFrame:
+    """Rows without those of erased users; those without a user id stay."""
+    erased = spark.createDataFrame([(digest,) for digest in digests], "digest string")
+    digest = F.sha2(F.concat(F.lit(PREFIX), F.col(_USER).cast("string")), 256)
+    return rows.join(erased, digest == F.col("digest"), "left_anti")
+
+
+def erased_impressions(spark: SparkSession, impressions: DataFrame, digests: Collection[str]) -> DataFrame:
+    """The ids of erased users' impressions, among raw ones."""
+    erased = spark.createDataFrame([(digest,) for digest in digests], "digest string")
+    digest = F.sha2(F.concat(F.lit(PREFIX), F.col(_USER).cast("string")), 256)
+    return impressions.join(erased, digest == F.col("digest"), "left_semi").select("impression_id")
+
+
+def _keys(erased: Erased, spark: SparkSession, lake: Lake, name: str, rows: DataFrame) -> DataFrame | None:
+    """What tells the users' rows of a table; None where it has no rows of users."""
+    if name == layout.QUARANTINE:
+        users = _quarantined(spark, lake).join(erased.users, _USER, "left_semi").select(*_ROW)
+        events = rows.join(erased.impressions, "impression_id", "left_semi").select(*_ROW)
+        return users.unionByName(events).distinct()
+    if name == layout.VOCABULARY:
+        value = F.col(_USER).cast("string").alias("value")
+        return erased.users.select(F.lit(_USER).alias("field"), value)
+    if _USER in _told(name):  # encoded samples may have a column of this name: an id of the vocabulary
+        return erased.users
+    return erased.impressions if "impression_id" in rows.columns else None
+
+
+def _delete(spark: SparkSession, uri: str, keys: DataFrame) -> None:
+    same = " AND ".join(f"t.`{column}` = s.`{column}`" for column in keys.columns)
+    table = DeltaTable.forPath(spark, uri).alias("t")
+    table.merge(keys.alias("s"), same).whenMatchedDelete().execute()
+
+
+@contextmanager
+def _settings(spark: SparkSession, message: str, rows_per_file: int) -> Iterator[None]:
+    """Settings of the session for one commit."""
+    settings = {
+        "spark.databricks.delta.commitInfo.userMetadata": message,
+        "spark.databricks.delta.merge.deletionVectors.persistent": "false",
+        "spark.sql.files.maxRecordsPerFile": str(rows_per_file),
+    }
+    before = {key: spark.conf.get(key, None) for key in settings}
+    try:
+        for key, value in settings.items():
+            spark.conf.set(key, value)
+        yield
+    finally:
+        for key, old in before.items():
+            if old is None:
+                spark.conf.unset(key)
+            else:
+                spark.conf.set(key, old)
+
+
+def _quarantined(spark: SparkSession, lake: Lake) -> DataFrame:
+    """The rows of the quarantine with the user id that the raw row bears, if it does."""
+    user = F.expr("try_cast(get_json_object(row, '$.user_id') AS bigint)")
+    return _read(spark, lake, layout.QUARANTINE).withColumn(_USER, user)
+
+
+def _by_user(lake: Lake, column: str) -> list[str]:
+    """The tables there are whose rows bear the id of their user and a column."""
+    return [name for name in upkeep.tables(lake) if {_USER, column} <= _told(name)]
+
+
+def _told(name: str) -> set[str]:
+    return set(table_of(name).columns)
+
+
+def _is_encoded(name: str) -> bool:
+    return name.startswith("gold/") and name.endswith("_samples")
+
+
+def _read(spark: SparkSession, lake: Lake, name: str, version: int | None = None) -> DataFrame:
+    reader = spark.read.format("delta")
+    if version is not None:
+        reader = reader.option("versionAsOf", version)
+    return reader.load(lake.uri(name))
