@@ -29,6 +29,7 @@ from ncs.config.values import (
     set_key,
 )
 from ncs.days import Days
+from ncs.encodings import UTF8, canonical
 from ncs.errors import ConfigError
 
 Side = Literal["user", "video", "context"]
@@ -51,9 +52,15 @@ class Logs(Section):
     source: str | None
     days: DayRange
     timezone: str
+    encoding: str = UTF8
     impressions: Annotated[int, Field(ge=1000)]
     seed: int
     synthetic: Synthetic
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, name: str) -> str:
+        return canonical(name)
 
     @field_validator("timezone")
     @classmethod

@@ -4,6 +4,7 @@ Read by both halves, so it imports neither Spark nor torch: the log of a Delta t
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -169,7 +170,12 @@ class Lake:
         if not self.has(name):
             return {}
         newest: dict[str, Commit] = {}
+        restored = math.inf
         for commit in self.table(name, version).history():  # newest first
+            if commit["version"] > restored:
+                continue  # taken back by a later commit
+            if commit.get("operation") == "RESTORE":
+                restored = int(commit["operationParameters"].get("version") or restored)
             text = commit.get("userMetadata")
             for values in json.loads(text) if text else []:
                 written = datetime.fromtimestamp(commit["timestamp"] / 1000, UTC)

@@ -25,6 +25,8 @@ _ALWAYS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Logs may be in more encodings than the six that Spark reads of itself (`logs.encoding`).
+    "spark.sql.legacy.javaCharsets": "true",
     # Rows that lie together by one of a join's keys are not dealt out again by all of them.
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
     # Nearly every click has its impression: looking for those that have none first costs more than it saves.

@@ -17,7 +17,11 @@ from pyspark.sql.pandas.types import from_arrow_type
 from pyspark.sql.types import DataType, StructType, TimestampNTZType, TimestampType
 
 from ncs.errors import DataError
+from ncs.logs.damage import plain, why_unreadable
 from ncs.logs.schemas import LogSchema, fits
+
+_SPARKS_CODECS = {"UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4"}
+_FAILED = re.compile(r"\[FAILED_READ_FILE[^\]]*\] .*? file (.+?)\.\s+SQLSTATE", re.DOTALL)
 
 Columns = dict[str, tuple[DataType | None, str]]
 """Name -> its type in Spark (None if it has none, or a nested one), and the type's name for messages."""
@@ -59,6 +63,11 @@ def check_same_columns(names: Sequence[str], first: Sequence[str], where: str) -
         raise DataError(f"{where}: column {name!r} is in {has}, not in {lacks}; files read together agree in columns")
 
 
+def parquet_columns(uri: str, what: str) -> list[str]:
+    """The names of a Parquet file's columns. Raises DataError if it has no footer that can be read."""
+    return list(_columns(uri, what))
+
+
 def spark_path(uri: str) -> str:
     """A path as Spark's readers want it: with the signs escaped that would make it a pattern."""
     return re.sub(r"([*?\[\]{}\\])", r"\\\1", uri)
@@ -70,12 +79,12 @@ def reading(what: str) -> Iterator[None]:
     try:
         yield
     except (PySparkException, Py4JJavaError) as err:
-        broken = re.search(r"\[FAILED_READ_FILE[^\]]*\] .*? file (\S+?)\.?\s", str(err))
-        if not broken:
+        failed = _FAILED.search(str(err))
+        if not failed:
             raise
-        raise DataError(
-            f"{what}, {broken[1].removeprefix('file://')}: the file is broken or cut short; deliver it again"
-        ) from None
+        uri, causes = plain(failed[1]), re.findall(r"^Caused by: (.+)", str(err), re.MULTILINE)
+        cause = causes[-1] if causes else str(err).partition("\n")[0]
+        raise DataError(f"{what}, {uri}: {why_unreadable(uri, cause)}") from None
 
 
 def _columns(uri: str, what: str) -> Columns:
@@ -86,9 +95,17 @@ def _columns(uri: str, what: str) -> Columns:
                 parquet.schema_arrow,
                 [parquet.schema.column(i) for i in range(len(parquet.schema))],
             )
+            groups = map(parquet.metadata.row_group, range(parquet.metadata.num_row_groups))
+            codecs = {group.column(i).compression for group in groups for i in range(group.num_columns)}
+    except PermissionError as err:
+        raise DataError(f"{what}, {uri}: cannot be read ({err.strerror}); let this user read it") from None
     except (pa.ArrowException, OSError) as err:
         reason = str(err).partition("\n")[0]
         raise DataError(f"{what}, {uri}: no whole Parquet file ({reason}); deliver it again") from None
+    if unknown := sorted(codecs - _SPARKS_CODECS):
+        raise DataError(
+            f"{what}, {uri}: is compressed with {unknown[0]}, which Spark cannot read; write it with snappy or zstd"
+        )
     int96 = {column.path for column in columns if column.physical_type == "INT96"}
     return {field.name: (_spark_type(field.type, field.name in int96), str(field.type)) for field in arrow}
 
