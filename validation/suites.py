@@ -187,7 +187,7 @@ def _encoded(task: Task, conf: Config, ids: Mapping[str, int]) -> Rules:
             none_where(
                 other,
                 f"{other} is within [0, 1], or NaN where there is no such label",
-                f"{other} IS NULL OR NOT (isnan({other}) OR {other} BETWEEN 0 AND 1)",
+                f"`{other}` IS NULL OR NOT (isnan(`{other}`) OR `{other}` BETWEEN 0 AND 1)",
             )
             for other in others
         ),
@@ -210,7 +210,7 @@ def _predictions(conf: Config) -> Rules:
             ExpectNoRows(
                 column=column,
                 description=f"a run has {column} in all of its rows or, made without that task, in none",
-                unexpected_rows_query=f"SELECT run_id, count_if({column} IS NULL) AS missing, count(*) AS rows FROM "
+                unexpected_rows_query=f"SELECT run_id, count_if(`{column}` IS NULL) AS missing, count(*) AS rows FROM "
                 "{batch} GROUP BY run_id HAVING missing BETWEEN 1 AND rows - 1 ORDER BY run_id",
             )
             for column in further

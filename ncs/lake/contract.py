@@ -89,7 +89,7 @@ TABLES = tuple(_CONTRACTS)
 def contract_of(table: str, labels: Sequence[str] = ()) -> Contract:
     """The contract of a table of the lake; `labels` are the label columns, where it is a task's sample table."""
     if table.startswith("gold/") and table.endswith("_samples"):
-        shares = {f"{label}_is_a_share": f"isnan({label}) OR {label} BETWEEN 0 AND 1" for label in labels}
+        shares = {f"{label}_is_a_share": f"isnan(`{label}`) OR `{label}` BETWEEN 0 AND 1" for label in labels}
         split = {"split_is_known": "split IN ('train', 'validation', 'test')"}
         return Contract(["impression_id", "day", "split", "day_number"], {**split, **shares})
     return _CONTRACTS.get(table, Contract())
