@@ -86,8 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("ncs: stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    except Exception as err:
-        if args.debug:
+    except BaseException as err:
+        # A panic of delta-rs is no Exception to Python, and would end in a stack trace.
+        if args.debug or not (isinstance(err, Exception) or type(err).__name__ == "PanicException"):
             raise
         print(f"ncs {args.stage}: {_message(err)}", file=sys.stderr)
         return err.exit_code if isinstance(err, NcsError) else 1
@@ -116,7 +117,7 @@ def _shorthands(args: argparse.Namespace) -> list[str]:
     ]
 
 
-def _message(err: Exception) -> str:
+def _message(err: BaseException) -> str:
     if isinstance(err, NcsError):
         return str(err)
     first = (str(err).strip().splitlines() or [""])[0]
