@@ -161,31 +161,6 @@ def test_names_that_clash_between_logs_are_found_before_anything_is_written(
     assert versions(lake) == before
 
 
-def test_rows_that_delta_drops_are_missed_and_the_commits_taken_back(
-    lake: Lake, logs: Path, make_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The check of names aside: whatever column it may be of which a table's writer makes something of its own."""
-    monkeypatch.setattr("ncs.logs.names.RESERVED", {})
-    first, second = DAYS
-    put(logs, "clicks", first, f"impression_id,ts\n{first}-1,{first} 09:00:05\n")
-    good = (logs / f"impressions/day={second}/a.csv").read_text()
-    lines = [f"{second}-1,1,10,{second} 09:00:00,loader,insert", f"{second}-2,2,11,{second} 10:00:00,tab,"]
-    bad = "\n".join([f"{IMPRESSIONS.strip()},_change_type", *lines, ""])
-    put(logs, "impressions", second, bad)
-    message = rf"bronze/impressions of {second}: 2 rows were read, but Delta has written 1\. The table is as it was"
-    with pytest.raises(DataError, match=message):
-        run(make_job(Days(second, second)))
-    assert set(versions(lake)) == {"users", "videos"}, "the table that this has begun is removed"
-    job = make_job()
-    run(job)
-    assert re.search(message, job.blocked[second])
-    assert lake.rows_by_day(TABLES["impressions"]) == {str(first): 2}
-    assert list(lake.records(TABLES["impressions"])) == [str(first)]
-    put(logs, "impressions", second, good)
-    run(make_job())
-    assert lake.rows_by_day(TABLES["impressions"]) == {str(first): 2, str(second): 2}
-
-
 def test_a_column_of_the_profiles_that_changes_is_told(
     spark: SparkSession, lake: Lake, logs: Path, make_job: Callable[..., Job], capsys: pytest.CaptureFixture[str]
 ) -> None:
