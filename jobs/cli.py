@@ -94,12 +94,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("ncs: stopped; the same command goes on from here", file=sys.stderr)
         _name_blocked_days(job)
         return 130
-    except Exception as err:
-        if not args.debug:
+    except BaseException as err:
+        # A panic of delta-rs is no Exception to Python, and would end in a stack trace.
+        known = isinstance(err, Exception) or type(err).__name__ == "PanicException"
+        if known and not args.debug:
             print(f"ncs {args.stage}: {redact(_message(err))}", file=sys.stderr)
-        if not isinstance(err, BlockedDaysError):  # which names them itself
+        if known and not isinstance(err, BlockedDaysError):  # which names them itself
             _name_blocked_days(job)
-        if args.debug:
+        if args.debug or not known:
             raise
         return err.exit_code if isinstance(err, NcsError) else 1
     return 0
@@ -132,7 +134,7 @@ def _name_blocked_days(job: Job | None) -> None:
         print(job.blocked_days(), file=sys.stderr)
 
 
-def _message(err: Exception) -> str:
+def _message(err: BaseException) -> str:
     if isinstance(err, NcsError):
         return str(err)
     first = (str(err).strip().splitlines() or [""])[0]

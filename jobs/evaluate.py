@@ -51,7 +51,8 @@ def run(job: Job) -> None:
         rows = job.table_of(layout.EVALUATIONS).where(F.col("run_id") == run_id)
         figures = [Figure(**row.asDict()) for row in rows.collect()]
     else:
-        found = evaluate(_scored(job, run_id, conf, slices), run_id, list(models), tasks, slices, curves)
+        own = {parts.OWN + name: edges for name, edges in slices.items()}
+        found = evaluate(_scored(job, run_id, conf, slices), run_id, list(models), tasks, own, curves)
         figures, record = found.figures, Record("evaluate", run_id, provenance)
         _write(job, layout.SLICES, [asdict(one) for one in found.parts], parts.SCHEMA, record)
         _write(job, layout.MASKS, _masks(run_id, report.trained(job.lake, run_id, models)), masks.SCHEMA, record)
@@ -79,7 +80,8 @@ def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataF
     tasks, days = tasks_of(conf), conf.test_days
     samples = parts.with_histories(_samples(job, days), _samples(job, conf.train_days))
     labels = [label_of(task).alias(task.label) for task in tasks.values()]
-    rows = samples.select(*dict.fromkeys(["impression_id", "user_id", *slices]), *labels)
+    sliced = [F.col(name).alias(parts.OWN + name) for name in slices]
+    rows = samples.select("impression_id", "user_id", *sliced, *labels)
     predictions = job.table_of(layout.PREDICTIONS).where(F.col("run_id") == run_id)
     predictions = predictions.select("impression_id", "model", *[task.prediction for task in tasks.values()])
     # A left join: predictions without a sample are counted and refused, not lost.

@@ -17,14 +17,17 @@ from pyspark.sql import functions as F
 from jobs.cli import main
 from jobs.job import Job
 from ncs.days import Days
+from ncs.encodings import UTF8
 from ncs.errors import DataError
 from ncs.labels.reach import Reach
 from ncs.lake import layout
 from ncs.lake.erasure import erased_users
-from ncs.lake.layout import ALL, Record
+from ncs.lake.layout import ALL, Lake, Record
+from ncs.lake.reconcile import Written, check_rows, take_back
 from ncs.lake.removal import erased_impressions, without_erased
 from ncs.lake.writer import replace_all, replace_days
 from ncs.logs.files import reading
+from ncs.logs.names import SampleColumns
 from ncs.logs.schemas import DAY_LOGS, PROFILES, as_types, latest_rows
 from ncs.logs.source import Source, open_source
 
@@ -46,11 +49,12 @@ def run(job: Job) -> None:
     """
     source = open_source(job.conf, job.lake)
     stale = _find_stale(job, source)
+    names = _check_names(job, source, stale)
     days = {day for log in DAY_LOGS for day in stale[log] if day}
     rows: Counter[str] = Counter()
     try:
-        rows.update(_ingest(job, source, {log: stale[log] for log in PROFILES}, "users and videos"))
-        for found in job.each(lambda part: _ingest_days(job, source, stale, part), days, "ingest"):
+        rows.update(_ingest(job, source, {log: stale[log] for log in PROFILES}, "users and videos", names))
+        for found in job.each(lambda part: _ingest_days(job, source, stale, part, names), days, "ingest"):
             rows.update(found)
     finally:
         source.close()
@@ -63,7 +67,8 @@ def provenance(job: Job, source: Source, log: str, day: date | None) -> dict[str
     """What a log's rows of a day would be made from now. Raises DataError if there is no file."""
     conf = job.conf.digest("logs.adapter", "logs.timezone")
     key = {"pseudonyms": source.pseudonyms.fingerprint} if source.pseudonyms.key else {}
-    return json.loads(json.dumps({"conf": conf, "files": source.fingerprint(log, day), **key}))
+    encoding = {"encoding": job.conf.logs.encoding} if job.conf.logs.encoding != UTF8 else {}
+    return json.loads(json.dumps({"conf": conf, "files": source.fingerprint(log, day), **key, **encoding}))
 
 
 def _find_stale(job: Job, source: Source) -> Stale:
@@ -86,10 +91,43 @@ def _find_stale(job: Job, source: Source) -> Stale:
                 for log in DAY_LOGS:
                     look(log, day)
         except DataError as err:
-            for log in DAY_LOGS:
-                stale[log].pop(day, None)
-            job.block(day, err)
+            _leave_out(job, stale, day, err)
     return stale
+
+
+def _check_names(job: Job, source: Source, stale: Stale) -> SampleColumns:
+    """Compare the columns of all logs before any is read or written; a day whose names clash is blocked alone.
+
+    What a table has from earlier deliveries stays taken. Raises DataError if users or videos clash.
+    """
+    names = SampleColumns()
+    for log, table in TABLES.items():
+        names.add(log, _columns(job.lake, table), table)
+        for path in source.left_out(log) if stale[log] else []:
+            job.say(f"ingest: {path} is left out, for it is no folder of a day (day=YYYY-MM-DD) of {log}")
+    for log in (*PROFILES, *DAY_LOGS):
+        for day in sorted(stale[log], key=str):
+            what = f"{log} of {day}" if day else log
+            try:
+                names.add(log, source.columns(log, day), what)
+            except DataError as err:
+                if day is None:
+                    raise
+                _leave_out(job, stale, day, err)
+    return names
+
+
+def _columns(lake: Lake, table: str) -> list[str]:
+    """The columns that a table has; none if it is not there."""
+    return [column.name for column in lake.table(table).schema().fields] if lake.has(table) else []
+
+
+def _leave_out(job: Job, stale: Stale, day: date, reason: DataError) -> None:
+    """Hold a day back before any of its logs is read."""
+    for log in DAY_LOGS:
+        stale[log].pop(day, None)
+    if day not in job.blocked:
+        job.block(day, reason)
 
 
 def check_two_keys(done: Mapping[str, tuple[int, Record]], key: str | None, days: Days | None = None) -> None:
@@ -104,17 +142,17 @@ def check_two_keys(done: Mapping[str, tuple[int, Record]], key: str | None, days
         )
 
 
-def _ingest_days(job: Job, source: Source, stale: Stale, days: Days) -> dict[str, int]:
+def _ingest_days(job: Job, source: Source, stale: Stale, days: Days, names: SampleColumns) -> dict[str, int]:
     """Ingest days together or, if they cannot be read, one by one, so that the bad ones are blocked alone."""
     try:
-        return _ingest(job, source, {log: _of(stale[log], days) for log in DAY_LOGS}, f"the logs of {days}")
+        return _ingest(job, source, {log: _of(stale[log], days) for log in DAY_LOGS}, f"the logs of {days}", names)
     except DataError as err:
         if len(days) == 1:
             job.block(days.first, err)
             return {}
     rows: Counter[str] = Counter()
     for day in days:
-        rows.update(_ingest_days(job, source, stale, Days(day, day)))
+        rows.update(_ingest_days(job, source, stale, Days(day, day), names))
     return rows
 
 
@@ -122,37 +160,56 @@ def _of(stale: dict[date | None, dict[str, Any]], days: Days) -> dict[date | Non
     return {day: provenance for day, provenance in stale.items() if day and day in days}
 
 
-def _ingest(job: Job, source: Source, logs: Stale, what: str) -> dict[str, int]:
-    """Read, check and count some logs, then write each in one commit. Returns the rows of each."""
+def _ingest(job: Job, source: Source, logs: Stale, what: str, names: SampleColumns) -> dict[str, int]:
+    """Read, check and count some logs, then write each in one commit. Returns the rows of each.
+
+    Raises DataError, and takes every commit back, if a table does not hold the rows that were read.
+    """
     frames: dict[str, DataFrame] = {}
+    written: list[Written] = []
     try:
         for log, days in logs.items():
             if days:
                 # Kept until they are written: the count reads every file to its end, so none breaks later.
                 with reading(what):
-                    frames[log] = _read(job, source, log, [day for day in days if day]).persist()
+                    frames[log] = _read(job, source, log, [day for day in days if day], names).persist()
         counts = _count(frames, what) if frames else {}
         _check_no_empty_day(logs, counts)
         for log, rows in frames.items():
+            expected = {str(day or ALL): counts[log].get(day, 0) for day in logs[log]}
             records = [
-                Record("ingest", str(day or ALL), provenance, {"rows": counts[log].get(day, 0)})
+                Record("ingest", str(day or ALL), provenance, {"rows": expected[str(day or ALL)]})
                 for day, provenance in logs[log].items()
             ]
+            was_there = job.lake.has(TABLES[log])
             if log in PROFILES:
                 replace_all(rows, job.lake.uri(TABLES[log]), records[0])
             else:
                 replace_days(rows, job.lake.uri(TABLES[log]), records)
+            written.append(Written(TABLES[log], job.lake.records(TABLES[log])[records[0].key][0], was_there))
+            _check_rows(job.lake, written, expected)
     finally:
         for rows in frames.values():
             rows.unpersist()
     return {log: sum(found.values()) for log, found in counts.items()}
 
 
-def _read(job: Job, source: Source, log: str, days: list[date]) -> DataFrame:
+def _check_rows(lake: Lake, written: list[Written], expected: dict[str, int]) -> None:
+    """Compare the last commit with what was read, and take back those before it too if it lacks rows."""
+    try:
+        check_rows(lake, written[-1], expected)
+    except DataError:
+        for commit in reversed(written):
+            take_back(lake, commit)
+        raise
+
+
+def _read(job: Job, source: Source, log: str, days: list[date], names: SampleColumns) -> DataFrame:
     rows = _without_erased(job, source, log, days)
     if log in PROFILES:
         rows = latest_rows(rows, PROFILES[log])
     what = f"{log} of {Days(days[0], days[-1])}" if days else log
+    names.add(log, rows.columns, what)
     if not job.lake.has(TABLES[log]):
         return rows
     kept = job.table_of(TABLES[log])

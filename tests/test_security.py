@@ -217,6 +217,14 @@ def test_impressions_named_after_users_are_named_after_pseudonyms(spark: SparkSe
     assert not plain & hidden
 
 
+def test_large_ids_beside_nulls_keep_their_own_pseudonyms(spark: SparkSession) -> None:
+    ids = [None, *range(2**63 - 6, 2**63), -(2**63), 2**53 + 1]
+    frame = spark.createDataFrame([(user,) for user in ids], "user_id bigint").coalesce(1)
+    hidden = [row.user_id for row in Pseudonyms(KEY.encode()).hide(frame).collect()]
+    assert hidden == [None if user is None else pseudonym(KEY.encode(), user) for user in ids]
+    assert len(set(hidden)) == len(ids)
+
+
 @pytest.mark.parametrize(
     ("place", "message"),
     [

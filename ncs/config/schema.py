@@ -35,6 +35,7 @@ from ncs.config.values import (
     set_key,
 )
 from ncs.days import Days
+from ncs.encodings import UTF8, canonical
 from ncs.errors import ConfigError
 
 Side = Literal["user", "video", "context"]
@@ -60,9 +61,15 @@ class Logs(Section):
     days: DayRange
     timezone: str
     folder_day: Literal["event", "delivery"]
+    encoding: str = UTF8
     impressions: Annotated[int, Field(ge=1000, le=1_000_000_000)]
     seed: Seed
     synthetic: Synthetic
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, name: str) -> str:
+        return canonical(name)
 
     @field_validator("timezone")
     @classmethod

@@ -1,17 +1,26 @@
 """Reading a shard of a snapshot with Petastorm: one pair of arrays a row group."""
 
+import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from petastorm import make_batch_reader
+from petastorm.unischema import Unischema
 
 from ncs.data_loading.snapshot import Snapshot
 from ncs.errors import DataError, TrainingError
 from ncs.lake import storage
+
+
+class _ByName(Unischema):
+    """A schema whose groups of rows are mappings: Petastorm's own are named tuples, in which `class` is no name."""
+
+    def make_namedtuple(self, /, **columns: np.ndarray) -> Mapping[str, np.ndarray]:
+        return columns
 
 
 class Rows(NamedTuple):
@@ -45,9 +54,10 @@ def read_shard(
     with _as_data_errors(snapshot), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # petastorm reads through pyarrow's older classes
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "Can not create dynamic property")  # of a column called like a method
         reader = make_batch_reader(
             urls,
-            schema_fields=[f"^{name}$" for name in (*fields, *labels)],
+            schema_fields=[f"^{re.escape(name)}$" for name in (*fields, *labels)],
             reader_pool_type="thread",
             workers_count=1,
             results_queue_size=4,
@@ -57,9 +67,10 @@ def read_shard(
             cur_shard=shard,
             shard_count=shards,
         )
+        reader.schema = _ByName("rows", list(reader.schema.fields.values()))
         with reader:
             for group in reader:
-                ids, values = (np.stack([getattr(group, n) for n in names], axis=1) for names in (fields, labels))
+                ids, values = (np.stack([group[n] for n in names], axis=1) for names in (fields, labels))
                 rows = Rows(ids.astype(np.int32, copy=False), values.astype(np.float32, copy=False))
                 found += len(rows.labels)
                 yield rows

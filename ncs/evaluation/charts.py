@@ -1,8 +1,10 @@
 """The report's pictures: matplotlib to inline SVG, a panel each, in colours that the colour-blind can tell apart."""
 
 import io
+import logging
 import math
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
@@ -17,6 +19,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from ncs.evaluation.names import legend_name, printable
 from ncs.tasks import Task
+
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of caches and fonts it warns whoever reads the terminal
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c")  # Okabe and Ito
 GREY = "#8a8f98"
@@ -43,7 +47,8 @@ STYLE: Any = {
 
 def svg(draw: Callable[[Axes], None], title: str, height: float = 2.9) -> str:
     """Run `draw` on one pair of axes and give the figure as an SVG element. `height` is in inches, of 4.4 in width."""
-    with plt.rc_context(STYLE):
+    with plt.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # the browser has a font for it
         figure, axis = plt.subplots(figsize=(4.4, height), layout="constrained")
         try:
             axis.set_title(title)

@@ -22,6 +22,8 @@ CALIBRATED = "calibrated"
 """The slice of calibrated predictions, where there are such, in bins like those of `PREDICTION`."""
 ECE = {PREDICTION: "ece", CALIBRATED: "ece_calibrated"}
 """Slice -> the metric of its bins."""
+OWN = "#"
+"""What a slice's column may begin with, so that it is none of the labels, predictions and keys beside it."""
 HISTORIES = {"user_impressions": "user_id", "video_impressions": "video_id"}
 """Slices that silver/samples has no column of: in how many impressions of the training days a user or video was."""
 
@@ -140,8 +142,8 @@ def _bin(prediction: Column) -> Column:
     return _struct(PREDICTION, F.format_string("%.2f to %.2f", place / BINS, (place + 1) / BINS), place)
 
 
-def _slice(name: str, edges: Sequence[float] | None) -> Column:
-    value = F.col(name)
+def _slice(column: str, edges: Sequence[float] | None) -> Column:
+    value, name = F.col(column), column.removeprefix(OWN)
     if edges is None:
         return _struct(name, F.coalesce(value.cast("string"), F.lit("unknown")), F.lit(0))
     number = F.nanvl(value.cast("double"), F.lit(None).cast("double"))

@@ -24,7 +24,7 @@ def score(
     broadcast = samples.sparkSession.sparkContext.broadcast(dict(scorers))
     columns = list(fields)
     predictions = {task.prediction: name for name, task in tasks.items()}
-    schema = ", ".join(["impression_id string, model string", *(f"{column} double" for column in predictions)])
+    schema = ", ".join(["impression_id string, model string", *(f"`{column}` double" for column in predictions)])
 
     def predict(parts: Iterable[pd.DataFrame]) -> Iterable[pd.DataFrame]:
         for part in parts:

@@ -37,9 +37,9 @@ def check_columns(samples: DataFrame, fields: Mapping[str, FeatureField], tasks:
             raise DataError(
                 f"fields.{name}: buckets need numbers, silver/samples has {types[name]}; encode: vocabulary"
             )
-    columns = [*KEYS, *fields, *(task.label for task in tasks.values())]
+    columns = [name.lower() for name in (*KEYS, *fields, *(task.label for task in tasks.values()))]
     for task in tasks.values():
-        if columns.count(task.label) > 1:
+        if columns.count(task.label.lower()) > 1:
             raise DataError(
                 f"tasks.{task.name}: its label would be kept in a column {task.label}, which a sample table has "
                 f"already; give the task another name"
@@ -125,8 +125,8 @@ def encode_days(
             edges = [float(row.value) for row in known.select("value").orderBy("id").collect()]
             rows = rows.withColumn(f"{name}#", _position(F.col(name), edges))
         else:
-            known = known.select(F.col("value").alias(f"{name}_"), F.col("id").alias(f"{name}#"))
-            rows = rows.join(known, _text(samples, name) == F.col(f"{name}_"), "left")
+            known = known.select(F.col("value").alias(f"{name}#value"), F.col("id").alias(f"{name}#"))
+            rows = rows.join(known, _text(samples, name) == F.col(f"{name}#value"), "left")
     share = F.pmod(F.xxhash64("impression_id", F.lit("split")), F.lit(1_000_000)) / 1_000_000
     training = F.col("day").between(train_days.first, train_days.last)
     order = F.xxhash64("impression_id", F.lit(encode.seed))

@@ -52,6 +52,8 @@ class LogCommit:
     """Of a stage's commit; empty: another program's, or one that maintains the table."""
     changed: frozenset[str]
     """Partitions whose rows another program changed, by any of their values; `*` for all of them."""
+    restores: int | None = None
+    """The version that a RESTORE brought back: the commits between are undone."""
 
     def changes(self, key: str) -> bool:
         """Whether another program changed rows of a part of the table, `all` being the whole of it."""
@@ -82,7 +84,10 @@ def _parse(path: str, version: int, stamp: tuple[int, str]) -> LogCommit:
     except (ValueError, KeyError, AttributeError) as err:
         raise DataError(f"{path} is no commit of a Delta log ({err}); restore it, or write the table anew") from None
     written = datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC)
-    return LogCommit(version, written, str(info.get("operation", "a write")), records, changed)
+    operation = str(info.get("operation", "a write"))
+    target = (info.get("operationParameters") or {}).get("version") if operation == "RESTORE" else None
+    restores = int(target) if target is not None and str(target).isdecimal() else None
+    return LogCommit(version, written, operation, records, changed, restores)
 
 
 def parse_message(text: object) -> tuple[Record, ...]:

@@ -107,7 +107,8 @@ def contract_of(table: str, labels: Sequence[str] = ()) -> Contract:
     if _is_sample_table(table):
         # Null where the label was another task's, which has left.
         shares = {
-            f"{label}{_SHARE}": f"{label} IS NULL OR isnan({label}) OR {label} BETWEEN 0 AND 1" for label in labels
+            f"{label}{_SHARE}": f"`{label}` IS NULL OR isnan(`{label}`) OR `{label}` BETWEEN 0 AND 1"
+            for label in labels
         }
         split = {"split_is_known": "split IN ('train', 'validation', 'test')"}
         return Contract(["impression_id", "day", "split", "day_number"], {**split, **shares})

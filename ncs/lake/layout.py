@@ -4,6 +4,7 @@ Read by both halves, so it imports neither Spark nor torch: the log of a Delta t
 """
 
 import json
+import math
 import posixpath
 import re
 from collections import Counter
@@ -208,7 +209,13 @@ class Lake:
         newest: dict[str, Commit] = {}
         others: list[LogCommit] = []
         erased: dict[str, int] = {}
+        restored: float = math.inf
         for commit in newest_first(self.uri(name), version):
+            if commit.version > restored:
+                continue  # taken back by a later commit
+            if commit.restores is not None:
+                restored = commit.restores
+                continue
             for record in commit.records:
                 if record.stage == ERASE:
                     erased.setdefault(record.key, commit.version)

@@ -2,6 +2,9 @@
 
 import logging
 import os
+import re
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -12,12 +15,18 @@ from pathlib import Path
 import pyspark
 from delta import configure_spark_with_delta_pip
 from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkRuntimeError
 from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from ncs.config import Config
 from ncs.config.values import SESSION
+from ncs.errors import ConfigError
 
+_JAVA = 17
+"""The oldest Java that Spark runs on."""
+_PATIENCE = 60
+"""Seconds that Java may take to say its version."""
 _DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -25,6 +34,8 @@ _DELTA = {
 _ALWAYS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    # Logs may be in more encodings than the six that Spark reads of itself (`logs.encoding`).
+    "spark.sql.legacy.javaCharsets": "true",
     # Rows that lie together by one of a join's keys are not dealt out again by all of them.
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
     # Nearly every click has its impression: looking for those that have none first costs more than it saves.
@@ -52,7 +63,12 @@ def spark_session(conf: Config, log: Path | None = None) -> SparkSession:
     """The running session (of a notebook), or a new one with the configuration's settings; spark-submit's own win.
 
     With `log`, what a new JVM and its Python workers print goes to that file instead of the terminal.
+
+    Raises ConfigError if there is no Java that Spark runs on, or it ends at once.
     """
+    begins = SparkContext._gateway is None and "PYSPARK_GATEWAY_PORT" not in os.environ
+    if begins:
+        _check_java()
     # Executors must run this interpreter: another Python on the PATH lacks the packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     settings = {**_DELTA, **_ALWAYS, **{key: str(value) for key, value in conf.spark.items()}}
@@ -66,10 +82,45 @@ def spark_session(conf: Config, log: Path | None = None) -> SparkSession:
         builder = configure_spark_with_delta_pip(builder)
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):
         PySparkLogger.getLogger(name).setLevel(logging.CRITICAL)  # a line of JSON an error, which is raised as well
-    with _stderr_to(log) if log and SparkContext._gateway is None else nullcontext():
-        session = builder.getOrCreate()
-        session.sparkContext.setLogLevel("ERROR")
+    try:
+        with _stderr_to(log) if log and SparkContext._gateway is None else nullcontext():
+            session = builder.getOrCreate()
+            session.sparkContext.setLogLevel("ERROR")
+    except PySparkRuntimeError as err:
+        if not begins or err.getCondition() != "JAVA_GATEWAY_EXITED":
+            raise
+        raise ConfigError(_why_java_ended(log)) from None
     return session
+
+
+def _check_java() -> None:
+    """Ask Java for its version first: Spark's launcher says nothing of a wrong one, or waits for it for ever."""
+    home = os.environ.get("JAVA_HOME")
+    java = os.path.join(home, "bin", "java") if home else shutil.which("java")
+    named = f"JAVA_HOME is {home!r}: " if home else "JAVA_HOME is not set: "
+    remedy = f"set JAVA_HOME to a Java of version {_JAVA} or later, which Spark runs on"
+    if java is None:
+        raise ConfigError(f"{named}no java on the PATH either; {remedy}")
+    try:
+        ran = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        said = ran.stderr + ran.stdout
+    except (OSError, subprocess.SubprocessError) as err:
+        raise ConfigError(f"{named}{java} cannot be run ({getattr(err, 'strerror', err)}); {remedy}") from None
+    version = re.search(r'version "(?:1\.)?(\d+)', said)
+    if ran.returncode or not version:
+        raise ConfigError(f"{named}{java} says no version of Java but {said.strip()[:200]!r}; {remedy}")
+    if int(version[1]) < _JAVA:
+        raise ConfigError(f"{named}{java} is Java {version[1]}; {remedy}")
+
+
+def _why_java_ended(log: Path | None) -> str:
+    lines = log.read_text(errors="replace").splitlines() if log else []
+    told = [line.strip() for line in lines if re.search("error|exception|invalid|unrecognized", line, re.IGNORECASE)]
+    said = f" ({told[0][:200]})" if told else ""
+    where = f"its log is {log}" if log else "see what it has printed"
+    return (
+        f"Java ended before Spark had started{said}: {where}; look at the spark: settings and the memory that is free"
+    )
 
 
 def _submitted() -> dict[str, str]:

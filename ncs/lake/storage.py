@@ -13,8 +13,9 @@ import shutil
 import tempfile
 import threading
 import uuid
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import fsspec
 from fsspec import AbstractFileSystem
@@ -88,6 +89,49 @@ def exists(uri: str) -> bool:
     return fs.exists(path)
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What stands in a folder: its kind (`other`: a pipe, a device, a link to nothing), bytes, time of change."""
+
+    kind: Literal["file", "folder", "other"]
+    size: int
+    changed: str
+
+
+def entries(uri: str) -> dict[str, Entry]:
+    """What stands directly in a folder, by name, links followed; empty if there is no folder.
+
+    Opens nothing, so that nothing can block. Names that start with `_` or `.` are left out, as by `files`. Raises
+    OSError if the folder cannot be listed, NotADirectoryError if it is a file.
+    """
+    fs, path = fsspec.url_to_fs(uri)
+    fs.invalidate_cache()
+    if not fs.exists(path):
+        return {}
+    if not fs.isdir(path):
+        raise NotADirectoryError(f"{uri} is no folder")
+    found = {}
+    for info in sorted(fs.ls(path, detail=True), key=lambda info: info["name"]):
+        name = posixpath.basename(info["name"].rstrip("/"))
+        if not name.startswith(("_", ".")) and info["name"].strip("/") != path.strip("/"):
+            found[name] = _entry(fs, info)
+    return found
+
+
+def _entry(fs: Any, info: dict[str, Any]) -> Entry:
+    if info.get("islink"):
+        try:
+            info = fs.info(info["name"])  # of what the link leads to
+        except OSError:
+            return Entry("other", 0, "")
+    kinds: dict[str, Literal["file", "folder"]] = {"file": "file", "directory": "folder"}
+    return Entry(kinds.get(info["type"], "other"), int(info["size"] or 0), _changed(info))
+
+
+def _changed(info: dict[str, Any]) -> str:
+    return str(info.get("mtime") or info.get("LastModified") or info.get("created") or "")
+
+
 def files(uri: str) -> dict[str, tuple[int, str]]:
     """All data files below a folder: path relative to it -> (bytes, time of change). Empty if there is none.
 
@@ -101,8 +145,7 @@ def files(uri: str) -> dict[str, tuple[int, str]]:
     for name, info in sorted(fs.find(path, detail=True).items()):
         relative = name[len(path) :].strip("/") or posixpath.basename(name)
         if not any(part.startswith(("_", ".")) for part in relative.split("/")):
-            changed = info.get("mtime") or info.get("LastModified") or info.get("created") or ""
-            found[relative] = (int(info["size"]), str(changed))
+            found[relative] = (int(info["size"]), _changed(info))
     return found
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import reduce
-from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +18,11 @@ from pyspark.sql.types import DataType, NullType, StructType, TimestampNTZType, 
 from ncs.errors import DataError, NcsError
 from ncs.lake import storage
 from ncs.lake.types import fits, wider
+from ncs.logs.damage import plain, why_unreadable
 from ncs.logs.schemas import LogSchema, bronze_type
+
+_SPARKS_CODECS = {"UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4"}
+_FAILED = re.compile(r"\[FAILED_READ_FILE[^\]]*\] .*? file (.+?)\.\s+SQLSTATE", re.DOTALL)
 
 Columns = dict[str, tuple[DataType | None, str]]
 """Name -> its type in Spark (None if it has none, or a nested one), and the type's name for messages."""
@@ -72,6 +75,11 @@ def check_same_columns(names: Sequence[str], first: Sequence[str], where: str) -
         raise DataError(f"{where}: column {name!r} is in {has}, not in {lacks}; files read together agree in columns")
 
 
+def parquet_columns(uri: str, what: str) -> list[str]:
+    """The names of a Parquet file's columns. Raises DataError if it has no footer that can be read."""
+    return list(_columns(uri, what))
+
+
 def spark_path(uri: str) -> str:
     """A path as Spark's readers want it: with the signs escaped that would make it a pattern."""
     return re.sub(r"([*?\[\]{}\\])", r"\\\1", uri)
@@ -85,12 +93,12 @@ def reading(what: str) -> Iterator[None]:
     except NcsError:
         raise
     except Exception as err:
-        broken = re.search(r"\[FAILED_READ_FILE[^\]]*\] .*? file (\S+?)\.?\s", str(err))
-        if broken and isinstance(err, PySparkException | Py4JJavaError):
-            file = unquote(broken[1].removeprefix("file://"))
-            raise DataError(f"{what}, {file}: the file is broken or cut short; deliver it again") from err
         causes = re.findall(r"^Caused by: (.+)", str(err), re.MULTILINE)
         reason = causes[-1] if causes else (str(err).strip().splitlines() or [""])[0]
+        failed = _FAILED.search(str(err))
+        if failed and isinstance(err, PySparkException | Py4JJavaError):
+            uri = plain(failed[1])
+            raise DataError(f"{what}, {uri}: {why_unreadable(uri, reason)}") from err
         raise DataError(f"{what}: cannot be read, {type(err).__name__}: {reason}; fix and deliver them again") from err
 
 
@@ -106,9 +114,17 @@ def _columns(uri: str, what: str) -> Columns:
                 parquet.schema_arrow,
                 [parquet.schema.column(i) for i in range(len(parquet.schema))],
             )
+            groups = map(parquet.metadata.row_group, range(parquet.metadata.num_row_groups))
+            codecs = {group.column(i).compression for group in groups for i in range(group.num_columns)}
+    except PermissionError as err:
+        raise DataError(f"{what}, {uri}: cannot be read ({err.strerror}); let this user read it") from None
     except (pa.ArrowException, OSError) as err:
         reason = str(err).partition("\n")[0]
         raise DataError(f"{what}, {uri}: no whole Parquet file ({reason}); deliver it again") from None
+    if unknown := sorted(codecs - _SPARKS_CODECS):
+        raise DataError(
+            f"{what}, {uri}: is compressed with {unknown[0]}, which Spark cannot read; write it with snappy or zstd"
+        )
     int96 = {column.path for column in columns if column.physical_type == "INT96"}
     return {field.name: (_spark_type(field.type, field.name in int96), str(field.type)) for field in arrow}
 

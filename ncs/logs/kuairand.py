@@ -20,11 +20,12 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import LongType
 
+from ncs.encodings import UTF8
 from ncs.errors import DataError
 from ncs.lake import storage
 from ncs.logs.pseudonyms import Pseudonyms
 from ncs.logs.schemas import DAY_LOGS, SCHEMAS, LogSchema
-from ncs.logs.text import BAD, cast_columns, check_bad, columns_of, read_csv, read_text
+from ncs.logs.text import BAD, cast_columns, check_bad, columns_of, csv_header, read_csv, read_text
 
 _END = r"_(?P<size>[a-z0-9]+)(?:_part\d+)?\.csv(?:\.gz)?"
 _STANDARD = re.compile(r"log_standard(?:_\d+){2}_to(?:_\d+){2}" + _END), "log_standard_4_08_to_4_21_27k_part1.csv"
@@ -43,8 +44,9 @@ _LOG = LogSchema(dict.fromkeys(_NEEDED, LongType()), {"tab": LongType()})
 class KuaiRand:
     """KuaiRand's files below a folder. Its logs are parsed once for all days, and kept by Spark."""
 
-    def __init__(self, root: str, timezone: str, pseudonyms: Pseudonyms) -> None:
+    def __init__(self, root: str, timezone: str, pseudonyms: Pseudonyms, encoding: str = UTF8) -> None:
         self.root = root
+        self.encoding = encoding
         self.timezone = timezone
         self.pseudonyms = pseudonyms
         self._parsed: DataFrame | None = None
@@ -70,7 +72,7 @@ class KuaiRand:
     def read(self, spark: SparkSession, log: str, days: Sequence[date]) -> DataFrame:
         """See Source."""
         if not days:
-            rows = read_text(spark, "csv", self._uris(log), SCHEMAS[log], f"KuaiRand's {log}", numbers=True)
+            rows = read_text(spark, "csv", self._uris(log), SCHEMAS[log], f"KuaiRand's {log}", True, self.encoding)
             return self.pseudonyms.hide(rows)
         rows = self._log(spark).where(F.col("day").isin(*days))
         if log == "impressions":
@@ -92,10 +94,21 @@ class KuaiRand:
         """
         what = "KuaiRand's random log"
         rows = self._parse(spark, "random", what)
-        check_bad(rows, _LOG.types, what)
+        check_bad(rows, _LOG.types, what, self.encoding)
         length, watched = (F.col(f"{name}_ms") / 1000 for name in ("duration", "play_time"))
         own = [length.alias("length_seconds"), watched.alias("watched_seconds")]
         return rows.select("user_id", "video_id", "ts", *_tab(rows), *own)
+
+    def columns(self, log: str, day: date | None) -> list[str]:
+        """See Source."""
+        what, uri = f"KuaiRand's {log}", self._uris(log)[0]
+        if day is None:
+            return SCHEMAS[log].take(csv_header(uri, what, self.encoding), f"{what}, {uri}")
+        return [*SCHEMAS[log].types, *_LOG.optional]
+
+    def left_out(self, log: str) -> list[str]:
+        """See Source. Its folder holds other files than those that are read."""
+        return []
 
     def close(self) -> None:
         """Let Spark forget the parsed logs."""
@@ -112,7 +125,7 @@ class KuaiRand:
             rows = self._parse(spark, "impressions", what)
             self._parsed = rows.withColumn("day", F.to_date(F.from_utc_timestamp("ts", self.timezone))).persist()
             try:
-                check_bad(self._parsed, _LOG.types, what)
+                check_bad(self._parsed, _LOG.types, what, self.encoding)
             except DataError:  # or Spark would find these rows again when the file has been mended
                 self.close()
                 raise
@@ -120,7 +133,7 @@ class KuaiRand:
 
     def _parse(self, spark: SparkSession, log: str, what: str) -> DataFrame:
         uris = self._uris(log)
-        texts = read_csv(spark, uris, what)
+        texts = read_csv(spark, uris, what, self.encoding)
         names = _LOG.take(columns_of(texts), f"{what}, {uris[0]}")
         # A row without a time would be of no day, and lost in silence.
         rows = cast_columns(texts, _LOG.types, filled=_NEEDED).select(*names, BAD)

@@ -1,8 +1,9 @@
 """Landing folders: `<source>/<log>/day=YYYY-MM-DD/` for the day logs, `<source>/users`, `<source>/videos`.
 
 Files are Parquet, CSV with a header, or JSON lines, told by their names (.parquet, .csv, .json, .jsonl; the
-latter three also .gz), one kind a folder. Names that start with `_` or `.` are passed over. Times in text are
-ISO, and UTC where they say no zone. Context columns of CSV and JSON are strings; columns of users and videos
+latter three also .gz), one kind a folder, directly in it. Names that start with `_` or `.` are passed over; whatever
+else is no such file is refused by its name. Text is UTF-8, or in `logs.encoding`. Times in text are ISO, and UTC where
+they say no zone. Context columns of CSV and JSON are strings; columns of users and videos
 are numbers where all their values are. Parquet is checked by its footers, text by a pass over the rows.
 """
 
@@ -15,12 +16,14 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from ncs.encodings import UTF8
 from ncs.errors import DataError
 from ncs.lake import storage
-from ncs.logs.files import read_parquet
+from ncs.lake.storage import Entry
+from ncs.logs.files import parquet_columns, read_parquet
 from ncs.logs.pseudonyms import Pseudonyms
 from ncs.logs.schemas import PROFILES, SCHEMAS, stack
-from ncs.logs.text import read_text
+from ncs.logs.text import csv_header, json_keys, read_text
 
 _EXTENSION = re.compile(r"\.(?:(parquet)|(csv|json|jsonl)(?:\.gz)?)$")
 
@@ -31,14 +34,46 @@ class Landing:
 
     root: str
     pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
+    encoding: str = UTF8
 
     def fingerprint(self, log: str, day: date | None) -> dict[str, Any]:
         """See Source. No file is an error for clicks and plays too: an outage is not "no clicks"."""
-        folder = _folder(log, day)
-        found = storage.files(storage.join(self.root, folder))
+        folder, what = _folder(log, day), f"{log} of {day}" if day else log
+        try:
+            found = storage.entries(storage.join(self.root, folder))
+        except NotADirectoryError as err:
+            raise DataError(f"{what}: {err}; put the files of this log into a folder of that name") from None
+        except OSError as err:
+            raise DataError(f"{what}: {err.filename or folder} cannot be read ({err.strerror or err})") from None
+        for name, entry in found.items():
+            _check_entry(name, entry, f"{what}, {storage.join(self.root, folder, name)!r}")
         if not found:
             raise DataError(self._missing(log, day))
-        return {f"{folder}/{name}": list(stat) for name, stat in found.items()}
+        return {f"{folder}/{name}": [entry.size, entry.changed] for name, entry in found.items()}
+
+    def columns(self, log: str, day: date | None) -> list[str]:
+        """See Source."""
+        what = f"{log} of {day}" if day else log
+        uris = self._uris(log, day)
+        extension = _extension(uris, what)
+        if extension == "parquet":
+            names: Sequence[str] = parquet_columns(uris[0], what)
+        elif extension == "csv":
+            names = csv_header(uris[0], what, self.encoding)
+        else:
+            return json_keys(uris[0], self.encoding)
+        return SCHEMAS[log].take(names, f"{what}, {uris[0]}")
+
+    def left_out(self, log: str) -> list[str]:
+        """See Source: what is no day's folder."""
+        folder = storage.join(self.root, log)
+        if log in PROFILES:
+            return []
+        return [
+            storage.join(folder, name)
+            for name, entry in storage.entries(folder).items()
+            if entry.kind != "folder" or not _is_day(name)
+        ]
 
     def read(self, spark: SparkSession, log: str, days: Sequence[date]) -> DataFrame:
         """See Source."""
@@ -51,14 +86,17 @@ class Landing:
 
     def _read_folder(self, spark: SparkSession, log: str, day: date | None) -> DataFrame:
         what = f"{log} of {day}" if day else log
-        uris = [storage.join(self.root, name) for name in self.fingerprint(log, day)]
+        uris = self._uris(log, day)
         extension = _extension(uris, what)
         if extension == "parquet":
             rows = read_parquet(spark, uris, SCHEMAS[log], what)
         else:
-            rows = read_text(spark, extension, uris, SCHEMAS[log], what, numbers=log in PROFILES)
+            rows = read_text(spark, extension, uris, SCHEMAS[log], what, log in PROFILES, self.encoding)
         rows = self.pseudonyms.hide(rows)
         return rows.withColumn("day", F.lit(day)) if day else rows
+
+    def _uris(self, log: str, day: date | None) -> list[str]:
+        return [storage.join(self.root, name) for name in self.fingerprint(log, day)]
 
     def _missing(self, log: str, day: date | None) -> str:
         folder = storage.join(self.root, _folder(log, day))
@@ -75,6 +113,23 @@ class Landing:
 
 def _folder(log: str, day: date | None) -> str:
     return f"{log}/day={day}" if day else log
+
+
+def _is_day(name: str) -> bool:
+    try:
+        return name == f"day={date.fromisoformat(name.removeprefix('day='))}"
+    except ValueError:
+        return False
+
+
+def _check_entry(name: str, entry: Entry, where: str) -> None:
+    """Raise DataError, which begins with `where`, for what is no file that can be read."""
+    if entry.kind == "folder":
+        raise DataError(f"{where}: is a folder; the files of a log lie directly in its own, move or remove it")
+    if entry.kind == "other":
+        raise DataError(f"{where}: is no regular file but a pipe, a device or a link to nothing; remove it")
+    if ":" in name or not name.isprintable():  # Hadoop's paths take what is before a colon for a scheme
+        raise DataError(f"{where}: Spark reads no file with a colon or a control character in its name; rename it")
 
 
 def _extension(uris: list[str], what: str) -> str:

@@ -56,7 +56,9 @@ class Pseudonyms:
         if self.key is None or _USER not in rows.columns:
             return rows
         # Not an SQL expression: Spark would show the key in its plans and event log.
-        return rows.withColumn(_USER, F.pandas_udf(_hash(self.key), LongType())(_USER))  # type: ignore[call-overload]
+        # As text: pandas makes floats of integers beside nulls, and many large ids become one float.
+        digits = F.col(_USER).cast("string")
+        return rows.withColumn(_USER, F.pandas_udf(_hash(self.key), LongType())(digits))  # type: ignore[call-overload]
 
 
 def _read(place: str) -> bytes:
@@ -65,14 +67,15 @@ def _read(place: str) -> bytes:
     return read_regular(place, _LONGEST) if local else storage.read_bytes(place)
 
 
-def pseudonym(key: bytes, user: int) -> int:
-    """The pseudonym of one user id."""
+def pseudonym(key: bytes, user: int | str) -> int:
+    """The pseudonym of one user id, given as a number or as its decimal digits."""
     return int.from_bytes(hmac.digest(key, str(user).encode(), "sha256")[:8], "big", signed=True)
 
 
 def _hash(key: bytes) -> Any:
     def hashed(users: pd.Series) -> pd.Series:
-        known = {user: pseudonym(key, int(user)) for user in users.dropna().unique()}
-        return users.map(known).astype("Int64")
+        known = {user: pseudonym(key, user) for user in users.dropna().unique()}
+        # Not `users.map(known)`, which is a float wherever a user is null.
+        return pd.Series(pd.array([known.get(user) for user in users], dtype="Int64"), index=users.index)
 
     return hashed

@@ -1,6 +1,5 @@
 """The columns of raw logs, as the bronze tables hold them."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,14 +27,11 @@ from pyspark.sql.types import (
 
 from ncs.errors import DataError
 from ncs.lake.types import MAX_DIGITS, beyond, common, fits, wider
+from ncs.logs.names import check_name
 
 DAY_LOGS = ("impressions", "clicks", "plays")
 PROFILES = {"users": "user_id", "videos": "video_id"}
 """The logs that know no days, and the key of which the latest row wins."""
-
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_RESERVED = {"clicked", "watched_seconds", "cvr", "split", "day_number", "outcome"}
-"""Names that later stages give to columns of their own."""
 
 _STRING, _INT, _LONG, _DOUBLE, _TIME = StringType(), IntegerType(), LongType(), DoubleType(), TimestampType()
 _ACCEPTED: dict[type[DataType], DataType | None] = {
@@ -77,10 +73,7 @@ class LogSchema:
             return [name for name in found if name in self.types]
         taken = [name for name in found if name.lower() != "day"]
         for name in taken:
-            if not _IDENTIFIER.fullmatch(name):
-                raise DataError(f"{where}: column {name!r}; names are letters, digits and _ alone. Rename it")
-            if name.lower() in _RESERVED:
-                raise DataError(f"{where}: column {name!r} bears a name that the samples use themselves; rename it")
+            check_name(name, self.types, where)
         return taken
 
 

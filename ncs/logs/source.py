@@ -35,6 +35,15 @@ class Source(Protocol):
         Raises DataError naming the file, the column and the remedy if they cannot be read so.
         """
 
+    def columns(self, log: str, day: date | None) -> Sequence[str]:
+        """The names of a log's columns by the head of its first file, to compare logs before any is read.
+
+        Raises DataError as `read` does for a name that cannot be used.
+        """
+
+    def left_out(self, log: str) -> Sequence[str]:
+        """Paths below a log's folder that no day and no other log has, so that nobody reads them."""
+
     def close(self) -> None:
         """Let go of what reading keeps in memory for the next read."""
 
@@ -46,5 +55,5 @@ def open_source(conf: Config, lake: Lake) -> Source:
         return Landing(lake.landing)
     root = storage.absolute(conf.logs.source)
     if conf.logs.adapter == "kuairand":
-        return KuaiRand(root, conf.logs.timezone, pseudonyms)
-    return Landing(root, pseudonyms)
+        return KuaiRand(root, conf.logs.timezone, pseudonyms, conf.logs.encoding)
+    return Landing(root, pseudonyms, conf.logs.encoding)

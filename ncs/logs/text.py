@@ -1,56 +1,71 @@
 """CSV and JSON lines: read as text, cast by column; a value that does not cast is refused by its place."""
 
 import csv
+import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import reduce
 from io import TextIOWrapper
-from urllib.parse import unquote
+from itertools import islice
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StringType, StructType, TimestampType
 
+from ncs.encodings import REPLACEMENT, UTF8, has_replacement, java_name
 from ncs.errors import DataError
 from ncs.lake import storage
+from ncs.logs.damage import check_encoding, plain
 from ncs.logs.files import check_same_columns, reading, spark_path
 from ncs.logs.schemas import LogSchema, check_unique_names
 
+_LINES = 100
 BAD = "#bad"
 """Column of `cast_columns`: file, column and value of the first value of a row that is not of its type."""
 
-_BROKEN, _FILE = "#broken", "#file"
-_OWN = (_BROKEN, _FILE)
+_BROKEN, _FILE, _REPLACED = "#broken", "#file", "#replaced"
+_OWN = (_BROKEN, _FILE, _REPLACED)
 _DECIMAL = r"^([-+]?((0|[1-9]\d*)(\.\d*|(?=[eE]))|\.\d+)([eE][-+]?\d+)?|[nN]a[nN])$"
 
 
 def read_text(
-    spark: SparkSession, extension: str, uris: Sequence[str], schema: LogSchema, what: str, numbers: bool
+    spark: SparkSession,
+    extension: str,
+    uris: Sequence[str],
+    schema: LogSchema,
+    what: str,
+    numbers: bool,
+    encoding: str = UTF8,
 ) -> DataFrame:
     """Rows of CSV files (with a header) or of JSON lines, typed as bronze; gzip is told by the name.
 
     Columns without a type of their own stay strings; with `numbers`, for tables that are read whole, they
-    become numbers where all their values are. Raises DataError naming file, column, an example and the count.
+    become numbers where all their values are. Raises DataError naming file, column, an example and the count, or the
+    file and line of bytes that are none of the encoding.
     """
-    texts = (read_csv if extension == "csv" else _read_json)(spark, uris, what)
-    names = schema.take(columns_of(texts), f"{what}, {uris[0]}")
-    rows = cast_columns(texts.select(*names, *_OWN), schema.types)
-    check_bad(rows, schema.types, what)
+    try:
+        texts = (read_csv if extension == "csv" else _read_json)(spark, uris, what, encoding)
+        names = schema.take(columns_of(texts), f"{what}, {uris[0]}")
+        rows = cast_columns(texts.select(*names, *_OWN), schema.types)
+        check_bad(rows, schema.types, what, encoding)
+    except DataError:
+        check_encoding(uris, encoding, what)  # would be the cause of whatever else is wrong
+        raise
     rows = rows.drop(BAD)
     return with_numbers(rows, [name for name in names if name not in schema.types], what) if numbers else rows
 
 
-def read_csv(spark: SparkSession, uris: Sequence[str], what: str) -> DataFrame:
+def read_csv(spark: SparkSession, uris: Sequence[str], what: str, encoding: str = UTF8) -> DataFrame:
     """All columns of CSV files as strings, matched by the names in each file's header, in whatever order."""
     groups: dict[tuple[str, ...], list[str]] = {}
     for uri in uris:
-        header = _header(uri, what)
+        header = csv_header(uri, what, encoding)
         check_same_columns(header, next(iter(groups), header), f"{what}, {uri}")
         groups.setdefault(header, []).append(uri)
     parts = []
     for header, some in groups.items():
         reader = spark.read.schema(_strings([*header, _BROKEN])).option("columnNameOfCorruptRecord", _BROKEN)
         # Without pruning every line's number of values is seen; quotes are doubled, as RFC 4180 has it.
-        reader = reader.option("columnPruning", False).option("escape", '"')
+        reader = reader.option("columnPruning", False).option("escape", '"').option("encoding", java_name(encoding))
         parts.append(_with_file(reader.csv([spark_path(uri) for uri in some], header=True)))
     return reduce(DataFrame.unionByName, parts)
 
@@ -73,26 +88,32 @@ def cast_columns(texts: DataFrame, types: Mapping[str, DataType], filled: Collec
             columns.append(cast.alias(name))
         else:
             columns.append(text)
+    bad.append(_bad(F.col(_REPLACED), _REPLACED, F.lit("")))
     return texts.select(*columns, F.coalesce(*bad).alias(BAD))
 
 
-def check_bad(rows: DataFrame, types: Mapping[str, DataType], what: str) -> None:
+def check_bad(rows: DataFrame, types: Mapping[str, DataType], what: str, encoding: str = UTF8) -> None:
     """Raise DataError for the first column of `cast_columns` with a bad value. One pass over the rows."""
     bad = rows.where(F.col(BAD).isNotNull()).select(f"{BAD}.*")
-    bad = bad.groupBy("column").agg(F.count("*").alias("rows"), F.min(F.struct("file", "value")).alias("first"))
+    first, files = F.min(F.struct("file", "value")).alias("first"), F.collect_set("file").alias("files")
+    bad = bad.groupBy("column").agg(F.count("*").alias("rows"), first, files)
     with reading(what):
-        found = bad.orderBy("column").first()
-    if found is None:
-        return
-    where = f"{what}, {unquote(found.first.file).removeprefix('file:')}"
-    if not found.column:
+        found = bad.orderBy("column").collect()
+    check_encoding(sorted({plain(file) for row in found for file in row.files}), encoding, what)
+    for row in found:
+        where = f"{what}, {plain(row.first.file)}"
+        if row.column == _REPLACED:
+            if has_replacement(encoding):  # the log says so itself
+                continue
+            raise DataError(f"{where}: {row.rows} lines hold bytes that Java cannot read as {encoding}; write UTF-8")
+        if not row.column:
+            raise DataError(
+                f"{where}: {row.rows} lines are not of the header's or of JSON's form, as {row.first.value!r}"
+            )
         raise DataError(
-            f"{where}: {found.rows} lines are not of the header's or of JSON's form, as {found.first.value!r}"
+            f"{where}: column {row.column!r} has {row.rows} values that are no "
+            f"{types[row.column].simpleString()}, as {row.first.value!r}; mend the file"
         )
-    raise DataError(
-        f"{where}: column {found.column!r} has {found.rows} values that are no "
-        f"{types[found.column].simpleString()}, as {found.first.value!r}; mend the file"
-    )
 
 
 def with_numbers(rows: DataFrame, names: Sequence[str], what: str) -> DataFrame:
@@ -129,21 +150,44 @@ def _cast(text: Column, dtype: DataType) -> Column:
     return text.try_cast(dtype)
 
 
-def _header(uri: str, what: str) -> tuple[str, ...]:
+def csv_header(uri: str, what: str, encoding: str = UTF8) -> tuple[str, ...]:
+    """The names of a CSV file's columns. Raises DataError if it has no header line, or one that cannot be read."""
     try:
         with storage.open_file(uri, compression="infer") as file:
-            line = next(csv.reader(TextIOWrapper(file, encoding="utf-8-sig", newline="")), [])
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as err:
+            # Bytes that are none of the encoding may stand anywhere in what is read ahead: only the line itself counts.
+            codec = "utf-8-sig" if encoding == UTF8 else encoding
+            text = TextIOWrapper(file, encoding=codec, errors="surrogateescape", newline="")
+            line = next(csv.reader(text), [])
+    except PermissionError as err:
+        raise DataError(f"{what}, {uri}: cannot be read ({err.strerror}); let this user read it") from None
+    except (OSError, EOFError, csv.Error) as err:
         raise DataError(f"{what}, {uri}: no header line can be read ({err}); deliver the file again") from None
+    if any("\udc80" <= sign <= "\udcff" for name in line for sign in name):
+        check_encoding([uri], encoding, what)
     if not line:
         raise DataError(f"{what}, {uri}: empty, without even a header line; deliver the file again")
     check_unique_names(line, f"{what}, {uri}")
     return tuple(line)
 
 
-def _read_json(spark: SparkSession, uris: Sequence[str], what: str) -> DataFrame:
+def json_keys(uri: str, encoding: str = UTF8) -> list[str]:
+    """The keys of the first lines of JSON in a file; none where it cannot be read, which is found out later."""
+    found: dict[str, None] = {}
+    try:
+        with storage.open_file(uri, compression="infer") as file:
+            for line in islice(file, _LINES):
+                row = json.loads(line.decode(encoding))
+                found |= dict.fromkeys(row) if isinstance(row, dict) else {}
+    except (OSError, EOFError, ValueError, RecursionError):
+        pass
+    return list(found)
+
+
+def _read_json(spark: SparkSession, uris: Sequence[str], what: str, encoding: str = UTF8) -> DataFrame:
     paths = [spark_path(uri) for uri in uris]
     reader = spark.read.option("columnNameOfCorruptRecord", _BROKEN)
+    if encoding != UTF8:
+        reader = reader.option("encoding", java_name(encoding)).option("lineSep", "\n")
     with reading(what):
         fields = reader.option("primitivesAsString", True).json(paths).schema.fields
     names = [field.name for field in fields if field.name != _BROKEN]
@@ -154,7 +198,14 @@ def _read_json(spark: SparkSession, uris: Sequence[str], what: str) -> DataFrame
 
 
 def _with_file(texts: DataFrame) -> DataFrame:
-    return texts.select("*", F.col("_metadata.file_path").alias(_FILE))
+    """The rows with the file that each is of, and whether a decoder has put a replacement for bytes in it."""
+    replaced = reduce(Column.__or__, (texts[_quoted(name)].contains(REPLACEMENT) for name in texts.columns))
+    found = F.coalesce(replaced, F.lit(False)).alias(_REPLACED)
+    return texts.select("*", F.col("_metadata.file_path").alias(_FILE), found)
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
 
 
 def _strings(names: Sequence[str]) -> StructType:

@@ -50,6 +50,21 @@ def table(lake: Lake) -> Lake:
     return lake
 
 
+def test_any_name_is_a_field(lake: Lake) -> None:
+    names = ["class", "_device", "self", "_fields", "fields", "None"]
+    plain = rows(0, 40)
+    columns = {name: pa.array(np.arange(40, dtype=np.int32) + n) for n, name in enumerate(names)}
+    write_deltalake(
+        lake.uri(TABLE),
+        pa.table({**{name: plain[name] for name in plain.column_names}, **columns, "from": plain["clicked"]}),
+        partition_by=["day", "split"],
+    )
+    snapshot = Snapshot.of(lake, TABLE, 0, Days(DAYS.first, DAYS.first), "train")
+    (batch,) = TableLoader(snapshot, names, {"ctr": "from"}, batch_size=40, shuffle=False).epoch(0)
+    assert batch.ids.tolist() == [[row + n for n in range(len(names))] for row in range(40)]
+    assert batch.labels["ctr"].tolist() == plain["clicked"].to_pylist()
+
+
 def loader(snapshot: Snapshot, **settings: int | bool) -> TableLoader:
     return TableLoader(snapshot, ["user_id", "video_id"], {"ctr": "clicked"}, **{"batch_size": 16, **settings})  # type: ignore[arg-type]
 

@@ -131,6 +131,36 @@ def test_ingest_again_changed_and_bad(
     assert versions(lake) == before
 
 
+def test_names_that_clash_between_logs_are_found_before_anything_is_written(
+    lake: Lake, logs: Path, make_job: Callable[..., Job], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = DAYS
+    header, rows = IMPRESSIONS.replace("scene", "Category"), (logs / f"impressions/day={first}/a.csv").read_text()
+    for day in DAYS:
+        put(logs, "impressions", day, header + rows.partition("\n")[2])
+    put(logs, "plays", date(2022, 4, 7), "", "day=2022-4-9")
+    job = replace(make_job(), quiet=False)
+    with pytest.raises(DataError, match=r"impressions of .*'Category' stands in videos too as 'category'.*rename it"):
+        run(job)
+    assert versions(lake) == {}
+    # The good day goes on alone; the other does when its column is renamed.
+    put(logs, "impressions", first, rows)
+    job = make_job()
+    run(job)
+    assert list(job.blocked) == [second]
+    put(logs, "impressions", second, rows.replace(str(first), str(second)))
+    job = make_job()
+    run(job)
+    assert not job.blocked
+    assert lake.rows_by_day(TABLES["impressions"]) == {str(first): 2, str(second): 2}
+    # What impressions have had, no other log can bring.
+    put(logs, "users", None, "user_id,Scene\n1,x\n")
+    before = versions(lake)
+    with pytest.raises(DataError, match="users: column 'Scene' stands in impressions too as 'scene'"):
+        run(make_job())
+    assert versions(lake) == before
+
+
 def test_a_column_of_the_profiles_that_changes_is_told(
     spark: SparkSession, lake: Lake, logs: Path, make_job: Callable[..., Job], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,11 +1,60 @@
-"""What a Spark session is set to, whoever has begun it."""
+"""Starting Spark: its settings, and what is said of a Java that it cannot run on."""
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from pyspark.sql import SparkSession
 
 from ncs.config import Config
 from ncs.lake.session import spark_session
+from tests.factories import ROOT
+
+START = """
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from ncs import config
+from ncs.errors import ConfigError
+from ncs.lake.session import spark_session
+try:
+    spark_session(config.load("conf/demo.yaml"), Path(sys.argv[1]))
+except ConfigError as err:
+    print(err)
+"""
+JAVA = {
+    "none": (None, r"/bin/java cannot be run \(No such file or directory\); set JAVA_HOME to a Java of version 17"),
+    "old": ("""echo 'java version "1.8.0_392"' >&2""", "/bin/java is Java 8; set JAVA_HOME to a Java of version 17"),
+    "silent": ("exit 0", "says no version of Java but ''"),
+    "ends": (
+        """[ "$1" = -version ] && echo 'openjdk version "17.0.1"' && exit 0; echo 'Error: no room' >&2; exit 1""",
+        r"Java ended before Spark had started \(Error: no room\): its log is .*spark\.log",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", JAVA)
+def test_a_java_that_spark_cannot_run_on_is_named(tmp_path: Path, case: str) -> None:
+    script, message = JAVA[case]
+    java = tmp_path / "bin" / "java"
+    if script:
+        java.parent.mkdir()
+        java.write_text(f"#!/bin/sh\n{script}\n")
+        java.chmod(0o755)
+    ran = subprocess.run(
+        [sys.executable, "-c", START, str(tmp_path / "spark.log")],
+        env={**os.environ, "JAVA_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.stderr == ""
+    (line,) = ran.stdout.splitlines()
+    assert re.search(message, line), line
 
 
 def test_a_session_reads_times_without_a_zone_as_utc(spark: SparkSession, load_conf: Callable[..., Config]) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -155,9 +156,9 @@ def _cut(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
 
-def _parquet_bytes() -> bytes:
+def _parquet_bytes(compression: str = "snappy") -> bytes:
     sink = pa.BufferOutputStream()
-    pq.write_table(table(), sink)
+    pq.write_table(table(), sink, compression=compression)
     return sink.getvalue().to_pybytes()
 
 
@@ -203,6 +204,30 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no_header": ({"a.csv": ""}, r"a\.csv: empty, without even a header line"),
     "odd_name": ({"a.csv": csv().replace("scene", "a scene")}, r"column 'a scene'; names are letters"),
     "label_name": ({"a.csv": csv().replace("scene", "cvr")}, r"column 'cvr' bears a name"),
+    "of_delta": ({"a.csv": csv().replace("scene", "_Change_Type")}, r"column '_Change_Type' bears a name that Delta"),
+    "far_latin1": (
+        {
+            "a.csv": f"{csv()}{csv(ROWS * 300).partition(chr(10))[2]}".encode()
+            + b"z,1,1,2022-04-08T09:00:00Z,0,caf\xe9\n"
+        },
+        r"a\.csv: line 604 is not UTF-8 \(byte 0xe9 after 32 others\); convert the file .* or name .* logs\.encoding",
+    ),
+    "latin1_header": (
+        {"a.csv": csv().replace("scene", "sc\xe8ne").encode("latin-1")},
+        r"line 1 is not UTF-8 \(byte 0xe8",
+    ),
+    "utf16": ({"a.csv": csv().encode("utf-16")}, r"a\.csv: line 1 is not UTF-8 \(it begins as UTF-16 does\)"),
+    "latin1_gz": (
+        {"a.csv.gz": gzip.compress(csv(scene="caf\xe9").encode("latin-1"))},
+        r"a\.csv\.gz: line 2 is not UTF-8",
+    ),
+    "latin1_json": (
+        {"a.jsonl": (json.dumps(ROWS[0]) + '\n{"impression_id": "caf\xe9"}').encode("latin-1")},
+        r"a\.jsonl: line 2 is not UTF-8 \(byte 0xe9",
+    ),
+    "colon": ({"a:b.csv": csv()}, r"a:b\.csv': Spark reads no file with a colon .* rename it"),
+    "brotli": ({"a.parquet": _parquet_bytes("brotli")}, r"a\.parquet: is compressed with BROTLI, .* snappy or zstd"),
+    "folder": ({"hour=3/a.csv": csv()}, r"hour=3': is a folder; the files of a log lie directly in its own"),
     "twice": ({"a.csv": csv().replace("scene", "TS")}, r"column 'ts' stands there twice"),
 }
 
@@ -217,6 +242,46 @@ def test_bad_input_is_named_with_its_place(spark: SparkSession, tmp_path: Path, 
         read(spark, root)
     assert re.search(message, str(told.value)), told.value
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["pipe.parquet", "link.csv"])
+def test_what_is_no_file_is_named_and_never_opened(tmp_path: Path, name: str) -> None:
+    write(folder(tmp_path) / "a.csv", csv())
+    write(tmp_path / "elsewhere.csv", csv())
+    (folder(tmp_path) / "b.csv").symlink_to(tmp_path / "elsewhere.csv")  # as good as a file
+    source = Landing(str(tmp_path))
+    assert len(source.fingerprint("impressions", DAY)) == 2
+    path = folder(tmp_path) / name
+    if name.startswith("pipe"):
+        os.mkfifo(path)
+    else:
+        path.symlink_to("nowhere")
+    with pytest.raises(DataError, match=rf"of 2022-04-08, .*{name}': is no regular file"):
+        source.fingerprint("impressions", DAY)
+
+
+def test_what_no_day_reads_is_named(tmp_path: Path) -> None:
+    for name in (f"day={DAY}/a.csv", "day=2022-4-9/a.csv", "DAY=2022-04-09/a.csv", "stray.csv", "_tmp/a.csv"):
+        write(tmp_path / "clicks" / name, csv())
+    names = [Path(path).name for path in Landing(str(tmp_path)).left_out("clicks")]
+    assert sorted(names) == ["DAY=2022-04-09", "day=2022-4-9", "stray.csv"]
+
+
+def test_text_is_decoded_as_the_configuration_says(spark: SparkSession, tmp_path: Path) -> None:
+    root = tmp_path / "logs"
+    lines = csv(ROWS * 200, scene="音乐") + "c,3,12,2022-04-08T11:00:00Z,1,体育\n"
+    write(folder(root) / "a.csv", lines.encode("gbk"))
+    scenes = [row.scene for row in Landing(str(root), encoding="gbk").read(spark, "impressions", [DAY]).collect()]
+    assert (len(scenes), set(scenes), scenes.count("体育")) == (401, {"音乐", "体育"}, 1)
+    write(folder(root) / "a.csv", lines.encode("gbk") + b"d,3,12,2022-04-08T11:00:00Z,1,\xff\xfe\n")
+    with pytest.raises(DataError, match=r"a\.csv: line 403 is not GBK"):
+        Landing(str(root), encoding="gbk").read(spark, "impressions", [DAY])
+    (folder(root) / "a.csv").unlink()
+    write(folder(root) / "a.jsonl", json.dumps({**ROWS[0], "scene": "美食"}, ensure_ascii=False).encode("gbk"))
+    assert Landing(str(root), encoding="gbk").read(spark, "impressions", [DAY]).first().scene == "美食"
+    (folder(root) / "a.jsonl").unlink()
+    write(folder(root) / "a.csv", csv(scene="lost \ufffd before").encode())  # the log says so itself
+    assert read(spark, root)[0][5] == "lost \ufffd before"
 
 
 def test_a_missing_day_says_which_days_there_are(spark: SparkSession, tmp_path: Path) -> None:
