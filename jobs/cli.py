@@ -12,7 +12,7 @@ from jobs.options import Options, add_options
 from ncs import config
 from ncs.days import Days
 from ncs.errors import DataError, NcsError
-from ncs.lake import storage
+from ncs.lake import damage, storage
 from ncs.lake.layout import Lake
 
 STAGES = {
@@ -89,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as err:
         if args.debug:
             raise
+        err = damage.named(err)
         print(f"ncs {args.stage}: {_message(err)}", file=sys.stderr)
         return err.exit_code if isinstance(err, NcsError) else 1
     return 0

@@ -6,7 +6,8 @@ from typing import Any
 
 from ncs.config import Config
 from ncs.errors import DataError
-from ncs.lake import layout, storage
+from ncs.lake import layout, manifest, storage
+from ncs.lake.documents import Latest, RunDescription
 from ncs.lake.layout import Lake
 from ncs.tasks import CTR, tasks_of
 
@@ -19,24 +20,37 @@ def latest_run(lake: Lake) -> dict[str, Any]:
     return run_of(lake, None)
 
 
-def run_of(lake: Lake, run_id: str | None) -> dict[str, Any]:
+def run_of(lake: Lake, run_id: str | None, verify: bool = True) -> dict[str, Any]:
     """The description of a run by its id, or of the one that `ncs train` finished last.
 
-    Raises DataError if it is not there, or was never finished.
+    With `verify` its files are compared with its manifest. Raises DataError if it is not there, was never finished, or
+    has a file that is missing, broken, or another than training has written.
     """
     if run_id is not None:
         finished = [name for name in storage.folders(lake.uri("models")) if storage.exists(_described(lake, name))]
         if run_id not in finished:
             there = f"has {', '.join(finished)}" if finished else "has none"
             raise DataError(f"{lake.uri('models')} holds no finished run {run_id!r}, it {there}; name one, or train it")
-        return storage.read_json(_described(lake, run_id))
+        return _read(lake, run_id, verify)
     path = lake.uri("models", "latest.json")
     if not storage.exists(path):
         raise DataError(f"the lake {lake.root} has no trained run; run `ncs train`")
-    run_id = storage.read_json(path)["run_id"]
+    run_id = storage.read_json(path, Latest, "run `ncs train`, which writes it again")["run_id"]
+    assert isinstance(run_id, str)
     if not _ID.fullmatch(run_id):
         raise DataError(f"{path} names a run {run_id!r}, letters, digits, - and _ expected; run `ncs train`")
-    return storage.read_json(_described(lake, run_id))
+    return _read(lake, run_id, verify)
+
+
+def _read(lake: Lake, run_id: str, verify: bool) -> dict[str, Any]:
+    """A run's description, which is of the run that its folder is called by."""
+    if verify:
+        manifest.verify(lake.uri("models", run_id))
+    path, remedy = _described(lake, run_id), "restore it, or run `ncs train`, which writes it again"
+    found = storage.read_json(path, RunDescription, remedy)
+    if found["run_id"] != run_id:
+        raise DataError(f"{path} describes the run {found['run_id']!r}, its folder is that of {run_id}; {remedy}")
+    return found
 
 
 def _described(lake: Lake, run_id: str) -> str:

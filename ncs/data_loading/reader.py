@@ -42,6 +42,7 @@ def read_shard(
     expected, found = snapshot.shard_rows(shards)[shard], 0
     urls = [file if "://" in file else f"file://{file}" for file in snapshot.files]
     with _as_data_errors(snapshot), warnings.catch_warnings():
+        snapshot.verify([*fields, *labels], shard, shards)
         warnings.simplefilter("ignore", FutureWarning)  # petastorm reads through pyarrow's older classes
         warnings.simplefilter("ignore", DeprecationWarning)
         reader = make_batch_reader(
