@@ -20,10 +20,7 @@ _DATA, _DATA_V2 = 0, 3
 _TYPE, _SIZE, _CRC = 1, 3, 4
 """Fields of a page's header: type, compressed size, checksum."""
 _SPARK_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"
-_LOGICAL = dict.fromkeys(("integer", "long", "float", "double", "boolean"), "NONE") | {
-    "string": "STRING",
-    "date": "DATE",
-}
+_LOGICAL = {"integer": "NONE", "long": "NONE", "float": "NONE", "double": "NONE", "string": "STRING", "date": "DATE"}
 """Type of Spark -> how Parquet annotates it; of others not compared."""
 _COUNTED = {_DATA: 5, _DATA_V2: 8}
 """Type of page -> the field of its header whose first field is the number of its values."""
@@ -83,12 +80,13 @@ def _check_footer(metadata: pq.FileMetaData) -> None:
     if written is not None:
         try:
             fields = json.loads(written)["fields"]
-            said = {field["name"]: (str(field["type"]), int(field["nullable"])) for field in fields}
+            said = {field["name"]: (field["type"], int(field["nullable"])) for field in fields}
         except (ValueError, KeyError, TypeError):
             raise ValueError("the footer's schema of Spark cannot be read") from None
-        for column in columns if len(fields) == len(columns) else ():  # nested ones have more columns than fields
-            kind, levels = said.get(column.path, (None, None))
-            logical = _LOGICAL.get(kind or "", column.logical_type.type)
+        nested = any(not isinstance(kind, str) for kind, _ in said.values())
+        for column in () if nested else columns:
+            kind, levels = said.get(column.path, ("", None))
+            logical = _LOGICAL.get(kind, column.logical_type.type)
             if (levels, 0, logical) != (
                 column.max_definition_level,
                 column.max_repetition_level,
