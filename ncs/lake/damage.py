@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Collection
 from typing import Any, BinaryIO
+from urllib.parse import unquote
 
 import pyarrow.parquet as pq
 
@@ -41,11 +42,12 @@ def named(err: Exception) -> Exception:
     text = str(err)
     if isinstance(err, NcsError):
         return err
-    file = re.search(r"(?:reading file|Checksum error:|in file) (\S+?\.parquet)", text)
+    file = re.search(r"(?:reading file|Checksum error:|in file) (.+?\.parquet)", text)
     if file is None or not re.search(r"FAILED_READ_FILE|Checksum error|ParquetDecodingException", text):
         return err
     reason = "its checksum differs" if re.search("CRC checksum|Checksum error", text) else "it is no whole Parquet file"
-    return damaged(file[1].removeprefix("file://").removeprefix("file:"), reason)
+    local = file[1].startswith("file:")
+    return damaged(unquote(file[1].removeprefix("file://").removeprefix("file:")) if local else file[1], reason)
 
 
 def verify(file: BinaryIO, metadata: pq.FileMetaData, columns: Collection[str]) -> None:

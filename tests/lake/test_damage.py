@@ -126,4 +126,8 @@ def test_spark_compares_the_checksums_too(spark: SparkSession, lake: Lake) -> No
 def test_other_errors_stay_what_they_are() -> None:
     other, known = ValueError("reading file x.parquet"), DataError("FAILED_READ_FILE reading file x.parquet")
     assert damage.named(other) is other
+    spark = ValueError(
+        "[FAILED_READ_FILE.NO_HINT] while reading file file:///a%20b/gold/x/part-0.parquet. CRC checksum"
+    )
+    assert str(damage.named(spark)).startswith("/a b/gold/x/part-0.parquet is damaged (its checksum differs); restore")
     assert damage.named(known) is known
