@@ -13,7 +13,7 @@ from ncs import config
 from ncs.config.values import CREDENTIALS, redact
 from ncs.days import Days
 from ncs.errors import BlockedDaysError, ConfigError, DataError, NcsError
-from ncs.lake import storage
+from ncs.lake import damage, storage
 from ncs.lake.layout import Lake
 
 STAGES = {
@@ -97,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BaseException as err:
         # A panic of delta-rs is no Exception to Python, and would end in a stack trace.
         known = isinstance(err, Exception) or type(err).__name__ == "PanicException"
+        if isinstance(err, Exception) and not args.debug:
+            err = damage.named(err)
         if known and not args.debug:
             print(f"ncs {args.stage}: {redact(_message(err))}", file=sys.stderr)
         if known and not isinstance(err, BlockedDaysError):  # which names them itself

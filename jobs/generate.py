@@ -39,7 +39,7 @@ def _write(job: Job, what: str, folders: list[str], make: Callable[[], dict[str,
     marker = storage.join(job.lake.landing, "_generated", f"{what}.json")
     provenance = {"conf": job.conf.digest("logs")}
     uris = [storage.join(job.lake.landing, folder) for folder in folders]
-    if storage.exists(marker) and storage.read_json(marker) == provenance and all(map(storage.files, uris)):
+    if storage.derived_json(marker) == provenance and all(map(storage.files, uris)):
         return 0
     with ThreadPoolExecutor(len(uris)) as pool:  # one small log alone would leave cores idle
         list(pool.map(_overwrite, make().values(), uris))

@@ -1,6 +1,5 @@
 """The page of a run: written when it is evaluated, and anew once there is more to tell of it."""
 
-import json
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -13,8 +12,11 @@ from ncs import config
 from ncs.evaluation import rankings, report
 from ncs.evaluation.metrics import Figure
 from ncs.lake import layout, storage
+from ncs.lake.documents import Conflict, Epoch, Facts, Masks
 from ncs.lake.erasure import models_with_erased_users
 from ncs.lake.layout import Lake
+
+_SHAPES: dict[str, Any] = {"masks": Masks, "conflict": Conflict, "facts": Facts}
 
 
 def path_of(lake: Lake, run_id: str) -> str:
@@ -40,7 +42,7 @@ def write(
         run = run | {"saw_erased_users": True}
         provenance["saw_erased_users"] = True
     path, note = path_of(job.lake, run_id), job.lake.uri("reports", run_id, "provenance.json")
-    if storage.exists(path) and storage.exists(note) and storage.read_json(note) == provenance:
+    if storage.exists(path) and storage.derived_json(note) == provenance:
         return
     days = conf.logs.days
     samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
@@ -75,10 +77,14 @@ def trained(lake: Lake, run_id: str, models: dict[str, str]) -> dict[str, report
     found = {}
     for model, key in models.items():
         folder = lake.uri("models", run_id, key)
-        lines = storage.read_bytes(storage.join(folder, "metrics.jsonl")).decode().splitlines()
-        kept = {name: storage.join(folder, f"{name}.json") for name in ("masks", "conflict", "facts")}
-        artefacts = {name: storage.read_json(path) if storage.exists(path) else None for name, path in kept.items()}
-        found[model] = report.Trained([json.loads(line) for line in lines], **artefacts)
+        remedy = f"restore it, or remove {folder} and run `ncs train`"
+        lines = storage.read_json_lines(storage.join(folder, "metrics.jsonl"), Epoch, remedy)
+        kept = {name: storage.join(folder, f"{name}.json") for name in _SHAPES}
+        artefacts = {
+            name: storage.read_json(path, _SHAPES[name], remedy) if storage.exists(path) else None
+            for name, path in kept.items()
+        }
+        found[model] = report.Trained(lines, **artefacts)
     return found
 
 

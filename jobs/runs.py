@@ -5,7 +5,8 @@ from typing import Any
 
 from ncs.config import Config
 from ncs.errors import DataError
-from ncs.lake import layout, storage
+from ncs.lake import layout, manifest, storage
+from ncs.lake.documents import Latest, RunDescription, models_in
 from ncs.lake.layout import Lake
 from ncs.tasks import CTR, tasks_of
 
@@ -15,33 +16,37 @@ def latest_run(lake: Lake) -> dict[str, Any]:
     return run_of(lake, None)
 
 
-def run_of(lake: Lake, run_id: str | None) -> dict[str, Any]:
+def run_of(lake: Lake, run_id: str | None, verify: bool = True) -> dict[str, Any]:
     """The description of a run by its id, or of the one that `ncs train` finished last.
 
-    Raises DataError if it is not there, or was never finished.
+    With `verify` its files are compared with its manifest. Raises DataError if it is not there, was never finished, or
+    has a file that is missing, broken, or another than training has written.
     """
     if run_id is not None:
         finished = [name for name in storage.folders(lake.uri("models")) if storage.exists(_described(lake, name))]
         if run_id not in finished:
             there = f"has {', '.join(finished)}" if finished else "has none"
             raise DataError(f"{lake.uri('models')} holds no finished run {run_id!r}, it {there}; name one, or train it")
-        return _read(lake, run_id)
+        return _read(lake, run_id, verify)
     path = lake.uri("models", "latest.json")
     if not storage.exists(path):
         raise DataError(f"the lake {lake.root} has no trained run; run `ncs train`")
-    return _read(lake, layout.check_run_id(storage.read_json(path)["run_id"], path))
+    latest = storage.read_json(path, Latest, "run `ncs train`, which writes it again")
+    return _read(lake, layout.check_run_id(latest["run_id"], path), verify)
 
 
-def _read(lake: Lake, run_id: str) -> dict[str, Any]:
+def _read(lake: Lake, run_id: str, verify: bool) -> dict[str, Any]:
     """A run's description. Raises DataError if it is that of another run than the one in whose folder it stands.
 
     `config.of_run` checks the names and expressions of its configuration, as those of a file.
     """
-    path = _described(lake, run_id)
-    described = storage.read_json(path)
-    if layout.check_run_id(described["run_id"], path) != run_id:
-        raise DataError(f"{path} is of the run {described['run_id']!r}; copy no run into another's folder, train it")
-    return described
+    if verify:
+        manifest.verify(lake.uri("models", run_id))
+    path, remedy = _described(lake, run_id), "restore it, or run `ncs train`, which writes it again"
+    found = storage.read_json(path, RunDescription, remedy)
+    if layout.check_run_id(found["run_id"], path) != run_id:
+        raise DataError(f"{path} describes the run {found['run_id']!r}, its folder is that of {run_id}; {remedy}")
+    return found | {"models": models_in(found)}
 
 
 def _described(lake: Lake, run_id: str) -> str:

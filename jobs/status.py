@@ -17,7 +17,7 @@ import validation
 from jobs import encode, ingest, label
 from jobs.cli import main
 from jobs.job import Job
-from jobs.runs import evaluation_from, latest_run, predictions_from
+from jobs.runs import evaluation_from, predictions_from, run_of
 from ncs import config
 from ncs.days import Days
 from ncs.errors import DataError, NcsError
@@ -109,14 +109,15 @@ def _of_run(job: Job) -> dict[str, Wanted]:
     """What is kept by run, of the one that was trained last; nothing before one was."""
     if not storage.exists(job.lake.uri("models", "latest.json")):
         return {}
-    found, slices = latest_run(job.lake), slices_of(job.lake, job.conf.slices)
-    calibrated = job.conf.calibration is not None
+    calibrated, run_id = job.conf.calibration is not None, "newest"
     try:
+        found, slices = run_of(job.lake, None, verify=False), slices_of(job.lake, job.conf.slices)
+        run_id = found["run_id"]
         conf = config.of_run(found)
         predictions = predictions_from(job.lake, found, conf)
         evaluation = evaluation_from(job.lake, found, conf, slices, calibrated)
     except NcsError as err:  # of another version, say: no reason to keep silent about the tables
-        return {layout.PREDICTIONS: {found["run_id"]: DataError(str(err))}}
+        return {layout.PREDICTIONS: {run_id: DataError(str(err))}}
     return {layout.PREDICTIONS: {found["run_id"]: predictions}, layout.EVALUATIONS: {found["run_id"]: evaluation}}
 
 

@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,20 +33,25 @@ def run(job: Job) -> None:
     pending = this.pending()
     if cluster.launched() and train_together(job, this, fewer=False).rank:
         return  # rank 0 says what has come of it
-    complete(job, this)
+    complete(job, this, pending)
     storage.write_json(job.lake.uri("models", "latest.json"), {"run_id": this.run_id})
     done = f"{', '.join(pending)} trained" if pending else "nothing to train"
     job.say(f"train: {done}; run {this.run_id} in {this.folder}")
 
 
-def complete(job: Job, this: Run) -> None:
-    """Train what a run lacks: here, or, for several workers, in processes of their own."""
+def complete(job: Job, this: Run, pending: Sequence[str] | None = None) -> None:
+    """Train what a run lacks: here, or, for several workers, in processes of their own.
+
+    `pending` is what it lacked when the command began, by default what it lacks now. Raises DataError if what it had
+    is not what training wrote.
+    """
+    this.verify_trained(this.pending() if pending is None else pending)
     if this.pending():
         if this.conf.workers > 1:
             _launch(job, this)
         else:
             train(this, cluster.connect(), job.say, job.quiet)
-    storage.write_json(storage.join(this.folder, "run.json"), this.describe())
+    this.write_description()
 
 
 def _launch(job: Job, this: Run) -> None:

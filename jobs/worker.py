@@ -12,6 +12,7 @@ from jobs.job import Job
 from ncs.config import Config, digest
 from ncs.errors import TrainingError
 from ncs.lake import storage
+from ncs.lake.documents import Order
 from ncs.lake.layout import Lake
 from ncs.runs.run import Run, train
 from ncs.training import cluster
@@ -20,7 +21,7 @@ from ncs.training.cluster import Cluster
 
 def work(order: str) -> None:
     """Take part in the training that the order at a URI asks for."""
-    asked = storage.read_json(order)
+    asked = storage.read_json(order, Order)
     this = Run(Config.model_validate(asked["conf"]), Lake(**asked["lake"]), asked["versions"])
     train_together(Job(this.conf, this.lake, this.conf.logs.days, quiet=asked["quiet"]), this, fewer=True)
 

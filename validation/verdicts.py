@@ -88,12 +88,9 @@ class Verdict:
 
 
 def stored(lake: Lake, table: str) -> Verdict | None:
-    """The newest verdict on a table, if there is one."""
-    path = uri(lake, table)
-    if not storage.exists(path):
-        return None
-    values = storage.read_json(path)
-    return Verdict(**{**values, "failed": [Failure(**each) for each in values["failed"]]})
+    """The newest verdict on a table; None if there is none, or a broken one: the table is checked again."""
+    values = storage.derived_json(uri(lake, table), Verdict)
+    return values and Verdict(**{**values, "failed": [Failure(**each) for each in values["failed"]]})
 
 
 def uri(lake: Lake, table: str) -> str:

@@ -77,6 +77,8 @@ def of_run(described: Mapping[str, Any]) -> Config:
 
 def _completed(section: type[BaseModel], values: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a section, and of the sections in it, with the keys that they lack from `base`."""
+    if not isinstance(values, Mapping):  # a type that the schema refuses
+        return values
     completed = {**{key: base[key] for key in section.model_fields if key in base}, **values}
     for key, field in section.model_fields.items():
         kind = field.annotation

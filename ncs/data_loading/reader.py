@@ -52,6 +52,7 @@ def read_shard(
     expected, found = snapshot.shard_rows(shards)[shard], 0
     urls = [_url(file) for file in snapshot.files]
     with _as_data_errors(snapshot), warnings.catch_warnings():
+        snapshot.verify([*fields, *labels], shard, shards)
         warnings.simplefilter("ignore", FutureWarning)  # petastorm reads through pyarrow's older classes
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.filterwarnings("ignore", "Can not create dynamic property")  # of a column called like a method

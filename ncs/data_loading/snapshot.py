@@ -1,14 +1,14 @@
 """The files of a Delta table at one version, and how their row groups fall to workers."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ncs.days import Days
 from ncs.errors import DataError, TrainingError
-from ncs.lake import storage
+from ncs.lake import damage, storage
 from ncs.lake.layout import Lake
 
 
@@ -20,6 +20,9 @@ class Snapshot:
     version: int
     files: tuple[str, ...]
     row_groups: tuple[int, ...]
+    places: tuple[int, ...] = ()
+    """The file of each row group, as its number in `files`."""
+    _verified: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @classmethod
     def of(cls, lake: Lake, table: str, version: int, days: Days, split: str) -> "Snapshot":
@@ -42,7 +45,27 @@ class Snapshot:
         if not paths:
             raise DataError(f"{table} version {version} has no {split} rows on {days}; see split in the configuration")
         files = tuple(lake.uri(table, path) for path in paths)
-        return cls(table, version, files, tuple(rows for file in files for rows in _row_groups(file, table)))
+        groups = [_row_groups(file, table) for file in files]
+        places = tuple(n for n, rows in enumerate(groups) for _ in rows)
+        return cls(table, version, files, tuple(rows for some in groups for rows in some), places)
+
+    def verify(self, columns: Collection[str], shard: int, shards: int) -> None:
+        """Compare a shard's files with the checksums of their pages, each once as long as this object lives.
+
+        Raises DataError that names a file whose bits have changed.
+        """
+        for file in (self.files[n] for n in dict.fromkeys(self.places[shard::shards])):
+            if file in self._verified:
+                continue
+            fs, path = storage.filesystem(file)
+            try:
+                with fs.open(path, "rb") as stream:
+                    damage.verify(stream, pq.read_metadata(stream), columns)
+            except FileNotFoundError:
+                raise  # vacuumed meanwhile
+            except (pa.ArrowException, OSError, ValueError) as err:
+                raise damage.damaged(file, str(err).partition("\n")[0]) from None
+            self._verified.add(file)
 
     def shard_rows(self, shards: int) -> list[int]:
         """Rows of each worker's shard: row group i falls to worker i modulo `shards`, as Petastorm deals them.
@@ -70,6 +93,6 @@ def _row_groups(file: str, table: str) -> Sequence[int]:
         raise DataError(
             f"{file} of {table} is gone (vacuumed?), though the pinned version lists it; run `ncs encode`, then train"
         ) from None
-    except pa.ArrowInvalid as err:
-        raise DataError(f"{file} of {table} is no whole Parquet file ({err}); encode its day again") from None
+    except (pa.ArrowException, OSError, ValueError) as err:
+        raise damage.damaged(file, f"no whole Parquet file: {str(err).partition(chr(10))[0]}") from None
     return [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]

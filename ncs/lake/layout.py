@@ -21,8 +21,9 @@ from deltalake.exceptions import TableNotFoundError
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
-from ncs.lake import storage
+from ncs.lake import damage, storage
 from ncs.lake.commits import ALL, LogCommit, Record, newest_first
+from ncs.lake.documents import Origin
 
 IMPRESSIONS = "bronze/impressions"
 CLICKS = "bronze/clicks"
@@ -128,7 +129,8 @@ class Lake:
         if not storage.exists(path):
             storage.write_json(path, {"logs": logs})
             return
-        found = storage.read_json(path)["logs"]
+        remedy = "restore it, or remove it: the same command, with the logs that the lake was made from, writes it"
+        found = storage.read_json(path, Origin, remedy)["logs"]
         differing = [key for key in sorted({*found, *logs}) if found.get(key) != logs.get(key)]
         if differing:
             what = "; ".join(f"logs.{key} is {found.get(key)!r} there, {logs.get(key)!r} here" for key in differing)
@@ -164,12 +166,16 @@ class Lake:
         for uri in self._files(name, version, partitions or []):
             try:
                 with storage.open_file(uri) as file:
-                    parts.append(pq.ParquetFile(file).read(columns))
+                    parquet = pq.ParquetFile(file)
+                    damage.verify(file, parquet.metadata, columns)
+                    parts.append(parquet.read(columns))
             except FileNotFoundError:
                 raise DataError(
                     f"{uri} of {name} is gone (vacuumed?), though version {version} lists it; run the same command "
                     "again, which takes the version that is there now"
                 ) from None
+            except (pa.ArrowException, OSError, ValueError) as err:
+                raise damage.damaged(uri, str(err).partition("\n")[0]) from None
         return pa.concat_tables(parts, promote_options="default")
 
     def _files(self, name: str, version: int, partitions: list[tuple[str, str, str]]) -> list[str]:

@@ -36,6 +36,9 @@ _ALWAYS = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     # Logs may be in more encodings than the six that Spark reads of itself (`logs.encoding`).
     "spark.sql.legacy.javaCharsets": "true",
+    # A bit that has changed in a file is an error, and no other value.
+    "spark.hadoop.parquet.page.write-checksum.enabled": "true",
+    "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
     # Rows that lie together by one of a join's keys are not dealt out again by all of them.
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
     # Nearly every click has its impression: looking for those that have none first costs more than it saves.
@@ -51,6 +54,18 @@ _LOCAL = {
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.warehouse.dir": os.path.join(tempfile.gettempdir(), "ncs-warehouse"),
 }
+
+
+_JVM_OPTIONS = "spark.driver.extraJavaOptions"
+_CODE_CACHE = "-XX:ReservedCodeCacheSize="
+
+
+def with_code_cache(options: str) -> str:
+    """JVM options with room for compiled code, unless they say how much: the first compiler alone reserves 48 MB.
+
+    Spark compiles classes for each query; a JVM whose code cache is full ends in a VirtualMachineError.
+    """
+    return options if _CODE_CACHE in options else f"{options} {_CODE_CACHE}256m".strip()
 
 
 def delta_jars_installed() -> bool:
@@ -72,6 +87,7 @@ def spark_session(conf: Config, log: Path | None = None) -> SparkSession:
     # Executors must run this interpreter: another Python on the PATH lacks the packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     settings = {**_DELTA, **_ALWAYS, **{key: str(value) for key, value in conf.spark.items()}}
+    settings[_JVM_OPTIONS] = with_code_cache(settings.get(_JVM_OPTIONS, ""))
     settings |= {**_submitted(), **SESSION}
     if settings.get("spark.master", "").startswith("local"):
         settings = {**_LOCAL, **settings}

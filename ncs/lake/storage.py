@@ -13,12 +13,17 @@ import shutil
 import tempfile
 import threading
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
 
 import fsspec
 from fsspec import AbstractFileSystem
+from pydantic import TypeAdapter, ValidationError
+
+from ncs.errors import DataError
 
 _UNFINISHED = ".unfinished"
 _MISREAD = re.compile(r"[^\w/ .:,=+@~-]")
@@ -104,7 +109,7 @@ def entries(uri: str) -> dict[str, Entry]:
     Opens nothing, so that nothing can block. Names that start with `_` or `.` are left out, as by `files`. Raises
     OSError if the folder cannot be listed, NotADirectoryError if it is a file.
     """
-    fs, path = fsspec.url_to_fs(uri)
+    fs, path = filesystem(uri)
     fs.invalidate_cache()
     if not fs.exists(path):
         return {}
@@ -198,9 +203,72 @@ def write_bytes(uri: str, content: bytes) -> None:
         raise
 
 
-def read_json(uri: str) -> Any:
-    """A JSON file's value."""
-    return json.loads(read_bytes(uri))
+_AGAIN = "restore the file, or remove it and run the stage that writes it"
+
+
+def read_json(uri: str, shape: Any = Any, remedy: str = _AGAIN) -> Any:
+    """A JSON file's value, which is of a shape: a type that pydantic knows (`ncs.lake.documents`).
+
+    Raises DataError that names the file, what is wrong with it and the remedy.
+    """
+    return _checked(_text(uri, remedy), uri, shape, remedy)
+
+
+def read_json_lines(uri: str, shape: Any = Any, remedy: str = _AGAIN) -> list[Any]:
+    """The values of a file with a JSON value a line, each of a shape; errors as `read_json`."""
+    lines = _text(uri, remedy).splitlines()
+    if not lines:
+        raise DataError(f"{uri} is empty, a line of JSON expected; {remedy}")
+    return [_checked(line, f"{uri}, line {number}", shape, remedy) for number, line in enumerate(lines, start=1)]
+
+
+def derived_json(uri: str, shape: Any = Any) -> Any:
+    """A JSON file's value, or None where it is missing or broken: for what its reader can make again."""
+    try:
+        return read_json(uri, shape) if exists(uri) else None
+    except DataError:
+        return None
+
+
+def _text(uri: str, remedy: str) -> str:
+    try:
+        return read_bytes(uri).decode("utf-8")
+    except FileNotFoundError:
+        raise DataError(f"{uri} is missing; {remedy}") from None
+    except OSError as err:
+        raise DataError(f"{uri} cannot be read ({err.strerror or err}); {remedy}") from None
+    except UnicodeDecodeError as err:
+        raise DataError(f"{uri} is not UTF-8 (byte {err.start}); {remedy}") from None
+
+
+def _checked(text: str, where: str, shape: Any, remedy: str) -> Any:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as err:
+        found = f"not JSON ({err})" if text.strip() else "empty, JSON expected"
+        raise DataError(f"{where} is {found}; {remedy}") from None
+    try:
+        _validator(shape).validate_json(text, strict=True)
+    except ValidationError as err:
+        raise DataError(f"{where}: {'; '.join(_problems(err))}; {remedy}") from None
+    return value
+
+
+@cache
+def _validator(shape: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(shape)
+
+
+def _problems(err: ValidationError) -> Iterator[str]:
+    """The first things that are wrong with a value, by their keys."""
+    errors = err.errors(include_url=False)
+    for error in errors[:3]:
+        where = ".".join(map(str, error["loc"])) or "the value"
+        expected = error["msg"].removeprefix("Value error, ")
+        found = "" if error["type"] in ("missing", "value_error") else f", found {type(error['input']).__name__}"
+        yield f"{where}: {expected}{found}"
+    if len(errors) > 3:
+        yield f"and {len(errors) - 3} more"
 
 
 def write_json(uri: str, value: Any) -> None:

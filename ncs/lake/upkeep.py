@@ -14,6 +14,7 @@ from deltalake import DeltaTable, PostCommitHookProperties
 
 from ncs.errors import DataError
 from ncs.lake import layout, storage
+from ncs.lake.documents import RunDescription
 from ncs.lake.erasure import models_with_erased_users
 from ncs.lake.layout import Lake
 
@@ -79,13 +80,8 @@ def pinned_versions(lake: Lake) -> dict[str, set[int]]:
         path = lake.uri("models", run_id, "run.json")
         if not storage.exists(path):
             continue  # still training, on versions that are younger than the retention
-        try:
-            lineage = storage.read_json(path)["lineage"]["tables"]
-        except (ValueError, KeyError) as err:
-            raise DataError(
-                f"{path} does not say which versions the model needs ({err!r}); mend the file, or remove the folder"
-            ) from None
-        for table, version in lineage.items():
+        remedy = "restore it, or remove the folder: it says which versions of the tables the models need"
+        for table, version in storage.read_json(path, RunDescription, remedy)["lineage"]["tables"].items():
             pinned.setdefault(table, set()).add(version)
     return pinned
 

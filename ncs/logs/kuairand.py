@@ -3,7 +3,7 @@
 A row of a standard log is an impression, called by user, video and time; with `is_click` a click, with a
 `play_time_ms` a play, both at the time of the impression. Its length is the row's `duration_ms`. Times are
 `time_ms`, and a row belongs to its day in `logs.timezone` (the files' own `date` and `hourmin` do not always
-agree with that).
+agree with that). Files may be compressed with gzip (`.csv.gz`).
 
 Left out: the random logs (`log_random_*`), which no loader has shown and `exposed` alone reads; the log's other columns
 but `tab`, for they say what the user did, which no model can know beforehand; and the statistic features
@@ -64,6 +64,9 @@ class KuaiRand:
         if not found:
             there = "no such folder" if not storage.exists(self.root) else f"no file called like {example}"
             raise DataError(f"KuaiRand's {log} in {self.root}: {there} (or _1k, _pure); mend logs.source")
+        twice = [name for name in found if f"{name}.gz" in found]
+        if twice:
+            raise DataError(f"{self.root} holds {twice[0]} twice, with .gz and without; remove one of them")
         if len(sizes) > 1:
             files = " and ".join(sizes.values())
             raise DataError(f"{self.root} holds KuaiRand in several sizes, {files}; let logs.source name one's folder")

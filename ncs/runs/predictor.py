@@ -2,13 +2,14 @@
 
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 
 from ncs.config import Config
+from ncs.errors import TrainingError
 from ncs.lake import storage
 from ncs.models import build
 from ncs.nets.model import Model
@@ -32,10 +33,20 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: str, model: str, conf: Config, sizes: dict[str, int]) -> "Predictor":
-        """From a run's folder. Raises TrainingError if the weights are not as they were written."""
-        state = Store(storage.join(folder, conf.models[model].key(model)), Cluster()).load("model")
-        state["net"] = as_whole(state["net"])
-        return cls(conf.of_model(model), sizes, pack(state))
+        """From a run's folder. Raises TrainingError if the weights are not as they were written, or of another net."""
+        place = storage.join(folder, conf.models[model].key(model))
+        state = Store(place, Cluster()).load("model")
+        try:
+            state["net"] = as_whole(state["net"])
+            loaded = cls(conf.of_model(model), sizes, pack(state))
+            _ = replace(loaded).net  # a copy's: the net itself would be sent to every executor too
+        except (KeyError, RuntimeError, TypeError, AttributeError) as err:
+            reason = " ".join(str(err).split())[:200]
+            raise TrainingError(
+                f"{place}/model.pt holds no weights of {model} as run.json describes it ({type(err).__name__}: "
+                f"{reason}); restore the file, or remove {place} and run `ncs train`"
+            ) from None
+        return loaded
 
     @cached_property
     def net(self) -> Model:

@@ -19,7 +19,8 @@ import ncs
 from ncs.config import Config, digest
 from ncs.data_loading import Snapshot, TableLoader
 from ncs.errors import DataError, TrainingError
-from ncs.lake import layout, storage
+from ncs.lake import layout, manifest, storage
+from ncs.lake.documents import Facts, RunDescription, models_in
 from ncs.lake.layout import Commit, Lake
 from ncs.models import build, model_type
 from ncs.nets.model import Model
@@ -30,7 +31,7 @@ from ncs.training.device import device_of
 from ncs.training.loop import Trainer
 from ncs.training.memory import keep_freed_memory
 from ncs.training.metrics import skill, validated
-from ncs.training.store import Store
+from ncs.training.store import Store, artefacts, tensor_shapes
 
 _log = logging.getLogger(__name__)
 _NOT_DECISIVE = ("models", "threads", "device")
@@ -84,7 +85,9 @@ class Run:
     def facts(self, model: str) -> dict[str, Any]:
         """Of a trained model: `skill` on validation, `seconds` of training, the `wait_share` of it that was spent on
         waiting for data, `parameters` in use, mask `density`."""
-        return storage.read_json(storage.join(self.folder_of(model), "facts.json"))
+        folder = self.folder_of(model)
+        remedy = f"restore it, or remove {folder} and run `ncs train`"
+        return storage.read_json(storage.join(folder, "facts.json"), Facts, remedy)
 
     @property
     def parts(self) -> set[int]:
@@ -119,8 +122,8 @@ class Run:
 
     def describe(self) -> dict[str, Any]:
         """The run's own description, for people and later stages."""
-        path = storage.join(self.folder, "run.json")
-        before = storage.read_json(path)["models"] if storage.exists(path) else []
+        described = storage.derived_json(storage.join(self.folder, manifest.RUN), RunDescription)
+        before = models_in(described) if described else []
         known = [name for name in dict.fromkeys([*before, *self.conf.train.models]) if name in self.conf.models]
         return {
             "run_id": self.run_id,
@@ -131,6 +134,24 @@ class Run:
             "vocabulary": self._data()[layout.VOCABULARY],
             "lineage": self.lineage,
         }
+
+    def verify_trained(self, pending: Sequence[str]) -> None:
+        """Compare what is trained with the manifest, but the models that are about to be trained again.
+
+        Raises DataError where a file is missing or another than training has written.
+        """
+        if manifest.read(self.folder) is not None:
+            folders = [self.conf.models[name].key(name) for name in pending]
+            manifest.forget(self.folder, [*folders, manifest.RUN])
+            manifest.verify(self.folder)
+
+    def write_description(self) -> None:
+        """Write `run.json` and, last of all, the manifest of all files that later stages read."""
+        described = self.describe()
+        storage.write_json(storage.join(self.folder, manifest.RUN), described)
+        folders = [self.conf.models[name].key(name) for name in described["models"]]
+        names = [f"{key}/{file}" for key in folders for file in artefacts(storage.join(self.folder, key))]
+        manifest.write(self.folder, [manifest.RUN, *names], tensor_shapes)
 
     def _data(self) -> dict[str, Any]:
         """What the vocabulary and the training days hold, whatever has been written since the run's versions.

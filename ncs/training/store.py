@@ -3,13 +3,14 @@
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
 from ncs.errors import TrainingError
 from ncs.lake import storage
+from ncs.lake.documents import Epoch
 from ncs.training.artefact import pack, unpack
 from ncs.training.cluster import Cluster
 from ncs.training.shards import has_shards, reshard
@@ -27,6 +28,25 @@ def _checkpoint(name: str, number: int) -> str:
 
 def _shard(name: str, rank: int, of: int) -> str:
     return f"{name}.{rank}-of-{of}"
+
+
+def artefacts(folder: str) -> list[str]:
+    """The files of a trained model that later stages read: names in its folder."""
+    kept = re.compile(r"model(\.\d+-of-\d+)?\.pt|(facts|masks|conflict)\.json|metrics\.jsonl")
+    return [name for name in storage.files(folder) if kept.fullmatch(name)]
+
+
+def tensor_shapes(uri: str) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor in an artefact, called by its keys joined with `/`."""
+    return dict(_shapes(unpack(storage.read_bytes(uri), uri)))
+
+
+def _shapes(value: dict[str, Any], *path: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            yield from _shapes(inner, *path, key)
+        elif isinstance(inner, torch.Tensor):
+            yield "/".join((*path, key)), tuple(inner.shape)
 
 
 class Store:
@@ -124,7 +144,7 @@ class Store:
         """All lines of metrics."""
         if not storage.exists(self._metrics):
             return []
-        return [json.loads(line) for line in storage.read_bytes(self._metrics).decode().splitlines()]
+        return storage.read_json_lines(self._metrics, Epoch, f"remove {self.root} and run `ncs train`")
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a value that others than this program read."""

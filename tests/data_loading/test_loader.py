@@ -172,7 +172,7 @@ def test_a_vacuumed_file_is_named(table: Lake) -> None:
 def test_a_truncated_file_is_named(table: Lake) -> None:
     path = Path(Snapshot.of(table, TABLE, table.version(TABLE), DAYS, "train").files[0])
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(DataError, match=r"is no whole Parquet file"):
+    with pytest.raises(DataError, match=r"is damaged \(no whole Parquet file: .*; restore the file from a copy"):
         Snapshot.of(table, TABLE, table.version(TABLE), DAYS, "train")
 
 

@@ -25,7 +25,7 @@ from tests.lake.assertions import holds_what_is_told
 
 SLICE = ROOT / "tests" / "data" / "kuairand"
 SETTINGS = ["train.epochs=2", "prune.rounds=2", "train.threads=1", "logs.days=2022-04-08..2022-04-12"]
-RUN = ["run", "--conf", str(ROOT / "conf" / "kuairand.yaml"), "--set", f"logs.source={SLICE}"]
+RUN = ["run", "--conf", str(SLICE / "slice.yaml"), "--set", f"logs.source={SLICE}"]
 RUN += [part for setting in SETTINGS for part in ("--set", setting)]
 
 

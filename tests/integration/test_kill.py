@@ -16,7 +16,7 @@ from ncs.lake.layout import Lake
 from tests.factories import ROOT
 
 SETTINGS = ["train.epochs=1", "prune.rounds=1", "train.threads=1", "logs.days=2022-04-08..2022-04-10", "days_at_once=1"]
-COMMAND = [sys.executable, "-m", "jobs.cli", "run", "--conf", "conf/kuairand.yaml", "--quiet"]
+COMMAND = [sys.executable, "-m", "jobs.cli", "run", "--conf", "tests/data/kuairand/slice.yaml", "--quiet"]
 COMMAND += [part for setting in SETTINGS for part in ("--set", setting)]
 TABLES = [layout.IMPRESSIONS, layout.PLAYS, layout.VIDEOS, layout.SAMPLES, layout.QUARANTINE, layout.VOCABULARY]
 TABLES += ["gold/ctr_samples", "gold/cvr_samples", layout.PREDICTIONS, layout.EVALUATIONS]

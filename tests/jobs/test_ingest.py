@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.ingest import TABLES, run
 from jobs.job import Job
+from ncs import config
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError, GateError
@@ -209,11 +210,9 @@ def test_parquet_that_is_damaged_inside_leaves_no_half_day(
     assert set(versions(lake)) == {"users", "videos"}
 
 
-def test_kuairand_slice_is_ingested(
-    spark: SparkSession, lake: Lake, load_conf: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(Path(__file__).parent.parent.parent)  # the variant's source is relative
-    conf = load_conf("spark.sql.shuffle.partitions=2", name="kuairand")
+def test_kuairand_slice_is_ingested(spark: SparkSession, lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parent.parent.parent)  # the configuration's source is relative
+    conf = config.load("tests/data/kuairand/slice.yaml", ["spark.master=local[2]", "spark.sql.shuffle.partitions=2"])
     day = Days.parse("2022-04-12")
     run(Job(conf, lake, day, quiet=True))
     facts = {log: lake.records(TABLES[log])[str(day)][1].facts["rows"] for log in DAY_LOGS}

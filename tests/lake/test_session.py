@@ -11,16 +11,15 @@ import pytest
 from pyspark.sql import SparkSession
 
 from ncs.config import Config
-from ncs.lake.session import spark_session
+from ncs.lake.session import spark_session, with_code_cache
 from tests.factories import ROOT
 
 START = """
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from ncs import config
 from ncs.errors import ConfigError
-from ncs.lake.session import spark_session
+from ncs.lake.session import spark_session, with_code_cache
 try:
     spark_session(config.load("conf/demo.yaml"), Path(sys.argv[1]))
 except ConfigError as err:
@@ -65,3 +64,15 @@ def test_a_session_reads_times_without_a_zone_as_utc(spark: SparkSession, load_c
     row = session.sql("SELECT unix_seconds(timestamp '2022-04-08 00:00:00') AS seconds").first()
     assert row is not None
     assert row.seconds == 1649376000
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", "-XX:ReservedCodeCacheSize=256m"),
+        ("-XX:TieredStopAtLevel=1", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m"),
+        ("-XX:ReservedCodeCacheSize=64m -Xss4m", "-XX:ReservedCodeCacheSize=64m -Xss4m"),
+    ],
+)
+def test_a_jvm_has_room_for_compiled_code_unless_it_is_told_how_much(options: str, expected: str) -> None:
+    assert with_code_cache(options) == expected

@@ -1,5 +1,6 @@
 """The committed slice of KuaiRand, held row by row against its CSV."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from ncs.logs.pseudonyms import Pseudonyms
 from ncs.logs.source import open_source
 
 DATA = Path(__file__).parent.parent / "data" / "kuairand"
+NINE_DAYS = Path(__file__).parent.parent.parent / "data" / "kuairand_pure"
 DAYS = [date(2022, 4, day) for day in range(8, 17)]
 LOG = "log_standard_4_08_to_4_21_{}.csv"
 ZONE = "Asia/Shanghai"
@@ -154,9 +156,34 @@ def test_what_cannot_be_read_is_named(spark: SparkSession, tmp_path: Path) -> No
         KuaiRand(str(tmp_path), ZONE, Pseudonyms()).fingerprint("impressions", day)
 
 
-def test_the_variant_opens_the_committed_slice(load_conf: Callable[..., Config], lake: Lake) -> None:
+def test_a_file_beside_its_compressed_form_is_not_read_twice(tmp_path: Path) -> None:
+    for name in (LOG.format("pure"), f"{LOG.format('pure')}.gz"):
+        write_log(tmp_path / name, ["1,2,3,0,0,0,0"])
+    with pytest.raises(DataError, match=r"4_21_pure\.csv twice, with \.gz and without; remove one"):
+        KuaiRand(str(tmp_path), ZONE, Pseudonyms()).fingerprint("clicks", date(2022, 4, 8))
+
+
+def test_the_nine_days_that_come_with_the_project(
+    spark: SparkSession, load_conf: Callable[..., Config], lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(NINE_DAYS.parent.parent)  # the configuration's source is relative
     conf = load_conf(name="kuairand")
     source = open_source(conf, lake)
     assert isinstance(source, KuaiRand)
     assert source.timezone == ZONE
-    assert conf.logs.source == "tests/data/kuairand"
+    readme = (NINE_DAYS / "README.md").read_text()
+    assert "CC BY-SA 4.0" in readme
+    assert (NINE_DAYS / "LICENSE").exists()
+    listed = {day: int(count.replace(",", "")) for day, count in re.findall(r"\| (2022-\d\d-\d\d) \| ([\d,]+)", readme)}
+    days = list(conf.logs.days)
+    rows = source.read(spark, "impressions", days)
+    assert "tab" in rows.columns
+    assert {str(day): count for day, count in rows.groupBy("day").count().collect()} == listed
+    raw = pd.read_csv(NINE_DAYS / "log_standard_4_22_to_5_08_pure.csv.gz")
+    assert (len(raw), raw.is_click.sum(), raw.user_id.nunique(), raw.video_id.nunique()) == (154071, 68271, 23651, 5992)
+    raw["day"] = pd.to_datetime(raw.time_ms, unit="ms", utc=True).dt.tz_convert(ZONE).dt.date
+    longest = raw[raw.day.isin(days)].sort_values(["play_time_ms", "is_click"])
+    longest = longest.drop_duplicates(["user_id", "video_id", "time_ms"], keep="last")
+    assert source.read(spark, "clicks", days).count() == longest.is_click.sum()
+    assert [source.read(spark, log, []).count() for log in ("users", "videos")] == [27285, 7583]
+    source.close()

@@ -1,0 +1,180 @@
+"""The JSON documents of a lake: what each holds, as the shapes that `ncs.lake.storage.read_json` checks."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
+
+_VOCABULARY, _SAMPLES = "gold/vocabulary", "gold/ctr_samples"
+Name = Annotated[str, Field(min_length=1)]
+_Path = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]+/)?[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+Whole = Annotated[int, Field(ge=0)]
+
+
+class Document(BaseModel):
+    """A JSON object: keys of their types, and whatever more another version of ncs may have written."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+
+class Origin(Document):
+    """`lake.json`: the keys of `logs` that the lake's logs are identified by."""
+
+    logs: dict[str, Any]
+
+
+class Latest(Document):
+    """`models/latest.json`: the run that was trained last."""
+
+    run_id: Name
+
+
+def _pinned(tables: dict[str, int]) -> dict[str, int]:
+    for table in (_VOCABULARY, _SAMPLES):
+        if table not in tables:
+            raise ValueError(f"no version of {table}")
+    return tables
+
+
+class Lineage(Document):
+    """Which data, code and packages made a run."""
+
+    tables: Annotated[dict[str, Whole], AfterValidator(_pinned)]
+    ncs: str
+    git: str | None
+    packages: dict[str, str]
+
+
+class RunDescription(Document):
+    """`models/<run_id>/run.json`. `conf` is checked by `ncs.config.of_run`."""
+
+    run_id: Name
+    name: str
+    models: Annotated[list[Name], Field(validation_alias=AliasChoices("models", "systems"))]
+    conf: dict[str, Any]
+    sizes: dict[str, Annotated[int, Field(ge=1)]]
+    vocabulary: dict[str, Any]
+    lineage: Lineage
+
+
+def models_in(run: Mapping[str, Any]) -> list[str]:
+    """The models that a run holds, by its description; the version before called them systems."""
+    return run["models"] if "models" in run else run["systems"]
+
+
+class Facts(Document):
+    """`facts.json` of a model: what a comparison says of it beside its figures."""
+
+    skill: float
+    seconds: float
+    parameters: Whole
+    density: float
+
+
+class Epoch(Document):
+    """A line of a model's `metrics.jsonl`."""
+
+    phase: str
+    task: str | None
+    round: int | None
+    epoch: int
+    loss: dict[str, float]
+    validation: dict[str, float]
+    skill: float
+    seconds: float
+    samples: int
+    wait_share: float
+
+
+def _with_whole(by_layer: dict[str, float]) -> dict[str, float]:
+    if "all" not in by_layer:
+        raise ValueError("no figure of all layers")
+    return by_layer
+
+
+ByLayer = Annotated[dict[str, float], AfterValidator(_with_whole)]
+
+
+class MaskRound(Document):
+    """A pruning round of a task."""
+
+    round: int
+    density: ByLayer
+    validation: float | None
+
+
+class Overlap(Document):
+    """How the masks of two tasks lie in a round."""
+
+    round: int
+    jaccard: ByLayer
+    chance: ByLayer
+
+
+ByTwo = dict[str, dict[str, float]]
+
+
+class Masks(Document):
+    """`masks.json` of a model: densities, validation figures and overlaps of all rounds."""
+
+    layers: dict[str, int]
+    rounds: Annotated[dict[str, Annotated[list[MaskRound], Field(min_length=1)]], Field(min_length=2)]
+    chosen: dict[str, int]
+    density: dict[str, ByLayer]
+    overlap: Annotated[list[Overlap], Field(min_length=1)]
+    chosen_overlap: ByTwo
+    inputs: ByTwo = {}
+    maps: dict[str, dict[str, list[list[float]]]] = {}
+
+    @model_validator(mode="after")
+    def _of_one_search(self) -> "Masks":
+        """What the parts of a description say of tasks, rounds and layers goes together."""
+        for task, rounds in self.rounds.items():
+            if not 0 <= self.chosen.get(task, -1) < len(rounds):
+                raise ValueError(f"chosen names none of the rounds of {task}")
+            if self.density and task not in self.density:
+                raise ValueError(f"density lacks {task}")
+            if any(layer not in one.density for one in rounds for layer in self.layers):
+                raise ValueError(f"a round of {task} lacks the density of a layer")
+        left, right, *_ = self.rounds
+        for figure in ("shared", f"{left}_only", f"{right}_only"):
+            if self.chosen_overlap and figure not in self.chosen_overlap:
+                raise ValueError(f"chosen_overlap lacks {figure}")
+        return self
+
+
+class LayerConflict(Document):
+    """How the gradients of two tasks lie in a layer."""
+
+    cosine: float
+    negative: float
+
+
+class Conflict(Document):
+    """`conflict.json` of a model: layer -> conflict, with the weights that masks were searched from and in the end."""
+
+    theta: dict[str, LayerConflict]
+    final: dict[str, LayerConflict]
+
+
+class ManifestFile(Document):
+    """A file of a run; `shapes` are those of the tensors in it."""
+
+    size: Whole
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class RunManifest(Document):
+    """`models/<run_id>/manifest.json`: path below the run's folder -> what stands there."""
+
+    run_id: Name
+    files: Annotated[dict[_Path, ManifestFile], Field(min_length=1)]
+
+
+class Order(Document):
+    """What a launcher asks of its workers."""
+
+    conf: dict[str, Any]
+    lake: dict[str, str]
+    versions: dict[str, Whole]
+    quiet: bool
