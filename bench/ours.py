@@ -15,8 +15,8 @@ from ncs.nets.model import Group, Model, NetSpec, logit_loss
 from ncs.pruning.mask import Mask
 from ncs.tasks import CTR, CVR
 from ncs.training.cluster import Cluster
+from ncs.training.hardware import keep_freed_memory
 from ncs.training.loop import Phase, Trainer
-from ncs.training.memory import keep_freed_memory
 from ncs.training.optim import MaskedAdam
 from ncs.training.store import Store
 

@@ -25,8 +25,7 @@ from bench.ours import Ours, both_losses, ours
 from bench.rechub import Rechub
 from bench.work import Work
 from ncs.errors import TrainingError
-from ncs.training.cluster import Cluster
-from ncs.training.device import device_of
+from ncs.training.hardware import select_device
 from ncs.training.metrics import auc, mse
 
 SMALLEST = 211_000
@@ -60,7 +59,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     args = parser.parse_args()
     try:
-        device_of(args.device, Cluster())
+        select_device(args.device, 0)
     except TrainingError as err:
         sys.exit(f"bench: {err}")
     figures = []

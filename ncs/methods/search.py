@@ -8,10 +8,8 @@ from torch import Tensor
 
 from ncs.config import Prune
 from ncs.nets.masked import MaskedNet
-from ncs.pruning.maps import maps
-from ncs.pruning.mask import Mask, by_input, overlap
-from ncs.pruning.prune import Scope, prune
-from ncs.pruning.score import SCORES
+from ncs.pruning.mask import Mask, by_input, maps, overlap
+from ncs.pruning.prune import SCORES, Scope, prune
 from ncs.tasks import Task
 from ncs.training.loop import Phase, Trainer
 

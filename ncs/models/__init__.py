@@ -1,15 +1,26 @@
 """The models of the catalogue, a module each, named as `train.models` names it; each declares its `MODEL`."""
 
 import importlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from ncs.config import Config
 from ncs.nets.embedding import Workers
 from ncs.nets.model import Model, NetSpec
-from ncs.training.model_type import ModelType
+from ncs.training.loop import Trainer, train_groups
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True)
+class ModelType(Generic[M]):
+    """A kind of model. `train` leaves the trained weights, and each task's mask if there are masks, in the model."""
+
+    build: Callable[[NetSpec], M]
+    train: Callable[[M, Trainer, Config], None] = train_groups
 
 
 def model_type(conf: Config) -> ModelType[Any]:

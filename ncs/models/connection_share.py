@@ -12,11 +12,11 @@ from ncs.config import Config, digest
 from ncs.methods.assign import assign
 from ncs.methods.conflict import conflict
 from ncs.methods.search import PruneRound, describe, find_masks
+from ncs.models import ModelType
 from ncs.nets.masked import MaskedNet
 from ncs.nets.model import NetSpec
 from ncs.pruning.prune import prune
 from ncs.training.loop import Trainer, train_groups
-from ncs.training.model_type import ModelType
 
 
 def build(spec: NetSpec) -> MaskedNet:

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from ncs.config import Config
 from ncs.methods.search import find_masks
+from ncs.models import ModelType
+from ncs.nets.layers import Subnetwork
 from ncs.nets.masked import MaskedNet
 from ncs.nets.model import Group, Model, NetSpec
-from ncs.nets.subnetwork import Subnetwork
 from ncs.training.loop import Trainer, train_groups
-from ncs.training.model_type import ModelType
 
 
 class LotteryTicket(Model):

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from ncs.config.learning import Ple
+from ncs.models import ModelType
 from ncs.nets.experts import Experts, Gate, shared_and_tower
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
 from ncs.nets.model import Model, NetSpec
-from ncs.training.model_type import ModelType
 
 
 class Level(nn.Module):

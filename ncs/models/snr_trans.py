@@ -6,9 +6,9 @@ shared layers of a fixed size among them; gates are drawn once a batch; a batch 
 penalty of the gates that this task uses.
 """
 
+from ncs.models import ModelType
 from ncs.nets.model import Model, NetSpec
 from ncs.nets.routing import RoutedNet
-from ncs.training.model_type import ModelType
 
 
 def build(spec: NetSpec) -> Model:

@@ -6,10 +6,9 @@ theta here, which is what makes ConnectionShare of it. Differs: one epoch a prun
 """
 
 from ncs.config import Config
-from ncs.models import connection_share
+from ncs.models import ModelType, connection_share
 from ncs.nets.masked import MaskedNet
 from ncs.training.loop import Trainer
-from ncs.training.model_type import ModelType
 
 
 def train(net: MaskedNet, trainer: Trainer, conf: Config) -> None:

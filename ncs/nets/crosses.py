@@ -1,13 +1,26 @@
-"""Feature crosses: products of the fields' embeddings (paper section 2.1, Fig. 1a).
+"""Feature crosses: products of the fields' embeddings (paper section 2.1, Fig. 1a), whole or tile by tile.
 
-All of a cross is one product of two blocks of embeddings, never a loop over pairs of fields.
+All of a cross is one product of two blocks of embeddings, never a loop over pairs of fields. The products of a batch
+are many times as large as its embeddings, and than a core's cache: written, read by the FC layer, and the same once
+more for their gradients, they slow the matrix products down. `Crossed` computes them a tile of rows at a time, which
+stays in the cache; its backward pass computes them again, which is cheaper than to have kept them (docs/speed.md).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+from torch.nn import functional as F
+
+TILE = 512
+"""Rows: enough for a matrix product to be fast, few enough for a core's cache."""
+
+Columns = slice | list[int]
+"""Those of some fields' embeddings; a slice, which copies nothing, where the fields are neighbours."""
+Block = tuple[Columns, Columns]
 
 
 class DotProducts(nn.Module):
@@ -85,3 +98,97 @@ class _Kronecker(torch.autograd.Function):
         to_left = torch.bmm(right.unsqueeze(1), whole.transpose(1, 2)).squeeze(1)
         to_right = torch.bmm(left.unsqueeze(1), whole).squeeze(1)
         return to_left, to_right
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """Embeddings [batch, fields * width], and for each grid of crosses the columns of its left and its right fields."""
+
+    embedded: Tensor
+    blocks: Sequence[Block]
+
+    def joined(self) -> Tensor:
+        """Embeddings and products side by side, [batch, width of all]."""
+        products = (kronecker(self.embedded[:, left], self.embedded[:, right]) for left, right in self.blocks)
+        return torch.cat([self.embedded, *products], 1)
+
+    def linear(self, weight: Tensor, bias: Tensor) -> Tensor:
+        """An FC layer of them: weight [out, width of all], bias [out] -> [batch, out]."""
+        if not self.embedded.is_cpu or torch.is_autocast_enabled("cpu"):
+            return F.linear(self.joined(), weight, bias)
+        output: Tensor = _Linear.apply(self.embedded, weight, bias, self.blocks)
+        return output
+
+
+def linear(input: Tensor | Crossed, weight: Tensor, bias: Tensor) -> Tensor:
+    """An FC layer of either."""
+    return input.linear(weight, bias) if isinstance(input, Crossed) else F.linear(input, weight, bias)
+
+
+def columns_of(fields: Sequence[int], width: int) -> Columns:
+    """The columns of some fields' embeddings."""
+    if all(after == before + 1 for before, after in pairwise(fields)):
+        return slice(fields[0] * width, (fields[-1] + 1) * width)
+    return [field * width + n for field in fields for n in range(width)]
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, embedded: Tensor, weight: Tensor, bias: Tensor, blocks: Sequence[Block]) -> Tensor:
+        ctx.save_for_backward(embedded, weight)
+        ctx.blocks = blocks  # type: ignore[attr-defined]
+        output = embedded.new_empty(len(embedded), len(weight))
+        for rows, tile in _tiles(embedded, blocks, weight.shape[1]):
+            torch.addmm(bias, tile, weight.t(), out=output[rows])
+        return output
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        embedded, weight = ctx.saved_tensors  # type: ignore[attr-defined]
+        blocks: Sequence[Block] = ctx.blocks  # type: ignore[attr-defined]
+        to_weight, to_embedded = torch.zeros_like(weight), torch.empty_like(embedded)
+        for rows, tile in _tiles(embedded, blocks, weight.shape[1]):
+            given = gradient[rows]
+            torch.addmm(to_weight, given.t(), tile, out=to_weight)
+            torch.mm(given, weight, out=tile)  # from here on the gradient of what stood there
+            _through_products(embedded[rows], tile, blocks, to_embedded[rows])
+        return to_embedded, to_weight, gradient.sum(0), None
+
+
+def _tiles(embedded: Tensor, blocks: Sequence[Block], width: int) -> Iterator[tuple[slice, Tensor]]:
+    """Stretches of rows and what `Crossed.joined` gives of them [rows, width], each in the place of the one before."""
+    place = embedded.new_empty(min(TILE, len(embedded)), width)
+    for start in range(0, len(embedded), TILE):
+        rows = slice(start, start + TILE)
+        part = embedded[rows]
+        tile = place[: len(part)]
+        tile[:, : part.shape[1]] = part
+        for left, right, products in _products(part, blocks, tile):
+            torch.mul(left.unsqueeze(2), right.unsqueeze(1), out=products)
+        yield rows, tile
+
+
+def _through_products(embedded: Tensor, gradient: Tensor, blocks: Sequence[Block], to_embedded: Tensor) -> None:
+    """The gradient of a tile -> that of its embeddings, as in `ncs.nets.crosses`."""
+    to_embedded.copy_(gradient[:, : embedded.shape[1]])
+    of_products = _products(embedded, blocks, gradient)
+    for (to_left, to_right), (left, right, whole) in zip(blocks, of_products, strict=True):
+        _add(to_embedded, to_left, torch.bmm(right.unsqueeze(1), whole.transpose(1, 2)).squeeze(1))
+        _add(to_embedded, to_right, torch.bmm(left.unsqueeze(1), whole).squeeze(1))
+
+
+def _add(total: Tensor, columns: Columns, part: Tensor) -> None:
+    if isinstance(columns, slice):
+        total[:, columns] += part
+    else:
+        total.index_add_(1, torch.tensor(columns), part)  # a field may be there more than once
+
+
+def _products(embedded: Tensor, blocks: Sequence[Block], tile: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Of each grid the left and the right embeddings, [rows, m] and [rows, n], and its place in a tile [rows, m, n]."""
+    start = embedded.shape[1]
+    for in_left, in_right in blocks:
+        left, right = embedded[:, in_left], embedded[:, in_right]
+        end = start + left.shape[1] * right.shape[1]
+        yield left, right, tile[:, start:end].unflatten(1, (left.shape[1], right.shape[1]))
+        start = end

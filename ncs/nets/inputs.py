@@ -8,8 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ncs.nets.crossed import Crossed, columns_of
-from ncs.nets.crosses import DotProducts, KroneckerProducts, grids
+from ncs.nets.crosses import Crossed, DotProducts, KroneckerProducts, columns_of, grids
 from ncs.nets.embedding import FieldEmbedding, ShardedEmbedding, Workers
 
 

@@ -1,13 +1,30 @@
 """Fully connected layers, whole or under a mask."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise, repeat
+from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ncs.nets.crossed import Crossed, linear
-from ncs.nets.subnetwork import Layer
+from ncs.nets.crosses import Crossed, linear
+from ncs.nets.inputs import Inputs
+
+
+class Layer(NamedTuple):
+    """An FC layer with its mask applied: weight [out, in], pruned connections 0, and bias [out]."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+@dataclass(frozen=True)
+class Subnetwork:
+    """Inputs, then FC layers with a ReLU between them; the last one gives the logit."""
+
+    inputs: Inputs
+    layers: Sequence[Layer]
 
 
 class MaskedLinear(nn.Linear):

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ncs.nets.inputs import Inputs
-from ncs.nets.layers import MaskedLinear, hidden_layers, mlp_forward
+from ncs.nets.layers import Layer, MaskedLinear, Subnetwork, hidden_layers, mlp_forward
 from ncs.nets.model import Model, NetSpec
-from ncs.nets.subnetwork import Layer, Subnetwork
 from ncs.pruning.mask import OUTPUT
 
 SHARED = "shared"

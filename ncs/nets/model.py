@@ -12,7 +12,7 @@ from ncs.data_loading import Batch
 from ncs.errors import ExportError
 from ncs.nets.embedding import Workers, embeddings_of
 from ncs.nets.inputs import InputSpec
-from ncs.nets.subnetwork import Subnetwork
+from ncs.nets.layers import Subnetwork
 from ncs.pruning.mask import Mask
 from ncs.tasks import Task, tasks_of
 

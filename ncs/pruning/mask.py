@@ -5,9 +5,15 @@ from copy import copy
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 OUTPUT = "output"
 """The name of a task's own output layer in its mask; the others are `hidden.<n>`."""
+ROWS, COLUMNS = 32, 64
+"""The most patches of a map, from one neuron to the next and from one input to the next."""
+
+Map = list[list[float]]
+"""Shares of the patches' connections, [neurons, inputs], each at most 32 and 64 of them."""
 
 
 class Mask(Mapping[str, Tensor]):
@@ -86,3 +92,30 @@ def overlap(left: Mask, right: Mask) -> dict[str, dict[str, float]]:
 def by_input(mask: Mask, columns: Mapping[str, list[int]]) -> Mask:
     """The first hidden layer's mask, parted by what its columns are fed: a part for each field and each cross."""
     return Mask({name: mask["hidden.0"][:, part] for name, part in columns.items()})
+
+
+def maps(left: Mask, right: Mask) -> dict[str, dict[str, Map]]:
+    """Layer -> `shared`, `left_only`, `right_only` -> map; the output layers are each task's own.
+
+    Neurons and inputs stand in the net's order, so that a patch of the first layer is of neighbouring input columns.
+    """
+    found = {}
+    for name in left:
+        if name != OUTPUT:
+            both = left[name] * right[name]
+            parts = {"shared": both, "left_only": left[name] - both, "right_only": right[name] - both}
+            found[name] = _rounded(parts)
+    return found
+
+
+def _rounded(parts: Mapping[str, Tensor]) -> dict[str, Map]:
+    return {
+        part: [[round(share, 3) for share in row] for row in _patches(values).tolist()]
+        for part, values in parts.items()
+    }
+
+
+def _patches(values: Tensor) -> Tensor:
+    """Means over patches of [neurons, inputs]."""
+    neurons, inputs = values.shape
+    return F.adaptive_avg_pool2d(values[None], (min(neurons, ROWS), min(inputs, COLUMNS)))[0]

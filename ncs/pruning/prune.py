@@ -1,6 +1,6 @@
 """One pruning round: the lowest-ranked share of the connections, or neurons, that are still alive goes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -9,6 +9,21 @@ from torch import Tensor
 from ncs.pruning.mask import OUTPUT, Mask
 
 Scope = Literal["global", "layer"]
+Score = Callable[[Tensor, Tensor], Tensor]
+"""Trained weight, the same weight in theta -> score, all of one shape."""
+
+
+def magnitude(weight: Tensor, theta: Tensor) -> Tensor:
+    """|w|: iterative magnitude pruning, as in the paper (Algorithm 1, line 7)."""
+    return weight.abs()
+
+
+def movement(weight: Tensor, theta: Tensor) -> Tensor:
+    """w * (w - theta): a connection counts if the task made it grow in its own direction."""
+    return weight * (weight - theta)
+
+
+SCORES: Mapping[str, Score] = {"magnitude": magnitude, "movement": movement}
 
 
 def prune(mask: Mask, scores: Mapping[str, Tensor], rate: float, scope: Scope) -> Mask:

@@ -14,9 +14,8 @@ from ncs.lake import storage
 from ncs.models import build
 from ncs.nets.model import Model
 from ncs.pruning.mask import Mask
-from ncs.training.artefact import pack
+from ncs.training.artefact import as_whole, pack
 from ncs.training.cluster import Cluster
-from ncs.training.shards import as_whole
 from ncs.training.store import Store
 
 _AT_ONCE = 2048

@@ -26,12 +26,12 @@ from ncs.models import build, model_type
 from ncs.nets.model import Model
 from ncs.soundness import judge, unsound
 from ncs.tasks import CTR, tasks_of
+from ncs.training.artefact import tensor_shapes
 from ncs.training.cluster import Cluster
-from ncs.training.device import device_of
+from ncs.training.hardware import keep_freed_memory, select_device
 from ncs.training.loop import Trainer
-from ncs.training.memory import keep_freed_memory
 from ncs.training.metrics import skill, validated
-from ncs.training.store import Store, artefacts, tensor_shapes
+from ncs.training.store import Store, artefacts
 
 _log = logging.getLogger(__name__)
 _NOT_DECISIVE = ("models", "threads", "device")
@@ -198,7 +198,7 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
     conf = run.conf
     torch.set_num_threads(conf.train.threads or cluster.cores or len(os.sched_getaffinity(0)))
     keep_freed_memory()
-    device = device_of(conf.train.device, cluster)
+    device = select_device(conf.train.device, cluster.local_rank)
     loaders, validation = (_loaders(run, cluster, split, device) for split in ("train", "validation"))
     sizes = field_sizes(run)
     variance = {task: _variance(task, loader, cluster) for task, loader in validation.items()}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ncs.errors import ExportError
-from ncs.nets.subnetwork import Layer
+from ncs.nets.layers import Layer
 
 
 def compact(layers: Sequence[Layer]) -> list[Layer]:

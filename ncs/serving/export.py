@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.export import Dim
 
 from ncs.errors import ExportError
+from ncs.nets.layers import Subnetwork
 from ncs.nets.model import Model
-from ncs.nets.subnetwork import Subnetwork
 from ncs.serving.model import ServingNet, macs
 from ncs.tasks import Task
 

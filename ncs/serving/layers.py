@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ncs.nets.crosses import DotProducts, KroneckerProducts
-from ncs.nets.subnetwork import Layer
+from ncs.nets.layers import Layer
 from ncs.serving.compact import read_columns
 
 

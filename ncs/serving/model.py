@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ncs.nets.crosses import KroneckerProducts
+from ncs.nets.layers import Subnetwork
 from ncs.nets.model import NetSpec
-from ncs.nets.subnetwork import Subnetwork
 from ncs.serving.compact import compact
 from ncs.serving.layers import AnyRows, Columns, Linear, OneRequest, request_fields
 

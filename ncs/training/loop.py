@@ -16,11 +16,11 @@ from ncs.config import Config, Train
 from ncs.data_loading import Batch, Loader
 from ncs.errors import TrainingError
 from ncs.nets.model import Model
+from ncs.training.artefact import is_shard
 from ncs.training.cluster import Cluster
-from ncs.training.device import computing_in
+from ncs.training.hardware import computing_in
 from ncs.training.metrics import skill, validate
 from ncs.training.optim import MaskedAdam
-from ncs.training.shards import is_shard
 from ncs.training.store import Store
 
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,9 +11,8 @@ import torch
 from ncs.errors import TrainingError
 from ncs.lake import storage
 from ncs.lake.documents import Epoch
-from ncs.training.artefact import pack, unpack
+from ncs.training.artefact import has_shards, pack, reshard, unpack
 from ncs.training.cluster import Cluster
-from ncs.training.shards import has_shards, reshard
 
 _log = logging.getLogger(__name__)
 _CHECKPOINT = ".checkpoint-"
@@ -36,23 +35,10 @@ def artefacts(folder: str) -> list[str]:
     return [name for name in storage.files(folder) if kept.fullmatch(name)]
 
 
-def tensor_shapes(uri: str) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor in an artefact, called by its keys joined with `/`."""
-    return dict(_shapes(unpack(storage.read_bytes(uri), uri)))
-
-
-def _shapes(value: dict[str, Any], *path: str) -> Iterator[tuple[str, tuple[int, ...]]]:
-    for key, inner in value.items():
-        if isinstance(inner, dict):
-            yield from _shapes(inner, *path, key)
-        elif isinstance(inner, torch.Tensor):
-            yield "/".join((*path, key)), tuple(inner.shape)
-
-
 class Store:
     """Artefacts of one model of a run, below `models/<run_id>/<model>`; rank 0 writes, all read.
 
-    What is a shard's (`ncs.training.shards`) each worker writes, and so many others as there are then can read.
+    What is a shard's (`ncs.training.artefact`) each worker writes, and so many others as there are then can read.
     """
 
     def __init__(self, root: str, cluster: Cluster, metrics: str = "metrics") -> None:

@@ -10,8 +10,8 @@ from ncs.errors import ConfigError, TrainingError
 from ncs.models import build
 from ncs.nets import embedding
 from ncs.nets.embedding import FieldEmbedding, ShardedEmbedding
+from ncs.training.artefact import as_whole, reshard
 from ncs.training.cluster import Cluster
-from ncs.training.shards import as_whole, reshard
 from ncs.training.store import Store
 from tests.factories import toy_conf
 from tests.training.test_cluster import halved
@@ -90,7 +90,9 @@ def test_an_artefact_is_there_only_with_all_of_its_shards(tmp_path: Path) -> Non
     (tmp_path / "theta.1-of-2.pt").unlink()
     with pytest.raises(TrainingError, match=r"theta\.1-of-2\.pt cannot be read"):
         alone.load("theta")
-    assert alone.once("theta", lambda: {"a.shard": torch.arange(6), "bias": torch.zeros(2)})["bias"].sum() == 0
+    assert (
+        alone.get_or_compute("theta", lambda: {"a.shard": torch.arange(6), "bias": torch.zeros(2)})["bias"].sum() == 0
+    )
 
 
 @pytest.mark.fault(ends="goes on")

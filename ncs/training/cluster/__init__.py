@@ -10,8 +10,8 @@ from ncs.errors import NcsError
 from ncs.lake import storage
 from ncs.training.cluster import distributed, horovod
 from ncs.training.cluster.base import Cluster, LostError
-from ncs.training.cluster.cores import bind
 from ncs.training.cluster.launch import ERROR_FILE, environment, launch
+from ncs.training.hardware import bind
 
 __all__ = ["Cluster", "LostError", "connect", "environment", "launch", "launched", "report_failure"]
 

@@ -1,8 +1,10 @@
 """What training asks of the workers that train together, whatever carries the messages between them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Event
 
 import torch
@@ -12,6 +14,8 @@ from ncs.errors import TrainingError
 
 _BEAT_SECONDS = 1.0
 """How often workers that work apart tell each other that they are still there."""
+STALL_SECONDS = "NCS_STALL_SECONDS"
+"""The environment variable that tells a worker how long to wait for another."""
 
 
 class LostError(TrainingError):
@@ -126,3 +130,15 @@ def answered(failure: type[Exception]) -> Iterator[None]:
     except failure as err:
         reason = (str(err).strip().splitlines() or [""])[0]
         raise LostError(f"another worker is gone, or has not answered within launch.stall_seconds ({reason})") from None
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A program that starts a command once for each worker."""
+
+    command: Callable[[Mapping[str, int], int, str | None], list[str]]
+    """Host -> slots, the workers, the network interface -> its command line, to which the worker's is appended."""
+    rank_0: str
+    """What the lines that rank 0 says to standard error begin with."""
+    first_to_fail: re.Pattern[str]
+    """Where its output tells the rank of the first worker that failed, and its exit code."""

@@ -11,8 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ncs.training.cluster.base import Cluster, answered
-from ncs.training.cluster.launcher import STALL_SECONDS, Launcher
+from ncs.training.cluster.base import STALL_SECONDS, Cluster, Launcher, answered
 
 
 class _Distributed(Cluster):

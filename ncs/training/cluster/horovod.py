@@ -9,8 +9,7 @@ from copy import copy
 import torch
 from torch import Tensor
 
-from ncs.training.cluster.base import Cluster, answered, ranks_of_parts
-from ncs.training.cluster.launcher import Launcher
+from ncs.training.cluster.base import Cluster, Launcher, answered, ranks_of_parts
 
 
 class _Horovod(Cluster):

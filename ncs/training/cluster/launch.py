@@ -20,9 +20,9 @@ from pathlib import Path
 from ncs.config import Launch
 from ncs.errors import TrainingError
 from ncs.lake import storage
+from ncs.training.cluster.base import STALL_SECONDS, Launcher
 from ncs.training.cluster.distributed import TORCHRUN
 from ncs.training.cluster.horovod import HOROVODRUN
-from ncs.training.cluster.launcher import STALL_SECONDS, Launcher
 
 LAUNCHERS = {"horovodrun": HOROVODRUN, "torch": TORCHRUN}
 ERROR_FILE = "NCS_WORKER_ERROR"
