@@ -61,7 +61,7 @@ class Ours:
     def train(self) -> None:
         """A part of an epoch."""
         phase = Phase("bench", tuple(self.net.tasks), self._samples, self._epoch + self._share)
-        self.waited = self._trainer.train_epoch(self.net, self._optimizer, phase, self._epoch)["wait_share"]
+        self.waited = self._trainer.train_epoch(self.net, self._optimizer, phase, self._epoch).wait_share
         self._epoch += 1
 
     def predict(self, ids: dict[str, np.ndarray]) -> np.ndarray:

@@ -23,7 +23,8 @@ from jobs.cli import main
 from jobs.job import Job
 from jobs.worker import train_together
 from ncs.lake import storage
-from ncs.runs.run import Run, train
+from ncs.runs.run import Run
+from ncs.runs.training import train
 from ncs.training import cluster
 
 

@@ -7,6 +7,7 @@ r, r + n, ... (`ncs.nets.embedding`). Keys that end with `shard` are of such row
 import io
 import zipfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,21 +18,29 @@ from ncs.lake import storage
 from ncs.nets.embedding import SHARD
 
 _Piece = tuple[Tensor, Tensor]
-"""Where rows go, and the rows."""
+"""The new positions of rows, and the rows."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """The content of the artefact `model`: weights by name, and each task's mask by layer."""
+
+    net: dict[str, Tensor]
+    masks: dict[str, dict[str, Tensor]]
 
 
 def pack(value: dict[str, Any]) -> bytes:
-    """An artefact's bytes: torch's own format, a zip whose members carry checksums."""
+    """An artefact's bytes: torch's own format, a zip whose members have checksums."""
     buffer = io.BytesIO()
     torch.save(value, buffer)
     return buffer.getvalue()
 
 
 def unpack(content: bytes, path: str) -> dict[str, Any]:
-    """What `pack` was given; no code in it is run. Raises TrainingError that names `path` if a bit has changed."""
+    """The value that was packed; no code in it is run. Raises TrainingError with `path` if a bit has changed."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as members:
-            broken = members.testzip()  # torch.load does not look at the checksums
+            broken = members.testzip()  # torch.load does not verify the checksums
         if broken:
             raise ValueError(f"the checksum of {broken} differs")
         return torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
@@ -40,7 +49,7 @@ def unpack(content: bytes, path: str) -> dict[str, Any]:
 
 
 def tensor_shapes(uri: str) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor in an artefact, called by its keys joined with `/`."""
+    """The shape of each tensor in an artefact, by its keys joined with `/`."""
     return dict(_shapes(unpack(storage.read_bytes(uri), uri)))
 
 
@@ -53,38 +62,38 @@ def _shapes(value: dict[str, Any], *path: str) -> Iterator[tuple[str, tuple[int,
 
 
 def is_shard(key: str) -> bool:
-    """Whether a name in a state dict is of rows that this worker alone has."""
+    """Whether a name in a state dict is of a table's shard."""
     return key.rpartition(".")[2] == SHARD
 
 
 def has_shards(value: dict[str, Any]) -> bool:
-    """Whether an artefact is another one on each worker."""
+    """Whether an artefact has shards, and so differs between workers."""
     return next(_shards(value), None) is not None
 
 
-def reshard(parts: Iterable[dict[str, Any]], of: int, rank: int, size: int) -> dict[str, Any]:
-    """What worker `rank` of `size` has, from what `of` workers have kept; one of them at a time is looked at."""
+def reshard(artefacts: Iterable[dict[str, Any]], of: int, rank: int, size: int) -> dict[str, Any]:
+    """The artefact of worker `rank` of `size`, from those of `of` workers, of which one at a time is in memory."""
     value: dict[str, Any] = {}
     pieces: dict[tuple[str, ...], list[_Piece]] = {}
-    for n, part in enumerate(parts):
-        value = value or part
-        for (*path, name), holder in _shards(part):
-            rows = torch.arange(len(holder[name])) * of + n
+    for n, artefact in enumerate(artefacts):
+        value = value or artefact
+        for (*path, name), parent in _shards(artefact):
+            rows = torch.arange(len(parent[name])) * of + n
             own = rows % size == rank
-            pieces.setdefault((*path, name), []).append((rows[own] // size, holder[name][own]))
-    for path_name, holder in list(_shards(value)):
-        places, rows = (torch.cat(side) for side in zip(*pieces[path_name], strict=True))
-        holder[path_name[-1]] = torch.empty_like(rows).index_copy_(0, places, rows)
+            pieces.setdefault((*path, name), []).append((rows[own] // size, parent[name][own]))
+    for path_name, parent in list(_shards(value)):
+        positions, rows = (torch.cat(column) for column in zip(*pieces[path_name], strict=True))
+        parent[path_name[-1]] = torch.empty_like(rows).index_copy_(0, positions, rows)
     return value
 
 
 def as_whole(net: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A net's state dict of one worker that has all rows, as that of a net whose tables are not shared out."""
+    """The state dict of a sharded net on a single worker, which has all rows, as that of a net without shards."""
     return {name.removesuffix(SHARD) + "table" if is_shard(name) else name: weight for name, weight in net.items()}
 
 
 def _shards(value: dict[str, Any], *path: str) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """The paths of all shards, and the dicts that hold them."""
+    """The paths of all shards, and the dicts that they are in."""
     for key, inner in value.items():
         if isinstance(inner, dict):
             yield from _shards(inner, *path, key)

@@ -11,8 +11,8 @@ import torch
 
 from ncs.errors import TrainingError
 
-# A step's rows lie anywhere in an embedding table: in pages of 4 KiB, finding each takes a walk through the page tables
-# as well. torch asks the kernel for pages of 2 MiB where this is set at its first tensor, so it is set at the import.
+# A step's rows are scattered over an embedding table: in pages of 4 KiB, each access also walks the page tables.
+# torch asks the kernel for pages of 2 MiB if this is set at its first tensor, so it is set at the import.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -37,16 +37,16 @@ def select_device(wanted: Literal["auto", "cpu", "cuda"], local_rank: int) -> to
     return torch.device("cpu")
 
 
-def computing_in(precision: Literal["float32", "bfloat16"], device: torch.device) -> AbstractContextManager[None]:
-    """Within it matrix products are of the precision; weights, gradients and what needs it stay float32."""
+def autocast_to(precision: Literal["float32", "bfloat16"], device: torch.device) -> AbstractContextManager[None]:
+    """A context whose matrix products have the precision; weights, gradients and sensitive operations stay float32."""
     return nullcontext() if precision == "float32" else torch.autocast(device.type, torch.bfloat16)
 
 
-def bind(environ: Mapping[str, str]) -> int:
-    """Keep this process to its part of the cores, by what its launcher has told it; how many these are, at least 1.
+def bind_cores(environ: Mapping[str, str]) -> int:
+    """Bind this process to its share of the machine's cores, by its launcher's environment; their number, at least 1.
 
-    Else the kernel wakes a worker that has waited for another on that one's core, and leaves both there for a while.
-    To be called before a backend starts threads of its own. Where there are fewer cores than workers, all have all.
+    Without it the kernel wakes a worker that has waited for another on that one's core, and leaves both there for a
+    while. Call it before a backend starts threads of its own. With fewer cores than workers, nothing is bound.
     """
     rank, size = (
         int(environ.get(f"HOROVOD_{horovod}", environ.get(torch, default)))
@@ -62,8 +62,8 @@ def bind(environ: Mapping[str, str]) -> int:
 def keep_freed_memory() -> None:
     """Have glibc keep the blocks of up to 32 MiB that are freed.
 
-    By default it maps large blocks anew each time and trims its heap: a step's activations of some MiB each then cost
-    thousands of page faults, a fifth of the step (docs/speed.md). Does nothing where the C library is another.
+    By default it maps large blocks each time and trims its heap: a step's activations of some MiB each then cost
+    thousands of page faults, a fifth of the step (docs/speed.md). Does nothing with another C library.
     """
     if sys.platform != "linux":
         return

@@ -32,7 +32,7 @@ def test_workers_in_spark_end_as_local_ones_do(tmp_path: Path, spark: SparkSessi
     here = run_of(lakes[0], conf.with_keys({"launch.launcher": "torch"}), spark)
     there = run_of(lakes[1], conf.with_keys({"launch.launcher": launcher}), spark)
     assert there.run_id == here.run_id
-    assert there.facts("layer_share")["workers"] == [2]
+    assert there.facts("layer_share").workers == [2]
     local, remote = (saved_state(run, "layer_share")["net"] for run in (here, there))
     assert all(torch.equal(weight, remote[name]) for name, weight in local.items())
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ncs.training.hardware import bind
+from ncs.training.hardware import bind_cores
 from tests.factories import ROOT
 
 STEPS = """
@@ -83,6 +83,6 @@ def test_each_has_an_equal_part_or_all_have_all(
     for rank in range(workers):
         kept.append(None)
         monkeypatch.setattr(os, "sched_setaffinity", lambda _, own: kept.__setitem__(-1, set(own)))
-        told = {names[0]: str(rank), names[1]: str(workers), "HOROVOD_RANK": "9"}
-        assert bind(told) == max(1, len(cores) // workers)
+        environ = {names[0]: str(rank), names[1]: str(workers), "HOROVOD_RANK": "9"}
+        assert bind_cores(environ) == max(1, len(cores) // workers)
     assert kept == expected

@@ -106,12 +106,12 @@ def settings() -> tuple[str, ...]:
 
 def is_right(run: Run) -> bool:
     """Whether each epoch was kept once, with two workers first and one later, and the model has learnt."""
-    lines = Store(run.folder_of("layer_share"), Cluster()).logged()
-    workers = [line["workers"] for line in lines]
+    epochs = Store(run.folder_of("layer_share"), Cluster()).logged()
+    workers = [epoch.workers for epoch in epochs]
     ids, clicked, _ = toy_rows(4000, seed=99)
     predictor = Predictor.load(run.folder, "layer_share", run.conf, field_sizes(run))
     return (
-        [line["epoch"] for line in lines] == list(range(1, EPOCHS + 1))
+        [epoch.epoch for epoch in epochs] == list(range(1, EPOCHS + 1))
         and workers == sorted(workers, reverse=True)
         and auc(clicked, predictor.predict(ids)["ctr"]) > 0.6
     )
@@ -145,7 +145,7 @@ def test_training_goes_on_without_a_worker_that_is_lost(
     assert code == 0, said
     assert "a worker of 2 was lost or stalled; going on with 1 from the last epoch" in said
     run = Run.of(conf, lake)
-    assert run.facts("layer_share")["workers"] == [1, 2], "the run says that it lost one"
+    assert run.facts("layer_share").workers == [1, 2], "the run says that it lost one"
     assert is_right(run)
     assert not any(worker.is_running() for worker in workers.values())
     assert not list(Path(lake.root).glob("_launch*"))
