@@ -16,10 +16,10 @@ from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 TILE = 512
-"""Rows: enough for a matrix product to be fast, few enough for a core's cache."""
+"""Rows of a tile: enough for a fast matrix product, few enough for a core's cache."""
 
 Columns = slice | list[int]
-"""Those of some fields' embeddings; a slice, which copies nothing, where the fields are neighbours."""
+"""The columns of some fields' embeddings; a slice, which copies nothing, where the fields are neighbours."""
 Block = tuple[Columns, Columns]
 
 
@@ -42,8 +42,8 @@ class DotProducts(nn.Module):
 class KroneckerProducts(nn.Module):
     """The Kronecker products of pairs of embeddings.
 
-    Pairs are gathered into grids, every field of one block with every field of another: `user*video` is one grid. The
-    products of a grid are those of its two blocks, each block's embeddings behind one another.
+    Pairs form grids, every field of a block with every field of another: `user*video` is one grid. The products of a
+    grid are those of its two blocks, the embeddings of each block concatenated.
     """
 
     def __init__(self, pairs: Sequence[tuple[int, int]]) -> None:
@@ -63,7 +63,7 @@ class KroneckerProducts(nn.Module):
 
 
 def grids(pairs: Sequence[tuple[int, int]]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Pairs as grids: left fields that are crossed with the same right fields, and those."""
+    """Pairs as grids: left fields that are crossed with the same right fields, and these."""
     rights: dict[int, tuple[int, ...]] = {}
     for left, right in pairs:
         rights[left] = (*rights.get(left, ()), right)
@@ -84,7 +84,7 @@ def _outer(left: Tensor, right: Tensor) -> Tensor:
 
 
 class _Kronecker(torch.autograd.Function):
-    """Its gradients as products of matrices, a row vector on the left: many times faster than as sums of products."""
+    """With gradients as batched matrix products: many times faster than as sums of elementwise products."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, left: Tensor, right: Tensor) -> Tensor:
@@ -94,15 +94,15 @@ class _Kronecker(torch.autograd.Function):
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor]:
         left, right = ctx.saved_tensors  # type: ignore[attr-defined]
-        whole = gradient.unflatten(1, (left.shape[1], right.shape[1]))
-        to_left = torch.bmm(right.unsqueeze(1), whole.transpose(1, 2)).squeeze(1)
-        to_right = torch.bmm(left.unsqueeze(1), whole).squeeze(1)
-        return to_left, to_right
+        gradient = gradient.unflatten(1, (left.shape[1], right.shape[1]))
+        left_gradient = torch.bmm(right.unsqueeze(1), gradient.transpose(1, 2)).squeeze(1)
+        right_gradient = torch.bmm(left.unsqueeze(1), gradient).squeeze(1)
+        return left_gradient, right_gradient
 
 
 @dataclass(frozen=True)
 class Crossed:
-    """Embeddings [batch, fields * width], and for each grid of crosses the columns of its left and its right fields."""
+    """Embeddings [batch, fields * width], and of each grid of crosses the columns of its left and right fields."""
 
     embedded: Tensor
     blocks: Sequence[Block]
@@ -125,7 +125,7 @@ def linear(input: Tensor | Crossed, weight: Tensor, bias: Tensor) -> Tensor:
     return input.linear(weight, bias) if isinstance(input, Crossed) else F.linear(input, weight, bias)
 
 
-def columns_of(fields: Sequence[int], width: int) -> Columns:
+def field_columns(fields: Sequence[int], width: int) -> Columns:
     """The columns of some fields' embeddings."""
     if all(after == before + 1 for before, after in pairwise(fields)):
         return slice(fields[0] * width, (fields[-1] + 1) * width)
@@ -146,46 +146,46 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         embedded, weight = ctx.saved_tensors  # type: ignore[attr-defined]
         blocks: Sequence[Block] = ctx.blocks  # type: ignore[attr-defined]
-        to_weight, to_embedded = torch.zeros_like(weight), torch.empty_like(embedded)
+        weight_gradient, embedded_gradient = torch.zeros_like(weight), torch.empty_like(embedded)
         for rows, tile in _tiles(embedded, blocks, weight.shape[1]):
-            given = gradient[rows]
-            torch.addmm(to_weight, given.t(), tile, out=to_weight)
-            torch.mm(given, weight, out=tile)  # from here on the gradient of what stood there
-            _through_products(embedded[rows], tile, blocks, to_embedded[rows])
-        return to_embedded, to_weight, gradient.sum(0), None
+            output_gradient = gradient[rows]
+            torch.addmm(weight_gradient, output_gradient.t(), tile, out=weight_gradient)
+            torch.mm(output_gradient, weight, out=tile)  # the tile now has the gradient of its former values
+            _backward_products(embedded[rows], tile, blocks, embedded_gradient[rows])
+        return embedded_gradient, weight_gradient, gradient.sum(0), None
 
 
 def _tiles(embedded: Tensor, blocks: Sequence[Block], width: int) -> Iterator[tuple[slice, Tensor]]:
-    """Stretches of rows and what `Crossed.joined` gives of them [rows, width], each in the place of the one before."""
-    place = embedded.new_empty(min(TILE, len(embedded)), width)
+    """Slices of rows, and `Crossed.joined` of them [rows, width]; each tile overwrites the one before."""
+    buffer = embedded.new_empty(min(TILE, len(embedded)), width)
     for start in range(0, len(embedded), TILE):
         rows = slice(start, start + TILE)
-        part = embedded[rows]
-        tile = place[: len(part)]
-        tile[:, : part.shape[1]] = part
-        for left, right, products in _products(part, blocks, tile):
+        chunk = embedded[rows]
+        tile = buffer[: len(chunk)]
+        tile[:, : chunk.shape[1]] = chunk
+        for left, right, products in _products(chunk, blocks, tile):
             torch.mul(left.unsqueeze(2), right.unsqueeze(1), out=products)
         yield rows, tile
 
 
-def _through_products(embedded: Tensor, gradient: Tensor, blocks: Sequence[Block], to_embedded: Tensor) -> None:
-    """The gradient of a tile -> that of its embeddings, as in `ncs.nets.crosses`."""
-    to_embedded.copy_(gradient[:, : embedded.shape[1]])
-    of_products = _products(embedded, blocks, gradient)
-    for (to_left, to_right), (left, right, whole) in zip(blocks, of_products, strict=True):
-        _add(to_embedded, to_left, torch.bmm(right.unsqueeze(1), whole.transpose(1, 2)).squeeze(1))
-        _add(to_embedded, to_right, torch.bmm(left.unsqueeze(1), whole).squeeze(1))
+def _backward_products(embedded: Tensor, gradient: Tensor, blocks: Sequence[Block], embedded_gradient: Tensor) -> None:
+    """The gradient of a tile -> that of its embeddings, as in `_Kronecker`."""
+    embedded_gradient.copy_(gradient[:, : embedded.shape[1]])
+    products = _products(embedded, blocks, gradient)
+    for (in_left, in_right), (left, right, grid) in zip(blocks, products, strict=True):
+        _add(embedded_gradient, in_left, torch.bmm(right.unsqueeze(1), grid.transpose(1, 2)).squeeze(1))
+        _add(embedded_gradient, in_right, torch.bmm(left.unsqueeze(1), grid).squeeze(1))
 
 
-def _add(total: Tensor, columns: Columns, part: Tensor) -> None:
+def _add(total: Tensor, columns: Columns, gradient: Tensor) -> None:
     if isinstance(columns, slice):
-        total[:, columns] += part
+        total[:, columns] += gradient
     else:
-        total.index_add_(1, torch.tensor(columns), part)  # a field may be there more than once
+        total.index_add_(1, torch.tensor(columns), gradient)  # a field may occur more than once
 
 
 def _products(embedded: Tensor, blocks: Sequence[Block], tile: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Of each grid the left and the right embeddings, [rows, m] and [rows, n], and its place in a tile [rows, m, n]."""
+    """For each grid the left and right embeddings, [rows, m] and [rows, n], and its view of a tile [rows, m, n]."""
     start = embedded.shape[1]
     for in_left, in_right in blocks:
         left, right = embedded[:, in_left], embedded[:, in_right]

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from ncs.nets import crosses
-from ncs.nets.crosses import Crossed, KroneckerProducts, columns_of, grids, kronecker, linear
+from ncs.nets.crosses import Crossed, KroneckerProducts, field_columns, grids, kronecker, linear
 from ncs.nets.inputs import Inputs, InputSpec
 
 
@@ -46,8 +46,8 @@ def inputs(crosses: tuple[tuple[int, int], ...]) -> tuple[Inputs, int]:
 
 
 def test_columns_are_a_slice_where_fields_are_neighbours() -> None:
-    assert columns_of((1, 2), 3) == slice(3, 9)
-    assert columns_of((2, 0), 2) == [4, 5, 0, 1]
+    assert field_columns((1, 2), 3) == slice(3, 9)
+    assert field_columns((2, 0), 2) == [4, 5, 0, 1]
 
 
 @pytest.mark.parametrize("name", CROSSES)

@@ -87,7 +87,7 @@ def test_movement_counts_what_grew_in_its_own_direction() -> None:
 
 
 def test_a_mask_refuses_anything_but_0_and_1() -> None:
-    with pytest.raises(ValueError, match="0 and 1 alone"):
+    with pytest.raises(ValueError, match="only 0 and 1"):
         Mask({"hidden.0": torch.tensor([0.0, 0.5])})
 
 

@@ -18,7 +18,7 @@ from ncs.logs.world import World
 from ncs.simulation.encoding import Encoder
 from ncs.simulation.simulation import ORACLE, RANDOM, SAME, Simulation, simulate
 from ncs.simulation.table import as_rows, as_text
-from ncs.simulation.visits import answers, visits_of
+from ncs.simulation.visits import draw_visits, respond
 from tests.factories import ROOT
 from tests.lake.assertions import holds_what_is_told
 
@@ -90,16 +90,16 @@ def test_equal_arms_are_answered_alike(simulation: Simulation) -> None:
 
 def test_a_visit_shows_its_best_candidates_once(conf: Config) -> None:
     world = World(conf.logs)
-    visits = visits_of(world, conf.simulate, day=1)
+    visits = draw_visits(world, conf.simulate, day=1)
     assert visits.candidates.shape == visits.repeated.shape == (800, 12)
     for candidates, repeated in zip(visits.candidates[:50], visits.repeated[:50], strict=True):
         assert Counter(candidates[~repeated].tolist()).most_common(1)[0][1] == 1
     assert (visits.context["ts"] >= world.schedule.midnights[-1] + 86_400_000_000).all()
-    found = answers(world, visits, np.zeros(visits.candidates.shape), top=3)
+    found = respond(world, visits, np.zeros(visits.candidates.shape), top=3)
     assert found["shown"].max() == 3
     assert (found["clicks"] <= found["shown"]).all()
     assert (found["watched"] <= found["clicks"]).all()
-    again = answers(world, visits, np.zeros(visits.candidates.shape), top=3)
+    again = respond(world, visits, np.zeros(visits.candidates.shape), top=3)
     assert all((found[name] == again[name]).all() for name in found)
 
 

@@ -18,7 +18,7 @@ from ncs.lake.layout import Lake
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
 from ncs.training.cluster import Cluster
-from ncs.training.cluster.launch import most, without
+from ncs.training.cluster.launch import most_workers, without
 from ncs.training.metrics import auc
 from ncs.training.store import Store
 from tests.factories import toy_conf, toy_rows, write_toy_lake
@@ -44,7 +44,7 @@ def test_a_lost_worker_takes_its_host_or_a_slot_with_it() -> None:
 
 
 def test_those_that_go_on_part_a_batch_evenly() -> None:
-    assert [most(left, 1024) for left in (8, 7, 3, 1, 0)] == [8, 4, 2, 1, 0]
+    assert [most_workers(left, 1024) for left in (8, 7, 3, 1, 0)] == [8, 4, 2, 1, 0]
 
 
 def ended(worker: psutil.Process, patience: float = 60) -> bool:
