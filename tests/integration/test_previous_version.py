@@ -63,6 +63,7 @@ def test_a_run_scores_as_it_did(previous: Lake) -> None:
     assert np.allclose(predicted["cvr"], before["pcvr"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_is_reported_on(spark: SparkSession, previous: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", *COMMAND, "--lake", previous.root]) == 0
     assert "connection_share" in capsys.readouterr().out
