@@ -24,24 +24,25 @@ from ncs.errors import DataError
 from ncs.lake import damage, storage
 from ncs.lake.commits import ALL, LogCommit, Record, newest_first
 from ncs.lake.documents import Origin
-
-IMPRESSIONS = "bronze/impressions"
-CLICKS = "bronze/clicks"
-PLAYS = "bronze/plays"
-USERS = "bronze/users"
-VIDEOS = "bronze/videos"
-SAMPLES = "silver/samples"
-QUARANTINE = "silver/quarantine"
-VOCABULARY = "gold/vocabulary"
-PREDICTIONS = "gold/predictions"
-CALIBRATION = "gold/calibration"
-EVALUATIONS = "gold/evaluations"
-SLICES = "gold/slices"
-MASKS = "gold/masks"
-COMPARISONS = "gold/comparisons"
-DIFFERENCES = "gold/differences"
-SIMULATIONS = "gold/simulations"
-VERDICTS = "validation/verdicts"
+from ncs.lake.names import (  # noqa: F401  (by these names for the modules that read and write)
+    CALIBRATION,
+    CLICKS,
+    COMPARISONS,
+    DIFFERENCES,
+    EVALUATIONS,
+    IMPRESSIONS,
+    MASKS,
+    PLAYS,
+    PREDICTIONS,
+    QUARANTINE,
+    SAMPLES,
+    SIMULATIONS,
+    SLICES,
+    USERS,
+    VERDICTS,
+    VIDEOS,
+    VOCABULARY,
+)
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
 CHANGED = "changed by another writer"

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.ingest import TABLES, run
 from jobs.job import Job
+from jobs.pipeline.ingest import TABLES, run
 from ncs import config
 from ncs.config import Config
 from ncs.days import Days

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import encode, ingest, label
 from jobs.job import Job
+from jobs.pipeline import encode, ingest, label
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
