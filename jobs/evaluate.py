@@ -11,7 +11,7 @@ from jobs.stage import Daily, Group, Stage
 from ncs.lake import names
 
 if TYPE_CHECKING:
-    from ncs.lake.status import Wanted
+    from ncs.lake.currency import Wanted
 
 
 def run(job: Job) -> None:

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +45,12 @@ class Job:
     def open_days(self) -> list[date]:
         """The days to work on that no gate holds back."""
         return [day for day in self.days if day not in self.blocked]
+
+    def now(self) -> "Job":
+        """The job at one look at the lake, which reads each table's history once (`ncs.lake.currency`)."""
+        from ncs.lake.currency import LakeNow
+
+        return replace(self, lake=LakeNow(self.lake.root))
 
     def block(self, day: date, reason: Exception) -> None:
         """Hold a day back and go on with the others. Raises BlockedDaysError if it is the last one."""

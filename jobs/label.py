@@ -9,7 +9,7 @@ from ncs.days import Days
 from ncs.lake import names
 
 if TYPE_CHECKING:
-    from ncs.lake.status import Wanted
+    from ncs.lake.currency import Wanted
 
 
 def run(job: Job) -> None:

@@ -20,7 +20,7 @@ from ncs.days import Days
 if TYPE_CHECKING:
     from jobs.job import Job
     from ncs.config import Config
-    from ncs.lake.status import Wanted
+    from ncs.lake.currency import Wanted
 
 
 class Group(StrEnum):

@@ -12,10 +12,10 @@ from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.features.encoding import build_vocabulary, check_columns, check_labels, encode_days
-from ncs.lake import layout
+from ncs.lake import currency, layout
 from ncs.lake.content import content
+from ncs.lake.currency import Wanted
 from ncs.lake.layout import ALL, Record
-from ncs.lake.status import Wanted
 from ncs.lake.writer import replace_all, replace_days
 from ncs.tasks import tasks_of
 
@@ -27,9 +27,9 @@ def run(job: Job) -> None:
     """Learn the vocabulary if the training days have changed, then encode the days that are not up to date."""
     days = 0
     for _ in range(ROUNDS):
-        _check_labels(job)
+        _check_labels(job.now())
         _learn_vocabulary(job)
-        stale = _find_stale(job)
+        stale = _find_stale(job.now())
         if not stale:
             break
         check_columns(job.table_of(layout.SAMPLES), job.conf.fields, tasks_of(job.conf))
@@ -44,12 +44,8 @@ def _find_stale(job: Job) -> dict[date, dict[str, Any]]:
     if missing:
         raise DataError(f"{layout.SAMPLES} has no day {missing[0]}; run `ncs label --days {missing[0]}` first")
     # The tables hold each other's labels: all must be of the tasks as they are now.
-    done = [job.lake.records(task.table) for task in tasks_of(job.conf).values()]
-    return {
-        day: source
-        for day, source in wanted.items()
-        if any(str(day) not in table or table[str(day)][1].provenance != source for table in done)
-    }
+    changed = currency.stale(job.lake, _of_each_task(job, wanted))
+    return {day: source for day, source in wanted.items() if str(day) in changed}
 
 
 def _check_labels(job: Job) -> None:
@@ -110,26 +106,31 @@ def vocabulary_from(job: Job) -> dict[str, Any]:
 
 def wanted(job: Job) -> dict[str, Wanted]:
     """What the vocabulary would be learnt from now, and the samples of each task encoded from."""
-    encoded: Wanted = {str(day): source for day, source in provenance(job).items()}
-    tables = [task.table for task in tasks_of(job.conf).values()]
-    return {layout.VOCABULARY: {ALL: vocabulary_from(job)}, **dict.fromkeys(tables, encoded)}
+    return {layout.VOCABULARY: {ALL: vocabulary_from(job)}, **_of_each_task(job, provenance(job))}
+
+
+def _of_each_task(job: Job, sources: Mapping[date, dict[str, Any]]) -> dict[str, Wanted]:
+    encoded: Wanted = {str(day): source for day, source in sources.items()}
+    return {task.table: encoded for task in tasks_of(job.conf).values()}
 
 
 def _learn_vocabulary(job: Job) -> None:
     days = [day for day in job.conf.train_days if day not in job.blocked]
     if not days:
         raise DataError(f"all training days are blocked: {Days.text(job.blocked)}; nothing to learn from")
-    wanted = vocabulary_from(job)
+    now = job.now()
+    wanted = vocabulary_from(now)
     missing = [day for day in days if f"{layout.SAMPLES}/{day}" not in wanted["inputs"]]
     if missing:
         raise DataError(
             f"{layout.SAMPLES} lacks training days {Days.text(missing)}, which the vocabulary is learnt from; "
             f"run `ncs label --days {job.conf.train_days}` first, or shorten logs.days"
         )
-    done = job.lake.records(layout.VOCABULARY)
-    learnt_from = done[ALL][1].provenance if ALL in done else {}
+    changed = currency.stale(now.lake, {layout.VOCABULARY: {ALL: wanted}})
+    done = now.lake.records(layout.VOCABULARY)
     # While a day is blocked its earlier rows stay in gold: the ids in them must go on to mean the same.
-    if learnt_from == wanted or (job.blocked and learnt_from.get("conf") == wanted["conf"]):
+    fits = ALL in done and done[ALL][1].provenance.get("conf") == wanted["conf"]
+    if not changed or (job.blocked and fits):
         return
     samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
     check_columns(samples, job.conf.fields, tasks_of(job.conf))

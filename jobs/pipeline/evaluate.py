@@ -21,6 +21,7 @@ from ncs.evaluation.report import Trained, warnings
 from ncs.evaluation.table import as_text
 from ncs.features.encoding import label_of
 from ncs.lake import layout, storage
+from ncs.lake.currency import stale
 from ncs.lake.layout import Record
 from ncs.lake.writer import replace_run
 from ncs.logs.files import spark_path
@@ -36,11 +37,9 @@ def run(job: Job) -> None:
         raise DataError(f"{layout.PREDICTIONS} has nothing of run {run_id}; run `ncs predict`")
     curves, slices = _curves(job, run_id), parts.slices_of(job.lake, job.conf.slices)  # of the run they may be older
     provenance = evaluation_from(job.lake, described, conf, slices, calibrated=bool(curves))
-    done = job.lake.records(layout.EVALUATIONS).get(run_id)
     path = report.path_of(job.lake, run_id)
-    if job.lake.changed_by_others(run_id, layout.SLICES, layout.MASKS):
-        done = None
-    if done and done[1].provenance == provenance and storage.exists(path):
+    wanted = {layout.EVALUATIONS: {run_id: provenance}}
+    if not stale(job.lake, wanted, beside=[layout.SLICES, layout.MASKS]) and storage.exists(path):
         rows = job.table_of(layout.EVALUATIONS).where(F.col("run_id") == run_id)
         figures = [Figure(**row.asDict()) for row in rows.collect()]
     else:

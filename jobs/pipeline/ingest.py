@@ -16,11 +16,11 @@ from ncs.encodings import UTF8
 from ncs.errors import DataError
 from ncs.labels.reach import Reach
 from ncs.lake import layout
+from ncs.lake.currency import Wanted, is_current
 from ncs.lake.erasure import erased_users
 from ncs.lake.layout import ALL, Lake, Record
 from ncs.lake.reconcile import Written, check_rows, take_back
 from ncs.lake.removal import erased_impressions, without_erased
-from ncs.lake.status import Wanted
 from ncs.lake.writer import replace_all, replace_days
 from ncs.logs.files import reading
 from ncs.logs.names import SampleColumns
@@ -85,13 +85,13 @@ def _wanted(job: Job, source: Source, log: str, day: date | None) -> dict[str, A
 
 def _find_stale(job: Job, source: Source) -> Stale:
     """What has to be read; days of which a log is missing are blocked."""
-    done = {log: job.lake.records(table) for log, table in TABLES.items()}
-    check_two_keys(done["impressions"], source.pseudonyms.fingerprint, job.days)
+    lake = job.now().lake
+    check_two_keys(lake.records(layout.IMPRESSIONS), source.pseudonyms.fingerprint, job.days)
     stale: Stale = {log: {} for log in TABLES}
 
     def look(log: str, day: date | None) -> None:
-        wanted, key = provenance(job, source, log, day), str(day or ALL)
-        if key not in done[log] or done[log][key][1].provenance != wanted:
+        wanted = provenance(job, source, log, day)
+        if not is_current(lake, TABLES[log], day or ALL, wanted):
             stale[log][day] = wanted
 
     with reading("users and videos"):
@@ -241,20 +241,15 @@ def _without_erased(job: Job, source: Source, log: str, days: list[date]) -> Dat
     if log in PROFILES:
         return rows
     # Of days before, an event's impression may be; such a day is read only if it was read whole before.
-    done = job.lake.records(layout.IMPRESSIONS)
+    lake = job.now().lake
     reach = Reach.of(job.conf.logs, job.conf.labels)
     earlier = Days(days[0], days[0]).widened(before=reach.days + reach.late_days + 1)
     before = [day for day in earlier if day not in days]
-    before = [day for day in before if str(day) in done and _is_current(job, source, day, done[str(day)][1])]
+    before = [
+        day for day in before if is_current(lake, layout.IMPRESSIONS, day, _wanted(job, source, "impressions", day))
+    ]
     impressions = source.read(job.spark, "impressions", [*before, *days])
     return rows.join(erased_impressions(job.spark, impressions, erased), "impression_id", "left_anti")
-
-
-def _is_current(job: Job, source: Source, day: date, record: Record) -> bool:
-    try:
-        return record.provenance == provenance(job, source, "impressions", day)
-    except DataError:
-        return False
 
 
 def _name_dropped(job: Job, what: str, columns: list[str]) -> None:

@@ -15,9 +15,9 @@ from ncs.features.profile import profile_days
 from ncs.labels.join import Logs, label_days
 from ncs.labels.reach import Reach
 from ncs.labels.reconciliation import Examples, LogCounts, Reconciliation, examples, reconcile
-from ncs.lake import layout
+from ncs.lake import currency, layout
+from ncs.lake.currency import Wanted
 from ncs.lake.layout import Record
-from ncs.lake.status import Wanted
 from ncs.lake.writer import replace_days
 
 _LOGS = {"impressions": layout.IMPRESSIONS, "clicks": layout.CLICKS, "plays": layout.PLAYS}
@@ -56,16 +56,16 @@ def _totals(job: Job) -> dict[str, LogCounts]:
 
 
 def _find_stale(job: Job, again: Collection[date]) -> dict[date, dict[str, Any]]:
-    done = job.lake.records(layout.SAMPLES)
-    event_days, stale = own_days_of_events(job), {}
-    for day in job.open_days:
-        wanted = provenance(job, day, event_days)
-        if f"{layout.IMPRESSIONS}/{day}" not in wanted["inputs"]:
+    """The days to label, each with what it is made from. Raises DataError for one without impressions."""
+    now = job.now()
+    event_days = own_days_of_events(now)
+    sources = {day: provenance(now, day, event_days) for day in job.open_days}
+    for day, source in sources.items():
+        if f"{layout.IMPRESSIONS}/{day}" not in source["inputs"]:
             raise DataError(f"{layout.IMPRESSIONS} has no day {day}; run `ncs ingest --days {day}` first")
-        changed = job.lake.changed_by_others(str(day), layout.QUARANTINE)
-        if day in again or changed or str(day) not in done or done[str(day)][1].provenance != wanted:
-            stale[day] = wanted
-    return stale
+    wanted = {layout.SAMPLES: {str(day): source for day, source in sources.items()}}
+    changed = currency.stale(now.lake, wanted, beside=[layout.QUARANTINE])
+    return {day: source for day, source in sources.items() if day in again or str(day) in changed}
 
 
 def with_reopened(job: Job) -> Days:
@@ -74,13 +74,13 @@ def with_reopened(job: Job) -> Days:
     So yesterday is labelled again once today's clicks are there, and so are the days of which they bring late ones. A
     gap of days without labels ends it.
     """
-    done, event_days = job.lake.records(layout.SAMPLES), own_days_of_events(job)
+    now = job.now()
+    done, event_days = now.lake.records(layout.SAMPLES), own_days_of_events(now)
     around = Reach.of(job.conf.logs, job.conf.labels).around(job.days)
     known = Days.runs([day for day in around if day in job.days or str(day) in done], len(around))
     (run,) = [run for run in known if job.days.first in run]
-    changed = [
-        day for day in run if day not in job.days and done[str(day)][1].provenance != provenance(job, day, event_days)
-    ]
+    others = {str(day): provenance(now, day, event_days) for day in run if day not in job.days}
+    changed = [date.fromisoformat(day) for day in currency.stale(now.lake, {layout.SAMPLES: others})]
     return Days(min([job.days.first, *changed]), max([job.days.last, *changed]))
 
 

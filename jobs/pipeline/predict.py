@@ -13,6 +13,7 @@ from ncs.errors import DataError
 from ncs.evaluation import calibration
 from ncs.evaluation.scoring import score
 from ncs.lake import layout
+from ncs.lake.currency import is_current
 from ncs.lake.layout import Record
 from ncs.lake.writer import replace_run
 from ncs.runs.predictor import Predictor
@@ -39,8 +40,7 @@ def run(job: Job) -> None:
     scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in found["models"]}
     if job.conf.calibration is not None:
         _calibrate(job, found, conf, scorers)
-    done = job.lake.records(layout.PREDICTIONS).get(run_id)
-    if done and done[1].provenance == provenance:
+    if is_current(job.lake, layout.PREDICTIONS, run_id, provenance):
         job.say(f"predict: {run_id} has scored {days} already")
         return
     read = job.spark.read.format("delta")
@@ -66,8 +66,7 @@ def _calibrate(job: Job, found: dict[str, Any], conf: Config, scorers: dict[str,
     shown = tasks[CTR].table
     version = found["lineage"]["tables"][shown]
     provenance = {"models": list(folders(found, conf).values()), "inputs": {shown: version}}
-    done = job.lake.records(layout.CALIBRATION).get(run_id)
-    if done and done[1].provenance == provenance:
+    if is_current(job.lake, layout.CALIBRATION, run_id, provenance):
         return
     rows = job.spark.read.format("delta").option("versionAsOf", version).load(job.lake.uri(shown))
     rows = rows.where(F.col("day").between(days.first, days.last) & (F.col("split") == "validation"))

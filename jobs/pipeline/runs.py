@@ -8,9 +8,9 @@ from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError, NcsError
 from ncs.lake import layout, manifest, storage
+from ncs.lake.currency import Wanted
 from ncs.lake.documents import Latest, RunDescription, models_in
 from ncs.lake.layout import Lake
-from ncs.lake.status import Wanted
 from ncs.tasks import CTR, tasks_of
 
 

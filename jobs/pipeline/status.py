@@ -27,6 +27,7 @@ def run(job: Job, as_json: bool = False) -> None:
 
 def status(job: Job) -> list[Part]:
     """The parts of every table from bronze to the samples of gold, then the newest run's, in the order of the flow."""
+    job = job.now()
     if not job.days_given:
         job.days = _known_days(job)
     checks, found = verdicts.by_day(job.lake), []
