@@ -9,6 +9,7 @@ from ncs.lake import storage, upkeep
 from ncs.lake.upkeep import Upkeep
 from ncs.lake.views import relation
 from ncs.lake.writer import retry_conflicts
+from ncs.text import aligned
 
 
 def run(job: Job, apply: bool = False) -> None:
@@ -49,10 +50,9 @@ def _rewrite(job: Job, found: Upkeep) -> None:
 
 
 def _as_text(found: list[Upkeep]) -> str:
-    head = f"{'table':<22} {'files':>7} {'MiB':>9} {'crowded days':>13} {'unused files':>13}  versions of models"
-    lines = [
-        f"{one.table:<22} {one.files:>7,} {one.size / 2**20:>9,.1f} {len(one.crowded):>13,} {one.unused:>13,}  "
-        f"{', '.join(map(str, one.pinned)) or '-'}"
-        for one in found
-    ]
-    return "\n".join([head, "-" * len(head), *lines])
+    lines = [["table", "files", "MiB", "crowded days", "unused files", "versions of models"]]
+    for one in found:
+        size, crowded = f"{one.size / 2**20:,.1f}", f"{len(one.crowded):,}"
+        pinned = ", ".join(map(str, one.pinned)) or "-"
+        lines.append([one.table, f"{one.files:,}", size, crowded, f"{one.unused:,}", pinned])
+    return "\n".join(aligned(lines, right=range(1, 5)))

@@ -17,6 +17,7 @@ from ncs.logs.kuairand import KuaiRand
 from ncs.logs.pseudonyms import Pseudonyms
 from ncs.off_policy.estimators import OffPolicy, estimate, weights
 from ncs.off_policy.exposed import Exposed, ranked
+from ncs.text import markdown
 
 
 def run(job: Job) -> None:
@@ -97,11 +98,11 @@ def _ids(rankers: Rankers, rows: DataFrame, fields: Sequence[str], plain: Sequen
 def _as_table(arms: Sequence[str], found: Sequence[Sequence[OffPolicy]]) -> str:
     """A line an arm, in Markdown; first what chance earned."""
     names = [one.estimator for one in found[0][1:]]
-    lines = [["ranks by", *names, *(f"effective, {name}" for name in names)], ["---"] * (1 + 2 * len(names))]
+    lines = [["ranks by", *names, *(f"effective, {name}" for name in names)]]
     lines.append(["chance (as logged)", _interval(found[0][0]), *[""] * (2 * len(names) - 1)])
     for arm, estimates in zip(arms, found, strict=True):
         lines.append([arm, *map(_interval, estimates[1:]), *(f"{one.effective:,.0f}" for one in estimates[1:])])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown(lines)
 
 
 def _interval(one: OffPolicy) -> str:
