@@ -44,6 +44,8 @@ from ncs.lake.names import (  # noqa: F401  (by these names for the modules that
 )
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
+_WORLD = ("adapter", "source", "timezone", "impressions", "seed", "synthetic")
+"""The keys of `logs` that a generated world follows from, beside its days."""
 
 
 def user_metadata(records: Iterable[Record]) -> str:
@@ -91,7 +93,7 @@ class Lake:
         """
         logs = conf.part("logs")["logs"]
         if logs["source"] is None:  # a generated world: its days are part of it
-            logs["days"] = str(logs["days"])
+            logs = {key: logs[key] for key in _WORLD} | {"days": str(logs["days"])}
         else:
             logs = {key: logs[key] for key in ("adapter", "timezone")}
             logs["source"] = storage.absolute(conf.logs.source or "")
