@@ -18,7 +18,8 @@ and a test holds that file against the tables that the stages write.
 _COMMANDS = """This page is made of the declarations in `jobs/` when the site is built. Every stage exits with 0 on
 success, 2 for bad usage or configuration, 3 when data quality blocks days or the run, 130 when it is interrupted, and 1
 for any other error. `NCS_CONF` and `NCS_LAKE` stand in for `--conf` and `--lake`; every stage takes `--workers`,
-`--launcher` and `--hosts` too, which are short for keys of the configuration.
+`--launcher` and `--hosts` too, which are short for keys of the configuration. Completion of stages, options and files:
+`eval "$(_NCS_COMPLETE=bash_source ncs)"`, or `zsh_source`, `fish_source`.
 """
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from jobs.job import Job
-from jobs.pipeline import compare, encode, generate, ingest, label
+from jobs.pipeline import compare
+from jobs.stage import daily_flow
 from ncs.config import digest, parse
 from ncs.errors import ConfigError
 from ncs.evaluation import curves
@@ -27,7 +28,7 @@ def run(job: Job, key: str, listed: str) -> None:
     for value, one in zip(values, jobs, strict=True):
         if one.lake != job.lake:
             one.lake.bind(one.conf)
-            for stage in (generate, ingest, label, encode):
+            for stage in daily_flow(by_day=True):
                 stage.run(one)
             one.check_blocked()
         if one.lake not in pinned:
