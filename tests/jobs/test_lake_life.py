@@ -118,7 +118,7 @@ def test_a_column_that_cannot_be_kept_blocks_its_day_alone(
         put_day(logs, day)
     again = make_job(days=days)
     ingest.run(again)
-    assert again.held == {}
+    assert again.blocked == {}
     assert set(lake.records(layout.IMPRESSIONS)) == {str(day) for day in days}
 
 
@@ -167,7 +167,7 @@ def test_a_column_of_another_kind_blocks_its_day_alone(
     put_day(logs, second, code=before)
     again = make_job(days=Days(first, second))
     ingest.run(again)
-    assert again.held == {}
+    assert again.blocked == {}
 
 
 def test_any_error_while_a_day_is_read_blocks_it_alone(
@@ -191,7 +191,7 @@ def test_any_error_while_a_day_is_read_blocks_it_alone(
     put_day(logs, second)
     again = make_job(days=Days(first, second))
     ingest.run(again)
-    assert again.held == {}
+    assert again.blocked == {}
 
 
 @pytest.mark.slow

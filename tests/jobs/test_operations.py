@@ -105,7 +105,7 @@ def test_late_events_label_their_day_again(
     today.days = label.with_reopened(today)
     assert str(today.days) == str(DAYS), "the first day's windows reach into the second, of which events have come"
     label.run(today)
-    assert not today.held
+    assert not today.blocked
     assert "label: plays of 2022-04-08..2022-04-10, 7 rows: 3 kept, 2 quarantined (bad_watch 2), 2 duplicates" in (
         capfd.readouterr().err
     )

@@ -94,7 +94,7 @@ def test_a_shift_warns_or_stops_as_configured(
     assert [verdicts.newest(job.lake)[layout.SAMPLES, str(day)] for day in (DAYS.first, BAD)] == ["pass", "warn"]
     strict = replace(job, conf=job.conf.with_keys({"gates.learnt.warn": []}))
     block_days(strict, layout.SAMPLES)
-    assert list(strict.held) == [BAD]
+    assert list(strict.blocked) == [BAD]
     assert verdicts.newest(job.lake)[layout.SAMPLES, str(BAD)] == "stop"
 
 
