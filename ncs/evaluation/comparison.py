@@ -9,6 +9,7 @@ import numpy as np
 from ncs.evaluation.paired import Figures
 from ncs.evaluation.paper import TABLE_2
 from ncs.tasks import Task, in_order
+from ncs.text import markdown
 
 UNITS = {"mse": 1e-5, "auc": 1e-4}
 """What differences are printed in."""
@@ -83,14 +84,7 @@ def as_table(compared: Sequence[Compared], tasks: Mapping[str, Task], references
             line += [_difference(found.get((one.model, task.name, name)), task) for name in there]
         times = f"{one.mean('seconds') / seconds:.1f}" if seconds else ""
         lines.append([*line, f"{one.mean('parameters'):,.0f}", f"{one.mean('density'):.2f}", times])
-    lines.insert(1, ["-"] * len(lines[0]))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "| "
-        + " | ".join(cell.ljust(width, "-" if n == 1 else " ") for cell, width in zip(line, widths, strict=True))
-        + " |"
-        for n, line in enumerate(lines)
-    )
+    return markdown(lines)
 
 
 def _difference(one: Mapping[str, Any] | None, task: Task) -> str:

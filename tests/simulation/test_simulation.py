@@ -57,8 +57,11 @@ def vocabulary(conf: Config) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def conf() -> Config:
+    models = [f"models.{name}={{module: single_task}}" for name in ("blind", "seeing")]
     pairs = "simulate.pairs=[[blind, blind], [seeing, seeing]]"
-    return load_conf(str(Path(ROOT, "conf", "demo.yaml")), [*SMALL, pairs, f"fields={IDS}", "net.crosses=user*video"])
+    return load_conf(
+        str(Path(ROOT, "conf", "demo.yaml")), [*SMALL, *models, pairs, f"fields={IDS}", "net.crosses=user*video"]
+    )
 
 
 @pytest.fixture(scope="module")

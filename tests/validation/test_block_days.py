@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.job import Job
-from jobs.validate import block_days, gate
+from jobs.pipeline.validate import block_days, gate
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import GateError
@@ -94,7 +94,7 @@ def test_a_shift_warns_or_stops_as_configured(
     assert [verdicts.newest(job.lake)[layout.SAMPLES, str(day)] for day in (DAYS.first, BAD)] == ["pass", "warn"]
     strict = replace(job, conf=job.conf.with_keys({"gates.learnt.warn": []}))
     block_days(strict, layout.SAMPLES)
-    assert list(strict.held) == [BAD]
+    assert list(strict.blocked) == [BAD]
     assert verdicts.newest(job.lake)[layout.SAMPLES, str(BAD)] == "stop"
 
 
