@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame, Row
@@ -12,39 +12,15 @@ from ncs.errors import DataError
 from ncs.evaluation import intervals
 from ncs.evaluation.calibration import Curves, apply
 from ncs.evaluation.estimate import Estimate
-from ncs.evaluation.parts import CALIBRATED, PREDICTION, Part, Slices, by_part, calibration_error
+from ncs.evaluation.parts import CALIBRATED, PREDICTION, Slices, by_part, calibration_error
 from ncs.evaluation.ranks import auc, grouped_auc, spearman
+from ncs.lake.tables.rows import Figure, Part
 from ncs.tasks import CTR, CVR, Task
 
 BASELINE = "single_task"
 TRUTH = "truth"
 """The model whose predictions, of CTR and CVR alone, are the generator's own: the reachable end, not a competitor."""
 LOG_LOSS = "log_loss"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure of one model, as a row of gold/evaluations.
-
-    `gain` is relative to the baseline: (value - baseline) / baseline, so that less is better for mse and log_loss.
-    """
-
-    run_id: str
-    model: str
-    task: str
-    metric: str
-    value: float
-    ci_low: float
-    ci_high: float
-    n: int
-    baseline: str
-    gain: float
-
-
-SCHEMA = (
-    "run_id string, model string, task string, metric string, value double, ci_low double, ci_high double, "
-    "n long, baseline string, gain double"
-)
 
 
 class Evaluation(NamedTuple):

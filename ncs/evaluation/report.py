@@ -15,12 +15,13 @@ from ncs import config
 from ncs.config import Config
 from ncs.evaluation import charts, rankings, reliability
 from ncs.evaluation.mask_maps import mask_maps
-from ncs.evaluation.metrics import LOG_LOSS, TRUTH, Figure
+from ncs.evaluation.metrics import LOG_LOSS, TRUTH
 from ncs.evaluation.paper import TABLE_2
 from ncs.evaluation.parts import CALIBRATED
 from ncs.evaluation.ranks import GAUC, SPEARMAN
 from ncs.evaluation.slices import errors_by_slice
 from ncs.evaluation.table import gain
+from ncs.lake.tables.rows import Figure
 from ncs.soundness import WORDS, Soundness, judge_figure, unsound
 from ncs.tasks import CTR, CVR, Task, in_order, tasks_of
 

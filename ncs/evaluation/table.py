@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from ncs.evaluation.metrics import TRUTH, Figure
+from ncs.evaluation.metrics import TRUTH
+from ncs.lake.tables.rows import Figure
 from ncs.tasks import Task, in_order
 from ncs.text import aligned
 

@@ -10,8 +10,9 @@ from pyspark.sql import functions as F
 
 from ncs.errors import DataError
 from ncs.evaluation import intervals
-from ncs.evaluation.metrics import TRUTH, Figure, evaluate
+from ncs.evaluation.metrics import TRUTH, evaluate
 from ncs.evaluation.table import as_text
+from ncs.lake.tables.rows import Figure
 from ncs.tasks import Task, tasks_of
 from tests.factories import toy_conf
 
