@@ -13,6 +13,7 @@ from ncs.evaluation.estimate import Estimate
 from ncs.lake import layout
 from ncs.lake.layout import Lake
 from ncs.lake.tables.rows import Part
+from ncs.metrics import METRICS
 from ncs.tasks import Task
 
 ALL, PREDICTION = "all", "prediction"
@@ -20,7 +21,7 @@ ALL, PREDICTION = "all", "prediction"
 BINS = 20
 CALIBRATED = "calibrated"
 """The slice of calibrated predictions, where there are such, in bins like those of `PREDICTION`."""
-ECE = {PREDICTION: "ece", CALIBRATED: "ece_calibrated"}
+ECE = {metric.bins_of: metric.name for metric in METRICS.values() if metric.bins_of}
 """Slice -> the metric of its bins."""
 OWN = "#"
 """What a slice's column may begin with, so that it is none of the labels, predictions and keys beside it."""

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple, get_args, get_type_hints
 
+from ncs.metrics import METRICS
+
 
 class Nulls(StrEnum):
     """What is done about a row without a value in a column."""
@@ -83,9 +85,7 @@ LENGTH = Column("double", "length of the video, seconds")
 RUN = Column("string", "id of the run; its data, code and packages stand in models/<run_id>/run.json").required
 MODEL = Column("string", "a model of the configuration's catalogue").required
 TASK = Column("string", "the task: ctr, cvr or a further one").required
-METRIC = Column(
-    "string", "auc, gauc (within users), mse, spearman, log_loss, ece or ece_calibrated (calibration errors)"
-).required
+METRIC = Column("string", "; ".join(f"{metric.name}: {metric.phrase}" for metric in METRICS.values())).required
 COMPARISON = Column("string", "id of the comparison: its runs, models and settings decide it").required
 MADE_AT = Column("timestamp", "when the rows were appended, UTC")
 

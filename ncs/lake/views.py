@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pyspark.sql import SparkSession
 
+from ncs import metrics
 from ncs.errors import ConfigError
 from ncs.lake import layout
 from ncs.lake.layout import Lake
@@ -77,7 +78,7 @@ MODEL_COMPARISON = View(
     },
     """
     WITH figures AS (
-      SELECT *, metric IN ('auc', 'gauc', 'spearman') AS more_is_better, model = 'truth' AS is_truth
+      SELECT *, metric IN ({more}) AS more_is_better, model = 'truth' AS is_truth
       FROM {gold/evaluations}
     )
     SELECT one.run_id, one.task, one.metric, one.model, one.value, one.ci_low, one.ci_high, one.n, one.baseline,
@@ -88,7 +89,7 @@ MODEL_COMPARISON = View(
         ORDER BY CASE WHEN one.more_is_better THEN -one.value ELSE one.value END) END AS rank
     FROM figures AS one LEFT JOIN figures AS base
       ON (base.run_id, base.task, base.metric, base.model) = (one.run_id, one.task, one.metric, one.baseline)
-    """,
+    """.replace("{more}", ", ".join(map(repr, metrics.names(more_is_better=True)))),
 )
 
 MASK_OVERLAP = View(

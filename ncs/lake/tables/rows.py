@@ -6,8 +6,10 @@ A field that joins has a default, which the rows of before are read with.
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
+from ncs import metrics
 from ncs.lake.columns import METRIC, MODEL, RUN, TASK, Column, ends, mean, standard_error
 
+_LESS = ", ".join(metrics.names(more_is_better=False))
 _CI = ends("ci_low", "ci_high", "over the test rows")
 
 
@@ -26,7 +28,7 @@ class Figure:
     ci_high: Annotated[float, _CI["ci_high"]]
     n: Annotated[int, Column("long", "test rows that the figure is of")]
     baseline: Annotated[str, Column("string", "the model that gain is against")]
-    gain: Annotated[float, Column("double", "(value - baseline) / baseline; less is better for mse, log_loss, ece")]
+    gain: Annotated[float, Column("double", f"(value - baseline) / baseline; less is better for {_LESS}")]
 
 
 @dataclass(frozen=True)
