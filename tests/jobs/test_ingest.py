@@ -106,7 +106,9 @@ def test_ingest_again_changed_and_bad(
     broken = make_job()
     run(broken)
     assert list(broken.blocked) == [second]
-    found = re.search(rf"plays of {second}, .*a\.csv: column 'watched_seconds' has 1 .*as 'long'", broken.blocked[second])
+    found = re.search(
+        rf"plays of {second}, .*a\.csv: column 'watched_seconds' has 1 .*as 'long'", broken.blocked[second]
+    )
     assert found, broken.blocked
     with pytest.raises(GateError, match=f"{second} blocked, the other 1 days are done"):
         broken.check_blocked()
