@@ -10,6 +10,7 @@ import ncs
 from jobs.job import Job
 from ncs import config
 from ncs.evaluation import rankings, report
+from ncs.evaluation.mask_maps import subnetworks
 from ncs.lake import layout, storage
 from ncs.lake.documents import Conflict, Epoch, Facts, Masks
 from ncs.lake.erasure import models_with_erased_users
@@ -46,10 +47,11 @@ def write(
         return
     days = conf.logs.days
     samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
+    of_models = trained(job.lake, run_id, models)
     page = report.render(
         run,
         figures,
-        trained(job.lake, run_id, models),
+        of_models,
         report.label_days(samples),
         _newest(inputs),
         simulation,
@@ -57,6 +59,10 @@ def write(
         {key: facts for key, facts in _labelled(job.lake).items() if date.fromisoformat(key) in days},
     )
     storage.write_bytes(path, page.encode())
+    for picture in (subnetworks(one.masks) for one in of_models.values() if one.masks):
+        if picture:  # of the first model with masks, to be shown elsewhere
+            storage.write_bytes(job.lake.uri("reports", run_id, "subnetworks.svg"), picture.encode())
+            break
     storage.write_json(note, provenance)
 
 

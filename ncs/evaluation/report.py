@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from ncs import config
 from ncs.config import Config
 from ncs.evaluation import charts, rankings, reliability
-from ncs.evaluation.mask_maps import mask_maps
+from ncs.evaluation.mask_maps import mask_maps, subnetworks
 from ncs.evaluation.metrics import TRUTH
 from ncs.evaluation.paper import TABLE_2
 from ncs.evaluation.parts import CALIBRATED
@@ -188,6 +188,7 @@ def _pictures(
                 *charts.pruning(by_name, one.masks),
                 *charts.densities(one.masks),
                 *charts.overlaps(one.masks),
+                *filter(None, [subnetworks(one.masks)]),
                 *mask_maps(one.masks),
                 *(charts.conflicts(one.conflict, list(one.masks["rounds"])) if one.conflict else []),
             ]

@@ -44,6 +44,8 @@ SIMULATIONS = "gold/simulations"
 VERDICTS = "validation/verdicts"
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
+_WORLD = ("adapter", "source", "timezone", "impressions", "seed", "synthetic")
+"""The keys of `logs` that a generated world follows from, beside its days."""
 CHANGED = "changed by another writer"
 """The key that a record has beside its own where another program has changed its rows since."""
 ERASE = "erase"
@@ -121,7 +123,7 @@ class Lake:
         """
         logs = conf.part("logs")["logs"]
         if logs["source"] is None:  # a generated world: its days are part of it
-            logs["days"] = str(logs["days"])
+            logs = {key: logs[key] for key in _WORLD} | {"days": str(logs["days"])}
         else:
             logs = {key: logs[key] for key in ("adapter", "timezone")}
             logs["source"] = storage.absolute(conf.logs.source or "")

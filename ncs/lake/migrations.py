@@ -1,15 +1,19 @@
 """How a table comes from one version of the contracts to the next."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from ncs.errors import DataError
 from ncs.lake import contract, layout, storage
 from ncs.lake.layout import name_of
 from ncs.lake.tables import table_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def migrate(uri: str) -> list[int]:
@@ -30,6 +34,35 @@ def migrate(uri: str) -> list[int]:
         _STEPS[version](uri)
         _set(uri, {contract.VERSION_PROPERTY: str(version)})
     return list(steps)
+
+
+def is_untyped(uri: str) -> bool:
+    """Whether a table has columns without a type: version 0.1 left those so that never had a value (void)."""
+    try:
+        DeltaTable(storage.alias(uri)).schema()
+    except TableNotFoundError:
+        return False
+    except Exception:  # whatever deltalake says of a type that it does not know
+        return True
+    return False
+
+
+def type_empty_columns(spark: "SparkSession", uri: str) -> None:
+    """Give the columns without a type the declared one. Spark reads such a table, deltalake does not.
+
+    The rewritten table is of version 0, so that `migrate` sets its constraints and properties again.
+    """
+    from pyspark.sql import functions as F
+
+    rows = spark.read.format("delta").load(uri)
+    names = {_RENAMED.get(name, name): name for name in rows.columns}
+    typed = [
+        F.col(names[name]).alias(name) if name in names else F.lit(None).cast(column.type).alias(name)
+        for name, column in table_of(name_of(uri)).columns.items()
+    ]
+    properties = f"'delta.appendOnly' = 'false', '{contract.VERSION_PROPERTY}' = '0'"
+    spark.sql(f"ALTER TABLE delta.`{uri.replace('`', '``')}` SET TBLPROPERTIES ({properties})")
+    rows.select(*typed).write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(uri)
 
 
 def _to_contract(uri: str) -> None:
