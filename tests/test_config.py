@@ -14,6 +14,7 @@ from ncs.logs.pseudonyms import Pseudonyms
 from tests.factories import ROOT
 
 DEMO = ROOT / "conf" / "demo.yaml"
+TASK = "{label: cast(cvr >= 0.5 as float), loss: cross_entropy, metric: auc}"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf").glob("*.yaml")), ids=lambda path: path.stem)
@@ -26,6 +27,9 @@ def test_every_file_in_conf_is_valid_and_names_itself(path: Path) -> None:
     [
         ("train.epoch=3", "train.epoch is no key of the configuration"),
         ("nothing=3", "nothing is no key"),
+        (f"tasks.keys={TASK}", "tasks.keys: nets and tables have parts of that name already"),
+        (f"tasks._x={TASK}", "tasks._x: nets and tables have parts of that name already"),
+        (f"tasks.CVR={TASK}", "tasks.CVR: differs from tasks.cvr in case alone"),
         ("train.epochs=three", r"train.epochs: .*valid integer \(found 'three'\)"),
         ("train.epochs=true", r"train.epochs: .*valid integer \(found True\)"),
         ("train.epochs=0", r"train.epochs: .*greater than or equal to 1"),
@@ -63,7 +67,7 @@ def test_every_file_in_conf_is_valid_and_names_itself(path: Path) -> None:
         ("net.hidden=[1000000000000]", r"net.hidden.*: .*less than or equal to 65536"),
         ("train.batch_size=1000000000000", r"train.batch_size: .*less than or equal to"),
         ("logs.synthetic.users=1000000000000", r"logs.synthetic.users: .*less than or equal to"),
-        ("labels.window_hours=1e300", r"labels.window_hours: .*less than or equal to 744"),
+        ("labels.window_hours=1e300", r"labels.window_hours: .*less than or equal to 8784"),
         ("prune.theta_epochs=1e300", r"prune.theta_epochs: .*less than or equal to"),
         ("launch.stall_seconds=100000000", r"launch.stall_seconds: .*less than or equal to"),
         ("launch.hosts='-oProxyCommand:1'", r"launch.hosts: .*pattern"),

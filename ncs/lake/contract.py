@@ -192,13 +192,23 @@ def append(lake: layout.Lake, table: str, rows: pa.Table) -> None:
     Raises:
         DataError: as `ensure`.
     """
-    uri = lake.uri(table)
+    uri, rows = lake.uri(table), _typed(rows, table)
     with creating(uri):
         ensure(uri, Schema.from_arrow(rows.schema), [])
         if storage.is_aliased(uri):
             _append_file(uri, rows)
         else:
             write_deltalake(uri, rows, mode="append", schema_mode="merge")
+
+
+def _typed(rows: pa.Table, table: str) -> pa.Table:
+    """The rows, a column without any value of the type that the table declares for it."""
+    types = {"string": pa.string(), "long": pa.int64(), "double": pa.float64()}
+    for number, column in enumerate(rows.schema):
+        declared = table_of(table).columns.get(column.name)
+        if pa.types.is_null(column.type) and declared:
+            rows = rows.set_column(number, column.name, rows[column.name].cast(types[declared.type]))
+    return rows
 
 
 def _append_file(uri: str, rows: pa.Table) -> None:
