@@ -154,6 +154,8 @@ LAUGHS += b"".join(b"a%d: &a%d [%s*a%d]\n" % (n, n, b"*a%d, " % (n - 1) * 8, n -
         (LAUGHS, "more than 100,000 values"),
         (b"name: x\n" + b"#" * 1_000_000, "more than 1,000,000 bytes"),
         (b"? [a]\n: b\n", "not YAML"),
+        (b"name: x\na: \0\n", "line 2: not YAML: special characters"),
+        (b'name: x\nmodels: {"\\x9b31m": {}}\n', r"models: a text holds no control characters \(found '\\x9b31m'\)"),
         (b"", "a configuration is a mapping of keys"),
     ],
 )  # fmt: skip
