@@ -76,10 +76,8 @@ def test_a_table_whose_first_rows_break_its_contract_is_not_left(spark: SparkSes
 
 
 def test_rows_that_delta_does_not_take_are_named_in_one_line(spark: SparkSession, lake: Lake) -> None:
-    rows = spark.sql("SELECT 1 AS n, 'insert' AS _change_type, DATE '2022-04-08' AS day")
-    with pytest.raises(
-        DataError, match=r"bronze/clicks does not take these rows: \[DELTA_\w+\] .*_change_type"
-    ) as refused:
+    rows = spark.sql("SELECT 1 AS n, DATE '2022-04-09' AS day")
+    with pytest.raises(DataError, match=r"bronze/clicks does not take these rows: \[DELTA_\w+\] ") as refused:
         writer.replace_days(rows, lake.uri(layout.CLICKS), [Record("ingest", "2022-04-08", {})])
     assert len(str(refused.value).splitlines()) == 1
     assert not lake.has(layout.CLICKS)
