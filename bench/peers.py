@@ -25,8 +25,8 @@ from bench.ours import Ours, both_losses, ours
 from bench.rechub import Rechub
 from bench.work import Work
 from ncs.errors import TrainingError
+from ncs.metrics import METRICS, auc
 from ncs.training.hardware import select_device
-from ncs.training.metrics import auc, mse
 
 SMALLEST = 211_000
 """Ids of the size at which everything is measured; larger tables are measured with the peers' MMoE alone."""
@@ -142,7 +142,11 @@ def _scores(one: Trainee, work: Work) -> dict[str, float]:
     seconds = time.perf_counter() - started
     ids, labels = work.arrays("test")
     predicted = one.predict(ids)
-    return {"auc": auc(labels[:, 0], predicted[:, 0]), "mse": mse(labels[:, 1], predicted[:, 1]), "first": seconds}
+    return {
+        "auc": auc(labels[:, 0], predicted[:, 0]),
+        "mse": METRICS["mse"].figure(labels[:, 1], predicted[:, 1]),
+        "first": seconds,
+    }
 
 
 def _finished(device: str) -> None:

@@ -6,12 +6,13 @@ from mkdocs.structure.files import File, Files
 
 from jobs.cli import command_line
 from jobs.stage import Group, Stage, stages
-from ncs.lake.tables import TABLES, Table
+from ncs.lake.tables import TABLES
+from ncs.lake.tables.table import Table
 
 _HEAD = """# Data dictionary
 
-Every table of a lake is a Delta table below its root. This page is made of `ncs/lake/tables.py` when the site is built,
-and a test holds that file against the tables that the stages write.
+Every table of a lake is a Delta table below its root. This page is made of `ncs/lake/tables` when the site is built,
+and a test compares them with the tables that the stages write.
 """
 
 
@@ -56,12 +57,13 @@ def _help(stage: Stage) -> str:
 
 def dictionary() -> str:
     """The data dictionary, in Markdown."""
-    return "\n".join([_HEAD, *(_section(name, table) for name, table in TABLES.items())])
+    return "\n".join([_HEAD, *map(section, TABLES.values())])
 
 
-def _section(name: str, table: Table) -> str:
+def section(table: Table) -> str:
+    """The part of the dictionary that is about one table."""
     parted = f", partitioned by {', '.join(f'`{column}`' for column in table.partition)}" if table.partition else ""
-    lines = [f"## {name}", "", f"{table.comment}. Written by `ncs {table.stage}`{parted}."]
+    lines = [f"## {table.name}", "", f"{table.comment}. Written by `ncs {table.stage}`{parted}."]
     lines += ["", "| column | type | |", "|---|---|---|"]
     lines += [f"| `{column}` | {one.type} | {one.comment} |" for column, one in table.columns.items()]
     return "\n".join([*lines, *(["", f"Further columns: {table.rest}."] if table.rest else []), ""])

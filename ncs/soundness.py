@@ -41,8 +41,7 @@ def judge(skill: float, lowest: float | None = None, highest: float | None = Non
 
 def judge_figure(task: Task, value: float) -> Soundness:
     """Judge by a figure in the task's own metric alone."""
-    skill = 2 * value - 1 if task.metric == "auc" else float(value == 0) or 0.5
-    return judge(skill)
+    return judge(task.measure.skill(value))
 
 
 def unsound(facts: Mapping[str, Any] | None, tasks: Iterable[str]) -> Iterator[tuple[str, str]]:

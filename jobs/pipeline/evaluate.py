@@ -14,15 +14,17 @@ from ncs import config
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
-from ncs.evaluation import calibration, masks, metrics, parts
+from ncs.evaluation import calibration, masks, parts
 from ncs.evaluation.calibration import Curves
-from ncs.evaluation.metrics import TRUTH, Figure, evaluate
+from ncs.evaluation.metrics import TRUTH, evaluate
 from ncs.evaluation.report import Trained, warnings
 from ncs.evaluation.table import as_text
 from ncs.features.encoding import label_of
 from ncs.lake import layout, storage
 from ncs.lake.currency import stale
 from ncs.lake.layout import Record
+from ncs.lake.tables import table_of
+from ncs.lake.tables.rows import Figure
 from ncs.lake.writer import replace_run
 from ncs.logs.files import spark_path
 from ncs.tasks import CTR, CVR, tasks_of
@@ -46,9 +48,9 @@ def run(job: Job) -> None:
         own = {parts.OWN + name: edges for name, edges in slices.items()}
         found = evaluate(_scored(job, run_id, conf, slices), run_id, list(models), tasks, own, curves)
         figures, record = found.figures, Record("evaluate", run_id, provenance)
-        _write(job, layout.SLICES, [asdict(one) for one in found.parts], parts.SCHEMA, record)
-        _write(job, layout.MASKS, _masks(run_id, report.trained(job.lake, run_id, models)), masks.SCHEMA, record)
-        _write(job, layout.EVALUATIONS, [asdict(one) for one in figures], metrics.SCHEMA, record)  # last: it says done
+        _write(job, layout.SLICES, [asdict(one) for one in found.parts], record)
+        _write(job, layout.MASKS, _masks(run_id, report.trained(job.lake, run_id, models)), record)
+        _write(job, layout.EVALUATIONS, [asdict(one) for one in figures], record)  # last: it says done
     print(as_text(figures, list(models), tasks))
     by_key = {(one.model, one.task): one for one in figures if one.metric == tasks_of(conf)[one.task].metric}
     for sentence in warnings(by_key, list(models), report.trained(job.lake, run_id, models), tasks):
@@ -95,9 +97,9 @@ def _samples(job: Job, days: Days) -> DataFrame:
     return job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
 
 
-def _write(job: Job, table: str, rows: Sequence[dict[str, Any]], schema: str, record: Record) -> None:
+def _write(job: Job, table: str, rows: Sequence[dict[str, Any]], record: Record) -> None:
     """Put rows in the place of the run's."""
-    frame = job.spark.createDataFrame(rows, schema)
+    frame = job.spark.createDataFrame(rows, table_of(table).ddl)
     replace_run(frame, job.lake.uri(table), record, ("run_id",))
 
 

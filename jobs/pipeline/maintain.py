@@ -6,6 +6,7 @@ from functools import partial
 from jobs.job import Job
 from ncs.errors import DataError
 from ncs.lake import storage, upkeep
+from ncs.lake.tables import table_of
 from ncs.lake.upkeep import Upkeep
 from ncs.lake.views import relation
 from ncs.lake.writer import retry_conflicts
@@ -42,7 +43,7 @@ def run(job: Job, apply: bool = False) -> None:
 
 def _rewrite(job: Job, found: Upkeep) -> None:
     """Put the small files of crowded parts together: no row changes, and the version that was stays readable."""
-    columns = upkeep.CLUSTERED.get(found.table)
+    columns = table_of(found.table).cluster_by
     days = ", ".join(f"'{day}'" for day in found.crowded if day)  # of a table without days: its one part
     where = f"WHERE day IN ({days})" if columns and days else ""
     order = f"ZORDER BY ({', '.join(columns)})" if columns else ""

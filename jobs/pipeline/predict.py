@@ -15,6 +15,7 @@ from ncs.evaluation.scoring import score
 from ncs.lake import layout
 from ncs.lake.currency import is_current
 from ncs.lake.layout import Record
+from ncs.lake.tables import table_of
 from ncs.lake.writer import replace_run
 from ncs.runs.predictor import Predictor
 from ncs.tasks import CTR, tasks_of
@@ -74,6 +75,6 @@ def _calibrate(job: Job, found: dict[str, Any], conf: Config, scorers: dict[str,
     scored = score(rows, list(conf.fields), scorers, tasks).join(labels, "impression_id")
     knots = calibration.as_rows(run_id, calibration.fit(scored, tasks.values()))
     record = Record("predict", run_id, provenance)
-    frame = job.spark.createDataFrame(knots, calibration.SCHEMA)
+    frame = job.spark.createDataFrame(knots, table_of(layout.CALIBRATION).ddl)
     replace_run(frame, job.lake.uri(layout.CALIBRATION), record, ("run_id",))
     job.say(f"predict: calibration fitted on the validation rows of {days}, in {job.lake.uri(layout.CALIBRATION)}")

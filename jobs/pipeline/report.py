@@ -11,11 +11,11 @@ from jobs.job import Job
 from ncs import config
 from ncs.evaluation import rankings, report
 from ncs.evaluation.mask_maps import subnetworks
-from ncs.evaluation.metrics import Figure
 from ncs.lake import layout, storage
 from ncs.lake.documents import Conflict, Epoch, Facts, Masks
 from ncs.lake.erasure import models_with_erased_users
 from ncs.lake.layout import Lake
+from ncs.lake.tables.rows import Figure
 
 _SHAPES: dict[str, Any] = {"masks": Masks, "conflict": Conflict, "facts": Facts}
 

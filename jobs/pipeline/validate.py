@@ -1,27 +1,23 @@
 """Hold the lake's tables against their Great Expectations suites; a table that fails shuts the gate (exit code 3)."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-import validation
 from jobs.job import Job
-from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import ConfigError, DataError
 from ncs.lake.layout import PREDICTIONS, SAMPLES, USERS, VIDEOS, VOCABULARY
 from ncs.tasks import tasks_of
-from validation import bands
+from validation import bands, suites
 from validation import tables as tables_of
 from validation.gate import Gate
+from validation.rules import Suite
 from validation.verdicts import Verdict, by_day, of_rows, stored
-
-if TYPE_CHECKING:
-    from great_expectations import ExpectationSuite
 
 PROFILES = (USERS, VIDEOS)
 """The tables that have no days."""
@@ -72,7 +68,7 @@ def _bad_days(job: Job, at: Gate, failed: Verdict) -> Iterator[tuple[date, str]]
     version, learnt = job.lake.version(table), _learnt(job, table)
     for day in _suspects(job, failed):
         suite = _suite(job, table, [day], {day: learnt[day]} if day in learnt else {})
-        suite.name += f"-{day}"
+        suite = replace(suite, name=f"{suite.name}-{day}")
         verdict = at.check(_rows(job, table, version, [day]), suite, table, version, str(day), digest=str(day))
         if not verdict.success:
             yield day, str(verdict)
@@ -102,9 +98,7 @@ def _accounts(job: Job, table: str, days: list[date]) -> dict[date, Mapping[str,
     return {day: records[str(day)][1].facts for day in days if str(day) in records}
 
 
-def _suite(job: Job, table: str, days: list[date], learnt: dict[date, bands.Bands]) -> "ExpectationSuite":
-    from validation import suites  # takes seconds, which a gate with nothing to do should not cost
-
+def _suite(job: Job, table: str, days: list[date], learnt: dict[date, bands.Bands]) -> Suite:
     ids = _largest_ids(job) if _encoded(job, table) else None
     return suites.build(table, job.conf, days, ids, learnt, _accounts(job, table, days))
 
@@ -144,19 +138,9 @@ def _unchecked(job: Job, table: str) -> Iterator[date]:
 
 
 def _digest(job: Job, table: str, days: list[date], learnt: dict[date, bands.Bands]) -> str:
-    """What decides a suite, without building it: the rules' source, the configuration, days, tasks, vocabulary."""
-    folder = Path(validation.__file__).parent
-    sources = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in ("suites", "rules")]
-    parts: dict[str, object] = {"rules": sources, **job.conf.part("gates", "fields")}
-    if table not in PROFILES:
-        parts["days"] = Days.text(days)
-    if learnt:
-        parts["learnt"] = {str(day): band for day, band in learnt.items()}
-    if table == PREDICTIONS or _encoded(job, table):
-        parts["tasks"] = {task.name: task.label for task in tasks_of(job.conf).values()}
-    if _encoded(job, table):
-        parts["vocabulary"] = job.lake.version(VOCABULARY)
-    return digest(parts)
+    """What the rules declare; the vocabulary's version stands for the largest ids, which are not read for it."""
+    suite = suites.build(table, job.conf, days, None, learnt, _accounts(job, table, days))
+    return suite.digest(vocabulary=job.lake.version(VOCABULARY) if _encoded(job, table) else None)
 
 
 def _encoded(job: Job, table: str) -> bool:

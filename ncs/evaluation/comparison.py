@@ -8,11 +8,9 @@ import numpy as np
 
 from ncs.evaluation.paired import Figures
 from ncs.evaluation.paper import TABLE_2
+from ncs.metrics import METRICS, judging
 from ncs.tasks import Task, in_order
 from ncs.text import markdown
-
-UNITS = {"mse": 1e-5, "auc": 1e-4}
-"""What differences are printed in."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def as_table(compared: Sequence[Compared], tasks: Mapping[str, Task], references
 def _difference(one: Mapping[str, Any] | None, task: Task) -> str:
     if one is None:
         return ""
-    unit = UNITS[task.metric]
+    unit = task.measure.unit
     settled = {None: "", True: " +", False: " -"}[one["better"]]
     relative = "-" if one["relative"] is None else f"{one['relative']:+.2%}"
     interval = f"[{one['low'] / unit:+.0f}, {one['high'] / unit:+.0f}]"
@@ -99,8 +97,10 @@ def _difference(one: Mapping[str, Any] | None, task: Task) -> str:
 
 def legend(references: Sequence[str], seeds: int) -> str:
     """What the table's columns mean."""
+    measures = sorted((METRICS[name] for name in judging()), key=lambda metric: metric.unit)
+    units = " and ".join(f"{metric.unit:.0e} ({metric.title})".replace("e-0", "e-") for metric in measures)
     return (
-        f"Means over {seeds} seeds on the test days. Differences in 1e-5 (MSE) and 1e-4 (AUC), with 95 % "
+        f"Means over {seeds} seeds on the test days. Differences in {units}, with 95 % "
         f"intervals over seeds and paired resamples of the impressions; + better, - worse, where the interval excludes "
         f"zero, nothing claimed elsewhere. paper: its Table 2, on its own logs. time: of training, search included, as "
         f"a multiple of {references[0] if references else 'nothing'}; density: of the FC weights a task uses."

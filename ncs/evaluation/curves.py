@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from ncs.evaluation.charts import COLOURS, svg
-from ncs.evaluation.comparison import UNITS, Compared
+from ncs.evaluation.comparison import Compared
 from ncs.evaluation.names import legend_name
 from ncs.tasks import Task
 from ncs.text import markdown
@@ -38,7 +38,7 @@ def draw(key: str, swept: Swept, tasks: Mapping[str, Task], reference: str) -> d
     base = reference if reference in names else names[0]
 
     def panel(axis: Axes, task: Task) -> None:
-        unit = UNITS[task.metric]
+        unit = task.measure.unit
         for n, name in enumerate(name for name in names if name != base):
             points = []
             for _, compared in swept:

@@ -69,9 +69,9 @@ def _to_contract(uri: str) -> None:
     """From tables without contracts. A nullable column stays so in Delta: a CHECK stands for NOT NULL."""
     table = _table(uri)
     name = name_of(uri)
-    promised, told = contract.contract_of(name, contract.labels_of(table.schema())), table_of(name)
-    given = {f"{column}_is_given": f"{column} IS NOT NULL" for column in promised.required}
-    for check, condition in {**given, **promised.checks}.items():
+    declared = contract.declared_as(name, table.schema())
+    given = {f"{column}_is_given": f"{column} IS NOT NULL" for column in declared.required}
+    for check, condition in {**given, **declared.constraints}.items():
         if f"delta.constraints.{check}" not in table.metadata().configuration:
             try:
                 table.alter.add_constraint({check: condition})
@@ -80,9 +80,9 @@ def _to_contract(uri: str) -> None:
                 raise DataError(
                     f"{uri}: its rows break {condition!r} ({reason}); mend or remove the table and write it again"
                 ) from None
-    table.alter.set_table_description(told.comment)
+    table.alter.set_table_description(declared.comment)
     _describe_columns(table, name)
-    _set(uri, {key: value for key, value in promised.properties.items() if key != contract.VERSION_PROPERTY})
+    _set(uri, {key: value for key, value in contract.properties(declared).items() if key != contract.VERSION_PROPERTY})
 
 
 _RENAMED = {"system": "model", "pctr_system": "pctr_model", "pcvr_system": "pcvr_model"}
@@ -98,7 +98,7 @@ def _rename_columns(uri: str) -> None:
     old = [column for column in columns if column in _RENAMED]
     if not old:
         return
-    appended = contract.contract_of(name_of(uri)).append_only
+    appended = table_of(name_of(uri)).append_only
     if appended:
         _set(uri, {"delta.appendOnly": "false"})
     if any(_RENAMED[column] not in columns for column in old):

@@ -5,11 +5,13 @@ fsspec, to deltalake and to Petastorm.
 """
 
 import atexit
+import errno
 import json
 import os
 import posixpath
 import re
 import shutil
+import stat
 import tempfile
 import threading
 import uuid
@@ -48,8 +50,13 @@ def filesystem(uri: str) -> tuple[AbstractFileSystem, str]:
 
 
 def open_file(uri: str, compression: str | None = None) -> Any:
-    """A file, opened to read its bytes. `compression`: as fsspec names it, or `infer`, by the file's name."""
+    """A file, opened to read its bytes. `compression`: as fsspec names it, or `infer`, by the file's name.
+
+    Raises OSError where it is missing or is no regular file: to open a pipe would block.
+    """
     fs, path = filesystem(uri)
+    if "://" not in uri and not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", path)
     return fs.open(path, "rb", compression=compression)
 
 

@@ -18,8 +18,8 @@ from jobs.cli import main
 from ncs.config import Config
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
+from ncs.metrics import auc
 from ncs.notebook.source import execute
-from ncs.training.metrics import auc
 from tests.factories import ROOT
 from tests.lake.assertions import holds_what_is_told
 

@@ -16,9 +16,9 @@ import yaml
 from ncs.errors import TrainingError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
+from ncs.metrics import auc
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
-from ncs.training.metrics import auc
 from tests.factories import toy_conf, toy_rows, write_toy_lake
 from tests.training.faults import killed, same, saved_state, trained
 

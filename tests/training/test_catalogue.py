@@ -8,12 +8,12 @@ import torch
 
 from ncs.lake import storage
 from ncs.lake.layout import Lake
+from ncs.metrics import auc
 from ncs.models import build
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
 from ncs.runs.training import train
 from ncs.training.cluster import Cluster
-from ncs.training.metrics import auc
 from ncs.training.store import Store
 from tests.factories import toy_conf, toy_rows, write_toy_lake
 

@@ -15,11 +15,11 @@ import yaml
 from ncs.config import Config
 from ncs.lake import storage
 from ncs.lake.layout import Lake
+from ncs.metrics import auc
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
 from ncs.training.cluster import Cluster
 from ncs.training.cluster.launch import most_workers, without
-from ncs.training.metrics import auc
 from ncs.training.store import Store
 from tests.factories import toy_conf, toy_rows, write_toy_lake
 from tests.training.faults import saved_state

@@ -111,7 +111,7 @@ def test_the_page_of_a_failed_day_shows_rows_at_fault(
     assert f"{BAD}-0" in text  # the id of a clicked row without a length
     assert "unexpected values found" not in text  # of a rule that counts none
     assert "data docs rendering" not in caplog.text
-    block_days(replace(job, held={}), layout.SAMPLES)
+    block_days(replace(job, blocked={}), layout.SAMPLES)
     assert len(list(docs.rglob("*.html"))) == 2  # a page a run
 
 
