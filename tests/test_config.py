@@ -63,7 +63,7 @@ def test_every_file_in_conf_is_valid_and_names_itself(path: Path) -> None:
         ("net.hidden=[1000000000000]", r"net.hidden.*: .*less than or equal to 65536"),
         ("train.batch_size=1000000000000", r"train.batch_size: .*less than or equal to"),
         ("logs.synthetic.users=1000000000000", r"logs.synthetic.users: .*less than or equal to"),
-        ("labels.window_hours=1e300", r"labels.window_hours: .*less than or equal to 744"),
+        ("labels.window_hours=1e300", r"labels.window_hours: .*less than or equal to 8784"),
         ("prune.theta_epochs=1e300", r"prune.theta_epochs: .*less than or equal to"),
         ("launch.stall_seconds=100000000", r"launch.stall_seconds: .*less than or equal to"),
         ("launch.hosts='-oProxyCommand:1'", r"launch.hosts: .*pattern"),

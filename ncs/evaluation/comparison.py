@@ -10,6 +10,7 @@ from ncs.evaluation.paired import Figures
 from ncs.evaluation.paper import TABLE_2
 from ncs.metrics import METRICS, judging
 from ncs.tasks import Task, in_order
+from ncs.text import markdown
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,7 @@ def as_table(compared: Sequence[Compared], tasks: Mapping[str, Task], references
             line += [_difference(found.get((one.model, task.name, name)), task) for name in there]
         times = f"{one.mean('seconds') / seconds:.1f}" if seconds else ""
         lines.append([*line, f"{one.mean('parameters'):,.0f}", f"{one.mean('density'):.2f}", times])
-    lines.insert(1, ["-"] * len(lines[0]))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "| "
-        + " | ".join(cell.ljust(width, "-" if n == 1 else " ") for cell, width in zip(line, widths, strict=True))
-        + " |"
-        for n, line in enumerate(lines)
-    )
+    return markdown(lines)
 
 
 def _difference(one: Mapping[str, Any] | None, task: Task) -> str:

@@ -10,6 +10,7 @@ from ncs.evaluation.charts import COLOURS, svg
 from ncs.evaluation.comparison import Compared
 from ncs.evaluation.names import legend_name
 from ncs.tasks import Task
+from ncs.text import markdown
 
 Swept = Sequence[tuple[Any, Sequence[Compared]]]
 """Value of the key -> what was compared with it."""
@@ -17,16 +18,15 @@ Swept = Sequence[tuple[Any, Sequence[Compared]]]
 
 def as_table(key: str, swept: Swept, tasks: Mapping[str, Task]) -> str:
     """A line a value and model, in Markdown: each task's mean figure with its 95 % interval."""
-    header = [key, "model", *(task.title for task in tasks.values())]
-    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    lines = [[key, "model", *(task.title for task in tasks.values())]]
     for value, compared in swept:
         for one in compared:
             cells = []
             for task in tasks:
                 low, high = one.figures[task].over_both
                 cells.append(f"{one.figures[task].value:.5f} [{low:.5f}, {high:.5f}]")
-            lines.append(f"| {value} | {one.model} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            lines.append([str(value), one.model, *cells])
+    return markdown(lines)
 
 
 def draw(key: str, swept: Swept, tasks: Mapping[str, Task], reference: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Upkeep of a lake: which files are small, which nobody needs any more, which a stored model still does.
 
 Read and removed through `deltalake`, so that a report starts no Spark; rewriting rows is left to Spark
-(`jobs/maintain.py`).
+(`jobs/pipeline/maintain.py`).
 """
 
 from collections import Counter

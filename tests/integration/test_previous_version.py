@@ -8,7 +8,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.cli import main
-from jobs.runs import latest_run
+from jobs.pipeline.runs import latest_run
 from ncs import config
 from ncs.lake import layout
 from ncs.lake.layout import Lake

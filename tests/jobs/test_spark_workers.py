@@ -7,7 +7,7 @@ import torch
 from pyspark.sql import SparkSession
 
 from jobs.job import Job
-from jobs.train import complete
+from jobs.pipeline.train import complete
 from ncs.config import Config
 from ncs.errors import TrainingError
 from ncs.lake.layout import Lake

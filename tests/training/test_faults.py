@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 
 import ncs.training.loop as loop
 from jobs.cli import main
-from jobs.worker import work
+from jobs.pipeline.worker import work
 from ncs.config import Config
 from ncs.errors import DataError, TrainingError
 from ncs.lake import layout, storage

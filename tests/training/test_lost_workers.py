@@ -88,7 +88,7 @@ class Training:
         for child in psutil.Process(self.process.pid).children(recursive=True):
             variables = child.environ()
             rank = variables.get("HOROVOD_RANK", variables.get("RANK"))
-            if rank is not None and child.cmdline()[1:3] == ["-m", "jobs.worker"]:
+            if rank is not None and child.cmdline()[1:3] == ["-m", "jobs.pipeline.worker"]:
                 found[int(rank)] = child
         return found
 

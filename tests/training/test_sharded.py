@@ -90,7 +90,9 @@ def test_an_artefact_is_there_only_with_all_of_its_shards(tmp_path: Path) -> Non
     (tmp_path / "theta.1-of-2.pt").unlink()
     with pytest.raises(TrainingError, match=r"theta\.1-of-2\.pt cannot be read"):
         alone.load("theta")
-    assert alone.once("theta", lambda: {"a.shard": torch.arange(6), "bias": torch.zeros(2)})["bias"].sum() == 0
+    assert (
+        alone.get_or_compute("theta", lambda: {"a.shard": torch.arange(6), "bias": torch.zeros(2)})["bias"].sum() == 0
+    )
 
 
 @pytest.mark.fault(ends="goes on")

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.job import Job
-from jobs.validate import block_days, gate
+from jobs.pipeline.validate import block_days, gate
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import GateError

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.job import Job
-from jobs.runs import latest_run
+from jobs.pipeline.runs import latest_run
 from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError

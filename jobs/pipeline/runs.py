@@ -1,11 +1,14 @@
 """Which run the stages after training work on, and what decides what these make of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from jobs.job import Job
+from ncs import config
 from ncs.config import Config
-from ncs.errors import DataError
+from ncs.errors import DataError, NcsError
 from ncs.lake import layout, manifest, storage
+from ncs.lake.currency import Wanted
 from ncs.lake.documents import Latest, RunDescription, models_in
 from ncs.lake.layout import Lake
 from ncs.tasks import CTR, tasks_of
@@ -71,6 +74,36 @@ def predictions_from(lake: Lake, described: dict[str, Any], conf: Config) -> dic
         "tables": described["lineage"]["tables"],
         "inputs": lake.inputs(tasks_of(conf)[CTR].table, layout.SAMPLES, days=conf.test_days),
     }
+
+
+def predictions_wanted(job: Job) -> dict[str, Wanted]:
+    """What the predictions of the newest run would be made from now."""
+    return {layout.PREDICTIONS: _of_newest(job, lambda found, conf: predictions_from(job.lake, found, conf))}
+
+
+def evaluation_wanted(job: Job) -> dict[str, Wanted]:
+    """What the evaluation of the newest run would be made from now."""
+
+    def made(found: dict[str, Any], conf: Config) -> dict[str, Any]:
+        from ncs.evaluation.parts import slices_of  # imports Spark, which the stages that train need not
+
+        slices = slices_of(job.lake, job.conf.slices)
+        return evaluation_from(job.lake, found, conf, slices, job.conf.calibration is not None)
+
+    return {layout.EVALUATIONS: _of_newest(job, made)}
+
+
+def _of_newest(job: Job, made: Callable[[dict[str, Any], Config], dict[str, Any]]) -> Wanted:
+    """The run that was trained last, and what is made from it; nothing before one was."""
+    if not storage.exists(job.lake.uri("models", "latest.json")):
+        return {}
+    run_id = "newest"
+    try:
+        found = run_of(job.lake, None, verify=False)
+        run_id = found["run_id"]
+        return {run_id: made(found, config.of_run(found))}
+    except NcsError as err:  # of another version, say: no reason to keep silent about the tables
+        return {run_id: DataError(str(err))}
 
 
 def evaluation_from(

@@ -1,6 +1,6 @@
 """One of the workers that a launcher started: trains what an order in the lake asks for.
 
-python -m jobs.worker LAKE/_launch-<run>/order.json
+python -m jobs.pipeline.worker LAKE/_launch-<run>/order.json
 """
 
 import sys

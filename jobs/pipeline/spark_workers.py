@@ -3,7 +3,7 @@
 from pyspark.ml.torch.distributor import TorchDistributor
 from pyspark.sql import SparkSession
 
-from jobs.worker import work
+from jobs.pipeline.worker import work
 from ncs.config import Launch
 from ncs.errors import TrainingError
 from ncs.lake import storage
