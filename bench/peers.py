@@ -26,8 +26,7 @@ from bench.rechub import Rechub
 from bench.work import Work
 from ncs.errors import TrainingError
 from ncs.metrics import METRICS, auc
-from ncs.training.cluster import Cluster
-from ncs.training.device import device_of
+from ncs.training.hardware import select_device
 
 SMALLEST = 211_000
 """Ids of the size at which everything is measured; larger tables are measured with the peers' MMoE alone."""
@@ -60,7 +59,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     args = parser.parse_args()
     try:
-        device_of(args.device, Cluster())
+        select_device(args.device, 0)
     except TrainingError as err:
         sys.exit(f"bench: {err}")
     figures = []

@@ -14,6 +14,7 @@ from ncs.logs.pseudonyms import Pseudonyms
 from tests.factories import ROOT
 
 DEMO = ROOT / "conf" / "demo.yaml"
+TASK = "{label: cast(cvr >= 0.5 as float), loss: cross_entropy, metric: auc}"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf").glob("*.yaml")), ids=lambda path: path.stem)
@@ -26,6 +27,9 @@ def test_every_file_in_conf_is_valid_and_names_itself(path: Path) -> None:
     [
         ("train.epoch=3", "train.epoch is no key of the configuration"),
         ("nothing=3", "nothing is no key"),
+        (f"tasks.keys={TASK}", "tasks.keys: nets and tables have parts of that name already"),
+        (f"tasks._x={TASK}", "tasks._x: nets and tables have parts of that name already"),
+        (f"tasks.CVR={TASK}", "tasks.CVR: differs from tasks.cvr in case alone"),
         ("train.epochs=three", r"train.epochs: .*valid integer \(found 'three'\)"),
         ("train.epochs=true", r"train.epochs: .*valid integer \(found True\)"),
         ("train.epochs=0", r"train.epochs: .*greater than or equal to 1"),
@@ -150,6 +154,8 @@ LAUGHS += b"".join(b"a%d: &a%d [%s*a%d]\n" % (n, n, b"*a%d, " % (n - 1) * 8, n -
         (LAUGHS, "more than 100,000 values"),
         (b"name: x\n" + b"#" * 1_000_000, "more than 1,000,000 bytes"),
         (b"? [a]\n: b\n", "not YAML"),
+        (b"name: x\na: \0\n", "line 2: not YAML: special characters"),
+        (b'name: x\nmodels: {"\\x9b31m": {}}\n', r"models: a text holds no control characters \(found '\\x9b31m'\)"),
         (b"", "a configuration is a mapping of keys"),
     ],
 )  # fmt: skip

@@ -62,7 +62,7 @@ def compare(job: Job, versions: Mapping[str, int]) -> list[Compared]:
         own, before = conf.models[name].set, job.conf.models[name].set
         tuned = {key: value for key, value in own.items() if before.get(key) != value}
         of_name = {task: found[name] for task, found in figures.items()}
-        compared.append(Compared(name, tuned, [one.facts(name) for one in runs], of_name))
+        compared.append(Compared(name, tuned, [one.facts(name).model_dump() for one in runs], of_name))
     _keep(job, conf, runs, compared)
     return compared
 
@@ -118,8 +118,8 @@ def _keep(job: Job, conf: Config, runs: Sequence[Run], compared: Sequence[Compar
                         **{key: model.facts[n][key] for key in ("parameters", "density", "seconds")},
                         "tuned": json.dumps(model.tuned),
                         "conf": one.conf.of_model(model.model).digest(),
-                        "tables": json.dumps(lineage["tables"]),
-                        "git": lineage["git"],
+                        "tables": json.dumps(lineage.tables),
+                        "git": lineage.git,
                     }
                 )
     found = [{**made, **one} for one in differences(compared, tasks, conf.compare.references)]

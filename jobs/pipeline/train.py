@@ -13,7 +13,8 @@ import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 from jobs.job import Job
 from jobs.pipeline.worker import train_together
 from ncs.lake import storage
-from ncs.runs.run import Run, train
+from ncs.runs.run import Run
+from ncs.runs.training import train
 from ncs.training import cluster
 
 

@@ -14,7 +14,8 @@ from ncs.errors import TrainingError
 from ncs.lake import storage
 from ncs.lake.documents import Order
 from ncs.lake.layout import Lake
-from ncs.runs.run import Run, train
+from ncs.runs.run import Run
+from ncs.runs.training import train
 from ncs.training import cluster
 from ncs.training.cluster import Cluster
 
@@ -32,7 +33,7 @@ def train_together(job: Job, this: Run, fewer: bool) -> Cluster:
     Returns the workers. Raises TrainingError if they do not all have the same work before them.
     """
     try:
-        workers = cluster.connect(this.parts)
+        workers = cluster.connect(this.subgroups)
         if workers.size != this.conf.workers and not fewer:
             raise TrainingError(f"{workers.size} workers were launched, the configuration says {this.conf.workers}")
         own = int(digest([this.run_id, this.versions]), 16)

@@ -15,6 +15,19 @@ if TYPE_CHECKING:
 OUTCOMES = ("clicked", "watched_seconds", "cvr")
 """The columns of silver/samples that follow from clicks and plays."""
 
+_TAKEN = """
+    T_destination add_module apply bfloat16 buffers call_super_init children clear compile cpu cuda double dump_patches
+    eval extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu items keys
+    load_state_dict modules mtia named_buffers named_children named_modules named_parameters parameters pop
+    register_backward_hook register_buffer register_forward_hook register_forward_pre_hook register_full_backward_hook
+    register_full_backward_pre_hook register_load_state_dict_post_hook register_load_state_dict_pre_hook
+    register_module register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
+    set_extra_state set_submodule share_memory state_dict to to_empty train training type update values xpu zero_grad
+"""
+_MODULE_NAMES = frozenset(_TAKEN.split())
+"""The attributes of torch's ModuleDict, which takes no key that is one of them: tasks are its keys. They are listed,
+for the configuration is read without torch; more of them begin with `_`."""
+
 
 def check_features(conf: "Config") -> None:
     """Raises ValueError for a feature that knows a label: what is known only after the impression was shown."""
@@ -24,6 +37,21 @@ def check_features(conf: "Config") -> None:
     for field in conf.fields:
         if field.lower() in known:
             raise ValueError(f"fields.{field}: {field} {known[field.lower()]}, so it is no feature; leave it out")
+
+
+def check_tasks(conf: "Config") -> None:
+    """Raises ValueError for a task's name that a net, or a table of predictions, cannot tell from another."""
+    seen: dict[str, str] = {}
+    for name in conf.tasks:
+        other = seen.setdefault(name.lower(), name)
+        if other != name:
+            raise ValueError(
+                f"tasks.{name}: differs from tasks.{other} in case alone, which Spark does not see; rename it"
+            )
+        if name in _MODULE_NAMES or name.startswith("_"):
+            raise ValueError(
+                f"tasks.{name}: nets and tables have parts of that name already; give the task another one"
+            )
 
 
 def check_size(conf: "Config") -> None:

@@ -153,7 +153,9 @@ def parse(text: str, where: str) -> Any:
         raise ConfigError(f"{where}{line}: not YAML: {' '.join((err.problem or err.context or '').split())}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as err:  # of a number of thousands of digits, or of [[[[...
         reason = getattr(err, "reason", None) or str(err).partition("\n")[0]
-        raise ConfigError(f"{where}: not YAML: {reason}") from None
+        position = getattr(err, "position", None)  # of a character that no YAML holds
+        line = "" if position is None else f", line {text.count(chr(10), 0, position) + 1}"
+        raise ConfigError(f"{where}{line}: not YAML: {reason}") from None
 
 
 def check_values(values: Any, where: str) -> None:
@@ -172,7 +174,7 @@ def check_values(values: Any, where: str) -> None:
             raise ConfigError(f"{where}: {key}: a text holds no control characters (found {redact(value)[:40]!r})")
 
 
-_TEXT = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\u0085\u2028\u2029\ud800-\udfff]*")
+_TEXT = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*")
 
 
 def _leaves(value: Any, key: str = "", depth: int = 0) -> Iterator[tuple[str, Any, int]]:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from ncs.config.checks import check_features, check_size
+from ncs.config.checks import check_features, check_size, check_tasks
 from ncs.config.gates import Gates
 from ncs.config.keeping import Maintain, Privacy, Track
 from ncs.config.launch import Launch
@@ -222,6 +222,7 @@ class Config(Section):
         for task in self.prune.rates:
             if task not in self.tasks:
                 raise ValueError(f"prune.rates names {task!r}, which is not among tasks")
+        check_tasks(self)
         check_features(self)
         check_size(self)
         compared = [name for name in self.compare.models if name != "all"]

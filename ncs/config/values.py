@@ -122,7 +122,7 @@ def problems(err: ValidationError) -> Iterator[str]:
     for error in err.errors():
         where = ".".join(str(part) for part in error["loc"] if not str(part).startswith(("list[", "literal[")))
         if error["type"] == "extra_forbidden":
-            yield f"{where} is no key of the configuration"
+            yield f"{where or repr(where)} is no key of the configuration"
         elif error["type"] == "missing":
             yield f"{where} is missing"
         else:

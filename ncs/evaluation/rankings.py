@@ -44,14 +44,16 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def by_day(rows: Sequence[Row]) -> str:
     """View time's paired difference from the first arm by day, each of all days up to it, with 95 % intervals.
 
-    The ends of the scale are left out: next to them the models would fall together.
+    The ends of the scale are left out: next to them the models would fall together. So are days without a difference,
+    on which nobody came to an arm.
     """
     of_time = [row for row in rows if row["metric"] == "view_seconds"]
     names = [arm for arm in dict.fromkeys(row["arm"] for row in of_time) if _is_pair(arm)]
 
     def draw(axis: Axes, base: str) -> None:
         for n, arm in enumerate(names[1:], start=1):
-            mine = sorted((row for row in of_time if row["arm"] == arm), key=lambda row: row["day"])
+            known = (row for row in of_time if row["arm"] == arm and row["paired_gain"] is not None)
+            mine = sorted(known, key=lambda row: row["day"])
             days, colour = [row["day"] for row in mine], COLOURS[n % len(COLOURS)]
             axis.plot(days, [row["paired_gain"] for row in mine], "o-", color=colour, label=legend_name(arm))
             axis.fill_between(

@@ -4,19 +4,24 @@ An id is a position in its field's part of the embedding table: 0 is unknown (un
 count from 1 in order of falling frequency (`vocabulary`) or rising value (`buckets`).
 """
 
+import re
 from collections.abc import Mapping
 
-from pyspark.errors import AnalysisException
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from ncs.config import Encode, FeatureField, Split
+from ncs.config.expressions import parse_expression
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake.types import as_text, is_empty
 from ncs.tasks import KEYS, Task
 
 _NUMBERS = ("int", "bigint", "float", "double", "smallint", "tinyint", "decimal")
+_DATA_EXCEPTION = re.compile(r"(\[[A-Z_.]+\] [^\n]*?) SQLSTATE: 22")
+"""What Spark says of a value that an expression cannot compute with, as a division by zero."""
 _QUANTILE_ROWS = 1_000_000
 """Rows that bucket edges are taken from: enough for a thousand buckets, and bounded whatever the log's size."""
 
@@ -148,20 +153,31 @@ def encode_days(
 
 
 def check_labels(samples: DataFrame, tasks: Mapping[str, Task]) -> None:
-    """Raise DataError, with an example, for a task whose label leaves [0, 1] on some row. One pass over the samples.
+    """Raise DataError for a task whose label leaves [0, 1] on some row, with an example, or cannot be computed there.
 
-    `clicked` and `cvr` themselves are held to it where silver/samples is written.
+    One pass over the samples. `clicked` and `cvr` themselves are held to it where silver/samples is written.
     """
-    own = [task for task in tasks.values() if task.expression not in ("clicked", "cvr")]
+    known = [(name, parse_expression(f"({name}) IS NOT NULL").sql) for name in ("clicked", "cvr")]
+    own = [task for task in tasks.values() if (task.expression, task.where) not in known]
     if not own:
         return
-    row = samples.agg(
-        *[
-            end(F.when(label_of(task).isNotNull(), _labelled(task))).alias(f"{task.name}_{name}")
-            for task in own
-            for name, end in (("min", F.min), ("max", F.max))
-        ]
-    ).first()
+    try:
+        row = samples.agg(
+            *[
+                end(F.when(label_of(task).isNotNull(), _labelled(task))).alias(f"{task.name}_{name}")
+                for task in own
+                for name, end in (("min", F.min), ("max", F.max))
+            ]
+        ).first()
+    except (PySparkException, Py4JJavaError) as err:
+        reason = _DATA_EXCEPTION.search(str(err))
+        if reason is None:
+            raise
+        for task in own if len(own) > 1 else []:  # which of them it is
+            check_labels(samples, {task.name: task})
+        raise DataError(
+            f"tasks.{own[0].name}: {own[0].expression!r} where {own[0].where!r} fails on some row: {reason[1]}"
+        ) from None
     assert row is not None
     for task in own:
         for end in ("min", "max"):

@@ -5,8 +5,6 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-import fsspec
-
 from ncs.errors import DataError
 from ncs.lake import storage
 from ncs.lake.documents import RunManifest
@@ -85,7 +83,10 @@ def verify(folder: str) -> None:
         remedy = f"restore the file from a copy, or {again} `ncs train`, which writes it again"
         if not storage.exists(uri):
             raise DataError(f"{uri} is missing, manifest.json of the run lists it with SHA-256 {written}; {remedy}")
-        size, sha256 = _digest(uri)
+        try:
+            size, sha256 = _digest(uri)
+        except OSError as err:
+            raise DataError(f"{uri} cannot be read ({err.strerror or err}); {remedy}") from None
         if (size, sha256) != (expected["size"], expected["sha256"]):
             raise DataError(
                 f"{uri} is not the file that training wrote: SHA-256 {sha256[:12]} ({size:,} bytes), manifest.json of "
@@ -100,7 +101,7 @@ def _write(folder: str, files: Mapping[str, Any]) -> None:
 
 def _digest(uri: str) -> tuple[int, str]:
     size, sha256 = 0, hashlib.sha256()
-    with fsspec.open(uri, "rb") as file:
+    with storage.open_file(uri) as file:
         while chunk := file.read(_CHUNK):
             size += len(chunk)
             sha256.update(chunk)

@@ -5,11 +5,13 @@ fsspec, to deltalake and to Petastorm.
 """
 
 import atexit
+import errno
 import json
 import os
 import posixpath
 import re
 import shutil
+import stat
 import tempfile
 import threading
 import uuid
@@ -21,7 +23,7 @@ from typing import Any, Literal
 
 import fsspec
 from fsspec import AbstractFileSystem
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ncs.errors import DataError
 
@@ -48,8 +50,13 @@ def filesystem(uri: str) -> tuple[AbstractFileSystem, str]:
 
 
 def open_file(uri: str, compression: str | None = None) -> Any:
-    """A file, opened to read its bytes. `compression`: as fsspec names it, or `infer`, by the file's name."""
+    """A file, opened to read its bytes. `compression`: as fsspec names it, or `infer`, by the file's name.
+
+    Raises OSError where it is missing or is no regular file: to open a pipe would block.
+    """
     fs, path = filesystem(uri)
+    if "://" not in uri and not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", path)
     return fs.open(path, "rb", compression=compression)
 
 
@@ -272,8 +279,13 @@ def _problems(err: ValidationError) -> Iterator[str]:
 
 
 def write_json(uri: str, value: Any) -> None:
-    """Write a value as indented JSON, whole or not at all."""
-    write_bytes(uri, (json.dumps(value, indent=2, default=str) + "\n").encode())
+    """Write a value, or a document, as indented JSON, whole or not at all."""
+    write_bytes(uri, (json.dumps(value, indent=2, default=_plain) + "\n").encode())
+
+
+def _plain(value: Any) -> Any:
+    """For JSON: what was set of a document, anything else as text."""
+    return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else str(value)
 
 
 def remove(uri: str) -> None:

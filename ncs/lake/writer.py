@@ -6,8 +6,10 @@ doubled by that, for every write replaces what it writes.
 
 import json
 import random
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 
 import delta.exceptions.captured  # noqa: F401  (teaches PySpark to raise the conflicts below, not a nameless Py4J error)
@@ -21,6 +23,8 @@ from delta.exceptions import (
     ProtocolChangedException,
 )
 from deltalake import DeltaTable, Schema
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, DataFrameWriter
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StringType, StructType
@@ -39,6 +43,8 @@ _CONFLICTS = (
     MetadataChangedException,
     ProtocolChangedException,
 )
+_REFUSED = re.compile(r"\[DELTA_\w+\].*")
+"""What Delta says of rows or of a schema: the condition's name, and the first line of its text."""
 _TRIES = 8
 _FIRST_PAUSE = 0.5
 """Seconds, on average; each further pause is twice as long, so that all of them last about a minute."""
@@ -115,8 +121,20 @@ def _replace(
             writer = writer.option("replaceWhere", condition)
         writer.option("mergeSchema", "true").save(uri)  # a new column of the logs flows through
 
-    with contract.creating(uri):
+    with contract.creating(uri), _naming_refusal(uri):
         retry_conflicts(write, uri)
+
+
+@contextmanager
+def _naming_refusal(uri: str) -> Iterator[None]:
+    """Around a write: rows that Delta does not take become a DataError that names the table and Delta's own reason."""
+    try:
+        yield
+    except (PySparkException, Py4JJavaError) as err:
+        reason = _REFUSED.search(str(err))
+        if reason is None:
+            raise
+        raise DataError(f"{uri} does not take these rows: {' '.join(reason[0].split())}") from err
 
 
 def _retype(

@@ -29,17 +29,17 @@ class Validated(NamedTuple):
 
 
 def validated(model: Model, task: str, loader: Loader, cluster: Cluster) -> Validated:
-    """A task on its validation rows, over those of all workers: the same numbers on each of them."""
-    shard = (torch.cat(parts).cpu() for parts in zip(*predictions(model, task, loader), strict=True))
-    labels, scores = (cluster.all_gather(part).numpy() for part in shard)
+    """A task on the validation rows of all workers: the same numbers on each of them."""
+    shard = (torch.cat(batches).cpu() for batches in zip(*predictions(model, task, loader), strict=True))
+    labels, scores = (cluster.all_gather(values).numpy() for values in shard)
     return Validated(model.tasks[task].measure.figure(labels, scores), float(scores.min()), float(scores.max()))
 
 
 def validate(model: Model, task: str, loader: Loader, cluster: Cluster) -> float:
-    """The figure alone."""
+    """The validation figure of a task."""
     return validated(model, task, loader, cluster).score
 
 
 def skill(task: Task, score: float, label_variance: float) -> float:
-    """A figure on a common scale: 0 is a constant prediction, 1 a perfect one."""
+    """A figure on a common scale: 0 for a constant prediction, 1 for a perfect one."""
     return task.measure.skill(score, label_variance)

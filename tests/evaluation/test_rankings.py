@@ -36,6 +36,14 @@ def test_the_picture_is_of_the_models_alone() -> None:
     assert "oracle" not in picture
 
 
+def test_days_on_which_nobody_came_are_left_out_of_the_picture() -> None:
+    empty = dict.fromkeys(("value", "test_gain", "test_low", "test_high", "paired_gain", "paired_low", "paired_high"))
+    nobody = [row | (empty if row["day"] == 1 else {}) for row in ROWS]
+    assert by_day(nobody)
+    assert by_day([row | empty for row in ROWS])
+    assert {line["paired"] for line in table([row | empty for row in ROWS])} == {None}
+
+
 def test_the_calibration_error_is_the_distance_from_the_diagonal_by_rows() -> None:
     tasks = list(tasks_of(CONF).values())
     rows = in_bins("a", "ctr", (30_000, 0.2, 0.3), (10_000, 0.8, 0.6))

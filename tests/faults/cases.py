@@ -1,9 +1,14 @@
-"""Run a folder of odd inputs and print what each ends with: `python -m tests.faults.cases FOLDER [NAME ...]`.
+"""Run a folder of odd inputs and print what each ends with.
+
+    python -m tests.faults.cases FOLDER [NAME ...] [--stage STAGE]
+
+STAGE is what the logs of `bad_inputs` go through, by default backfill; ingest alone takes a few seconds a case.
 
 FOLDER holds `small.yaml`, a folder for each case with a `make.py` that writes its logs, and `bad_inputs/land.py`, whose
 `CASES` each write two days of logs. All cases share one Spark session; each has a lake of its own.
 """
 
+import argparse
 import importlib.util
 import io
 import os
@@ -13,20 +18,21 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 from jobs.cli import main
 
 Case = tuple[str, Callable[[], tuple[int, str]]]
-"""Its name, and what runs it: the exit code, and the last line that was printed."""
+"""Its name, and what runs it: the exit code, and the message, or the last line that was printed."""
 
 WEEK = "2026-05-04..2026-05-08"
 LABELS = ("clicked", "watched_seconds", "cvr")
 
 
 def ncs(*args: str) -> tuple[int, str]:
-    """Run a command line in this process. Returns its exit code and the last line that it printed."""
+    """Run a command line in this process. Returns its exit code and its message, or the last line that it printed."""
     printed = io.StringIO()
     with redirect_stdout(printed), redirect_stderr(printed):
         try:
@@ -34,7 +40,8 @@ def ncs(*args: str) -> tuple[int, str]:
         except SystemExit as stop:  # the parser's own
             code = int(stop.code or 0)
     lines = [line for line in printed.getvalue().splitlines() if line.strip()]
-    return code, next((line for line in reversed(lines) if line.startswith("ncs ")), (lines or [""])[-1])
+    said = next((number for number, line in enumerate(lines) if line.startswith("ncs ")), len(lines) - 1)
+    return code, " | ".join(lines[max(said, 0) :])  # after the message the blocked days' reasons
 
 
 def small(folder: Path, place: Path, *args: str, command: str = "run") -> tuple[int, str]:
@@ -137,7 +144,7 @@ def cases_of(folder: Path, place: Path) -> Iterator[Case]:
     yield "deletion_vectors", deletion_vectors
 
 
-def bad_inputs(folder: Path, place: Path) -> Iterator[Case]:
+def bad_inputs(folder: Path, place: Path, stage: str) -> Iterator[Case]:
     """Configurations, and two days of odd logs each."""
     conf = folder / "land.yaml"
     for path in sorted(folder.glob("*.yaml")):
@@ -149,7 +156,7 @@ def bad_inputs(folder: Path, place: Path) -> Iterator[Case]:
         def run(name: str = name, write: Callable[[Path], object] = write) -> tuple[int, str]:
             os.chdir(place)
             write(land.base("x"))
-            return ncs("backfill", "2022-04-08..2022-04-09", "--conf", str(conf), "--lake", str(place / "lake"))
+            return land_days(stage, conf, place)
 
         yield f"bad_inputs {name}", run
 
@@ -158,7 +165,13 @@ def configured(folder: Path, place: Path, path: Path) -> tuple[int, str]:
     """A configuration of the folder, on logs in which nothing is odd."""
     os.chdir(place)
     load(folder / "land.py").base("o_baseline")
-    return ncs("backfill", "2022-04-08..2022-04-09", "--conf", str(path), "--lake", str(place / "lake"))
+    return land_days("backfill", path, place)
+
+
+def land_days(stage: str, conf: Path, place: Path) -> tuple[int, str]:
+    """A stage on the two days of `bad_inputs`."""
+    days = ["2022-04-08..2022-04-09"] if stage == "backfill" else ["--days", "2022-04-08..2022-04-09"]
+    return ncs(stage, *days, "--conf", str(conf), "--lake", str(place / "lake"))
 
 
 def load(path: Path) -> ModuleType:
@@ -171,9 +184,9 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-def run_all(folder: Path, only: list[str]) -> None:
-    """Print a line for each case: its exit code, its name, the last line."""
-    for source in (cases_of, bad_inputs):
+def run_all(folder: Path, only: list[str], stage: str) -> None:
+    """Print a line for each case: its exit code, its name, what it said."""
+    for source in (cases_of, partial(bad_inputs, stage=stage)):
         with tempfile.TemporaryDirectory() as root:
             place = Path(root)
             own = folder if source is cases_of else folder / "bad_inputs"
@@ -187,8 +200,13 @@ def run_all(folder: Path, only: list[str]) -> None:
                 except Exception as err:
                     code, last = -1, f"{type(err).__name__}: {err}"
                 os.chdir(folder)
-                print(f"{number:>4}  {code:>3}  {name:<42}  {last[:230]}", flush=True)
+                print(f"{number:>4}  {code:>3}  {name:<42}  {last[:400]}", flush=True)
 
 
 if __name__ == "__main__":
-    run_all(Path(sys.argv[1]).resolve(), sys.argv[2:])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--stage", default="backfill")
+    args = parser.parse_args()
+    run_all(args.folder.resolve(), args.names, args.stage)

@@ -172,3 +172,22 @@ def test_a_table_of_a_newer_version_is_refused(lake: Lake) -> None:
         contract.ensure(uri, Schema.from_arrow(SCHEMA), ["day"])
     with pytest.raises(DataError, match="use a newer ncs"):
         migrate(uri)
+
+
+def test_a_figure_that_no_row_has_keeps_its_declared_type(lake: Lake) -> None:
+    keys = {"simulation_id": ["s"], "run_id": ["r"], "arm": ["a"], "day": [1], "metric": ["ctr"]}
+    contract.append(lake, layout.SIMULATIONS, pa.table({**keys, "value": [None]}))
+    contract.append(lake, layout.SIMULATIONS, pa.table({**keys, "value": [0.5]}))
+    found = lake.read(layout.SIMULATIONS, lake.version(layout.SIMULATIONS), ["value"])
+    assert sorted(found.column("value").to_pylist(), key=str) == [0.5, None]
+
+
+@pytest.mark.parametrize("label", ["like", "order", "between", "select"])
+def test_a_label_may_be_called_like_a_word_of_sql(lake: Lake, label: str) -> None:
+    columns = {"impression_id": ["i"], "day": [DAY], "split": ["train"], "day_number": pa.array([1], pa.int32())}
+    rows = pa.table({**columns, label: pa.array([0.5], pa.float32())})
+    contract.ensure(lake.uri("gold/x_samples"), Schema.from_arrow(rows.schema), ["day", "split"])
+    write_deltalake(lake.uri("gold/x_samples"), rows, mode="append", partition_by=["day", "split"])
+    beyond = rows.set_column(4, label, pa.array([1.5], pa.float32()))
+    with pytest.raises(DeltaError, match=label):
+        write_deltalake(lake.uri("gold/x_samples"), beyond, mode="append", partition_by=["day", "split"])

@@ -1,5 +1,6 @@
 """A path is the same folder to every library, whatever signs are in its name."""
 
+import os
 from datetime import date
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from deltalake import Schema as DeltaTableSchema
 from ncs.data_loading import Snapshot
 from ncs.data_loading.reader import read_shard
 from ncs.days import Days
+from ncs.errors import DataError
 from ncs.lake import contract, layout, storage, upkeep
 from ncs.lake.layout import Lake
 
@@ -92,3 +94,12 @@ def test_a_table_that_fails_to_get_its_first_rows_is_not_left(root: Path) -> Non
         contract.ensure(uri, DeltaTableSchema.from_arrow(schema), ["day"])
         DeltaTable(storage.alias(uri)).alter.set_table_description("has a second version")
     assert DeltaTable(storage.alias(uri)).version() == 1
+
+
+def test_no_pipe_in_a_lake_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lake.json")
+    with pytest.raises(DataError, match=r"lake\.json cannot be read \(it is no regular file\); restore"):
+        storage.read_json(str(tmp_path / "lake.json"))
+    assert storage.derived_json(str(tmp_path / "lake.json")) is None
+    storage.write_json(str(tmp_path / "lake.json"), {})
+    assert storage.read_json(str(tmp_path / "lake.json")) == {}

@@ -7,7 +7,6 @@ from threading import Barrier
 
 import pytest
 from delta.exceptions import ConcurrentAppendException
-from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from ncs.errors import DataError
@@ -68,8 +67,17 @@ def test_other_errors_are_not_tried_again() -> None:
 def test_a_table_whose_first_rows_break_its_contract_is_not_left(spark: SparkSession, lake: Lake) -> None:
     uri, record = lake.uri(layout.CALIBRATION), Record("predict", "r", {})
     rows = "SELECT 'r' AS run_id, 's' AS model, 'ctr' AS task, 0 AS place, {} AS prediction, 0.5D AS calibrated"
-    with pytest.raises(AnalysisException):
+    with pytest.raises(DataError, match=r"gold/calibration does not take these rows: \[DELTA_\w+\]") as refused:
         writer.replace_run(spark.sql(rows.format("CAST(NULL AS DOUBLE)")), uri, record, ("run_id",))
+    assert len(str(refused.value).splitlines()) == 1
     assert not lake.has(layout.CALIBRATION)
     writer.replace_run(spark.sql(rows.format("0.4D")), uri, record, ("run_id",))
     assert lake.rows_by("run_id", layout.CALIBRATION) == {"r": 1}
+
+
+def test_rows_that_delta_does_not_take_are_named_in_one_line(spark: SparkSession, lake: Lake) -> None:
+    rows = spark.sql("SELECT 1 AS n, DATE '2022-04-09' AS day")
+    with pytest.raises(DataError, match=r"bronze/clicks does not take these rows: \[DELTA_\w+\] ") as refused:
+        writer.replace_days(rows, lake.uri(layout.CLICKS), [Record("ingest", "2022-04-08", {})])
+    assert len(str(refused.value).splitlines()) == 1
+    assert not lake.has(layout.CLICKS)
