@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, Schema
 
-from ncs.lake import contract, layout, tables, upkeep
+from jobs.stage import stages
+from ncs.lake import contract, layout, names, tables, upkeep
 from ncs.lake.columns import Between, Column, Nulls, OneOf, columns_of
 from ncs.lake.layout import Lake
 from ncs.lake.tables import TABLES, table_of
@@ -95,3 +96,9 @@ def test_small_files_of_every_result_are_put_together(lake: Lake, name: str) -> 
         rows = pa.Table.from_pylist([row], declared.arrow)
         contract.append(lake, name, rows)
     assert upkeep.survey(lake, name, 2**20, timedelta(days=7), set()).crowded == {"a": 2}
+
+
+def test_the_stage_of_a_table_says_that_it_writes_it() -> None:
+    for name, table in TABLES.items():
+        written = names.ENCODED if tables.is_sample_table(name) else name
+        assert written in stages()[table.stage].writes, name

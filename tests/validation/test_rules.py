@@ -70,5 +70,5 @@ def test_what_columns_declare_is_in_the_suite() -> None:
 
 
 def test_a_gate_with_nothing_to_do_does_not_pay_for_great_expectations() -> None:
-    code = "import sys, jobs.validate; sys.exit('great_expectations' in sys.modules)"
+    code = "import sys, jobs.pipeline.validate; sys.exit('great_expectations' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,6 +1,6 @@
 """The tables of what models predict, how well they do it, and what data validation has found."""
 
-from ncs.lake import layout
+from ncs.lake import names
 from ncs.lake.columns import (
     COMPARISON,
     DAY,
@@ -22,7 +22,7 @@ from ncs.lake.tables.rows import Figure, MaskFigure, Part
 from ncs.lake.tables.table import Table
 
 PREDICTIONS = Table(
-    layout.PREDICTIONS,
+    names.PREDICTIONS,
     "predict",
     "Predictions of each model of a run on the test days",
     {
@@ -40,7 +40,7 @@ PREDICTIONS = Table(
     key=("run_id", "model", "impression_id"),
 )
 CALIBRATION = Table(
-    layout.CALIBRATION,
+    names.CALIBRATION,
     "predict",
     "Isotonic calibration of each model's predictions, fitted on validation rows: a row a knot of the curve",
     {
@@ -56,24 +56,24 @@ CALIBRATION = Table(
     ("run_id",),
 )
 EVALUATIONS = Table(
-    layout.EVALUATIONS, "evaluate", "Figures of each model of a run on the test days", columns_of(Figure), ("run_id",)
+    names.EVALUATIONS, "evaluate", "Figures of each model of a run on the test days", columns_of(Figure), ("run_id",)
 )
 SLICES = Table(
-    layout.SLICES,
+    names.SLICES,
     "evaluate",
     "Calibration and errors of each model of a run on parts of the test rows",
     columns_of(Part),
     ("run_id",),
 )
 MASKS = Table(
-    layout.MASKS,
+    names.MASKS,
     "evaluate",
     "Figures of the masks of each model of a run, one a row",
     {"run_id": RUN, "model": MODEL, **columns_of(MaskFigure)},
     ("run_id",),
 )
 COMPARISONS = Table(
-    layout.COMPARISONS,
+    names.COMPARISONS,
     "compare",
     "Figures of each model of a comparison, by seed; rows are only ever appended",
     {
@@ -96,7 +96,7 @@ COMPARISONS = Table(
     append_only=True,
 )
 DIFFERENCES = Table(
-    layout.DIFFERENCES,
+    names.DIFFERENCES,
     "compare",
     "Differences between models of a comparison, means over seeds; rows are only ever appended",
     {
@@ -116,7 +116,7 @@ DIFFERENCES = Table(
     append_only=True,
 )
 SIMULATIONS = Table(
-    layout.SIMULATIONS,
+    names.SIMULATIONS,
     "simulate",
     "Ranking simulations: a row an arm, day and metric; rows are only ever appended",
     {
@@ -139,7 +139,7 @@ SIMULATIONS = Table(
     append_only=True,
 )
 VERDICTS = Table(
-    layout.VERDICTS,
+    names.VERDICTS,
     "validate",
     "What the gate said of each day of a table, each time it was asked; rows are only ever appended",
     {

@@ -2,7 +2,7 @@
 
 import sys
 
-from ncs.lake import layout
+from ncs.lake import names
 from ncs.lake.columns import (
     DAY,
     FOLDER,
@@ -19,7 +19,7 @@ from ncs.lake.tables.table import Table
 from ncs.tasks import CTR, CVR
 
 IMPRESSIONS = Table(
-    layout.IMPRESSIONS,
+    names.IMPRESSIONS,
     "ingest",
     "What was shown: a row an impression, as delivered",
     {"impression_id": IMPRESSION, "user_id": USER, "video_id": VIDEO, "ts": TIME, "day": FOLDER},
@@ -28,7 +28,7 @@ IMPRESSIONS = Table(
     cluster_by=("user_id", "video_id"),
 )
 CLICKS = Table(
-    layout.CLICKS,
+    names.CLICKS,
     "ingest",
     "Clicks: a row an event, as delivered",
     {"impression_id": IMPRESSION, "ts": TIME, "day": FOLDER},
@@ -36,7 +36,7 @@ CLICKS = Table(
     cluster_by=("impression_id",),
 )
 PLAYS = Table(
-    layout.PLAYS,
+    names.PLAYS,
     "ingest",
     "Play segments: several of one impression add up, as delivered",
     {
@@ -49,7 +49,7 @@ PLAYS = Table(
     cluster_by=("impression_id",),
 )
 USERS = Table(
-    layout.USERS,
+    names.USERS,
     "ingest",
     "Users: the latest row of each",
     {"user_id": USER.checked},
@@ -58,7 +58,7 @@ USERS = Table(
     cluster_by=("user_id",),
 )
 VIDEOS = Table(
-    layout.VIDEOS,
+    names.VIDEOS,
     "ingest",
     "Videos: the latest row of each",
     {"video_id": VIDEO.checked},
@@ -67,7 +67,7 @@ VIDEOS = Table(
     cluster_by=("video_id",),
 )
 SAMPLES = Table(
-    layout.SAMPLES,
+    names.SAMPLES,
     "label",
     "Labelled impressions: a row an impression that was kept",
     {
@@ -101,7 +101,7 @@ SAMPLES = Table(
     cluster_by=("user_id", "video_id"),
 )
 QUARANTINE = Table(
-    layout.QUARANTINE,
+    names.QUARANTINE,
     "label",
     "Raw rows that were set aside, each with its reason",
     {
@@ -119,7 +119,7 @@ QUARANTINE = Table(
     ("day",),
 )
 VOCABULARY = Table(
-    layout.VOCABULARY,
+    names.VOCABULARY,
     "encode",
     "Ids of the fields' values, learnt on the training days; 0, which has no row, is unknown or rare",
     {
