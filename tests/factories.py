@@ -1,6 +1,7 @@
 """A small encoded lake without Spark: two tasks with a common and an opposed part, ready to train on."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +41,13 @@ def toy_spec(*overrides: str, model: str = "connection_share") -> NetSpec:
     fields = ", ".join(f"{name}: {{side: {side}, encode: vocabulary}}" for name, side in sides.items())
     conf = toy_conf(f"fields={{{fields}}}", "net.embedding=2", "net.hidden=[6, 4]", *overrides)
     return NetSpec.of(conf.of_model(model), {"user_id": 5, "video_id": 7, "scene": 3})
+
+
+def run_description(run_id: str, tables: dict[str, int]) -> dict[str, Any]:
+    """A `run.json` with nothing in it but the run's id and the versions that it is pinned to."""
+    lineage = {"tables": tables, "ncs": "0", "git": None, "packages": {}, "seed": 7, "workers": 1}
+    head = {"run_id": run_id, "name": "toy", "models": ["layer_share"], "conf": {}}
+    return {**head, "sizes": {"user_id": 9}, "vocabulary": {}, "lineage": lineage}
 
 
 def toy_rows(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -28,7 +28,7 @@ from ncs.lake.writer import replace_days, replace_run
 from ncs.logs.kuairand import KuaiRand
 from ncs.logs.pseudonyms import Pseudonyms, pseudonym
 from ncs.runs.run import Run
-from tests.factories import ROOT, toy_conf, write_toy_lake
+from tests.factories import ROOT, run_description, toy_conf, write_toy_lake
 from tests.faults.lakes import rows
 from tests.faults.logs import DAYS, deliver
 from tests.test_layers import sources
@@ -93,9 +93,10 @@ def test_a_run_has_a_plain_name(lake: Lake) -> None:
 @pytest.mark.parametrize("run_id", ["x' OR '1'='1", "toy-2", "../toy-1", "", None, 7, "toy-1\n", ["toy-1"], "x" * 300])
 def test_a_run_s_description_is_that_of_its_own_folder(run_id: object, lake: Lake) -> None:
     storage.write_json(lake.uri("models", "latest.json"), {"run_id": "toy-1"})
-    storage.write_json(lake.uri("models", "toy-1", "run.json"), {"run_id": run_id, "conf": {}})
+    described = run_description("toy-1", {layout.VOCABULARY: 0, "gold/ctr_samples": 0}) | {"run_id": run_id}
+    storage.write_json(lake.uri("models", "toy-1", "run.json"), described)
     for ask in (None, "toy-1"):
-        with pytest.raises(DataError, match=r"toy-1/run\.json (names a run|is of the run)"):
+        with pytest.raises(DataError, match=r"toy-1/run\.json(: run_id| names a run| describes the run)"):
             run_of(lake, ask)
 
 

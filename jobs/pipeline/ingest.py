@@ -121,7 +121,9 @@ def _check_names(job: Job, source: Source, stale: Stale) -> SampleColumns:
         for day in sorted(stale[log], key=str):
             what = f"{log} of {day}" if day else log
             try:
-                names.add(log, source.columns(log, day), what)
+                with reading(what):
+                    columns = source.columns(log, day)
+                names.add(log, columns, what)
             except DataError as err:
                 if day is None:
                     raise

@@ -60,6 +60,7 @@ def creating(uri: str) -> Iterator[None]:
         _writers[uri] += 1
     try:
         yield
+        _created.discard(uri)  # a first write may be of no rows, which is no commit
     finally:
         with _lock:
             _writers[uri] -= 1

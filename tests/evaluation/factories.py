@@ -66,6 +66,7 @@ def line(phase: str, epoch: int, task: str | None = None, number: int | None = N
     return {
         **head,
         "validation": dict(scores[one] for one in tasks),
+        "skill": 0.4,
         "seconds": 2.0,
         "samples": samples,
         "wait_share": 0.25,

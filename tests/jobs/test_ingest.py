@@ -39,7 +39,7 @@ def logs(tmp_path: Path) -> Path:
             root,
             "impressions",
             day,
-            f"{IMPRESSIONS}{day}-1,1,10,{day} 09:00:00,loader\n{day}-2,2,11,{day} 10:00:00,tab\n",
+            f"{IMPRESSIONS}{day}-1,1,10,{day} 09:00:00,feed\n{day}-2,2,11,{day} 10:00:00,tab\n",
         )
         put(root, "clicks", day, f"impression_id,ts\n{day}-1,{day} 09:00:05\n")
         put(root, "plays", day, f"impression_id,ts,watched_seconds\n{day}-1,{day} 09:00:06,4.5\n")
@@ -120,7 +120,7 @@ def test_ingest_again_changed_and_bad(
     assert versions(lake) == before
 
     # A new column flows through, one of another type is refused.
-    put(logs, "impressions", second, f"{IMPRESSIONS.strip()},network\n{second}-1,1,10,{second} 09:00:00,loader,4g\n")
+    put(logs, "impressions", second, f"{IMPRESSIONS.strip()},network\n{second}-1,1,10,{second} 09:00:00,feed,4g\n")
     run(make_job())
     found = rows(spark, lake, "impressions").select("impression_id", "network").collect()
     assert sorted(tuple(row) for row in found) == [(f"{first}-1", None), (f"{first}-2", None), (f"{second}-1", "4g")]

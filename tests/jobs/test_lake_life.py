@@ -127,17 +127,19 @@ def test_columns_of_a_day_log_take_wider_types(
 ) -> None:
     """Day by day: a void column gets values, whole numbers become doubles, decimals more digits; a column leaves."""
     first, second, third, fourth = DAYS
-    put_day(logs, first, age=pa.array([20, None], pa.int32()), promo=pa.nulls(2), price=pa.array([Decimal("1.5")] * 2))
-    put_day(logs, second, age=pa.array([21, 2**40]), promo=pa.array([7, None]), price=pa.array([Decimal("2.25")] * 2))
-    put_day(logs, third, age=pa.array([22.5, None]), promo=pa.nulls(2), price=pa.nulls(2))
+    put_day(
+        logs, first, grade=pa.array([20, None], pa.int32()), promo=pa.nulls(2), price=pa.array([Decimal("1.5")] * 2)
+    )
+    put_day(logs, second, grade=pa.array([21, 2**40]), promo=pa.array([7, None]), price=pa.array([Decimal("2.25")] * 2))
+    put_day(logs, third, grade=pa.array([22.5, None]), promo=pa.nulls(2), price=pa.nulls(2))
     put_day(logs, fourth)
     for day in DAYS:
         job = make_job(days=Days(day, day))
         ingest.run(job)
         assert job.blocked == {}
     found = types(spark, lake, layout.IMPRESSIONS)
-    assert (found["age"], found["promo"], found["price"]) == ("double", "bigint", "decimal(3,2)")
-    assert values(spark, lake, layout.IMPRESSIONS, "age") == [20.0, None, 21.0, 2.0**40, 22.5, None, None, None]
+    assert (found["grade"], found["promo"], found["price"]) == ("double", "bigint", "decimal(3,2)")
+    assert values(spark, lake, layout.IMPRESSIONS, "grade") == [20.0, None, 21.0, 2.0**40, 22.5, None, None, None]
     assert values(spark, lake, layout.IMPRESSIONS, "promo") == [None, None, 7, None, None, None, None, None]
     assert set(lake.records(layout.IMPRESSIONS)) == {str(day) for day in DAYS}
     version = lake.version(layout.IMPRESSIONS)

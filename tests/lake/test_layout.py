@@ -49,7 +49,8 @@ def test_a_day_is_replaced_and_no_other_is_touched(spark: SparkSession, lake: La
 def test_a_whole_table_and_a_part_of_one_are_replaced(spark: SparkSession, lake: Lake) -> None:
     uri = lake.uri(TABLE)
     replace_all(rows(spark, "2022-04-08", 1), uri, Record("encode", ALL, {"n": 1}))
-    replace_all(rows(spark, "2022-04-08", 7, 8), uri, Record("encode", ALL, {"n": 2}))
+    of_no_run = rows(spark, "2022-04-08", 7, 8).withColumn("run_id", F.lit("y"))
+    replace_all(of_no_run, uri, Record("encode", ALL, {"n": 2}))
     assert found(spark, lake) == {"2022-04-08": [7, 8]}
     for values in ((8,), (8, 8)):
         of_run = rows(spark, "2022-04-08", *values).withColumn("run_id", F.lit("x"))

@@ -17,6 +17,7 @@ from ncs.errors import DataError
 from ncs.lake import layout, storage, upkeep
 from ncs.lake.layout import Lake, Record
 from ncs.lake.writer import replace_days
+from tests.factories import run_description
 
 DAYS = Days.parse("2022-04-08..2022-04-09")
 WEEK = timedelta(days=7)
@@ -52,8 +53,8 @@ def job(spark: SparkSession, lake: Lake, load_conf: Callable[..., Config]) -> Jo
     for table in (layout.IMPRESSIONS, "gold/ctr_samples"):
         for day, version in (("2022-04-09", 0), ("2022-04-08", 1), ("2022-04-08", 2), ("2022-04-08", 3)):
             write(spark, lake, table, day, version)
-    lineage = {"tables": {layout.IMPRESSIONS: 3, "gold/gone": 4}}
-    storage.write_json(lake.uri("models", "a", "run.json"), {"lineage": lineage})
+    pinned = {layout.IMPRESSIONS: 3, "gold/gone": 4, layout.VOCABULARY: 0, "gold/ctr_samples": 99}
+    storage.write_json(lake.uri("models", "a", "run.json"), run_description("a", pinned))
     age(lake, days=40)
     return Job(load_conf(), lake, DAYS, quiet=True)
 
@@ -104,6 +105,8 @@ def test_the_log_outlives_deltas_thirty_days(job: Job, spark: SparkSession) -> N
 
 def test_a_model_that_does_not_say_what_it_needs_stops_upkeep(job: Job) -> None:
     storage.write_bytes(job.lake.uri("models", "b", "run.json"), b"{")
-    with pytest.raises(DataError, match=r"models/b/run\.json does not say which versions the model needs"):
+    with pytest.raises(
+        DataError, match=r"models/b/run\.json is not JSON .* remove the folder: it says which versions of the tables"
+    ):
         run(job, apply=True)
     assert upkeep.survey(job.lake, layout.IMPRESSIONS, 1, WEEK, set()).unused == 6, "nothing was removed"

@@ -1,4 +1,4 @@
-"""The angle of the tasks' gradients, and what loaders the first layer, on nets small enough to do by hand."""
+"""The angle of the tasks' gradients, and what feeds the first layer, on nets small enough to do by hand."""
 
 from types import SimpleNamespace
 from typing import Any, cast

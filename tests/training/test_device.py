@@ -160,9 +160,12 @@ def figures(run: Run, model: str) -> dict[str, float]:
 
 def test_a_training_in_bfloat16_comes_to_the_figures_of_float32(lake: Lake) -> None:
     """Within 0.005 of AUC and 0.002 of MSE."""
+    # The last round for both: of rounds that are nearly equal, either precision may find another one the best.
     models = "train.models=[layer_share, connection_share]"
     write_toy_lake(lake, toy_conf())
-    exact, coarse = (trained(lake, toy_conf(models, *more)) for more in ([], ["train.precision=bfloat16"]))
+    exact, coarse = (
+        trained(lake, toy_conf(models, "prune.select=last", *more)) for more in ([], ["train.precision=bfloat16"])
+    )
     for model in exact.conf.train.models:
         expected, found = figures(exact, model), figures(coarse, model)
         assert found["ctr_auc"] == pytest.approx(expected["ctr_auc"], abs=0.005)

@@ -28,9 +28,9 @@ def days(*click_rates: float, profiles: Sequence[dict[str, Any]] = ()) -> dict[d
     return found
 
 
-def profile(nulls: float = 0.0, seen: range = range(100), loader: int = 50) -> dict[str, Any]:
-    """Of a day: its share of rows without a scene, its users' hashes, how many of 100 rows are of the loader."""
-    scenes = {"scene": {"3": loader, "5": 100 - loader}}
+def profile(nulls: float = 0.0, seen: range = range(100), feed: int = 50) -> dict[str, Any]:
+    """Of a day: its share of rows without a scene, its users' hashes, how many of 100 rows are of the feed."""
+    scenes = {"scene": {"3": feed, "5": 100 - feed}}
     return {"nulls": {"scene": nulls}, "histogram": scenes, "ids": {"user_id": {"below": 1000, "seen": list(seen)}}}
 
 
@@ -72,7 +72,7 @@ def test_missing_values_new_ids_and_distributions_are_figures_of_their_columns(l
     bad = {
         "nulls.scene": profile(nulls=0.2),
         "new_ids.user_id": profile(seen=range(60, 160)),
-        "psi.scene": profile(loader=90),
+        "psi.scene": profile(feed=90),
     }
     # A day's new ids can be told from the second day on, so that they have a band one day later than the rest.
     for name, found in {**bad, "": profile(nulls=0.05, seen=range(10, 110), loader=55)}.items():
@@ -84,7 +84,7 @@ def test_missing_values_new_ids_and_distributions_are_figures_of_their_columns(l
 
 
 def test_the_index_is_the_population_stability_index() -> None:
-    before, now = profile(loader=50), profile(loader=80)
+    before, now = profile(feed=50), profile(feed=80)
     (today,) = days(0.4, profiles=[now]).values()
     (yesterday,) = days(0.4, profiles=[before]).values()
     expected = 0.3 * math.log(0.8 / 0.5) - 0.3 * math.log(0.2 / 0.5)
@@ -99,7 +99,7 @@ def test_ids_are_compared_where_every_day_remembers_them() -> None:
 
 
 def test_a_day_that_only_warns_goes_on_to_teach(learnt: Learnt) -> None:
-    shifted = [profile()] * 3 + [profile(loader=95)] * 5
+    shifted = [profile()] * 3 + [profile(feed=95)] * 5
     bands = learn(days(*[0.4] * 8, profiles=shifted), learnt)
     held = [not band["psi.scene"].holds for band in bands.values()]
     assert held[0]
@@ -110,7 +110,7 @@ def test_a_day_that_only_warns_goes_on_to_teach(learnt: Learnt) -> None:
 
 def test_days_whose_profiles_an_earlier_version_wrote_have_no_index(learnt: Learnt) -> None:
     old = {name: part for name, part in profile().items() if name != "histogram"} | {"spread": {"scene": {"3": 100}}}
-    bands = learn(days(*[0.4] * 5, profiles=[old, old, old, profile(), profile(loader=90)]), learnt)
+    bands = learn(days(*[0.4] * 5, profiles=[old, old, old, profile(), profile(feed=90)]), learnt)
     last, before = bands[FIRST + timedelta(days=4)], bands[FIRST + timedelta(days=3)]
     assert "psi.scene" not in before
     assert "nulls.scene" in before

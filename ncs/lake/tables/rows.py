@@ -64,7 +64,7 @@ class MaskFigure(NamedTuple):
     layer: Annotated[str, Column("string", "the layer; all: the whole net").required]
     input: Annotated[
         str | None,
-        Column("string", "the field or cross that loaders these connections; null: all of the layer"),
+        Column("string", "the field or cross that feeds these connections; null: all of the layer"),
     ]
     figure: Annotated[
         str,

@@ -154,7 +154,7 @@ def samples_of(task: str, rows: str, label: Column) -> Table:
                 values=OneOf("split_is_known", ("train", "validation", "test")),
             ).required,
             "day_number": Column(
-                "integer", "the day as days since 1970-01-01: loaders see no partition columns"
+                "integer", "the day as days since 1970-01-01: Petastorm sees no partition columns"
             ).required,
             "clicked" if task == CTR else task: label,
         },
