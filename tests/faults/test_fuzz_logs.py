@@ -122,7 +122,7 @@ def check_odd_days(root: Path, seed: int, days: Days, stages: Sequence[str], odd
 
 
 def test_odd_days_are_taken_whole_or_blocked_alone(spark: SparkSession, tmp_path: Path) -> None:
-    check_odd_days(tmp_path, 3, Days.parse("2022-04-08..2022-04-10"), [], odd_profiles=False)
+    check_odd_days(tmp_path, 3304, Days.parse("2022-04-08..2022-04-10"), [], odd_profiles=False)
 
 
 @pytest.mark.slow
