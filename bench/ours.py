@@ -15,8 +15,8 @@ from ncs.nets.model import Group, Model, NetSpec, logit_loss
 from ncs.pruning.mask import Mask
 from ncs.tasks import CTR, CVR
 from ncs.training.cluster import Cluster
+from ncs.training.hardware import keep_freed_memory
 from ncs.training.loop import Phase, Trainer
-from ncs.training.memory import keep_freed_memory
 from ncs.training.optim import MaskedAdam
 from ncs.training.store import Store
 
@@ -61,7 +61,7 @@ class Ours:
     def train(self) -> None:
         """A part of an epoch."""
         phase = Phase("bench", tuple(self.net.tasks), self._samples, self._epoch + self._share)
-        self.waited = self._trainer.train_epoch(self.net, self._optimizer, phase, self._epoch)["wait_share"]
+        self.waited = self._trainer.train_epoch(self.net, self._optimizer, phase, self._epoch).wait_share
         self._epoch += 1
 
     def predict(self, ids: dict[str, np.ndarray]) -> np.ndarray:

@@ -25,9 +25,8 @@ from bench.ours import Ours, both_losses, ours
 from bench.rechub import Rechub
 from bench.work import Work
 from ncs.errors import TrainingError
-from ncs.training.cluster import Cluster
-from ncs.training.device import device_of
-from ncs.training.metrics import auc, mse
+from ncs.metrics import METRICS, auc
+from ncs.training.hardware import select_device
 
 SMALLEST = 211_000
 """Ids of the size at which everything is measured; larger tables are measured with the peers' MMoE alone."""
@@ -60,7 +59,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     args = parser.parse_args()
     try:
-        device_of(args.device, Cluster())
+        select_device(args.device, 0)
     except TrainingError as err:
         sys.exit(f"bench: {err}")
     figures = []
@@ -143,7 +142,11 @@ def _scores(one: Trainee, work: Work) -> dict[str, float]:
     seconds = time.perf_counter() - started
     ids, labels = work.arrays("test")
     predicted = one.predict(ids)
-    return {"auc": auc(labels[:, 0], predicted[:, 0]), "mse": mse(labels[:, 1], predicted[:, 1]), "first": seconds}
+    return {
+        "auc": auc(labels[:, 0], predicted[:, 0]),
+        "mse": METRICS["mse"].figure(labels[:, 1], predicted[:, 1]),
+        "first": seconds,
+    }
 
 
 def _finished(device: str) -> None:

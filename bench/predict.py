@@ -23,9 +23,8 @@ from ncs.data_loading import Batch
 from ncs.models.layer_share import LayerShare
 from ncs.nets.embedding import unique_rows
 from ncs.training.cluster import Cluster
-from ncs.training.memory import keep_freed_memory
-from ncs.training.optim import MaskedAdam
-from ncs.training.rows import LazyAdam, coalesce
+from ncs.training.hardware import keep_freed_memory
+from ncs.training.optim import LazyAdam, MaskedAdam, coalesce
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 ID, NUMBER = 8, 4

@@ -30,7 +30,7 @@ from ncs.models import build
 from ncs.nets.model import Model
 from ncs.training import cluster
 from ncs.training.cluster import Cluster
-from ncs.training.memory import keep_freed_memory
+from ncs.training.hardware import keep_freed_memory
 from ncs.training.optim import MaskedAdam
 
 ROOT = Path(__file__).parent.parent

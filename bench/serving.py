@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from bench.work import ROOT, sizes_of
-from jobs.runs import latest_run
+from jobs.pipeline.runs import latest_run
 from ncs import config
 from ncs.config import Config
 from ncs.lake.layout import Lake

@@ -29,8 +29,8 @@ import psutil
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import encode, label
 from jobs.job import Job
+from jobs.pipeline import encode, label
 from ncs import config
 from ncs.config import Config
 from ncs.lake import layout

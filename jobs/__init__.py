@@ -1,1 +1,1 @@
-"""One job a stage: read tables, call a function of `ncs`, write a table."""
+"""The stages: `jobs/<stage>.py` declares one, `jobs/pipeline` does the work, `jobs/cli.py` is the command line."""

@@ -1,109 +1,64 @@
-"""The command line: `ncs <stage> --conf FILE`, and the `main` of every `jobs/<stage>.py`."""
+"""The command line: `ncs <stage> --conf FILE`, and the `main` of every `jobs/<stage>.py`.
 
-import argparse
-import importlib
+Nothing heavy is imported before a stage is to run, so that help and completion come at once.
+"""
+
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
 
 from jobs.job import Job
-from jobs.options import Options, add_options
-from ncs import config
-from ncs.config.values import CREDENTIALS, redact
+from jobs.stage import Group, KeyOption, Stage, stages, worker_options
 from ncs.days import Days
 from ncs.errors import BlockedDaysError, ConfigError, DataError, NcsError
-from ncs.lake import damage, storage
-from ncs.lake.layout import Lake
-
-STAGES = {
-    "generate": "write nine days of synthetic logs with a known truth",
-    "ingest": "bring raw logs into bronze tables",
-    "label": "join impressions, clicks and plays into labelled samples",
-    "encode": "turn samples into ids, learnt from the training days",
-    "validate": "hold the tables against their Great Expectations suites",
-    "train": "search masks and train the models of train.models",
-    "predict": "score the test days with the newest run's models",
-    "evaluate": "compare the models, write the report",
-    "compare": "train models of the catalogue with several seeds, say which differences are settled",
-    "sweep": "compare models along the values of one key, draw curves",
-    "export": "write a run's subnetworks as small models to serve: torch.export and ONNX",
-    "simulate": "let synthetic users answer to rankings by the newest run's predictions",
-    "offpolicy": "estimate what rankings would earn from logs whose videos chance chose",
-    "backfill": "bring days from raw logs to the samples of gold, several at once",
-    "status": "show each day of each table: rows, state, gate, when written, whether stale",
-    "quarantine": "show the rows that were set aside, or replay their days",
-    "erase": "remove users from every table, mark the models that saw them",
-    "migrate": "bring tables that an earlier ncs wrote up to what this one writes",
-    "views": "create the SQL views that analysts read",
-    "notebook": "run a notebook on the lake and keep it as HTML",
-    "track": "log a finished run to MLflow: parameters, figures, masks, data versions",
-    "maintain": "report small and unused files; with --apply put them together and remove them",
-    "run": "all of these in order; what is already there is skipped",
-}
-READERS = ("status", "erase", "quarantine", "maintain", "views", "notebook", "export", "track", "offpolicy")
-"""The stages that have nothing to tell of a lake that is not there, and do not begin one."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The arguments, the same for every stage."""
-    top = argparse.ArgumentParser(prog="ncs", description="Click and watch models from raw logs to comparison.")
-    stages = top.add_subparsers(dest="stage", required=True, metavar="STAGE")
-    for name, what in STAGES.items():
-        stage = stages.add_parser(name, help=what, description=what)
-        stage.add_argument("--conf", required=True, metavar="FILE", help="configuration, see conf/")
-        stage.add_argument("--lake", metavar="DIR", help="root of the lake (default: lake/<name of the configuration>)")
-        days = "days" if name == "backfill" else "--days"
-        stage.add_argument(days, metavar="A..B", help="days to work on (default: logs.days)")
-        stage.add_argument("--set", action="append", default=[], metavar="K=V", help="override a key, a.b=value")
-        stage.add_argument("--workers", type=int, metavar="N", help="training processes, as --set workers=N")
-        stage.add_argument("--launcher", metavar="NAME", help="who starts them, as --set launch.launcher=NAME")
-        stage.add_argument("--hosts", metavar="A:4,B:4", help="where, as --set launch.hosts=A:4,B:4, on all slots")
-        stage.add_argument("--quiet", action="store_true", help="print results and errors only")
-        stage.add_argument("--debug", action="store_true", help="show the stack trace of an error")
-        add_options(stage, name)
-    return top
+@dataclass(frozen=True)
+class Call:
+    """A command line that was understood: the stage, the values of its parameters, keys of the configuration."""
+
+    stage: Stage
+    values: Mapping[str, Any]
+    keys: tuple[str, ...]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one stage. Returns 0 on success, 2 for bad usage or configuration, 3 for a failed gate, else 1."""
-    args = parser().parse_args(argv)
+    """Run one stage. Returns 0 on success, 2 for bad usage or configuration, 3 for a failed gate, else 1.
+
+    Help and usage errors end the process, as argument parsers do.
+    """
+    call = parse(argv)
     job = None
     os.umask(os.umask(0) | 0o022)  # nothing that is written, by Spark's JVM too, is for others to change
     try:
-        if CREDENTIALS.search(args.lake or ""):
-            raise ConfigError(
-                "--lake: credentials do not belong into a URI; give them to the store's client (environment)"
-            )
-        conf = config.load(args.conf, [*args.set, *_shorthands(args)])
-        job = Job(
-            conf=conf,
-            lake=Lake.at(args.lake or os.path.join("lake", conf.name)),
-            days=Days.parse(args.days) if args.days else conf.logs.days,
-            days_given=args.days is not None,
-            quiet=args.quiet,
-            debug=args.debug,
-            options=Options.of(args),
-        )
-        if args.stage in READERS and not storage.exists(job.lake.root):
-            raise DataError(f"there is no lake at {job.lake.root}; name one with --lake, or make it with `ncs run`")
-        job.lake.bind(conf)
-        importlib.import_module(f"jobs.{args.stage}").run(job)
+        job = make_job(call)
+        own = {param.name: call.values[param.name] for param in call.stage.arguments if _is_own(param)}
+        call.stage.run(job, **own)
         job.check_blocked()
     except KeyboardInterrupt:
         print("ncs: stopped; the same command goes on from here", file=sys.stderr)
         _name_blocked_days(job)
         return 130
     except BaseException as err:
+        from ncs.config.values import redact
+        from ncs.lake import damage
+
+        debug = call.values["debug"]
         # A panic of delta-rs is no Exception to Python, and would end in a stack trace.
         known = isinstance(err, Exception) or type(err).__name__ == "PanicException"
-        if isinstance(err, Exception) and not args.debug:
+        if isinstance(err, Exception) and not debug:
             err = damage.named(err)
-        if known and not args.debug:
-            print(f"ncs {args.stage}: {redact(_message(err))}", file=sys.stderr)
+        if known and not debug:
+            print(f"ncs {call.stage.name}: {redact(_message(err))}", file=sys.stderr)
         if known and not isinstance(err, BlockedDaysError):  # which names them itself
             _name_blocked_days(job)
-        if args.debug or not known:
+        if debug or not known:
             raise
         return err.exit_code if isinstance(err, NcsError) else 1
     return 0
@@ -116,19 +71,118 @@ def command() -> None:
         sys.exit(code)
 
 
-def _shorthands(args: argparse.Namespace) -> list[str]:
-    """The flags that stand for a key."""
-    keys = {"workers": "workers", "launcher": "launch.launcher", "hosts": "launch.hosts"}
-    keys |= {"models": "compare.models", "seeds": "compare.seeds"}
-    given = {key: getattr(args, flag, None) for flag, key in keys.items()}
-    if args.hosts and args.workers is None:
-        slots = [place.rpartition(":")[2] for place in args.hosts.split(",")]
-        given["workers"] = sum(int(n) for n in slots if n.isdigit())
-    return [
-        f"{key}=[{value}]" if key == "compare.models" else f"{key}={value}"
-        for key, value in given.items()
-        if value is not None
-    ]
+def parse(argv: Sequence[str] | None = None) -> Call:
+    """Understand a command line, by default the process's. Help and usage errors (2) end the process."""
+    try:
+        call = command_line().main(args=argv and list(argv), prog_name="ncs", standalone_mode=False)
+    except click.ClickException as err:
+        err.show()
+        raise SystemExit(err.exit_code) from None
+    if not isinstance(call, Call):
+        raise SystemExit(call or 0)
+    return call
+
+
+def make_job(call: Call) -> Job:
+    """What a stage is to work on. Raises ConfigError, and DataError where a lake is needed and there is none."""
+    from ncs import config
+    from ncs.config.values import CREDENTIALS
+    from ncs.lake import storage
+    from ncs.lake.layout import Lake
+
+    values = call.values
+    if CREDENTIALS.search(values["lake"] or ""):
+        raise ConfigError("--lake: credentials do not belong into a URI; give them to the store's client (environment)")
+    conf = config.load(values["conf"], [*values["set"], *call.keys])
+    job = Job(
+        conf=conf,
+        lake=Lake.at(values["lake"] or os.path.join("lake", conf.name)),
+        days=Days.parse(values["days"]) if values["days"] else conf.logs.days,
+        days_given=values["days"] is not None,
+        quiet=values["quiet"],
+        debug=values["debug"],
+        parallel=values.get("parallel", 1),
+    )
+    if call.stage.needs_lake and not storage.exists(job.lake.root):
+        raise DataError(f"there is no lake at {job.lake.root}; name one with --lake, or make it with `ncs run`")
+    job.lake.bind(conf)
+    return job
+
+
+class CommandLine(click.Group):
+    """All stages, by group."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the stages under their groups' titles."""
+        width = max(map(len, self.commands))
+        for group in Group:
+            listed = [(name.ljust(width), stage.help) for name, stage in stages().items() if stage.group is group]
+            with formatter.section(group):
+                formatter.write_dl(listed)
+
+
+def command_line() -> CommandLine:
+    """The parser, which gives a `Call`."""
+    line = CommandLine(
+        name="ncs",
+        help="Click and watch models from raw logs to comparison.",
+        epilog='\b\nTab completion, for bash (zsh and fish likewise):\n  eval "$(_NCS_COMPLETE=bash_source ncs)"',
+        commands={name: _command(stage) for name, stage in stages().items()},
+        subcommand_metavar="STAGE [OPTIONS]",
+    )
+    return click.version_option(package_name="ncs", prog_name="ncs", message="%(prog)s %(version)s")(line)
+
+
+def _command(stage: Stage) -> click.Command:
+    params = list(stage.arguments)
+    params += [param for param in _common() if param.name not in {own.name for own in params}]
+    examples = "\n".join(f"  {example}" for example in stage.examples)
+    return click.Command(
+        stage.name,
+        params=params,
+        help=stage.details,
+        short_help=stage.help,
+        epilog=f"\b\nExamples:\n{examples}",
+        callback=lambda **values: Call(stage, values, tuple(_keys(params, values))),
+    )
+
+
+def _common() -> tuple[click.Parameter, ...]:
+    """The arguments of every stage."""
+    return (
+        click.Option(
+            ["--conf"], required=True, metavar="FILE", envvar="NCS_CONF", help="Configuration, see conf/; or NCS_CONF.",
+            shell_complete=_complete_file,
+        ),
+        click.Option(
+            ["--lake"], metavar="DIR", envvar="NCS_LAKE", shell_complete=_complete_file,
+            help="Root of the lake (default: lake/<name of the configuration>); or NCS_LAKE.",
+        ),
+        click.Option(["--days"], metavar="A..B", help="Days to work on (default: logs.days)."),
+        click.Option(["--set"], multiple=True, metavar="K=V", help="Override a key, as a.b=value."),
+        *worker_options(hidden=True),
+        click.Option(["--quiet"], is_flag=True, help="Print results and errors only."),
+        click.Option(["--debug"], is_flag=True, help="Show the stack trace of an error."),
+    )  # fmt: skip
+
+
+def _complete_file(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _is_own(param: click.Parameter) -> bool:
+    """Whether a stage's `run` is given its value: not what every job has."""
+    return not isinstance(param, KeyOption) and param.name not in ("days", "parallel")
+
+
+def _keys(params: Sequence[click.Parameter], values: Mapping[str, Any]) -> Iterator[str]:
+    """What the options that stand for a key of the configuration set."""
+    for param in params:
+        if isinstance(param, KeyOption) and values[param.name or ""] is not None:
+            yield f"{param.key}={param.template.format(values[param.name or ''])}"
+    if values["hosts"] and values["workers"] is None:
+        slots = [place.rpartition(":")[2] for place in values["hosts"].split(",")]
+        yield f"workers={sum(int(n) for n in slots if n.isdigit())}"
 
 
 def _name_blocked_days(job: Job | None) -> None:

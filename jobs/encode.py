@@ -1,163 +1,42 @@
-"""Turn samples into ids: a vocabulary from the training days, then each day's samples of each task.
+"""Turn samples into ids: a vocabulary from the training days, then each day's samples of each task."""
 
-spark-submit jobs/encode.py --conf conf/demo.yaml --lake lake/demo --days 2022-04-08..2022-04-16
-"""
-
-import sys
 from collections.abc import Mapping
-from datetime import date
-from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F
+from jobs.job import Job
+from jobs.stage import Daily, Group, Stage
+from ncs.lake import names
 
-from jobs.cli import main
-from jobs.job import ROUNDS, Job
-from ncs.config import digest
-from ncs.days import Days
-from ncs.errors import DataError
-from ncs.features.encoding import build_vocabulary, check_columns, check_labels, encode_days
-from ncs.lake import layout
-from ncs.lake.content import content
-from ncs.lake.layout import ALL, Record
-from ncs.lake.writer import replace_all, replace_days
-from ncs.tasks import tasks_of
-
-_TEXT = 2
-"""The version of how values are written in the vocabulary (`ncs.lake.types.as_text`)."""
+if TYPE_CHECKING:
+    from ncs.lake.currency import Wanted
 
 
 def run(job: Job) -> None:
-    """Learn the vocabulary if the training days have changed, then encode the days that are not up to date."""
-    days = 0
-    for _ in range(ROUNDS):
-        _check_labels(job)
-        _learn_vocabulary(job)
-        stale = _find_stale(job)
-        if not stale:
-            break
-        check_columns(job.table_of(layout.SAMPLES), job.conf.fields, tasks_of(job.conf))
-        job.each(partial(_encode, job, stale=stale), stale, "encode")
-        days += len(stale)
-    job.say(f"encode: {days} days encoded, in {job.lake.uri('gold')}")
+    """Turn samples into ids, learnt from the training days."""
+    from jobs.pipeline import encode
+
+    encode.run(job)
 
 
-def _find_stale(job: Job) -> dict[date, dict[str, Any]]:
-    wanted = provenance(job)
-    missing = [day for day in job.open_days if day not in wanted]
-    if missing:
-        raise DataError(f"{layout.SAMPLES} has no day {missing[0]}; run `ncs label --days {missing[0]}` first")
-    # The tables hold each other's labels: all must be of the tasks as they are now.
-    done = [job.lake.records(task.table) for task in tasks_of(job.conf).values()]
-    return {
-        day: source
-        for day, source in wanted.items()
-        if any(str(day) not in table or table[str(day)][1].provenance != source for table in done)
-    }
+def wanted(job: Job) -> "Mapping[str, Wanted]":
+    """What the partitions of its tables would be made from now."""
+    from jobs.pipeline import encode
+
+    return encode.wanted(job)
 
 
-def _check_labels(job: Job) -> None:
-    """Before anything is written: the columns are there, and the tasks' labels within [0, 1], of all days to encode."""
-    labelled = job.lake.records(layout.SAMPLES)
-    if any(str(day) not in labelled for day in job.open_days):
-        return  # `_find_stale` says so
-    if ALL not in job.lake.records(layout.VOCABULARY) or _find_stale(job):
-        encoded = {
-            date.fromisoformat(day) for task in tasks_of(job.conf).values() for day in job.lake.records(task.table)
-        }
-        days = {*job.open_days, *encoded} - job.blocked.keys()  # all of them, if the vocabulary changes
-        samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
-        check_columns(samples, job.conf.fields, tasks_of(job.conf))
-        check_labels(samples, tasks_of(job.conf))
-
-
-def provenance(job: Job) -> dict[date, dict[str, Any]]:
-    """What each labelled day's encoded samples would be made from now; nothing while there is no vocabulary.
-
-    Beside the job's days, all that are encoded with an earlier vocabulary: their ids mean other values now.
-    """
-    vocabulary = job.lake.records(layout.VOCABULARY)
-    if ALL not in vocabulary:
-        return {}
-    samples = job.lake.records(layout.SAMPLES)
-    labels = {task.name: [task.label, task.expression, task.where] for task in tasks_of(job.conf).values()}
-    conf = digest([job.conf.part("fields", "encode", "split.validation"), labels])
-    return {
-        day: {
-            "conf": conf,
-            "test": day not in job.conf.train_days,
-            "inputs": {layout.VOCABULARY: vocabulary[ALL][0], f"{layout.SAMPLES}/{day}": samples[str(day)][0]},
-        }
-        for day in sorted({*job.open_days, *_outdated(job, vocabulary[ALL][0])})
-        if str(day) in samples
-    }
-
-
-def _outdated(job: Job, vocabulary: int) -> list[date]:
-    """The encoded days, held ones aside, whose ids are not of this version of the vocabulary."""
-    days = {
-        date.fromisoformat(key)
-        for task in tasks_of(job.conf).values()
-        for key, (_, record) in job.lake.records(task.table).items()
-        if record.provenance.get("inputs", {}).get(layout.VOCABULARY) != vocabulary
-    }
-    return [day for day in days if day not in job.blocked]
-
-
-def vocabulary_from(job: Job) -> dict[str, Any]:
-    """What the vocabulary would be learnt from now: the training days that are labelled and not blocked."""
-    labelled = job.lake.records(layout.SAMPLES)
-    days = [day for day in job.conf.train_days if day not in job.blocked and str(day) in labelled]
-    inputs = {f"{layout.SAMPLES}/{day}": labelled[str(day)][0] for day in days}
-    return {"conf": digest([job.conf.part("fields"), _TEXT]), "inputs": inputs}
-
-
-def _learn_vocabulary(job: Job) -> None:
-    days = [day for day in job.conf.train_days if day not in job.blocked]
-    if not days:
-        raise DataError(f"all training days are blocked: {Days.text(job.blocked)}; nothing to learn from")
-    wanted = vocabulary_from(job)
-    missing = [day for day in days if f"{layout.SAMPLES}/{day}" not in wanted["inputs"]]
-    if missing:
-        raise DataError(
-            f"{layout.SAMPLES} lacks training days {Days.text(missing)}, which the vocabulary is learnt from; "
-            f"run `ncs label --days {job.conf.train_days}` first, or shorten logs.days"
-        )
-    done = job.lake.records(layout.VOCABULARY)
-    learnt_from = done[ALL][1].provenance if ALL in done else {}
-    # While a day is blocked its earlier rows stay in gold: the ids in them must go on to mean the same.
-    if learnt_from == wanted or (job.blocked and learnt_from.get("conf") == wanted["conf"]):
-        return
-    samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
-    check_columns(samples, job.conf.fields, tasks_of(job.conf))
-    if samples.where(F.col("cvr").isNotNull()).isEmpty():
-        raise DataError(
-            f"{layout.SAMPLES} has no clicked row with a label on the training days {Days.text(days)}; nothing to learn"
-        )
-    vocabulary = build_vocabulary(samples, job.conf.fields).persist()
-    try:
-        record = Record("encode", ALL, wanted, {"content": content(vocabulary, "field")})
-        replace_all(vocabulary, job.lake.uri(layout.VOCABULARY), record)
-    finally:
-        vocabulary.unpersist()
-    job.say(f"encode: vocabulary of {len(job.conf.fields)} fields learnt on {Days.text(days)}")
-
-
-def _encode(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> None:
-    conf, tasks = job.conf, tasks_of(job.conf)
-    samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
-    vocabulary = job.table_of(layout.VOCABULARY)
-    rows = encode_days(samples, vocabulary, conf.fields, conf.split, conf.encode, conf.train_days, tasks).persist()
-    try:
-        contents = content(rows, "day")
-        records = [Record("encode", str(day), stale[day], {"content": contents.get(str(day), "empty")}) for day in days]
-        # A commit a task: killed between them, the days are encoded again.
-        for task in tasks.values():
-            labelled = rows.where(~F.isnan(task.label))
-            replace_days(labelled, job.lake.uri(task.table), records, ("day", "split"), conf.encode.rows_per_file)
-    finally:
-        rows.unpersist()
-
+STAGE = Stage(
+    name="encode",
+    help="Turn samples into ids, learnt from the training days.",
+    details=__doc__,
+    group=Group.DAILY,
+    run=run,
+    examples=("ncs encode --conf conf/demo.yaml --lake lake/demo --days 2022-04-08..2022-04-16",),
+    reads=(names.SAMPLES,),
+    writes=(names.VOCABULARY, names.ENCODED),
+    daily=Daily(by_day=True, gate="tables"),
+    wanted=wanted,
+)
 
 if __name__ == "__main__":
-    sys.exit(main(["encode", *sys.argv[1:]]))
+    STAGE.main()

@@ -1,125 +1,40 @@
 """Remove users from the lake: every row of theirs in every table, files rewritten; models that saw them are marked.
 
-    ncs erase --conf conf/demo.yaml --lake lake/demo --user-id 17 [--user-id 18 ...] [--file ids.txt]
-
 Ids are those of the raw logs, whole numbers; with `privacy.key` their pseudonyms are what is looked for. The users
 are kept, hashed, in `<lake>/erasures`: ingest leaves out what later deliveries of the logs bring of them. What is
 left is as it would be without them, so that no day becomes stale; an id of the vocabulary that was theirs stays free.
 """
 
-import sys
-from collections.abc import Collection, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-from jobs.cli import main
-from jobs.ingest import check_two_keys
+import click
+
 from jobs.job import Job
-from ncs.errors import ConfigError, DataError
-from ncs.lake import layout, storage
-from ncs.lake.erasure import erased_users, models_with_erased_users, record_erasure, user_digest
-from ncs.lake.layout import Lake
-from ncs.lake.removal import Erased
-from ncs.logs.pseudonyms import Pseudonyms, pseudonym
-from ncs.tasks import CTR, tasks_of
-from ncs.text import aligned
-
-_BIGINT = range(-(2**63), 2**63)
+from jobs.stage import Group, Stage
 
 
-def run(job: Job) -> None:
-    """Erase the users of `--user-id` and `--file`, and print the rows that each table lost.
+def run(job: Job, user_ids: Sequence[str] = (), ids_file: str | None = None) -> None:
+    """Remove users from every table, mark the models that saw them."""
+    from jobs.pipeline import erase
 
-    Raises ConfigError for what is no user id, DataError if the lake's ids were made with another `privacy.key`.
-    """
-    given = _given(job.options.user_ids, job.options.ids_file)
-    key = Pseudonyms.of(job.conf.privacy.key if job.conf.logs.source else None)  # generated users are nobody's
-    check_two_keys(job.lake.records(layout.IMPRESSIONS), key.fingerprint)
-    users = {pseudonym(key.key, user) if key.key else user: user for user in given}
-    before, marked = erased_users(job.lake), models_with_erased_users(job.lake)
-    erased = Erased.of(job.spark, job.lake, users)
-    try:
-        known = erased.known_users(job.spark, job.lake)
-        models = _models(job, erased) if known else set()
-        new = {user for user in known if user_digest(user) not in before}
-        if new or models - marked:  # before any row goes: a call that is killed is not forgotten
-            record_erasure(job.lake, new, models - marked)
-        lost = dict(erased.remove(job.spark, job.lake, job.conf.encode.rows_per_file)) if known else {}
-    finally:
-        erased.impressions.unpersist()
-    if any(lost.values()):
-        # Pages of failed checks show rows; the next check writes its own.
-        for folder in ("gx", "data_docs"):
-            storage.remove(job.lake.uri("validation", folder))
-    for user, raw in users.items():
-        if user not in known:
-            again = user_digest(user) in before
-            print(f"user {raw} has no rows in the lake" + (", erased before" if again else ": the id is unknown"))
-    lines = [["table", "rows removed"], *([name, f"{rows:,}"] for name, rows in sorted(lost.items()))]
-    print("\n".join(aligned(lines)) if lost else "0 rows removed")
-    if models:
-        print(f"models that were trained on rows of theirs: {', '.join(sorted(models))}; `ncs train` trains anew")
-    if lost:
-        print(
-            f"Older versions of the tables still hold the rows: `ncs maintain --apply` removes their files once they "
-            f"are older than maintain.retain_days ({job.conf.maintain.retain_days}), the versions that these models "
-            f"were trained on among them. The raw logs are not last_lookup."
-        )
+    erase.run(job, user_ids, ids_file)
 
 
-def _given(ids: Sequence[str], path: str | None) -> list[int]:
-    """The ids of the command line, in order, each once."""
-    texts = [(f"--user-id {text}", text) for text in ids]
-    if path is not None:
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as err:
-            raise ConfigError(f"--file {path} cannot be read as UTF-8 text ({err}); write one user id a line") from None
-        texts += [(f"{path}, line {n}", line.strip()) for n, line in enumerate(lines, start=1) if line.strip()]
-    if not texts:
-        raise ConfigError("erase needs --user-id ID, or --file FILE with a user id a line; none was given")
-    return list(dict.fromkeys(_id(where, text) for where, text in texts))
-
-
-def _id(where: str, text: str) -> int:
-    try:
-        user = int(text)
-    except ValueError:
-        user = None
-    if user is None or user not in _BIGINT:
-        raise ConfigError(f"{where}: {text[:40]!r} is no user id; ids are whole numbers of 64 bits, as in the raw logs")
-    return user
-
-
-def _models(job: Job, erased: Erased) -> set[str]:
-    """The runs that were trained on versions which hold rows of the users, those among them that are still at work.
-
-    Raises DataError for a run that does not say its versions.
-    """
-    shown, seen = tasks_of(job.conf)[CTR].table, set()
-    known: dict[tuple[tuple[str, int], ...], bool] = {}
-    for run_id in storage.folders(job.lake.uri("models")):
-        tables = _pinned(job.lake, run_id, (shown, layout.VOCABULARY))
-        pins = tuple(sorted(tables.items()))
-        if pins not in known:
-            known[pins] = erased.seen_by(job.spark, job.lake, tables)
-        if known[pins]:
-            seen.add(run_id)
-    return seen
-
-
-def _pinned(lake: Lake, run_id: str, tables: Collection[str]) -> dict[str, int]:
-    """The versions of some tables that a run was trained on; while it is training, the newest."""
-    path = lake.uri("models", run_id, "run.json")
-    if not storage.exists(path):
-        return {name: lake.version(name) for name in tables if lake.has(name)}
-    try:
-        versions = storage.read_json(path)["lineage"]["tables"]
-        return {name: int(versions[name]) for name in tables if name in versions}
-    except (ValueError, KeyError, TypeError) as err:
-        raise DataError(
-            f"{path} does not say which versions the model was trained on ({err!r}); restore it, or remove the folder"
-        ) from None
-
+STAGE = Stage(
+    name="erase",
+    help="Remove users from every table, mark the models that saw them.",
+    details=__doc__,
+    group=Group.UPKEEP,
+    run=run,
+    examples=(
+        "ncs erase --conf conf/demo.yaml --lake lake/demo --user-id 17 --user-id 18",
+        "ncs erase --conf conf/demo.yaml --lake lake/demo --file ids.txt",
+    ),
+    arguments=(
+        click.Option(["--user-id", "user_ids"], multiple=True, metavar="ID", help="A user; may come again."),
+        click.Option(["--file", "ids_file"], metavar="FILE", help="Users, an id a line."),
+    ),
+)
 
 if __name__ == "__main__":
-    sys.exit(main(["erase", *sys.argv[1:]]))
+    STAGE.main()

@@ -1,99 +1,43 @@
 """Write each task's subnetwork of a finished run as a small model to serve: torch.export (.pt2), ONNX, a card.
 
-    ncs export --conf conf/demo.yaml --lake lake/demo
-    ncs export --conf conf/demo.yaml --lake lake/demo --run demo-0123456789ab --model layer_share --task ctr
-
 They stand in `models/<run_id>/<model>/serving`.
 """
 
-import sys
-from typing import Any
+import click
 
-import pyarrow  # noqa: F401  (before torch: the other order has crashed)
-
-from jobs.cli import main
 from jobs.job import Job
-from jobs.runs import folders, run_of
-from ncs import config
-from ncs.errors import ConfigError, ExportError
-from ncs.lake import storage
-from ncs.runs.predictor import Predictor
-from ncs.serving.export import Program, export
-from ncs.soundness import unsound
-from ncs.tasks import in_order, tasks_of
-from ncs.text import aligned
+from jobs.stage import Group, Stage
+from ncs.lake import names
+
+MODEL = "connection_share"
+"""Whose subnetworks are written unless `--model` names another."""
 
 
-def run(job: Job) -> None:
-    """Export the tasks that are asked for; all are checked before the first is written."""
-    options = job.options
-    found = run_of(job.lake, options.run_id)
-    conf = config.of_run(found)
-    known, tasks = folders(found, conf), tasks_of(conf)
-    _check_unknown("--model", [options.model], known, found["run_id"])
-    asked = options.task.split(",") if options.task else [task.name for task in in_order(tasks.values())]
-    _check_unknown("--task", asked, tasks, found["run_id"])
-    folder = job.lake.uri("models", found["run_id"])
-    _check_unsound(storage.join(folder, known[options.model], "facts.json"), options.model, asked)
-    net = Predictor.load(folder, options.model, conf, found["sizes"]).net
-    provenance = {
-        "run_id": found["run_id"],
-        "model": options.model,
-        "tables": found["lineage"]["tables"],
-        "git": found["lineage"]["git"],
-    }
-    programs = {}
-    for name in asked:
-        job.say(f"export: {name} of {options.model}, run {found['run_id']}")
-        programs[name] = export(net, tasks[name], list(conf.fields))
-    place = storage.join(folder, known[options.model], "serving")
-    for name, program in programs.items():
-        write(place, name, program, provenance)
-    print("\n".join([*table(programs), "", f"models: {place}"]))
+def run(job: Job, run_id: str | None = None, model: str = MODEL, task: str | None = None) -> None:
+    """Write a run's subnetworks as small models to serve: torch.export and ONNX."""
+    from jobs.pipeline import export
+
+    export.run(job, run_id, model, task)
 
 
-def write(place: str, task: str, program: Program, provenance: dict[str, Any]) -> None:
-    """Write a task's files, each whole or not at all; the card, which goes last, is there with its files alone."""
-    card = storage.join(place, f"{task}.json")
-    storage.remove(card)
-    for ending, content in program.files.items():
-        storage.write_bytes(storage.join(place, f"{task}.{ending}"), content)
-    storage.write_json(card, {**provenance, **program.card})
-
-
-def table(programs: dict[str, Program]) -> list[str]:
-    """What became smaller: a line a task."""
-    header = ["task", "layers", "parameters", "multiplications a row", "of one request", "pt2", "onnx"]
-    lines = [[*header, "largest difference"]]
-    for name, program in programs.items():
-        card = program.card
-        request = card["request"]["macs"]
-        lines.append(
-            [
-                name,
-                " -> ".join("x".join(map(str, card["layers"][when])) for when in ("before", "after")),
-                *(f"{card[key]['before']:,} -> {card[key]['after']:,}" for key in ("parameters", "macs")),
-                f"{request['row']:,}" if request else "-",
-                *(f"{card['bytes'][ending] / 1e6:.2f} MB" for ending in ("pt2", "onnx")),
-                f"{max(card['difference'].values()):.1e}",
-            ]
-        )
-    return aligned(lines)
-
-
-def _check_unsound(path: str, model: str, asked: list[str]) -> None:
-    """Raises ExportError for a task that has learnt nothing, or what it cannot have learnt."""
-    for task, why in unsound(storage.read_json(path) if storage.exists(path) else None, asked):
-        raise ExportError(
-            f"{task} of {model} is not exported: {why} ({path}). Look at fields, tasks and prune, and train it again"
-        )
-
-
-def _check_unknown(flag: str, asked: list[str], known: dict[str, Any], run_id: str) -> None:
-    unknown = [name for name in asked if name not in known]
-    if unknown:
-        raise ConfigError(f"{flag} names {', '.join(unknown)}, run {run_id} has {', '.join(known)}; name one of these")
-
+STAGE = Stage(
+    name="export",
+    help="Write a run's subnetworks as small models to serve: torch.export and ONNX.",
+    details=__doc__,
+    group=Group.ANALYSIS,
+    run=run,
+    examples=(
+        "ncs export --conf conf/demo.yaml --lake lake/demo",
+        "ncs export --conf conf/demo.yaml --lake lake/demo --run demo-0123456789ab --model layer_share --task ctr",
+    ),
+    arguments=(
+        click.Option(["--run", "run_id"], metavar="ID", help="The run (default: the newest)."),
+        click.Option(["--model"], default=MODEL, show_default=True, metavar="NAME", help="Its model."),
+        click.Option(["--system", "model"], hidden=True),
+        click.Option(["--task"], metavar="A,B", help="Its tasks (default: all)."),
+    ),
+    reads=(names.MODELS,),
+)
 
 if __name__ == "__main__":
-    sys.exit(main(["export", *sys.argv[1:]]))
+    STAGE.main()

@@ -1,283 +1,45 @@
-"""Bring raw logs into bronze tables: a day's impressions, clicks and plays, and all users and videos.
+"""Bring raw logs into bronze tables: a day's impressions, clicks and plays, and all users and videos."""
 
-spark-submit jobs/ingest.py --conf conf/demo.yaml --lake lake/demo --days 2022-04-08..2022-04-16
-"""
-
-import json
-import sys
-from collections import Counter
 from collections.abc import Mapping
-from datetime import date
-from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
-from jobs.cli import main
 from jobs.job import Job
-from ncs.days import Days
-from ncs.encodings import UTF8
-from ncs.errors import DataError
-from ncs.labels.reach import Reach
-from ncs.lake import layout
-from ncs.lake.erasure import erased_users
-from ncs.lake.layout import ALL, Lake, Record
-from ncs.lake.reconcile import Written, check_rows, take_back
-from ncs.lake.removal import erased_impressions, without_erased
-from ncs.lake.writer import replace_all, replace_days
-from ncs.logs.files import reading
-from ncs.logs.names import SampleColumns
-from ncs.logs.schemas import DAY_LOGS, PROFILES, as_types, latest_rows
-from ncs.logs.source import Source, open_source
+from jobs.stage import Daily, Group, Stage
+from ncs.lake import names
 
-TABLES = {
-    "impressions": layout.IMPRESSIONS,
-    "clicks": layout.CLICKS,
-    "plays": layout.PLAYS,
-    "users": layout.USERS,
-    "videos": layout.VIDEOS,
-}
-Stale = dict[str, dict[date | None, dict[str, Any]]]
-"""What has to be read: log -> day (None for users and videos) -> what its rows will be made from."""
+if TYPE_CHECKING:
+    from ncs.lake.currency import Wanted
 
 
 def run(job: Job) -> None:
-    """Ingest the logs whose files have changed; a day that cannot be read whole is blocked alone (`job.blocked`).
+    """Bring raw logs into bronze tables."""
+    from jobs.pipeline import ingest
 
-    Raises DataError if users or videos cannot be read, or no day can.
-    """
-    source = open_source(job.conf, job.lake)
-    stale = _find_stale(job, source)
-    names = _check_names(job, source, stale)
-    days = {day for log in DAY_LOGS for day in stale[log] if day}
-    rows: Counter[str] = Counter()
-    try:
-        rows.update(_ingest(job, source, {log: stale[log] for log in PROFILES}, "users and videos", names))
-        for found in job.each(lambda part: _ingest_days(job, source, stale, part, names), days, "ingest"):
-            rows.update(found)
-    finally:
-        source.close()
-    read = sum(day not in job.blocked for day in days)
-    new = ", ".join(f"{rows[log]:,} {log}" for log in TABLES if log in rows)
-    job.say(f"ingest: {read} of {len(job.days)} days read, {new or 'nothing new'}, in {job.lake.uri('bronze')}")
+    ingest.run(job)
 
 
-def provenance(job: Job, source: Source, log: str, day: date | None) -> dict[str, Any]:
-    """What a log's rows of a day would be made from now. Raises DataError if there is no file."""
-    conf = job.conf.digest("logs.adapter", "logs.timezone")
-    key = {"pseudonyms": source.pseudonyms.fingerprint} if source.pseudonyms.key else {}
-    encoding = {"encoding": job.conf.logs.encoding} if job.conf.logs.encoding != UTF8 else {}
-    return json.loads(json.dumps({"conf": conf, "files": source.fingerprint(log, day), **key, **encoding}))
+def wanted(job: Job) -> "Mapping[str, Wanted]":
+    """What the partitions of its tables would be made from now."""
+    from jobs.pipeline import ingest
+
+    return ingest.wanted(job)
 
 
-def _find_stale(job: Job, source: Source) -> Stale:
-    """What has to be read; days of which a log is missing are blocked."""
-    done = {log: job.lake.records(table) for log, table in TABLES.items()}
-    check_two_keys(done["impressions"], source.pseudonyms.fingerprint, job.days)
-    stale: Stale = {log: {} for log in TABLES}
-
-    def look(log: str, day: date | None) -> None:
-        wanted, key = provenance(job, source, log, day), str(day or ALL)
-        if key not in done[log] or done[log][key][1].provenance != wanted:
-            stale[log][day] = wanted
-
-    with reading("users and videos"):
-        for log in PROFILES:
-            look(log, None)
-    for day in job.days:
-        try:
-            with reading(f"the logs of {day}"):
-                for log in DAY_LOGS:
-                    look(log, day)
-        except DataError as err:
-            _leave_out(job, stale, day, err)
-    return stale
-
-
-def _check_names(job: Job, source: Source, stale: Stale) -> SampleColumns:
-    """Compare the columns of all logs before any is read or written; a day whose names clash is blocked alone.
-
-    What a table has from earlier deliveries stays taken. Raises DataError if users or videos clash.
-    """
-    names = SampleColumns()
-    for log, table in TABLES.items():
-        names.add(log, _columns(job.lake, table), table)
-        for path in source.left_out(log) if stale[log] else []:
-            job.say(f"ingest: {path} is left out, for it is no folder of a day (day=YYYY-MM-DD) of {log}")
-    for log in (*PROFILES, *DAY_LOGS):
-        for day in sorted(stale[log], key=str):
-            what = f"{log} of {day}" if day else log
-            try:
-                names.add(log, source.columns(log, day), what)
-            except DataError as err:
-                if day is None:
-                    raise
-                _leave_out(job, stale, day, err)
-    return names
-
-
-def _columns(lake: Lake, table: str) -> list[str]:
-    """The columns that a table has; none if it is not there."""
-    return [column.name for column in lake.table(table).schema().fields] if lake.has(table) else []
-
-
-def _leave_out(job: Job, stale: Stale, day: date, reason: DataError) -> None:
-    """Hold a day back before any of its logs is read."""
-    for log in DAY_LOGS:
-        stale[log].pop(day, None)
-    if day not in job.blocked:
-        job.block(day, reason)
-
-
-def check_two_keys(done: Mapping[str, tuple[int, Record]], key: str | None, days: Days | None = None) -> None:
-    """A user has one pseudonym in all days of a lake, or none. `days`: those that are about to be written again."""
-    others = [
-        date.fromisoformat(day) for day, (_, record) in done.items() if record.provenance.get("pseudonyms") != key
-    ]
-    if any(days is None or day not in days for day in others):
-        raise DataError(
-            f"{layout.IMPRESSIONS} of {Days.text(others)}: its user ids were made with another key of "
-            f"privacy.key, or with none; ingest these days too, or use another --lake"
-        )
-
-
-def _ingest_days(job: Job, source: Source, stale: Stale, days: Days, names: SampleColumns) -> dict[str, int]:
-    """Ingest days together or, if they cannot be read, one by one, so that the bad ones are blocked alone."""
-    try:
-        return _ingest(job, source, {log: _of(stale[log], days) for log in DAY_LOGS}, f"the logs of {days}", names)
-    except DataError as err:
-        if len(days) == 1:
-            job.block(days.first, err)
-            return {}
-    rows: Counter[str] = Counter()
-    for day in days:
-        rows.update(_ingest_days(job, source, stale, Days(day, day), names))
-    return rows
-
-
-def _of(stale: dict[date | None, dict[str, Any]], days: Days) -> dict[date | None, dict[str, Any]]:
-    return {day: provenance for day, provenance in stale.items() if day and day in days}
-
-
-def _ingest(job: Job, source: Source, logs: Stale, what: str, names: SampleColumns) -> dict[str, int]:
-    """Read, check and count some logs, then write each in one commit. Returns the rows of each.
-
-    Raises DataError, and takes every commit back, if a table does not hold the rows that were read.
-    """
-    frames: dict[str, DataFrame] = {}
-    written: list[Written] = []
-    try:
-        for log, days in logs.items():
-            if days:
-                # Kept until they are written: the count reads every file to its end, so none breaks later.
-                with reading(what):
-                    frames[log] = _read(job, source, log, [day for day in days if day], names).persist()
-        counts = _count(frames, what) if frames else {}
-        _check_no_empty_day(logs, counts)
-        for log, rows in frames.items():
-            expected = {str(day or ALL): counts[log].get(day, 0) for day in logs[log]}
-            records = [
-                Record("ingest", str(day or ALL), provenance, {"rows": expected[str(day or ALL)]})
-                for day, provenance in logs[log].items()
-            ]
-            was_there = job.lake.has(TABLES[log])
-            if log in PROFILES:
-                replace_all(rows, job.lake.uri(TABLES[log]), records[0])
-            else:
-                replace_days(rows, job.lake.uri(TABLES[log]), records)
-            written.append(Written(TABLES[log], job.lake.records(TABLES[log])[records[0].key][0], was_there))
-            _check_rows(job.lake, written, expected)
-    finally:
-        for rows in frames.values():
-            rows.unpersist()
-    return {log: sum(found.values()) for log, found in counts.items()}
-
-
-def _check_rows(lake: Lake, written: list[Written], expected: dict[str, int]) -> None:
-    """Compare the last commit with what was read, and take back those before it too if it lacks rows."""
-    try:
-        check_rows(lake, written[-1], expected)
-    except DataError:
-        for commit in reversed(written):
-            take_back(lake, commit)
-        raise
-
-
-def _read(job: Job, source: Source, log: str, days: list[date], names: SampleColumns) -> DataFrame:
-    rows = _without_erased(job, source, log, days)
-    if log in PROFILES:
-        rows = latest_rows(rows, PROFILES[log])
-    what = f"{log} of {Days(days[0], days[-1])}" if days else log
-    names.add(log, rows.columns, what)
-    if not job.lake.has(TABLES[log]):
-        return rows
-    kept = job.table_of(TABLES[log])
-    _name_dropped(job, what, [name for name in kept.columns if name not in rows.columns])
-    if days:  # themselves replaced
-        kept = kept.where(~F.col("day").isin(days))
-    return as_types(rows, kept, what, f"{TABLES[log]} so far")
-
-
-def _without_erased(job: Job, source: Source, log: str, days: list[date]) -> DataFrame:
-    """A log's rows without those of users that `ncs erase` has removed; events by the impressions they belong to."""
-    rows, erased = source.read(job.spark, log, days), erased_users(job.lake)
-    if not erased:
-        return rows
-    if "user_id" in rows.columns:
-        return without_erased(job.spark, rows, erased)
-    if log in PROFILES:
-        return rows
-    # Of days before, an event's impression may be; such a day is read only if it was read whole before.
-    done = job.lake.records(layout.IMPRESSIONS)
-    reach = Reach.of(job.conf.logs, job.conf.labels)
-    earlier = Days(days[0], days[0]).widened(before=reach.days + reach.late_days + 1)
-    before = [day for day in earlier if day not in days]
-    before = [day for day in before if str(day) in done and _is_current(job, source, day, done[str(day)][1])]
-    impressions = source.read(job.spark, "impressions", [*before, *days])
-    return rows.join(erased_impressions(job.spark, impressions, erased), "impression_id", "left_anti")
-
-
-def _is_current(job: Job, source: Source, day: date, record: Record) -> bool:
-    try:
-        return record.provenance == provenance(job, source, "impressions", day)
-    except DataError:
-        return False
-
-
-def _name_dropped(job: Job, what: str, columns: list[str]) -> None:
-    """Say which columns are gone, null from now on. Raises DataError for one that is a feature."""
-    for name in columns:
-        if name in job.conf.fields:
-            raise DataError(
-                f"{what}: column {name!r} is gone, which is among fields; deliver it again, or take it out of fields"
-            )
-        job.say(f"ingest: {what}: column {name!r} is gone, it is null there")
-
-
-def _count(frames: dict[str, DataFrame], what: str) -> dict[str, dict[date | None, int]]:
-    """Rows of each frame by day, all in one Spark job."""
-    no_day = F.lit(None).cast("date")
-    parts = [
-        rows.select(F.lit(log), no_day if log in PROFILES else F.col("day").alias("day"))
-        for log, rows in frames.items()
-    ]
-    rows = reduce(DataFrame.union, parts).toDF("log", "day")
-    counts: dict[str, dict[date | None, int]] = {log: {} for log in frames}
-    with reading(what):
-        for log, day, count in rows.groupBy("log", "day").count().collect():
-            counts[log][day] = count
-    return counts
-
-
-def _check_no_empty_day(logs: Stale, counts: dict[str, dict[date | None, int]]) -> None:
-    for day, provenance in logs.get("impressions", {}).items():
-        if not counts["impressions"].get(day):
-            raise DataError(
-                f"impressions of {day}: the files hold no row of that day, among them "
-                f"{next(iter(provenance['files']))}; deliver the day, or leave it out with --days"
-            )
-
+STAGE = Stage(
+    name="ingest",
+    help="Bring raw logs into bronze tables.",
+    details=__doc__,
+    group=Group.DAILY,
+    run=run,
+    examples=(
+        "ncs ingest --conf conf/demo.yaml --lake lake/demo --days 2022-04-08..2022-04-16",
+        "spark-submit jobs/ingest.py --conf conf/demo.yaml --lake lake/demo",
+    ),
+    reads=(names.LANDING,),
+    writes=(*names.BRONZE,),
+    daily=Daily(by_day=True, gate="days"),
+    wanted=wanted,
+)
 
 if __name__ == "__main__":
-    sys.exit(main(["ingest", *sys.argv[1:]]))
+    STAGE.main()

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
-from jobs.options import Options
-from ncs.config import Config
-from ncs.config.values import redact
 from ncs.days import Days
 from ncs.errors import BlockedDaysError
-from ncs.lake.layout import Lake
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # every stage's declaration imports this module, and `ncs --help` all of them: nothing heavy
     from pyspark.sql import DataFrame, SparkSession
+
+    from ncs.config import Config
+    from ncs.lake.layout import Lake
 
 T = TypeVar("T")
 ROUNDS = 3
@@ -33,19 +32,25 @@ ROUNDS = 3
 class Job:
     """One call of the command line, or of a notebook."""
 
-    conf: Config
-    lake: Lake
+    conf: "Config"
+    lake: "Lake"
     days: Days
     quiet: bool = False
     debug: bool = False
     days_given: bool = True  # whether --days named them, or they are logs.days
-    options: Options = field(default_factory=Options)  # of this stage alone
+    parallel: int = 1  # parts of the days that are worked on at once
     blocked: dict[date, str] = field(default_factory=dict)  # days that a gate holds back, and why
 
     @property
     def open_days(self) -> list[date]:
         """The days to work on that no gate holds back."""
         return [day for day in self.days if day not in self.blocked]
+
+    def now(self) -> "Job":
+        """The job at one look at the lake, which reads each table's history once (`ncs.lake.currency`)."""
+        from ncs.lake.currency import LakeNow
+
+        return replace(self, lake=LakeNow(self.lake.root))
 
     def block(self, day: date, reason: Exception) -> None:
         """Hold a day back and go on with the others. Raises BlockedDaysError if it is the last one."""
@@ -87,6 +92,8 @@ class Job:
 
     def say(self, text: str) -> None:
         """A line for whoever watches."""
+        from ncs.config.values import redact
+
         if not self.quiet:
             tqdm.write(redact(text), file=sys.stderr)
 
@@ -96,16 +103,16 @@ class Job:
         return tqdm(items, desc=what, unit=unit, total=total, disable=hidden, leave=False)
 
     def each(self, work: Callable[[Days], T], days: Collection[date], what: str) -> list[T]:
-        """What `work` gives for parts of the days, `options.parallel` of them at once, of at most `days_at_once` each.
+        """What `work` gives for parts of the days, `parallel` of them at once, of at most `days_at_once` each.
 
         An error ends it: parts that are under way are finished, no further one is begun.
         """
         if not days:
             return []
-        longest = min(self.conf.days_at_once, math.ceil(len(days) / self.options.parallel))
+        longest = min(self.conf.days_at_once, math.ceil(len(days) / self.parallel))
         parts = Days.runs(days, longest)
         self.spark  # noqa: B018  (one session, made before threads ask for it)
-        pool = ThreadPoolExecutor(self.options.parallel)
+        pool = ThreadPoolExecutor(self.parallel)
         try:
             return list(self.progress(pool.map(work, parts), what, total=len(parts)))
         finally:

@@ -1,192 +1,53 @@
-"""Join a day's impressions, clicks and plays into labelled samples; set broken rows aside with the reason.
+"""Join a day's impressions, clicks and plays into labelled samples; set broken rows aside with the reason."""
 
-spark-submit jobs/label.py --conf conf/demo.yaml --lake lake/demo --days 2022-04-08..2022-04-16
-"""
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import sys
-from collections.abc import Collection, Iterable, Mapping
-from datetime import date
-from functools import partial
-from typing import Any
-
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
-from jobs.cli import main
-from jobs.job import ROUNDS, Job
+from jobs.job import Job
+from jobs.stage import Daily, Group, Stage
 from ncs.days import Days
-from ncs.errors import DataError, GateError
-from ncs.features.profile import profile_days
-from ncs.labels.join import Logs, label_days
-from ncs.labels.reach import Reach
-from ncs.labels.reconciliation import Examples, LogCounts, Reconciliation, examples, reconcile
-from ncs.lake import layout
-from ncs.lake.layout import Record
-from ncs.lake.writer import replace_days
+from ncs.lake import names
 
-_LOGS = {"impressions": layout.IMPRESSIONS, "clicks": layout.CLICKS, "plays": layout.PLAYS}
+if TYPE_CHECKING:
+    from ncs.lake.currency import Wanted
 
 
-def run(job: Job, again: Collection[date] = ()) -> None:
-    """Label the job's days whose logs, or those of days close by, have changed since; `again` anyway.
+def run(job: Job) -> None:
+    """Join impressions, clicks and plays into labelled samples."""
+    from jobs.pipeline import label
 
-    A day without anything to learn from is blocked alone. Raises GateError if no day has. Says what became of the
-    rows of each log.
-    """
-    days = rows = 0
-    for _ in range(ROUNDS):
-        stale = _find_stale(job, again)
-        if not stale:
-            break
-        for reconciled_days in job.each(partial(_label, job, stale=stale), stale, "label"):
-            days, rows = (
-                days + len(reconciled_days),
-                rows + sum(reconciled.samples for reconciled in reconciled_days.values()),
-            )
-        again = ()
-    job.say(f"label: {days} of {len(job.open_days)} days labelled, {rows:,} samples in {job.lake.uri(layout.SAMPLES)}")
-    for log, reconciled in _totals(job).items():
-        job.say(f"label: {log} of {Days.text(job.open_days)}, {reconciled}")
+    label.run(job)
 
 
-def _totals(job: Job) -> dict[str, LogCounts]:
-    """What became of each log's rows, over all of the job's days that are labelled."""
-    records, totals = job.lake.records(layout.SAMPLES), {log: LogCounts() for log in _LOGS}
-    for day in job.open_days:
-        facts = records[str(day)][1].facts if str(day) in records else {}
-        for log, reconciled in facts.get("logs", {}).items():
-            totals[log].add(LogCounts(**reconciled))
-    return totals
+def days(job: Job) -> Days:
+    """The job's days, and labelled ones close by that their logs change."""
+    from jobs.pipeline import label
+
+    return label.with_reopened(job)
 
 
-def _find_stale(job: Job, again: Collection[date]) -> dict[date, dict[str, Any]]:
-    done = job.lake.records(layout.SAMPLES)
-    event_days, stale = own_days_of_events(job), {}
-    for day in job.open_days:
-        wanted = provenance(job, day, event_days)
-        if f"{layout.IMPRESSIONS}/{day}" not in wanted["inputs"]:
-            raise DataError(f"{layout.IMPRESSIONS} has no day {day}; run `ncs ingest --days {day}` first")
-        changed = job.lake.changed_by_others(str(day), layout.QUARANTINE)
-        if day in again or changed or str(day) not in done or done[str(day)][1].provenance != wanted:
-            stale[day] = wanted
-    return stale
+def wanted(job: Job) -> "Mapping[str, Wanted]":
+    """What the partitions of its tables would be made from now."""
+    from jobs.pipeline import label
+
+    return label.wanted(job)
 
 
-def with_reopened(job: Job) -> Days:
-    """The job's days and those close by that are labelled and that the logs of these days change.
-
-    So yesterday is labelled again once today's clicks are there, and so are the days of which they bring late ones. A
-    gap of days without labels ends it.
-    """
-    done, event_days = job.lake.records(layout.SAMPLES), own_days_of_events(job)
-    around = Reach.of(job.conf.logs, job.conf.labels).around(job.days)
-    known = Days.runs([day for day in around if day in job.days or str(day) in done], len(around))
-    (run,) = [run for run in known if job.days.first in run]
-    changed = [
-        day for day in run if day not in job.days and done[str(day)][1].provenance != provenance(job, day, event_days)
-    ]
-    return Days(min([job.days.first, *changed]), max([job.days.last, *changed]))
-
-
-def own_days_of_events(job: Job) -> dict[date, Days | None]:
-    """Folder -> the own days of the clicks and plays that it has brought, by the tables' logs."""
-    times = [job.lake.times_by_day(table) for table in (layout.CLICKS, layout.PLAYS)]
-    return Reach.of(job.conf.logs, job.conf.labels).event_days(times)
-
-
-def provenance(job: Job, day: date, event_days: Mapping[date, Days | None] | None = None) -> dict[str, Any]:
-    """What a day's samples would be made from now: the folders that it is labelled from, and the profiles."""
-    known = own_days_of_events(job) if event_days is None else event_days
-    shown, events = Reach.of(job.conf.logs, job.conf.labels).folders(day, known)
-    inputs = job.lake.inputs(layout.IMPRESSIONS, days=shown)
-    around = job.lake.inputs(layout.CLICKS, layout.PLAYS, days=Days(events[0], events[-1]))
-    inputs |= {part: version for part, version in around.items() if _folder(part) in events}
-    inputs |= job.lake.inputs(layout.USERS, layout.VIDEOS)
-    return {"conf": job.conf.digest("labels", "logs.timezone", "logs.folder_day"), "inputs": inputs}
-
-
-def _label(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> dict[date, Reconciliation]:
-    reach = Reach.of(job.conf.logs, job.conf.labels)
-    versions = {name: job.lake.version(table) for name, table in _LOGS.items()}
-    parts = {part for day in days for part in stale[day]["inputs"]}
-    logs = Logs(
-        **{log: _folders(job, table, versions[log], parts) for log, table in _LOGS.items()},
-        users=job.table_of(layout.USERS),
-        videos=job.table_of(layout.VIDEOS),
-    )
-    labelled = label_days(logs, days, reach)
-    try:
-        reconciled_days = reconcile(labelled, _rows_by_day(job, versions), days)
-        gates = job.conf.gates
-        bad = any(log.exceeds(gates) for reconciled in reconciled_days.values() for log in reconciled.logs.values())
-        shown = (
-            examples(labelled) if bad or any(not reconciled.clicked for reconciled in reconciled_days.values()) else {}
-        )
-        reconciled_days = _usable(job, reconciled_days, shown)
-        if not reconciled_days:
-            return {}
-        profiles = profile_days(
-            labelled.samples, {day: reconciled.samples for day, reconciled in reconciled_days.items()}
-        )
-        delivered = [set(job.lake.records(table)) for table in (layout.CLICKS, layout.PLAYS)]
-        records = [
-            Record(
-                "label",
-                str(day),
-                stale[day],
-                {
-                    **reconciled.facts(),
-                    "examples": shown.get(day, {}),
-                    "profile": profiles[day],
-                    "provisional": not all(_days(reach.awaited(day)) <= there for there in delivered),
-                },
-            )
-            for day, reconciled in reconciled_days.items()
-        ]
-        # The samples' commit closes the days: killed before it, they are labelled again.
-        usable = F.col("day").isin(*reconciled_days)
-        replace_days(labelled.quarantine().where(usable), job.lake.uri(layout.QUARANTINE), records)
-        replace_days(labelled.samples.where(usable), job.lake.uri(layout.SAMPLES), records)
-    finally:
-        labelled.release()
-    return reconciled_days
-
-
-def _usable(
-    job: Job, reconciled_days: Mapping[date, Reconciliation], shown: Mapping[date, Examples]
-) -> dict[date, Reconciliation]:
-    """The days with something to learn from; the others are blocked."""
-    usable = {}
-    for day, reconciled in reconciled_days.items():
-        try:
-            reconciled.check_usable(day, shown.get(day, {}))
-            usable[day] = reconciled
-        except GateError as err:
-            job.block(day, err)
-    return usable
-
-
-def _days(days: Iterable[date]) -> set[str]:
-    return {str(day) for day in days}
-
-
-def _folder(part: str) -> date:
-    """The day of an input, `<layer>/<table>/<day>`."""
-    return date.fromisoformat(part.rpartition("/")[2])
-
-
-def _folders(job: Job, table: str, version: int, parts: Iterable[str]) -> DataFrame:
-    """A log's rows, from the first to the last of its folders among the inputs."""
-    days = [_folder(part) for part in parts if part.startswith(f"{table}/")]
-    rows = job.table_of(table, version)
-    return rows.where(F.col("day").between(min(days), max(days))) if days else rows.where(F.lit(False))
-
-
-def _rows_by_day(job: Job, versions: Mapping[str, int]) -> dict[str, dict[date, int]]:
-    """By the tables' own logs, so that they can contradict what the join makes of the rows."""
-    counts = {name: job.lake.rows_by_day(_LOGS[name], version) for name, version in versions.items()}
-    return {name: {date.fromisoformat(day): rows for day, rows in count.items()} for name, count in counts.items()}
-
+STAGE = Stage(
+    name="label",
+    help="Join impressions, clicks and plays into labelled samples.",
+    details=__doc__,
+    group=Group.DAILY,
+    run=run,
+    examples=(
+        "ncs label --conf conf/demo.yaml --lake lake/demo --days 2022-04-08..2022-04-16",
+        "spark-submit jobs/label.py --conf conf/demo.yaml --lake lake/demo",
+    ),
+    reads=(*names.BRONZE,),
+    writes=(names.SAMPLES, names.QUARANTINE),
+    daily=Daily(by_day=True, gate="days", days=days),
+    wanted=wanted,
+)
 
 if __name__ == "__main__":
-    sys.exit(main(["label", *sys.argv[1:]]))
+    STAGE.main()

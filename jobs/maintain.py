@@ -1,69 +1,33 @@
 """Keep the tables' files in order: put small ones together, remove those that nobody needs any more.
 
-    spark-submit jobs/maintain.py --conf conf/demo.yaml --lake lake/demo [--apply]
-
 Without --apply it only says what it would do. What a stored model was trained on stays, however old it is.
 """
 
-import sys
-from datetime import timedelta
-from functools import partial
+import click
 
-from jobs.cli import main
 from jobs.job import Job
-from ncs.errors import DataError
-from ncs.lake import storage, upkeep
-from ncs.lake.upkeep import Upkeep
-from ncs.lake.views import relation
-from ncs.lake.writer import retry_conflicts
+from jobs.stage import Group, Stage
 
 
-def run(job: Job) -> None:
-    """Report on every table; with `job.options.apply` rewrite crowded days, then remove unused files."""
-    conf = job.conf.maintain
-    retain, small = timedelta(days=conf.retain_days), conf.small_file_mb * 2**20
-    pinned = upkeep.pinned_versions(job.lake)
-    tables = upkeep.tables(job.lake)
-    if not tables:
-        raise DataError(f"the lake {job.lake.root} has no table to maintain; run `ncs ingest` first")
-    found = [upkeep.survey(job.lake, table, small, retain, pinned.get(table, set())) for table in tables]
-    halves = upkeep.leftovers(job.lake, retain)
-    print(_as_text(found))
-    print(f"{len(halves)} halves of files beside the tables, left by killed processes")
-    if not job.options.apply:
-        print("nothing was changed; --apply puts crowded files together and removes unused ones")
-        return
-    for one in job.progress(found, "maintain", "table"):
-        if one.crowded:
-            retry_conflicts(partial(_rewrite, job, one), one.table)
-        if one.unused:
-            upkeep.vacuum(job.lake, one.table, retain, pinned.get(one.table, set()))
-    for uri in halves:
-        storage.remove(uri)
-    job.say(
-        f"maintain: {sum(bool(one.crowded) for one in found)} tables rewritten, "
-        f"{sum(one.unused for one in found) + len(halves)} files removed"
-    )
+def run(job: Job, apply: bool = False) -> None:
+    """Report small and unused files; with --apply compact and remove them."""
+    from jobs.pipeline import maintain
+
+    maintain.run(job, apply)
 
 
-def _rewrite(job: Job, found: Upkeep) -> None:
-    """Put the small files of crowded parts together: no row changes, and the version that was stays readable."""
-    columns = upkeep.CLUSTERED.get(found.table)
-    days = ", ".join(f"'{day}'" for day in found.crowded if day)  # of a table without days: its one part
-    where = f"WHERE day IN ({days})" if columns and days else ""
-    order = f"ZORDER BY ({', '.join(columns)})" if columns else ""
-    job.spark.sql(f"OPTIMIZE {relation(job.lake, found.table)} {where} {order}")
-
-
-def _as_text(found: list[Upkeep]) -> str:
-    head = f"{'table':<22} {'files':>7} {'MiB':>9} {'crowded days':>13} {'unused files':>13}  versions of models"
-    lines = [
-        f"{one.table:<22} {one.files:>7,} {one.size / 2**20:>9,.1f} {len(one.crowded):>13,} {one.unused:>13,}  "
-        f"{', '.join(map(str, one.pinned)) or '-'}"
-        for one in found
-    ]
-    return "\n".join([head, "-" * len(head), *lines])
-
+STAGE = Stage(
+    name="maintain",
+    help="Report small and unused files; with --apply compact and remove them.",
+    details=__doc__,
+    group=Group.UPKEEP,
+    run=run,
+    examples=(
+        "ncs maintain --conf conf/demo.yaml --lake lake/demo",
+        "ncs maintain --conf conf/demo.yaml --lake lake/demo --apply",
+    ),
+    arguments=(click.Option(["--apply"], is_flag=True, help="Do it; without, only say what would be done."),),
+)
 
 if __name__ == "__main__":
-    sys.exit(main(["maintain", *sys.argv[1:]]))
+    STAGE.main()

@@ -1,25 +1,24 @@
-"""Bring the tables that an earlier ncs wrote up to what this one writes; their rows stay as they are.
+"""Bring the tables that an earlier ncs wrote up to what this one writes; their rows stay as they are."""
 
-ncs migrate --conf conf/demo.yaml --lake lake/demo
-"""
-
-import sys
-
-from jobs.cli import main
 from jobs.job import Job
-from ncs.lake import contract
-from ncs.lake.migrations import migrate
-from ncs.tasks import tasks_of
+from jobs.stage import Group, Stage
 
 
 def run(job: Job) -> None:
-    """Migrate every table that has a contract."""
-    tables = [*contract.TABLES, *(task.table for task in tasks_of(job.conf).values())]
-    for table in job.progress([table for table in tables if job.lake.has(table)], "migrate", "table"):
-        steps = migrate(job.lake.uri(table))
-        done = f"brought to schema version {steps[-1]}" if steps else "up to date"
-        job.say(f"migrate: {table} {done}")
+    """Bring tables that an earlier ncs wrote up to what this one writes."""
+    from jobs.pipeline import migrate
 
+    migrate.run(job)
+
+
+STAGE = Stage(
+    name="migrate",
+    help="Bring tables that an earlier ncs wrote up to what this one writes.",
+    details=__doc__,
+    group=Group.UPKEEP,
+    run=run,
+    examples=("ncs migrate --conf conf/demo.yaml --lake lake/demo",),
+)
 
 if __name__ == "__main__":
-    sys.exit(main(["migrate", *sys.argv[1:]]))
+    STAGE.main()

@@ -1,34 +1,27 @@
-"""Run a notebook on the lake and keep it as one HTML file, `<lake>/reports/notebooks/<name>.html`.
+"""Run a notebook on the lake and keep it as one HTML file, `<lake>/reports/notebooks/<name>.html`."""
 
-ncs notebook comparison --conf conf/demo.yaml --lake lake/demo
-"""
+import click
 
-import sys
-from pathlib import Path
-
-from jobs.cli import main
 from jobs.job import Job
-from ncs.errors import ConfigError
-from ncs.lake import storage
-from ncs.notebook.page import render
-from ncs.notebook.source import execute
-from ncs.notebook.start import GIVEN
-
-FOLDER = Path(__file__).parent.parent / "notebooks"
+from jobs.stage import Group, Stage
 
 
-def run(job: Job) -> None:
-    """Run the notebook `job.options.notebook`: one of `notebooks/`, or the path of one's own."""
-    known = sorted(path.stem for path in FOLDER.glob("*.py"))
-    name = job.options.notebook
-    path = FOLDER / f"{name}.py" if name in known else Path(name)
-    if not path.is_file():
-        raise ConfigError(f"there is no notebook {name!r}; there are {', '.join(known)}, or name a file")
-    page = render(path.stem, execute(path, {"spark": job.spark, GIVEN: {"lake": job.lake.root}}))
-    target = job.lake.uri("reports", "notebooks", f"{path.stem}.html")
-    storage.write_bytes(target, page.encode())
-    print(f"notebook: {target}")
+def run(job: Job, name: str) -> None:
+    """Run a notebook on the lake and keep it as HTML."""
+    from jobs.pipeline import notebook
 
+    notebook.run(job, name)
+
+
+STAGE = Stage(
+    name="notebook",
+    help="Run a notebook on the lake and keep it as HTML.",
+    details=__doc__,
+    group=Group.ANALYSIS,
+    run=run,
+    examples=("ncs notebook comparison --conf conf/demo.yaml --lake lake/demo",),
+    arguments=(click.Argument(["name"], metavar="NAME"),),
+)
 
 if __name__ == "__main__":
-    sys.exit(main(["notebook", *sys.argv[1:]]))
+    STAGE.main()

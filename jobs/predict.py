@@ -1,91 +1,45 @@
 """Score the test days with every model of the newest run; predictions go to gold/predictions.
 
 With `calibration: isotonic` the validation rows are scored too, and the curves fitted on them go to gold/calibration.
-
-spark-submit jobs/predict.py --conf conf/demo.yaml --lake lake/demo
 """
 
-import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import pyarrow  # noqa: F401  (before torch: the other order has crashed)
-from pyspark.sql import functions as F
-
-from jobs.cli import main
 from jobs.job import Job
-from jobs.runs import folders, latest_run, predictions_from
-from ncs import config
-from ncs.config import Config
-from ncs.errors import DataError
-from ncs.evaluation import calibration
-from ncs.evaluation.scoring import score
-from ncs.lake import layout
-from ncs.lake.layout import Record
-from ncs.lake.writer import replace_run
-from ncs.runs.predictor import Predictor
-from ncs.tasks import CTR, tasks_of
+from jobs.stage import Daily, Group, Stage
+from ncs.lake import names
+
+if TYPE_CHECKING:
+    from ncs.lake.currency import Wanted
 
 
 def run(job: Job) -> None:
-    """Score the test days, unless this run's predictions of them are there."""
-    found = latest_run(job.lake)
-    run_id, conf = found["run_id"], config.of_run(found)
-    days, tasks = conf.test_days, tasks_of(conf)
-    shown = tasks[CTR].table  # every impression
-    vocabulary = {key: record.facts for key, (_, record) in job.lake.records(layout.VOCABULARY).items()}
-    if vocabulary != found["vocabulary"]:
-        raise DataError(
-            f"{layout.VOCABULARY} has changed since run {run_id} was trained, so its ids mean other values now; "
-            f"run `ncs train` on the samples as they are"
-        )
-    provenance = predictions_from(job.lake, found, conf)
-    missing = [str(day) for day in days if f"{shown}/{day}" not in provenance["inputs"]]
-    if missing:
-        raise DataError(f"{shown} lacks the test days {', '.join(missing)}; run `ncs encode` on them")
-    folder = job.lake.uri("models", run_id)
-    scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in found["models"]}
-    if job.conf.calibration is not None:
-        _calibrate(job, found, conf, scorers)
-    done = job.lake.records(layout.PREDICTIONS).get(run_id)
-    if done and done[1].provenance == provenance:
-        job.say(f"predict: {run_id} has scored {days} already")
-        return
-    read = job.spark.read.format("delta")
-    on_days = F.col("day").between(days.first, days.last)
-    samples = read.load(job.lake.uri(shown)).where(on_days)
-    who = read.load(job.lake.uri(layout.SAMPLES)).where(on_days).select("impression_id", "user_id", "video_id", "day")
-    rows = score(samples, list(conf.fields), scorers, tasks).join(who, "impression_id")
-    rows = rows.select(
-        F.lit(run_id).alias("run_id"), "model", "impression_id", "user_id", "video_id", "day",
-        *(task.prediction for task in tasks.values()),
-    )  # fmt: skip
-    record = Record("predict", run_id, provenance)
-    replace_run(rows, job.lake.uri(layout.PREDICTIONS), record, ("run_id", "day"))
-    job.say(f"predict: {len(scorers)} models scored {days}, in {job.lake.uri(layout.PREDICTIONS)}")
+    """Score the test days with the newest run's models."""
+    from jobs.pipeline import predict
+
+    predict.run(job)
 
 
-def _calibrate(job: Job, found: dict[str, Any], conf: Config, scorers: dict[str, Predictor]) -> None:
-    """Fit the curves of the run's predictions on its validation rows, unless they are there.
+def wanted(job: Job) -> "Mapping[str, Wanted]":
+    """What the partitions of its tables would be made from now."""
+    from jobs.pipeline import runs
 
-    The rows are those of the version that it was trained on: another split could hold some that it has learnt from.
-    """
-    run_id, tasks, days = found["run_id"], tasks_of(conf), conf.train_days
-    shown = tasks[CTR].table
-    version = found["lineage"]["tables"][shown]
-    provenance = {"models": list(folders(found, conf).values()), "inputs": {shown: version}}
-    done = job.lake.records(layout.CALIBRATION).get(run_id)
-    if done and done[1].provenance == provenance:
-        return
-    rows = job.spark.read.format("delta").option("versionAsOf", version).load(job.lake.uri(shown))
-    rows = rows.where(F.col("day").between(days.first, days.last) & (F.col("split") == "validation"))
-    labels = rows.select("impression_id", *(task.label for task in tasks.values()))
-    scored = score(rows, list(conf.fields), scorers, tasks).join(labels, "impression_id")
-    knots = calibration.as_rows(run_id, calibration.fit(scored, tasks.values()))
-    record = Record("predict", run_id, provenance)
-    frame = job.spark.createDataFrame(knots, calibration.SCHEMA)
-    replace_run(frame, job.lake.uri(layout.CALIBRATION), record, ("run_id",))
-    job.say(f"predict: calibration fitted on the validation rows of {days}, in {job.lake.uri(layout.CALIBRATION)}")
+    return runs.predictions_wanted(job)
 
+
+STAGE = Stage(
+    name="predict",
+    help="Score the test days with the newest run's models.",
+    details=__doc__,
+    group=Group.DAILY,
+    run=run,
+    examples=("ncs predict --conf conf/demo.yaml --lake lake/demo",),
+    reads=(names.MODELS, names.VOCABULARY, names.SAMPLES, names.ENCODED),
+    writes=(names.PREDICTIONS, names.CALIBRATION),
+    daily=Daily(gate="tables"),
+    wanted=wanted,
+)
 
 if __name__ == "__main__":
-    sys.exit(main(["predict", *sys.argv[1:]]))
+    STAGE.main()

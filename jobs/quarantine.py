@@ -1,55 +1,45 @@
 """Show what was set aside and why, or replay it: label its days again from bronze, under the rules as they are now.
 
-    ncs quarantine show --conf conf/demo.yaml --lake lake/demo [--days A..B] [--log plays] [--reason bad_watch] [--json]
-    ncs quarantine replay ...the same
-
 Bronze keeps every raw row, so a row that was set aside comes back by being judged again: the days that hold such rows
 are labelled, whatever their records say. New logs and other keys of `labels` need no replay, `ncs run` sees them;
 a rule that was mended in the code does.
 """
 
-import json
-import sys
-from collections import Counter
-from dataclasses import asdict
-from datetime import date
+import click
 
-from jobs import label
-from jobs.cli import main
 from jobs.job import Job
-from ncs.days import Days
-from ncs.lake.quarantine import Reason, as_lines, reasons
-from ncs.text import aligned
+from jobs.stage import Group, Stage
+from ncs.lake import names
 
 
-def run(job: Job) -> None:
-    """Print the quarantine, or what replaying has changed in it."""
-    action, log, reason = job.options.action, job.options.log, job.options.reason
-    found = reasons(job.lake, job.days, log, reason)
-    if action == "show":
-        print(json.dumps([asdict(one) for one in found], indent=2) if job.options.json else _table(found))
-    elif found:
-        _replay(job, found)
-    else:
-        print(f"no such rows are in quarantine on {job.days}")
+def run(
+    job: Job, action: str = "show", log: str | None = None, reason: str | None = None, as_json: bool = False
+) -> None:
+    """Show the rows that were set aside, or replay their days."""
+    from jobs.pipeline import quarantine
+
+    quarantine.run(job, action, log, reason, as_json)
 
 
-def _replay(job: Job, before: list[Reason]) -> None:
-    days = sorted({date.fromisoformat(one.day) for one in before})
-    job.days = Days(days[0], days[-1])
-    label.run(job, again=days)
-    log, reason = job.options.log, job.options.reason
-    after = Counter({(one.day, one.log, one.reason): one.rows for one in reasons(job.lake, job.days, log, reason)})
-    lines = [["day", "log", "reason", "before", "after"]]
-    for one in before:
-        lines.append([one.day, one.log, one.reason, f"{one.rows:,}", f"{after[one.day, one.log, one.reason]:,}"])
-    print("\n".join(aligned(lines)))
-    print("samples of these days are labelled again; `ncs run` or `ncs backfill` takes them on to gold")
-
-
-def _table(found: list[Reason]) -> str:
-    return "\n".join(aligned(as_lines(found))) if found else "nothing is in quarantine on these days"
-
+STAGE = Stage(
+    name="quarantine",
+    help="Show the rows that were set aside, or replay their days.",
+    details=__doc__,
+    group=Group.UPKEEP,
+    run=run,
+    examples=(
+        "ncs quarantine show --conf conf/demo.yaml --lake lake/demo --log plays --reason bad_watch",
+        "ncs quarantine replay --conf conf/demo.yaml --lake lake/demo --days 2022-04-08..2022-04-16",
+    ),
+    arguments=(
+        click.Argument(["action"], type=click.Choice(["show", "replay"])),
+        click.Option(["--log"], type=click.Choice(["impressions", "clicks", "plays"]), help="Of one log."),
+        click.Option(["--reason"], metavar="NAME", help="Of one reason, as bad_watch."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."),
+    ),
+    reads=(*names.BRONZE, names.QUARANTINE),
+    writes=(names.SAMPLES, names.QUARANTINE),
+)
 
 if __name__ == "__main__":
-    sys.exit(main(["quarantine", *sys.argv[1:]]))
+    STAGE.main()

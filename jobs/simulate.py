@@ -1,47 +1,30 @@
 """Let synthetic users answer to rankings by the newest run's predictions: view time, CVR, CTR (the paper's Table 3).
 
-    ncs simulate --conf conf/demo.yaml --lake lake/demo
-
 Appends to gold/simulations; nothing there is ever overwritten. Starts no Spark.
 """
 
-import sys
-from datetime import UTC, datetime
-
-import pyarrow as pa  # before torch: the other order has crashed
-
-from jobs.cli import main
 from jobs.job import Job
-from jobs.rankers import load
-from ncs.config import digest
-from ncs.errors import ConfigError
-from ncs.lake import contract, layout
-from ncs.logs.world import World
-from ncs.simulation.simulation import simulate
-from ncs.simulation.table import as_rows, as_text
+from jobs.stage import Group, Stage
+from ncs.lake import names
 
 
 def run(job: Job) -> None:
-    """Simulate, print the table, keep it unless the same is kept already."""
-    if job.conf.logs.source is not None:
-        raise ConfigError(
-            "logs.source: only users of synthetic logs answer to rankings; leave it null for `ncs simulate`"
-        )
-    rankers, wanted = load(job), job.conf.simulate
-    days = job.progress(range(wanted.days), "simulate")
-    simulation = simulate(World(job.conf.logs), wanted, rankers.scorers, rankers.encoder, days)
-    made = {"simulation_id": digest([*rankers.made(), wanted.model_dump()]), "run_id": rankers.run_id}
-    if not job.lake.has(layout.SIMULATIONS) or made["simulation_id"] not in _known(job):
-        rows = as_rows(simulation, {**made, "made_at": datetime.now(UTC)})
-        contract.append(job.lake, layout.SIMULATIONS, pa.Table.from_pylist(rows))
-    print(as_text(simulation))
-    print(f"simulation: {made['simulation_id']} in {job.lake.uri(layout.SIMULATIONS)}; `ncs evaluate` reports it")
+    """Let synthetic users answer to rankings by the newest run's predictions."""
+    from jobs.pipeline import simulate
+
+    simulate.run(job)
 
 
-def _known(job: Job) -> set[str]:
-    table = job.lake.read(layout.SIMULATIONS, job.lake.version(layout.SIMULATIONS), ["simulation_id"])
-    return set(table["simulation_id"].to_pylist())
-
+STAGE = Stage(
+    name="simulate",
+    help="Let synthetic users answer to rankings by the newest run's predictions.",
+    details=__doc__,
+    group=Group.ANALYSIS,
+    run=run,
+    examples=("ncs simulate --conf conf/demo.yaml --lake lake/demo",),
+    reads=(names.MODELS, names.VOCABULARY),
+    writes=(names.SIMULATIONS,),
+)
 
 if __name__ == "__main__":
-    sys.exit(main(["simulate", *sys.argv[1:]]))
+    STAGE.main()

@@ -1,66 +1,36 @@
 """Log a finished run to MLflow: one MLflow run a model, with parameters, figures by epoch and round, masks, lineage.
 
-    ncs track --conf conf/demo.yaml --lake lake/demo --set track.uri=http://mlflow:5000
-    ncs track --run ID --conf conf/demo.yaml --lake lake/demo   # not the newest, but this one
-
 What is logged already is left as it is; after `ncs evaluate` the test figures and the report join it.
 """
 
-import sys
-from typing import Any
+import click
 
-from jobs import report
-from jobs.cli import main
 from jobs.job import Job
-from jobs.runs import folders, run_of
-from ncs import config, tracking
-from ncs.errors import ConfigError
-from ncs.lake import layout, storage
-from ncs.lake.layout import Lake
-from ncs.tracking import Point, Tracked
+from jobs.stage import Daily, Group, Stage
+from ncs.lake import names
 
 
-def run(job: Job) -> None:
-    """Log every model of the run. Raises ConfigError if `track.uri` names no place."""
-    uri, experiment = job.conf.track.uri, job.conf.track.experiment
-    if uri is None:
-        raise ConfigError("track.uri is null; name an MLflow server (http://..., databricks) or a folder (file:/...)")
-    described = run_of(job.lake, job.options.run_id)
-    for model, key in folders(described, config.of_run(described)).items():
-        logged = tracking.log(uri, experiment, tracked(job.lake, described, model, key))
-        job.say(f"track: {model} of {described['run_id']} {'logged' if logged else 'is there already'}, {uri}")
+def run(job: Job, run_id: str | None = None) -> None:
+    """Log a finished run to MLflow: parameters, figures, masks, data versions."""
+    from jobs.pipeline import track
+
+    track.run(job, run_id)
 
 
-def tracked(lake: Lake, described: dict[str, Any], model: str, key: str) -> Tracked:
-    """What there is to tell of a model, whose folder in the run's is called `key`."""
-    run_id, conf = described["run_id"], config.of_run(described)
-    folder = lake.uri("models", run_id, key)
-    paths = {
-        name: storage.join(folder, name) for name in ("metrics.jsonl", "masks.json", "conflict.json", "facts.json")
-    }
-    paths |= {"run.json": lake.uri("models", run_id, "run.json"), "report.html": report.path_of(lake, run_id)}
-    files = {name: storage.read_bytes(path).decode() for name, path in paths.items() if storage.exists(path)}
-    one = report.trained(lake, run_id, {model: key})[model]
-    points = [*tracking.points(one.metrics, one.masks), *_test_figures(lake, run_id, model)]
-    name = f"{run_id} {model}"
-    return Tracked(
-        name, tracking.parameters(conf.of_model(model)), points, tracking.tags(described, model, folder), files
-    )
-
-
-def _test_figures(lake: Lake, run_id: str, model: str) -> list[Point]:
-    """The figures of gold/evaluations, with their intervals' ends; none before `ncs evaluate`."""
-    if run_id not in lake.records(layout.EVALUATIONS):
-        return []
-    columns = ["model", "task", "metric", "value", "ci_low", "ci_high"]
-    version, partition = lake.version(layout.EVALUATIONS), [("run_id", "=", run_id)]
-    rows = lake.read(layout.EVALUATIONS, version, columns, partition).to_pylist()
-    ends = {"value": "", "ci_low": ".low", "ci_high": ".high"}
-    mine = [row for row in rows if row["model"] == model]
-    return [
-        Point(f"test.{row['task']}_{row['metric']}{end}", row[name], 0) for row in mine for name, end in ends.items()
-    ]
-
+STAGE = Stage(
+    name="track",
+    help="Log a finished run to MLflow: parameters, figures, masks, data versions.",
+    details=__doc__,
+    group=Group.ANALYSIS,
+    run=run,
+    examples=(
+        "ncs track --conf conf/demo.yaml --lake lake/demo --set track.uri=http://mlflow:5000",
+        "ncs track --conf conf/demo.yaml --lake lake/demo --run demo-0123456789ab",
+    ),
+    arguments=(click.Option(["--run", "run_id"], metavar="ID", help="The run (default: the newest)."),),
+    reads=(names.MODELS, names.EVALUATIONS),
+    daily=Daily(when=lambda conf: conf.track.uri is not None),
+)
 
 if __name__ == "__main__":
-    sys.exit(main(["track", *sys.argv[1:]]))
+    STAGE.main()

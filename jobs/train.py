@@ -1,81 +1,32 @@
-"""Search masks and train the models of `train.models` on the samples as they are now; resumes what was interrupted.
+"""Search masks and train the models of `train.models` on the samples as they are now; resumes what was interrupted."""
 
-    ncs train --conf conf/demo.yaml --lake lake/demo --workers 2
-    ncs train --conf conf/demo.yaml --lake s3://bucket/lake --launcher horovodrun --hosts a:4,b:4
-    ncs train --conf conf/demo.yaml --lake lake/demo --workers 2 --launcher torch
-
-start their own workers. To start them otherwise, run the same program under horovodrun or torchrun:
-
-    torchrun --nnodes 2 --nproc-per-node 2 ... jobs/train.py --conf conf/demo.yaml --lake s3://bucket/lake --workers 4
-"""
-
-import os
-import sys
-import tempfile
-import uuid
-from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
-
-import pyarrow  # noqa: F401  (before torch: the other order has crashed)
-
-from jobs.cli import main
 from jobs.job import Job
-from jobs.worker import train_together
-from ncs.lake import storage
-from ncs.runs.run import Run, train
-from ncs.training import cluster
+from jobs.stage import Daily, Group, Stage, worker_options
+from ncs.lake import names
 
 
 def run(job: Job) -> None:
-    """Train what the run lacks, and make it the one that the next stages work on."""
-    this = Run.of(job.conf, job.lake)
-    pending = this.pending()
-    if cluster.launched() and train_together(job, this, fewer=False).rank:
-        return  # rank 0 says what has come of it
-    complete(job, this, pending)
-    storage.write_json(job.lake.uri("models", "latest.json"), {"run_id": this.run_id})
-    done = f"{', '.join(pending)} trained" if pending else "nothing to train"
-    job.say(f"train: {done}; run {this.run_id} in {this.folder}")
+    """Search masks and train the models of train.models."""
+    from jobs.pipeline import train
+
+    train.run(job)
 
 
-def complete(job: Job, this: Run, pending: Sequence[str] | None = None) -> None:
-    """Train what a run lacks: here, or, for several workers, in processes of their own.
-
-    `pending` is what it lacked when the command began, by default what it lacks now. Raises DataError if what it had
-    is not what training wrote.
-    """
-    this.verify_trained(this.pending() if pending is None else pending)
-    if this.pending():
-        if this.conf.workers > 1:
-            _launch(job, this)
-        else:
-            train(this, cluster.connect(), job.say, job.quiet)
-    this.write_description()
-
-
-def _launch(job: Job, this: Run) -> None:
-    """As the one that starts the workers: what they are to do stands in the lake, where hosts and executors find it."""
-    folder = job.lake.uri(f"_launch-{this.run_id}-{uuid.uuid4().hex[:8]}")
-    order, error = storage.join(folder, "order.json"), storage.join(folder, "error.txt")
-    # The versions are the order's: a commit meanwhile must not give one worker other rows than the next.
-    storage.write_json(order, asdict(this) | {"conf": this.conf.public(), "quiet": job.quiet})
-    launch = this.conf.launch
-    try:
-        if launch.launcher in ("spark", "spark_torch"):
-            from jobs.spark_workers import launch_on_spark
-
-            launch_on_spark(job.spark, launch, this.conf.workers, order, error)
-        else:
-            command = [sys.executable, "-m", "jobs.worker", order]
-            # A name that nobody can foresee, in a file that is new: others may write into the folder too.
-            descriptor, name = tempfile.mkstemp(prefix="ncs-workers-", suffix=".log")
-            os.close(descriptor)
-            log = Path(name)
-            cluster.launch(launch, this.conf.workers, this.conf.train.batch_size, command, error, log)
-    finally:
-        storage.remove(folder)
-
+STAGE = Stage(
+    name="train",
+    help="Search masks and train the models of train.models.",
+    details=__doc__,
+    group=Group.TRAINING,
+    run=run,
+    examples=(
+        "ncs train --conf conf/demo.yaml --lake lake/demo --workers 2",
+        "ncs train --conf conf/demo.yaml --lake s3://bucket/lake --launcher horovodrun --hosts a:4,b:4",
+    ),
+    arguments=worker_options(),
+    reads=(names.VOCABULARY, names.ENCODED),
+    writes=(names.MODELS,),
+    daily=Daily(),
+)
 
 if __name__ == "__main__":
-    sys.exit(main(["train", *sys.argv[1:]]))
+    STAGE.main()

@@ -1,188 +1,38 @@
 """Hold the lake's tables against their Great Expectations suites; a table that fails shuts the gate (exit code 3).
 
-    spark-submit jobs/validate.py --conf conf/demo.yaml --lake lake/demo [--table silver/samples]
-
 A table that has passed before, with the same version, days and suite, is not read again.
 """
 
-import sys
-from collections.abc import Iterator, Mapping
-from datetime import date
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import click
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
-import validation
-from jobs.cli import main
 from jobs.job import Job
-from ncs.config import digest
-from ncs.days import Days
-from ncs.errors import ConfigError, DataError
-from ncs.lake.layout import PREDICTIONS, SAMPLES, USERS, VIDEOS, VOCABULARY
-from ncs.tasks import tasks_of
-from validation import bands
-from validation import tables as tables_of
-from validation.gate import Gate
-from validation.verdicts import Verdict, by_day, of_rows, stored
-
-if TYPE_CHECKING:
-    from great_expectations import ExpectationSuite
-
-PROFILES = (USERS, VIDEOS)
-"""The tables that have no days."""
+from jobs.stage import Group, Stage
+from ncs.lake import names
 
 
-def run(job: Job) -> None:
-    """Validate `job.options.table`, or every table that the lake has, over `job.days`.
+def run(job: Job, table: str | None = None) -> None:
+    """Check the tables' data quality with Great Expectations."""
+    from jobs.pipeline import validate
 
-    Raises GateError with all failures; ConfigError for a table without a suite, DataError for one that is not there.
-    """
-    one = job.options.table
-    tables = [one] if one else [table for table in tables_of(job.conf) if job.lake.has(table)]
-    if not tables:
-        raise DataError(f"the lake {job.lake.root} has no table to validate; run `ncs ingest` first")
-    gate(job, *tables)
+    validate.run(job, table)
 
 
-def gate(job: Job, *tables: str) -> None:
-    """Let the flow go on when all the tables are good, else raise GateError with all failures."""
-    known = tables_of(job.conf)
-    for table in tables:
-        if table not in known:
-            raise ConfigError(f"there is no suite for {table!r}; there are {', '.join(known)}")
-    at = Gate(job.lake, job.conf.gates.pages)
-    at.enforce([_verdict(job, at, table) for table in job.progress(tables, "validate", "table")])
-
-
-def block_days(job: Job, *tables: str) -> None:
-    """As `gate`, but days that are bad by themselves are blocked (`job.blocked`), and the others let pass.
-
-    Raises GateError when a table fails otherwise: users or videos, all days, or days that are bad only together.
-    """
-    at = Gate(job.lake, job.conf.gates.pages)
-    verdicts = [_verdict(job, at, table) for table in job.progress(tables, "validate", "table")]
-    failed = [verdict for verdict in verdicts if not verdict.success]
-    held = {day: why for each in failed if each.table not in PROFILES for day, why in _bad_days(job, at, each)}
-    if held and len(held) < len(job.open_days):
-        job.blocked.update(held)
-        job.say(f"validate: {Days.text(held)} blocked")
-        at.enforce([])  # the pages of the bad days
-        gate(job, *(verdict.table for verdict in failed))
-    else:
-        at.enforce(failed)
-
-
-def _bad_days(job: Job, at: Gate, failed: Verdict) -> Iterator[tuple[date, str]]:
-    """The days that fail by themselves, each with a page of its own, and what is wrong with them."""
-    table = failed.table
-    version, learnt = job.lake.version(table), _learnt(job, table)
-    for day in _suspects(job, failed):
-        suite = _suite(job, table, [day], {day: learnt[day]} if day in learnt else {})
-        suite.name += f"-{day}"
-        verdict = at.check(_rows(job, table, version, [day]), suite, table, version, str(day), digest=str(day))
-        if not verdict.success:
-            yield day, str(verdict)
-
-
-def _suspects(job: Job, failed: Verdict) -> list[date]:
-    """The days that the failures name; all, where one names none."""
-    named = [failure.days for failure in failed.failed if not failure.warns]
-    return [day for day in job.open_days if not all(named) or any(str(day) in days for days in named)]
-
-
-def _learnt(job: Job, table: str) -> dict[date, bands.Bands]:
-    """The bands of the days to work on, learnt from all days that are labelled."""
-    if table != SAMPLES:
-        return {}
-    records = job.lake.records(table).items()
-    days = {date.fromisoformat(key): bands.without_left(one.facts, job.conf.fields) for key, (_, one) in records}
-    found = bands.learn(days, job.conf.gates.learnt)
-    return {day: found[day] for day in job.open_days if day in found}
-
-
-def _accounts(job: Job, table: str, days: list[date]) -> dict[date, Mapping[str, Any]]:
-    """What the commits of labelled days say of the rows that they were labelled from."""
-    if table != SAMPLES:
-        return {}
-    records = job.lake.records(table)
-    return {day: records[str(day)][1].facts for day in days if str(day) in records}
-
-
-def _suite(job: Job, table: str, days: list[date], learnt: dict[date, bands.Bands]) -> "ExpectationSuite":
-    from validation import suites  # takes seconds, which a gate with nothing to do should not cost
-
-    ids = _largest_ids(job) if _encoded(job, table) else None
-    return suites.build(table, job.conf, days, ids, learnt, _accounts(job, table, days))
-
-
-def _verdict(job: Job, at: Gate, table: str) -> Verdict:
-    version, days = job.lake.version(table), _days(job, table)
-    learnt = _learnt(job, table)
-    made_of = _digest(job, table, days, learnt)
-    before = stored(job.lake, table)
-    if before and before.success and (before.version, before.digest) == (version, made_of):
-        job.say(f"validate: {before}, as found before")
-        return before
-    verdict = at.check(
-        _rows(job, table, version, days),
-        _suite(job, table, days, learnt),
-        table=table,
-        version=version,
-        days="all" if table in PROFILES else Days.text(days),
-        digest=made_of,
-    )
-    job.say(f"validate: {verdict if verdict.success else str(verdict).splitlines()[0]}")
-    return verdict
-
-
-def _days(job: Job, table: str) -> list[date]:
-    """The days to check: the job's, and those that an encoding has written beside them and nobody has checked."""
-    if table == PREDICTIONS:
-        return list(job.conf.test_days)
-    return sorted({*job.open_days, *_unchecked(job, table)}) if _encoded(job, table) else job.open_days
-
-
-def _unchecked(job: Job, table: str) -> Iterator[date]:
-    checks = by_day(job.lake)
-    for key, commit in job.lake.commits(table).items():
-        if date.fromisoformat(key) not in job.days and of_rows(checks.get((table, key), []), commit) is None:
-            yield date.fromisoformat(key)
-
-
-def _digest(job: Job, table: str, days: list[date], learnt: dict[date, bands.Bands]) -> str:
-    """What decides a suite, without building it: the rules' source, the configuration, days, tasks, vocabulary."""
-    folder = Path(validation.__file__).parent
-    sources = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in ("suites", "rules")]
-    parts: dict[str, object] = {"rules": sources, **job.conf.part("gates", "fields")}
-    if table not in PROFILES:
-        parts["days"] = Days.text(days)
-    if learnt:
-        parts["learnt"] = {str(day): band for day, band in learnt.items()}
-    if table == PREDICTIONS or _encoded(job, table):
-        parts["tasks"] = {task.name: task.label for task in tasks_of(job.conf).values()}
-    if _encoded(job, table):
-        parts["vocabulary"] = job.lake.version(VOCABULARY)
-    return digest(parts)
-
-
-def _encoded(job: Job, table: str) -> bool:
-    """Whether a table holds the samples of a task."""
-    return any(table == task.table for task in tasks_of(job.conf).values())
-
-
-def _rows(job: Job, table: str, version: int, days: list[date]) -> DataFrame:
-    rows = job.table_of(table, version)
-    if "day" not in rows.columns:
-        return rows
-    return rows.where(F.col("day").isNull() | F.col("day").isin(days))
-
-
-def _largest_ids(job: Job) -> dict[str, int]:
-    vocabulary = job.spark.read.format("delta").load(job.lake.uri(VOCABULARY))
-    return {row.field: row.largest for row in vocabulary.groupBy("field").agg(F.max("id").alias("largest")).collect()}
-
+STAGE = Stage(
+    name="validate",
+    help="Check the tables' data quality with Great Expectations.",
+    details=__doc__,
+    group=Group.DAILY,
+    run=run,
+    examples=(
+        "ncs validate --conf conf/demo.yaml --lake lake/demo",
+        "ncs validate --conf conf/demo.yaml --lake lake/demo --table silver/samples",
+    ),
+    arguments=(
+        click.Option(["--table"], metavar="NAME", help="One table, as silver/samples (default: all there are)."),
+    ),
+    reads=(*names.BRONZE, names.SAMPLES, names.ENCODED, names.PREDICTIONS),
+    writes=(names.VERDICTS,),
+)
 
 if __name__ == "__main__":
-    sys.exit(main(["validate", *sys.argv[1:]]))
+    STAGE.main()

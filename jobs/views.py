@@ -1,38 +1,31 @@
 """Create the analysts' SQL views over the tables that the lake has: in the schema `views.into`, if one is named.
 
-    spark-submit jobs/views.py --conf conf/demo.yaml --lake lake/demo --set views.into=main.ncs
-
 Without a schema they would end with this session: then they are only tried, and written as SQL to `<lake>/views.sql`,
 for whatever engine reads the lake. Notebooks make them for themselves (`ncs.notebook`).
 """
 
-import sys
-
-from jobs.cli import main
 from jobs.job import Job
-from ncs.errors import DataError
-from ncs.lake import storage, views
+from jobs.stage import Group, Stage
 
 
 def run(job: Job) -> None:
-    """Create the views, ask each of them once, say what it holds."""
-    schema = job.conf.views.into
-    made = views.create(job.spark, job.lake, schema)
-    if not made:
-        raise DataError(f"the lake {job.lake.root} has no table that a view reads; run `ncs run` first")
-    for view in made:
-        name = f"{schema}.{view.name}" if schema else view.name
-        print(f"{name}: {job.spark.table(name).count():,} rows. {view.comment}")
-    for view in views.VIEWS:
-        if view not in made:
-            lacking = ", ".join(table for table in view.tables if not job.lake.has(table))
-            job.say(f"views: {view.name} is left out, there is no {lacking} yet")
-    if not schema:
-        path = job.lake.uri("views.sql")
-        text = ";\n\n".join(views.statement(view, job.lake, None) for view in made)
-        storage.write_bytes(path, f"{text};\n".encode())
-        print(f"views: {path}")
+    """Create the SQL views that analysts read."""
+    from jobs.pipeline import views
 
+    views.run(job)
+
+
+STAGE = Stage(
+    name="views",
+    help="Create the SQL views that analysts read.",
+    details=__doc__,
+    group=Group.ANALYSIS,
+    run=run,
+    examples=(
+        "ncs views --conf conf/demo.yaml --lake lake/demo",
+        "ncs views --conf conf/demo.yaml --lake lake/demo --set views.into=main.ncs",
+    ),
+)
 
 if __name__ == "__main__":
-    sys.exit(main(["views", *sys.argv[1:]]))
+    STAGE.main()

@@ -1,7 +1,7 @@
-"""Whether a trained task has learnt what can be served: one judgement, for the log, the report and whoever promotes.
+"""Whether a trained task is fit to be served: one judgement for the log, the report, export and promotion.
 
-Predictions that are all one value, and a figure that is exactly chance or exactly perfect, are no result: a layer
-without connections, labels of noise, or a feature that knows the label. Imported by both halves.
+Constant predictions, and a figure that is exactly chance or exactly perfect, are no result: they come from a layer
+without connections, random labels, or a feature that leaks the label. Imported by both halves.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +12,7 @@ from ncs.tasks import Task
 
 
 class Soundness(StrEnum):
-    """What the figures of a trained task say of it; all but SOUND keep it from being served."""
+    """The verdict on a trained task; with any but SOUND it is not served."""
 
     SOUND = "sound"
     CONSTANT = "constant"
@@ -41,14 +41,13 @@ def judge(skill: float, lowest: float | None = None, highest: float | None = Non
 
 def judge_figure(task: Task, value: float) -> Soundness:
     """Judge by a figure in the task's own metric alone."""
-    skill = 2 * value - 1 if task.metric == "auc" else float(value == 0) or 0.5
-    return judge(skill)
+    return judge(task.measure.skill(value))
 
 
 def unsound(facts: Mapping[str, Any] | None, tasks: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """The tasks that `facts.json` of a model finds unsound, and why; none for a model of a version without facts."""
-    found = (facts or {}).get("tasks", {})
+    """The tasks that are unsound by a model's `facts.json`, and why; none for a model of a version without facts."""
+    judged = (facts or {}).get("tasks", {})
     for task in tasks:
-        verdict = Soundness(found.get(task, {}).get("soundness", Soundness.SOUND))
+        verdict = Soundness(judged.get(task, {}).get("soundness", Soundness.SOUND))
         if verdict != Soundness.SOUND:
             yield task, WORDS[verdict]

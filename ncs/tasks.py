@@ -6,6 +6,7 @@ from typing import Literal
 
 from ncs.config import Config
 from ncs.config.expressions import parse_expression
+from ncs.metrics import METRICS, Kind, Metric
 
 CTR, CVR = "ctr", "cvr"
 """The tasks that are always there: clicked or not; the share that was watched of what was clicked."""
@@ -27,7 +28,7 @@ class Task:
     where: str
     loss: Literal["cross_entropy", "squared_error"]
     weight: float
-    metric: Literal["auc", "mse"]
+    metric: str
 
     @property
     def table(self) -> str:
@@ -47,11 +48,22 @@ class Task:
     @property
     def title(self) -> str:
         """The figure's name for people, e.g. `CTR AUC`."""
-        return f"{self.name} {self.metric}".upper()
+        return f"{self.name.upper()} {self.measure.title}"
+
+    @property
+    def measure(self) -> Metric:
+        """The metric that it is trained and compared by."""
+        return METRICS[self.metric]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics that apply to it."""
+        kinds = {self.measure.judges, *([Kind.CTR] if self.name == CTR else [])}
+        return [metric for metric in METRICS.values() if kinds & metric.kinds]
 
     def better(self, score: float, than: float) -> bool:
         """Whether a validation figure is better than another."""
-        return score > than if self.metric == "auc" else score < than
+        return self.measure.better(score, than)
 
 
 def tasks_of(conf: Config) -> dict[str, Task]:

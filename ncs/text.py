@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ncs.errors import ConfigError
@@ -46,9 +46,29 @@ def read_text(path: str | Path, longest: int, what: str, remedy: str) -> str:
         ) from None
 
 
-def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of cells, the first of them the header, each column as wide as its widest cell; a rule under the header."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    rows = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+def aligned(lines: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Lines of cells, the first of them the header, each column as wide as its widest cell; a rule under the header.
+
+    The columns of `right`, by number, are flush right.
+    """
+    rows = ["  ".join(cells).rstrip() for cells in _padded(lines, right)]
     rows.insert(1, "-" * max(map(len, rows)))
     return rows
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> str:
+    """The same as a table in Markdown."""
+    rows = _padded(lines)
+    rows.insert(1, ["-" * len(cell) for cell in rows[0]])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
+
+
+def _padded(lines: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[list[str]]:
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        [
+            cell.rjust(width) if n in right else cell.ljust(width)
+            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        for line in lines
+    ]

@@ -180,7 +180,7 @@ def test_every_function_is_listed_where_configurations_are_described() -> None:
         (["fields.watched_seconds={side: context, encode: buckets}"], r"fields\.watched_seconds: "),
         (["fields.cvr={side: context, encode: buckets}"], r"fields\.cvr: "),
         (
-            ["tasks.finish={label: cast(Scene = 'loader' as int), loss: cross_entropy, metric: auc}",
+            ["tasks.finish={label: cast(Scene = 'feed' as int), loss: cross_entropy, metric: auc}",
              "fields.scene={side: context, encode: vocabulary}"],
             r"fields\.scene: scene is what tasks\.finish is computed from, so it is no feature; leave it out",
         ),

@@ -7,9 +7,8 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import evaluate, notebook, views
 from jobs.job import Job
-from jobs.options import Options
+from jobs.pipeline import evaluate, notebook, views
 from ncs.errors import ConfigError, DataError
 from ncs.evaluation.parts import HISTORIES
 from ncs.lake import contract, layout
@@ -123,7 +122,7 @@ def test_a_notebook_becomes_a_page(lake: Lake, tmp_path: Path, capsys: pytest.Ca
     own = tmp_path / "own.py"
     code = "from matplotlib import pyplot as plt\nprint(6 * 7, '<')\nplt.plot([1, 2])\n"
     own.write_text(f"# Databricks notebook source\n# MAGIC %md\n# MAGIC # My *words*\n\n# COMMAND ----------\n\n{code}")
-    notebook.run(Job(CONF, lake, CONF.logs.days, quiet=True, options=Options(notebook=str(own))))
+    notebook.run(Job(CONF, lake, CONF.logs.days, quiet=True), str(own))
     path = Path(lake.uri("reports", "notebooks", "own.html"))
     assert f"notebook: {path}" in capsys.readouterr().out
     page = path.read_text()
@@ -134,9 +133,9 @@ def test_a_notebook_becomes_a_page(lake: Lake, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_what_cannot_be_run_is_named(lake: Lake, tmp_path: Path) -> None:
-    job = Job(CONF, lake, CONF.logs.days, quiet=True, options=Options(notebook="lables"))
+    job = Job(CONF, lake, CONF.logs.days, quiet=True)
     with pytest.raises(ConfigError, match="no notebook 'lables'; there are comparison, labels, masks, "):
-        notebook.run(job)
+        notebook.run(job, "lables")
     broken = tmp_path / "broken.py"
     broken.write_text("print(1)\n")
     with pytest.raises(DataError, match="no notebook in Databricks' source format"):

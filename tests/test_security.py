@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import ingest, label
 from jobs.cli import main
 from jobs.job import Job
-from jobs.runs import latest_run, run_of
+from jobs.pipeline import ingest, label
+from jobs.pipeline.runs import latest_run, run_of
 from ncs import config
 from ncs.config import Config
 from ncs.data_loading import Snapshot, TableLoader

@@ -1,7 +1,7 @@
 """The gates of the flow: Great Expectations suites for the lake's tables, and the verdicts on them.
 
-`suites` says what each table must be, `gate` holds a DataFrame against that. Only `suites` imports Great
-Expectations when it is imported, for that takes seconds which a gate that has nothing to do should not cost.
+`suites` says what each table must be, in `rules`; `gate` checks a DataFrame against that. Great Expectations is
+imported where a table is checked, for that takes seconds which a gate that has nothing to do should not cost.
 """
 
 from ncs.config import Config

@@ -18,10 +18,10 @@ from ncs.errors import GateError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
 from validation import examples, pages, verdicts
+from validation.rules import RULE, Rule, Suite
 from validation.verdicts import Failure, Verdict
 
 if TYPE_CHECKING:
-    from great_expectations import ExpectationSuite
     from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
     from great_expectations.data_context import EphemeralDataContext
     from great_expectations.data_context.types.base import DataContextConfig
@@ -43,18 +43,17 @@ class Gate:
         self._results: list[Any] = []  # identifiers of results that have no page yet
         self._checked: list[Verdict] = []  # verdicts that are not recorded yet
 
-    def check(
-        self, frame: DataFrame, suite: "ExpectationSuite", table: str, version: int, days: str, digest: str
-    ) -> Verdict:
+    def check(self, frame: DataFrame, suite: Suite, table: str, version: int, days: str, digest: str) -> Verdict:
         """Hold `frame`, the rows of a table's version, against a suite and write the verdict.
 
         The frame is kept in Spark's memory meanwhile, for each query of the suite passes over it.
         """
         frame.persist()
         try:
-            result = self._validate(frame, _computable(suite, frame))
+            suite = suite.computable({column.name: type(column.dataType).__name__ for column in frame.schema})
+            result = self._validate(frame, suite)
             if not result.success:
-                self._show_examples(frame, result)
+                self._show_examples(frame, suite, result)
         finally:
             frame.unpersist()
             frame.sparkSession.catalog.dropTempView("tmp_view")  # left behind by the queries
@@ -97,7 +96,7 @@ class Gate:
     def _source(self) -> "SparkDatasource":
         return self._context.data_sources.add_spark("lake", persist=False)  # check persists, and lets go
 
-    def _validate(self, frame: DataFrame, suite: "ExpectationSuite") -> "ExpectationSuiteValidationResult":
+    def _validate(self, frame: DataFrame, suite: Suite) -> "ExpectationSuiteValidationResult":
         """Run the suite as a checkpoint of its name; its oldest results and pages make room."""
         from great_expectations import Checkpoint, RunIdentifier, ValidationDefinition
 
@@ -108,7 +107,7 @@ class Gate:
             for run in storage.folders(folder)[: 1 - self._pages or None]:
                 storage.remove(storage.join(folder, run))
         batch = self._source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("days")
-        definition = ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
+        definition = ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite.expectations()))
         checkpoint = Checkpoint(
             name=name, validation_definitions=[context.validation_definitions.add(definition)], result_format=_RESULT
         )
@@ -119,9 +118,11 @@ class Gate:
         self._results += [identifier, identifier.expectation_suite_identifier]
         return result
 
-    def _show_examples(self, frame: DataFrame, result: "ExpectationSuiteValidationResult") -> None:
+    def _show_examples(self, frame: DataFrame, suite: Suite, result: "ExpectationSuiteValidationResult") -> None:
         """Put rows at fault on the page of what failed."""
-        examples.attach(frame, [each for each in result.results if not each.success])
+        for each in result.results:
+            if not each.success:
+                examples.attach(frame, rule_of(suite, each), each)
         self._context.validation_results_store.set(self._results[-2], result)
 
 
@@ -153,18 +154,11 @@ def _project(folder: str | None) -> "DataContextConfig":
     return project
 
 
-def _computable(suite: "ExpectationSuite", frame: DataFrame) -> "ExpectationSuite":
-    """The suite; where the schema does not fit only its schema part, for the rest cannot be computed."""
-    from great_expectations import ExpectationSuite
-    from great_expectations.expectations import ExpectColumnValuesToBeOfType, ExpectTableColumnsToMatchSet
-
-    found = {column.name: type(column.dataType).__name__ for column in frame.schema}
-    names = [each for each in suite.expectations if isinstance(each, ExpectTableColumnsToMatchSet)]
-    types = [each for each in suite.expectations if isinstance(each, ExpectColumnValuesToBeOfType)]
-    complete = all(set(each.column_set or ()) <= set(found) for each in names)
-    if complete and all(found[each.column] == each.type_ for each in types):
-        return suite
-    return ExpectationSuite(name=suite.name, expectations=[*names, *(each for each in types if each.column in found)])
+def rule_of(suite: Suite, result: "ExpectationValidationResult") -> Rule:
+    """The rule that a result is of."""
+    config = result.expectation_config
+    assert config is not None
+    return suite.rules[(config.meta or {})[RULE]]
 
 
 def _failure(result: "ExpectationValidationResult") -> Failure:
@@ -172,7 +166,7 @@ def _failure(result: "ExpectationValidationResult") -> Failure:
 
     config = result.expectation_config
     assert config is not None
-    kwargs = {key: value for key, value in config.kwargs.items() if key not in ("column", "batch_id", "at_fault")}
+    kwargs = {key: value for key, value in config.kwargs.items() if key not in ("column", "batch_id")}
     rule = config.description or ", ".join(f"{key}={value}" for key, value in kwargs.items()) or "holds"
     warns = config.severity == FailureSeverity.WARNING
     return Failure(config.kwargs.get("column", "(table)"), rule, _found(result), config.type, _days(result), warns)

@@ -1,123 +1,235 @@
 """The kinds of rules that the suites are made of.
 
-Rules on single columns are Great Expectations' own; the others are queries whose rows are the exceptions.
+A rule is plain data. It yields the condition that its bad rows meet, as a Spark column, and the expectation that
+Great Expectations checks. Rules on single columns are Great Expectations' own, whose counts share one pass over the
+table; the others are queries whose rows are the exceptions.
 """
 
-from collections.abc import Iterable
-from datetime import date
-from typing import Any, ClassVar
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-import great_expectations.expectations as gxe
-from great_expectations.expectations.expectation import Expectation
+from pyspark.sql import Column
+from pyspark.sql import functions as F
 
-from ncs.config import Config
-from ncs.days import Days
+from ncs.config import digest
+from ncs.lake import columns
 
-Rules = list[Expectation]
+if TYPE_CHECKING:
+    from great_expectations import ExpectationSuite
+    from great_expectations.expectations.expectation import Expectation
+
+_SPARK_TYPES = {
+    "string": "StringType",
+    "integer": "IntegerType",
+    "long": "LongType",
+    "float": "FloatType",
+    "double": "DoubleType",
+    "boolean": "BooleanType",
+    "date": "DateType",
+    "timestamp": "TimestampType",
+}
+"""A type by Delta's name -> Spark's class."""
+RULE = "rule"
+"""The key of an expectation's `meta` that says which rule of its suite it is."""
 
 
-class ExpectNoRows(gxe.UnexpectedRowsExpectation):
-    """A query on the batch gives no rows; those that it gives are the exceptions and are kept in the result.
+@dataclass(frozen=True)
+class Rule(ABC):
+    """Something that is true of a good table, or of each of its rows."""
 
-    The parent runs the query twice, to count and to fetch, and then keeps the count alone.
+    def bad_rows(self) -> Column | None:
+        """What is true of the rows that break it, where single rows do."""
+        return self._bad_rows()
+
+    def expectation(self, meta: dict[str, Any]) -> "Expectation":
+        """The same for Great Expectations; `meta` goes with it into the result."""
+        expectation = self._expectation()
+        expectation.meta = meta
+        return expectation
+
+    def _bad_rows(self) -> Column | None:
+        return None
+
+    @abstractmethod
+    def _expectation(self) -> "Expectation": ...
+
+
+Rules = list[Rule]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The rules of a table, and the name of their pages."""
+
+    name: str
+    rules: Rules
+
+    def digest(self, **more: Any) -> str:
+        """What changes when a rule does, or something `more` that decides them."""
+        return digest({"rules": [[type(rule).__name__, asdict(rule)] for rule in self.rules], **more})
+
+    def expectations(self) -> "ExpectationSuite":
+        """The suite of Great Expectations."""
+        from great_expectations import ExpectationSuite
+
+        expectations = [rule.expectation({RULE: n}) for n, rule in enumerate(self.rules)]
+        return ExpectationSuite(name=self.name, expectations=expectations)
+
+    def computable(self, types: Mapping[str, str]) -> "Suite":
+        """The suite of a table whose columns have these types: without what cannot be computed of them.
+
+        Where they do not fit, that leaves only the rules on the schema.
+        """
+        names = [rule for rule in self.rules if isinstance(rule, HasColumns)]
+        typed = [rule for rule in self.rules if isinstance(rule, HasType)]
+        if all(types.keys() >= set(rule.columns) for rule in names) and all(types[r.column] == r.type for r in typed):
+            return self
+        return Suite(self.name, [*names, *(rule for rule in typed if rule.column in types)])
+
+
+@dataclass(frozen=True)
+class HasColumns(Rule):
+    """The columns are there; others may be."""
+
+    columns: tuple[str, ...]
+
+    def _expectation(self) -> "Expectation":
+        from great_expectations.expectations import ExpectTableColumnsToMatchSet
+
+        return ExpectTableColumnsToMatchSet(column_set=list(self.columns), exact_match=False)
+
+
+@dataclass(frozen=True)
+class HasType(Rule):
+    """A column has a type, the name of Spark's class."""
+
+    column: str
+    type: str
+
+    def _expectation(self) -> "Expectation":
+        from great_expectations.expectations import ExpectColumnValuesToBeOfType
+
+        return ExpectColumnValuesToBeOfType(column=self.column, type_=self.type)
+
+
+@dataclass(frozen=True)
+class HasRows(Rule):
+    """There is a row."""
+
+    def _expectation(self) -> "Expectation":
+        from great_expectations.expectations import ExpectTableRowCountToBeBetween
+
+        return ExpectTableRowCountToBeBetween(min_value=1)
+
+
+@dataclass(frozen=True)
+class NotNull(Rule):
+    """A value in every row."""
+
+    column: str
+
+    def _bad_rows(self) -> Column:
+        return F.col(quoted(self.column)).isNull()
+
+    def _expectation(self) -> "Expectation":
+        from great_expectations.expectations import ExpectColumnValuesToNotBeNull
+
+        return ExpectColumnValuesToNotBeNull(column=self.column)
+
+
+@dataclass(frozen=True)
+class InSet(Rule):
+    """One of some values in every row that has one."""
+
+    column: str
+    values: tuple[Any, ...]
+
+    def _bad_rows(self) -> Column:
+        return ~F.col(quoted(self.column)).isin(*self.values)
+
+    def _expectation(self) -> "Expectation":
+        from great_expectations.expectations import ExpectColumnValuesToBeInSet
+
+        return ExpectColumnValuesToBeInSet(column=self.column, value_set=list(self.values))
+
+
+@dataclass(frozen=True)
+class Within(Rule):
+    """A value from `low` to `high` in every row that has one; `strict`: neither of the two itself.
+
+    NaN, which is no number of another kind to Spark but the largest of all, lies not between.
     """
 
     column: str
-    at_fault: str | None = None
-    """SQL condition of the rows that make a day fail, of which the page shows some."""
-    metric_dependencies: ClassVar[tuple[str, ...]] = ("unexpected_rows_query.table",)
+    low: float
+    high: float | None
+    strict: bool = False
 
-    def _validate(
-        self, metrics: dict, runtime_configuration: dict | None = None, execution_engine: Any = None
-    ) -> dict[str, Any]:
-        rows = metrics["unexpected_rows_query.table"]
-        return {
-            "success": not rows,
-            "result": {"observed_value": len(rows), "details": {"unexpected_rows": rows}},
-        }
+    def _bad_rows(self) -> Column:
+        value = F.col(quoted(self.column))
+        inside = value > self.low if self.strict else value >= self.low
+        if self.high is not None:
+            inside = inside & (value < self.high if self.strict else value <= self.high)
+        return ~inside
+
+    def _expectation(self) -> "Expectation":
+        from great_expectations.expectations import ExpectColumnValuesToBeBetween
+
+        return ExpectColumnValuesToBeBetween(
+            column=self.column,
+            min_value=self.low,
+            max_value=self.high,
+            strict_min=self.strict,
+            strict_max=self.strict,
+        )
 
 
-def day_literal(day: date) -> str:
-    """A day as SQL writes it."""
-    return f"date'{day}'"
+@dataclass(frozen=True)
+class NoRows(Rule):
+    """A query, in which the table stands as `{batch}`, gives no rows."""
+
+    column: str
+    """What it is about, for the message."""
+    description: str
+    query: str
+    bad: str | None = None
+    """SQL condition of the rows that break it, or that make a day break it."""
+    warns: bool = False
+    """Whether it is only shown and recorded."""
+
+    def _bad_rows(self) -> Column | None:
+        return F.expr(self.bad) if self.bad else None
+
+    def _expectation(self) -> "Expectation":
+        from great_expectations.expectations.metadata_types import FailureSeverity
+
+        from validation.expectations import ExpectNoRows
+
+        return ExpectNoRows(
+            column=self.column,
+            description=self.description,
+            severity=FailureSeverity.WARNING if self.warns else FailureSeverity.CRITICAL,
+            unexpected_rows_query=self.query,
+        )
 
 
-def text_literal(text: str) -> str:
-    """A text as SQL writes it, whatever is in it: a column of the logs may be called anything."""
-    return f"cast(X'{text.encode().hex()}' AS string)"
+def as_declared(declared: Mapping[str, columns.Column]) -> Rules:
+    """What the declarations of columns say of their types and values."""
+    rules: Rules = []
+    for name, column in declared.items():
+        rules.append(HasType(name, _SPARK_TYPES[column.type]))
+        if column.nulls is not columns.Nulls.ALLOWED:
+            rules.append(NotNull(name))
+        match column.values:
+            case columns.OneOf(_, values):
+                rules.append(InSet(name, values))
+            case columns.Between(_, low, high, ends_fail):
+                rules.append(Within(name, low, high, strict=ends_fail))
+    return rules
 
 
 def quoted(column: str) -> str:
     """A column's name as SQL writes it, even if it is a word of SQL."""
     return f"`{column.replace('`', '``')}`"
-
-
-def not_null(*columns: str) -> Rules:
-    """A value in every row."""
-    return [gxe.ExpectColumnValuesToNotBeNull(column=column) for column in columns]
-
-
-def in_set(column: str, values: list[Any]) -> Expectation:
-    """One of some values in every row."""
-    return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=values)
-
-
-def every_day(days: Iterable[date]) -> Expectation:
-    """Rows of each of the days."""
-    days = list(days)
-    wanted = ", ".join(map(day_literal, days))
-    return ExpectNoRows(
-        column="day",
-        description=f"every day of {Days.text(days)} is there",
-        unexpected_rows_query=f"SELECT wanted AS day FROM (SELECT explode(array({wanted})) AS wanted) "
-        "LEFT ANTI JOIN {batch} ON day = wanted ORDER BY day",
-    )
-
-
-def unique(*columns: str) -> Expectation:
-    """No key twice, nulls aside."""
-    key, names = ", ".join(map(quoted, columns)), ", ".join(columns)
-    present = " AND ".join(f"{quoted(column)} IS NOT NULL" for column in columns)
-    return ExpectNoRows(
-        column=columns[-1],
-        description=f"no {names} comes twice",
-        # Great Expectations' own uniqueness sorts the whole table in a window; a hash aggregate is enough.
-        unexpected_rows_query="SELECT count(*) AS repeated_keys, sum(n) AS rows, "
-        f"to_json(min(key)) AS example FROM (SELECT struct({key}) AS key, count(*) AS n FROM {{batch}} "
-        f"WHERE {present} GROUP BY {key}) WHERE n > 1 HAVING count(*) > 0",
-    )
-
-
-def none_where(column: str, text: str, condition: str) -> Expectation:
-    """No row that meets an SQL condition."""
-    query = f"SELECT day, count(*) AS rows FROM {{batch}} WHERE {condition} GROUP BY day ORDER BY day"
-    return ExpectNoRows(column=column, description=text, unexpected_rows_query=query, at_fault=condition)
-
-
-def few_null(column: str, conf: Config) -> Expectation:
-    """At most `gates.max_quarantined` of a day's rows without a value."""
-    most = conf.gates.max_quarantined
-    text = f"each day, at most {most} of the rows lack {column}"
-    return daily_share(column, text, f"{quoted(column)} IS NULL", "true", most)
-
-
-def daily_share(column: str, text: str, bad: str, among: str, most: float) -> Expectation:
-    """Of a day's rows that meet `among` at most so large a share meets `bad`."""
-    return ExpectNoRows(
-        column=column,
-        description=text,
-        at_fault=bad,
-        unexpected_rows_query=f"SELECT day, count_if({bad}) AS found, count_if({among}) AS among FROM {{batch}} "
-        f"GROUP BY day HAVING found > {most} * among ORDER BY day",
-    )
-
-
-def daily_mean(column: str, band: list[float]) -> Expectation:
-    """Each day's mean within a band and above 0."""
-    low, high = band
-    return ExpectNoRows(
-        column=column,
-        description=f"each day's mean of {column} is above 0 and lies in [{low}, {high}]",
-        unexpected_rows_query=f"SELECT day, avg({quoted(column)}) AS mean, count(*) AS rows FROM {{batch}} "
-        f"GROUP BY day HAVING mean = 0 OR mean NOT BETWEEN {low} AND {high} ORDER BY day",
-    )

@@ -1,6 +1,6 @@
-"""What each table must be, as Great Expectations suites: pure functions of the configuration and the days.
+"""What each table must be, as rules: pure functions of the configuration and the days.
 
-Rules on single columns are Great Expectations' own; their counts share one pass over the table. Rules on days, keys
+What a table's declaration says of its columns and its key (`ncs.lake.tables`) is the fixed part. Rules on days, keys
 and several columns are queries whose rows are the exceptions, so that a failure names the day.
 """
 
@@ -9,55 +9,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-import great_expectations.expectations as gxe
-from great_expectations import ExpectationSuite
-from great_expectations.expectations.expectation import Expectation
-from great_expectations.expectations.metadata_types import FailureSeverity
-
 import validation
 from ncs.config import Config, Gates
 from ncs.labels.join import DUPLICATE, REASONS
+from ncs.lake.columns import Between, Column, Nulls, OneOf, probability
 from ncs.lake.layout import CLICKS, IMPRESSIONS, PLAYS, PREDICTIONS, SAMPLES, USERS, VIDEOS
-from ncs.tasks import CTR, CVR, Task, tasks_of
+from ncs.lake.tables import table_of
+from ncs.tasks import CTR, CVR, KEYS, Task, tasks_of
 from validation.bands import Bands
-from validation.rules import (
-    ExpectNoRows,
-    Rules,
+from validation.queries import (
     daily_mean,
     daily_share,
     day_literal,
     every_day,
     few_null,
-    in_set,
     none_where,
-    not_null,
-    quoted,
     text_literal,
     unique,
 )
-
-_EVENT = {"impression_id": "StringType", "ts": "TimestampType", "day": "DateType"}
-_PAIR = {"impression_id": "StringType", "user_id": "LongType", "video_id": "LongType"}
-COLUMNS: dict[str, dict[str, str]] = {
-    IMPRESSIONS: {**_PAIR, "ts": "TimestampType", "day": "DateType"},
-    CLICKS: _EVENT,
-    PLAYS: {**_EVENT, "watched_seconds": "DoubleType"},
-    USERS: {"user_id": "LongType"},
-    VIDEOS: {"video_id": "LongType"},
-    SAMPLES: {
-        **_PAIR,
-        "ts": "TimestampType",
-        "day": "DateType",
-        "length_seconds": "DoubleType",
-        "clicked": "IntegerType",
-        "watched_seconds": "DoubleType",
-        "cvr": "DoubleType",
-    },
-    PREDICTIONS: {"run_id": "StringType", "model": "StringType", **_PAIR, "day": "DateType"},
-}
-"""The columns that a table must have, and their Spark types; those of `fields` and `tasks` come on top."""
-ENCODED = {"impression_id": "StringType", "day": "DateType", "split": "StringType", "day_number": "IntegerType"}
-"""The same of every task's sample table."""
+from validation.rules import HasColumns, HasRows, NoRows, Rule, Rules, Suite, as_declared, quoted
 
 
 def build(
@@ -67,7 +37,7 @@ def build(
     ids: Mapping[str, int] | None = None,
     learnt: Mapping[date, Bands] | None = None,
     reconciled_days: Mapping[date, Mapping[str, Any]] | None = None,
-) -> ExpectationSuite:
+) -> Suite:
     """The suite of a table.
 
     Args:
@@ -78,16 +48,40 @@ def build(
         learnt: the bands of days that have some, for `silver/samples`.
         reconciled_days: what the commits of labelled days say of them, for `silver/samples`.
     """
-    rules = [*_schema(table, conf), gxe.ExpectTableRowCountToBeBetween(min_value=1)]
+    task = {task.table: task for task in tasks_of(conf).values()}.get(table)
+    declared = _columns(table, task, conf, ids or {})
+    names = {*declared, *(conf.fields if table == SAMPLES else ())}
+    rules = [HasColumns(tuple(sorted(names))), HasRows(), *as_declared(declared)]
+    if key := table_of(table).key:
+        rules.append(unique(*key))
     if table not in (USERS, VIDEOS):
         rules.append(every_day(days))
-    task = {task.table: task for task in tasks_of(conf).values()}.get(table)
-    rules += _encoded(task, conf, ids or {}) if task else _RULES[table](conf)
+    rules += _other_labels(task, conf) if task else _RULES.get(table, _no_more)(conf)
     if table == SAMPLES and learnt:
         rules += _as_before(learnt, conf.gates.learnt.warn)
     if table == SAMPLES and reconciled_days:
         rules += _accounted(reconciled_days, conf.gates)
-    return ExpectationSuite(name=validation.page(table), expectations=rules)
+    return Suite(validation.page(table), rules)
+
+
+def _columns(table: str, task: Task | None, conf: Config, ids: Mapping[str, int]) -> dict[str, Column]:
+    """The declared columns of a table, and those that the fields and tasks of a configuration bring."""
+    declared, tasks = table_of(table).columns, tasks_of(conf).values()
+    if table == PREDICTIONS:
+        return {**{task.prediction: probability(task.prediction, "") for task in tasks}, **declared}
+    if task is None:
+        return dict(declared)
+    shares = OneOf("", (0, 1)) if task.name == CTR else Between("", 0, 1)
+    return {
+        **{key: declared[key] for key in KEYS},
+        **{name: Column("integer", "", Nulls.CHECKED, Between("", 0, ids.get(name, 0))) for name in conf.fields},
+        **{other.label: Column("float", "") for other in tasks},
+        task.label: Column("float", "", Nulls.CHECKED, shares),
+    }
+
+
+def _no_more(conf: Config) -> Rules:
+    return []
 
 
 def _raw_events(conf: Config) -> Rules:
@@ -105,24 +99,10 @@ def _raw_plays(conf: Config) -> Rules:
     return [*_raw_events(conf), daily_share("watched_seconds", text, bad, "true", most)]
 
 
-def _users(conf: Config) -> Rules:
-    return [*not_null("user_id"), unique("user_id")]
-
-
-def _videos(conf: Config) -> Rules:
-    return [*not_null("video_id"), unique("video_id")]
-
-
 def _samples(conf: Config) -> Rules:
     gates = conf.gates
     long_enough = f"length_seconds > 0 AND length_seconds <= {sys.float_info.max}"
     return [
-        *not_null("impression_id", "user_id", "video_id", "ts", "day", "clicked"),
-        unique("impression_id"),
-        gxe.ExpectColumnValuesToBeInSet(column="clicked", value_set=[0, 1]),
-        gxe.ExpectColumnValuesToBeBetween(column="cvr", min_value=0, max_value=1),
-        # The largest double as the end keeps out infinity and NaN, which Spark orders after every number.
-        gxe.ExpectColumnValuesToBeBetween(column="watched_seconds", min_value=0, max_value=sys.float_info.max),
         none_where(
             "cvr",
             "no row that was not clicked, or that has no length, has a cvr",
@@ -154,11 +134,11 @@ def _as_before(learnt: Mapping[date, Bands], warn: Sequence[str]) -> Rules:
             row = f"({day_literal(day)}, {text_literal(column)}, {band.low!r}D, {band.high!r}D, {band.found!r}D)"
             kinds.setdefault(kind, []).append(row)
     return [
-        ExpectNoRows(
+        NoRows(
             column=_FIGURES[kind][0],
             description=f"each day's {_FIGURES[kind][1]} is as the days before it let expect",
-            severity=FailureSeverity.WARNING if kind in warn else FailureSeverity.CRITICAL,
-            unexpected_rows_query=_outside(_FIGURES[kind][2], ", ".join(rows)),
+            warns=kind in warn,
+            query=_outside(_FIGURES[kind][2], ", ".join(rows)),
         )
         for kind, rows in kinds.items()
     ]
@@ -202,48 +182,30 @@ def _account_row(day: date, log: str, reason: str, count: int, total: int, rows:
     meaning = REASONS.get(
         reason, "rows of one impression_id with the same user and video, or events alike in all values"
     )
-    texts = ", ".join(map(_text, (log, reason, example or "-", meaning)))
+    texts = ", ".join(map(text_literal, (log, reason, example or "-", meaning)))
     return f"({day_literal(day)}, {int(count)}, {int(total)}, {int(rows)}, {texts})"
 
 
-def _at_most(most: float, what: str, rows: list[str]) -> Expectation:
-    return ExpectNoRows(
+def _at_most(most: float, what: str, rows: list[str]) -> Rule:
+    return NoRows(
         column="(logs)",
         description=f"each day, at most {most} {what}",
-        unexpected_rows_query="SELECT day, log, reason, count, rows, count / rows AS share, example, meaning FROM "
+        query="SELECT day, log, reason, count, rows, count / rows AS share, example, meaning FROM "
         f"(VALUES {', '.join(rows)}) AS reconciled_days (day, count, total, rows, log, reason, example, meaning) "
         f"WHERE total > {most!r}D * rows AND count > 0 AND day IN (SELECT day FROM {{batch}}) "
         "ORDER BY day, log, count DESC",
     )
 
 
-def _text(words: str) -> str:
-    """A text as SQL that no text can break out of: ids are those of whoever has written the log."""
-    return f"CAST(X'{words.encode().hex()}' AS STRING)"
-
-
-def _encoded(task: Task, conf: Config, ids: Mapping[str, int]) -> Rules:
+def _other_labels(task: Task, conf: Config) -> Rules:
     others = [other.label for other in tasks_of(conf).values() if other.name != task.name]
     return [
-        *not_null(*ENCODED, *conf.fields, task.label),
-        unique("impression_id"),
-        in_set("split", ["train", "validation", "test"]),
-        *(
-            gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, max_value=ids.get(name, 0))
-            for name in conf.fields
-        ),
-        # NaN, which is no number of another kind to Spark but the largest of all, lies not between.
-        in_set(task.label, [0, 1])
-        if task.name == CTR
-        else gxe.ExpectColumnValuesToBeBetween(column=task.label, min_value=0, max_value=1),
-        *(
-            none_where(
-                other,
-                f"{other} is within [0, 1], or NaN where there is no such label",
-                f"{quoted(other)} IS NULL OR NOT (isnan({quoted(other)}) OR {quoted(other)} BETWEEN 0 AND 1)",
-            )
-            for other in others
-        ),
+        none_where(
+            other,
+            f"{other} is within [0, 1], or NaN where there is no such label",
+            f"{quoted(other)} IS NULL OR NOT (isnan({quoted(other)}) OR {quoted(other)} BETWEEN 0 AND 1)",
+        )
+        for other in others
     ]
 
 
@@ -251,27 +213,19 @@ def _predictions(conf: Config) -> Rules:
     tasks = tasks_of(conf)
     further = [task.prediction for task in tasks.values() if task.name not in (CTR, CVR)]
     return [
-        *not_null(*COLUMNS[PREDICTIONS], tasks[CTR].prediction, tasks[CVR].prediction),
-        unique("run_id", "model", "impression_id"),
         *(
-            gxe.ExpectColumnValuesToBeBetween(
-                column=task.prediction, min_value=0, max_value=1, strict_min=True, strict_max=True
-            )
-            for task in tasks.values()
-        ),
-        *(
-            ExpectNoRows(
+            NoRows(
                 column=column,
                 description=f"a run has {column} in all of its rows or, made without that task, in none",
-                unexpected_rows_query=f"SELECT run_id, count_if({quoted(column)} IS NULL) AS missing, count(*) AS rows "
+                query=f"SELECT run_id, count_if({quoted(column)} IS NULL) AS missing, count(*) AS rows "
                 "FROM {batch} GROUP BY run_id HAVING missing BETWEEN 1 AND rows - 1 ORDER BY run_id",
             )
             for column in further
         ),
-        ExpectNoRows(
+        NoRows(
             column="model",
             description="all models of a run predict the same number of rows",
-            unexpected_rows_query="SELECT * FROM (SELECT run_id, model, count(*) AS rows, max(count(*)) OVER "
+            query="SELECT * FROM (SELECT run_id, model, count(*) AS rows, max(count(*)) OVER "
             "(PARTITION BY run_id) AS rows_of_others FROM {batch} GROUP BY run_id, model) "
             "WHERE rows < rows_of_others ORDER BY run_id, model",
         ),
@@ -297,22 +251,6 @@ _RULES: dict[str, Callable[[Config], Rules]] = {
     IMPRESSIONS: _raw_impressions,
     CLICKS: _raw_events,
     PLAYS: _raw_plays,
-    USERS: _users,
-    VIDEOS: _videos,
     SAMPLES: _samples,
     PREDICTIONS: _predictions,
 }
-
-
-def _schema(table: str, conf: Config) -> Rules:
-    tasks = tasks_of(conf).values()
-    types = dict(COLUMNS.get(table, ENCODED))
-    if table == PREDICTIONS:
-        types |= {task.prediction: "DoubleType" for task in tasks}
-    elif table not in COLUMNS:
-        types |= dict.fromkeys(conf.fields, "IntegerType") | {task.label: "FloatType" for task in tasks}
-    names = {*types, *(conf.fields if table == SAMPLES else ())}
-    return [
-        gxe.ExpectTableColumnsToMatchSet(column_set=sorted(names), exact_match=False),
-        *(gxe.ExpectColumnValuesToBeOfType(column=name, type_=kind) for name, kind in types.items()),
-    ]

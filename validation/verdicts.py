@@ -14,17 +14,6 @@ from ncs.lake.layout import ALL, VERDICTS, Commit, Lake
 from validation import page
 
 Outcome = Literal["pass", "warn", "stop"]
-_SCHEMA = pa.schema(
-    [
-        ("table", pa.string()),
-        ("day", pa.string()),
-        ("version", pa.int64()),
-        ("outcome", pa.string()),
-        ("failures", pa.string()),
-        ("run", pa.string()),
-        ("checked", pa.timestamp("us", "UTC")),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -106,10 +95,10 @@ def keep(lake: Lake, found: Iterable[Verdict], run: str) -> None:
         for key in verdict.parts():
             outcome, failures = verdict.of_day(key)
             texts = json.dumps([str(failure) for failure in failures])
-            rows.append((verdict.table, key, verdict.version, outcome, texts, run, now))
+            row = {"table": verdict.table, "day": key, "version": verdict.version, "outcome": outcome}
+            rows.append({**row, "failures": texts, "run": run, "checked": now})
     if rows:
-        columns = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), _SCHEMA.types, strict=True)]
-        contract.append(lake, VERDICTS, pa.Table.from_arrays(columns, schema=_SCHEMA))
+        contract.append(lake, VERDICTS, pa.Table.from_pylist(rows))
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def of_run(described: Mapping[str, Any]) -> Config:
     """
     check_values(described["conf"], f"run {described['run_id']}")
     try:
-        values = rename_keys(deepcopy(described["conf"]), f"run {described['run_id']}")
+        values = rename_keys(deepcopy(described["conf"]), None)
         return Config.model_validate(_completed(Config, values, _read(PACKAGED / "base.yaml")))
     except ValidationError as err:
         raise ConfigError(

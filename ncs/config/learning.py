@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from ncs.config.expressions import parse_expression
 from ncs.config.values import Few, Many, NonNegative, Positive, Rate, Section, Seed, digest
+from ncs.metrics import judging
 
 Members = Annotated[int, Field(ge=1, le=256)]
 """Networks beside each other, or levels of them."""
@@ -22,7 +23,7 @@ class TaskLabel(Section):
     where: str | None = None
     loss: Literal["cross_entropy", "squared_error"]
     weight: Positive = 1.0
-    metric: Literal["auc", "mse"]
+    metric: str
 
     @field_validator("label", "where")
     @classmethod
@@ -30,6 +31,13 @@ class TaskLabel(Section):
         if expression is not None:
             parse_expression(expression)
         return expression
+
+    @field_validator("metric")
+    @classmethod
+    def _judges_tasks(cls, name: str) -> str:
+        if name not in judging():
+            raise ValueError(f"Input should be {' or '.join(map(repr, judging()))}")
+        return name
 
     @property
     def condition(self) -> str:

@@ -24,14 +24,15 @@ def rename_key(key: str, where: str) -> str:
     return key
 
 
-def rename_keys(values: dict[str, Any], where: str) -> dict[str, Any]:
-    """The same configuration under the keys' new names, those that models of the catalogue set among them."""
+def rename_keys(values: dict[str, Any], where: str | None) -> dict[str, Any]:
+    """The same configuration under the keys' new names; `where` is for the warning, None: there is nobody to warn."""
     for old, new in RENAMED.items():
         *sections, name = old.split(".")
         section: Any = values
         for above in sections:
             section = section.get(above) if isinstance(section, dict) else None
         if isinstance(section, dict) and name in section:
-            _log.warning("%s: %s is called %s now", where, old, new)
+            if where is not None:
+                _log.warning("%s: %s is called %s now", where, old, new)
             section[new.rpartition(".")[2]] = section.pop(name)
     return values

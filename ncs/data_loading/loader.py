@@ -1,4 +1,4 @@
-"""Batches of one task for one worker: an epoch is every row of the shard once, in as many steps as on every worker."""
+"""Batches of one task for one worker: an epoch has every row of the shard once, in as many steps on each worker."""
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from copy import copy
@@ -14,16 +14,15 @@ from ncs.data_loading.snapshot import Snapshot
 from ncs.errors import TrainingError
 
 AHEAD = 8
-"""Batches that wait ready: a shuffle buffer is refilled while they are used up."""
+"""Batches that are prefetched, so that the shuffle buffer can be refilled meanwhile."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One worker's part of a global batch.
+    """One worker's slice of a global batch.
 
-    `ids` int64 [rows, fields]; `labels` float32 [rows] of every task, NaN where a row has none of a task that is not
-    the batch's own; `total` is the rows of the global batch over all workers, by which every worker divides its
-    summed loss, so that a short part counts by its rows.
+    `ids` int64 [rows, fields]; `labels` float32 [rows] of every task, NaN where a row has no label of a task other than
+    the batch's own; `total` is the number of rows of the global batch, by which every worker divides its summed loss.
     """
 
     ids: torch.Tensor
@@ -32,7 +31,7 @@ class Batch:
 
 
 class Loader(Protocol):
-    """What a training loop draws from."""
+    """Batches of a task for the training loop."""
 
     @property
     def steps(self) -> int:
@@ -42,7 +41,7 @@ class Loader(Protocol):
         """The batches of an epoch, numbered from 0."""
 
     def resharded(self, shard: int, shards: int) -> "Loader":
-        """The same rows in global batches of the same size, shared out over other workers."""
+        """The same rows in global batches of the same size, sharded over other workers."""
 
 
 class TableLoader:
@@ -67,9 +66,9 @@ class TableLoader:
         buffer_rows: int = 200_000,
         device: str | torch.device = "cpu",
     ) -> None:
-        """`labels` names each task's column; `batch_size` is the global one, each worker takes an equal part of it.
+        """`labels` are the label columns by task; `batch_size` is the global one, of which each worker has a slice.
 
-        Batches lie on `device` when they are asked for.
+        Batches are on `device`.
         """
         self._snapshot, self._fields, self._labels = snapshot, tuple(fields), dict(labels)
         self._batch_size, self._seed, self._shuffle = batch_size, seed, shuffle
@@ -79,22 +78,22 @@ class TableLoader:
 
     def _distribute(self, shard: int, shards: int) -> None:
         if self._batch_size % shards:
-            raise TrainingError(f"train.batch_size {self._batch_size} cannot be parted evenly over {shards} workers")
-        self._part, self._shard, self._shards = self._batch_size // shards, shard, shards
+            raise TrainingError(f"train.batch_size {self._batch_size} cannot be split evenly over {shards} workers")
+        self._local_batch, self._shard, self._shards = self._batch_size // shards, shard, shards
         self._shard_rows = self._snapshot.shard_rows(shards)
         self._in_memory = self._shard_rows[shard] <= self._memory_rows
         self._rows: Rows | None = None
 
     def resharded(self, shard: int, shards: int) -> "TableLoader":
-        """The same rows in global batches of the same size, shared out over other workers."""
+        """The same rows in global batches of the same size, sharded over other workers."""
         loader = copy(self)
         loader._distribute(shard, shards)
         return loader
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch: what the worker with the most rows needs. The others end with empty parts."""
-        return -(-max(self._shard_rows) // self._part)
+        """Batches of an epoch, for the worker with the most rows; the last ones of the others may be empty."""
+        return -(-max(self._shard_rows) // self._local_batch)
 
     @property
     def rows(self) -> int:
@@ -104,18 +103,18 @@ class TableLoader:
     def epoch(self, number: int) -> Iterator[Batch]:
         """Every row of the shard once; shuffled by seed, epoch and shard, the same on each call.
 
-        A thread decodes, shuffles and cuts ahead of what is asked for.
+        A thread decodes, shuffles and slices ahead.
         """
         return prefetched(self._batches(number), AHEAD)
 
     def _batches(self, number: int) -> Generator[Batch, None, None]:
-        parts = self._parts(np.random.default_rng([self._seed, number, self._shard]))
-        nothing = Rows(
+        slices = self._slices(np.random.default_rng([self._seed, number, self._shard]))
+        empty = Rows(
             np.empty((0, len(self._fields)), dtype=np.int32), np.empty((0, len(self._labels)), dtype=np.float32)
         )
         for step in range(self.steps):
-            rows = next(parts, nothing)
-            total = sum(min(max(rows - step * self._part, 0), self._part) for rows in self._shard_rows)
+            rows = next(slices, empty)
+            total = sum(min(max(rows - step * self._local_batch, 0), self._local_batch) for rows in self._shard_rows)
             ids, labels = self._tensors(rows)
             yield Batch(ids, {task: labels[:, n] for n, task in enumerate(self._labels)}, total)
 
@@ -123,16 +122,16 @@ class TableLoader:
         ids, labels = torch.from_numpy(rows.ids), torch.from_numpy(rows.labels)
         if self._device.type == "cpu":
             return ids.long(), labels
-        # Out of pinned memory nobody waits for a copy; on the one stream of all threads it is done before a step reads.
-        ids, labels = (one.pin_memory().to(self._device, non_blocking=True) for one in (ids, labels))
+        # Copies out of pinned memory are asynchronous; all threads use one stream, so they end before a step reads.
+        ids, labels = (tensor.pin_memory().to(self._device, non_blocking=True) for tensor in (ids, labels))
         return ids.long(), labels  # half as much to copy as int64
 
-    def _parts(self, random: np.random.Generator) -> Iterator[Rows]:
+    def _slices(self, random: np.random.Generator) -> Iterator[Rows]:
         if self._in_memory:
             rows = self._decoded()
             order = random.permutation(len(rows.labels)) if self._shuffle else np.arange(len(rows.labels))
-            for start in range(0, len(order), self._part):
-                yield rows.take(order[start : start + self._part])
+            for start in range(0, len(order), self._local_batch):
+                yield rows.take(order[start : start + self._local_batch])
         else:
             yield from self._streamed(random)
 
@@ -142,26 +141,26 @@ class TableLoader:
         return self._rows
 
     def _streamed(self, random: np.random.Generator) -> Iterator[Rows]:
-        """Batches out of a buffer: filled, shuffled, half emptied, filled again. No row is left out or repeated."""
-        waiting: list[Rows] = []
+        """Batches from a buffer that is filled, shuffled and half emptied in turn. No row is left out or repeated."""
+        buffer: list[Rows] = []
         for group in self._read(seed=int(random.integers(2**31)) if self._shuffle else None):
-            waiting.append(group)
-            held = sum(len(rows.labels) for rows in waiting)
-            if held >= self._buffer_rows + self._part:
-                emit = (held - self._buffer_rows // 2) // self._part * self._part
-                rows = self._shuffled(waiting, random)
+            buffer.append(group)
+            buffered = sum(len(rows.labels) for rows in buffer)
+            if buffered >= self._buffer_rows + self._local_batch:
+                emit = (buffered - self._buffer_rows // 2) // self._local_batch * self._local_batch
+                rows = self._shuffled(buffer, random)
                 yield from self._cut(rows.take(slice(0, emit)))
-                waiting = [rows.take(slice(emit, None))]
-        if waiting:
-            yield from self._cut(self._shuffled(waiting, random))
+                buffer = [rows.take(slice(emit, None))]
+        if buffer:
+            yield from self._cut(self._shuffled(buffer, random))
 
-    def _shuffled(self, parts: list[Rows], random: np.random.Generator) -> Rows:
-        rows = concatenate(parts)
+    def _shuffled(self, groups: list[Rows], random: np.random.Generator) -> Rows:
+        rows = concatenate(groups)
         return rows.take(random.permutation(len(rows.labels))) if self._shuffle else rows
 
     def _cut(self, rows: Rows) -> Iterator[Rows]:
-        for start in range(0, len(rows.labels), self._part):
-            yield rows.take(slice(start, start + self._part))
+        for start in range(0, len(rows.labels), self._local_batch):
+            yield rows.take(slice(start, start + self._local_batch))
 
     def _read(self, seed: int | None) -> Iterator[Rows]:
         columns = list(self._labels.values())

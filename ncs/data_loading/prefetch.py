@@ -1,4 +1,4 @@
-"""Preparing what comes next while the present is worked on."""
+"""Prefetching: a thread computes the next items while the current one is used."""
 
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -9,15 +9,15 @@ T = TypeVar("T")
 
 
 def prefetched(items: Generator[T, None, None], ahead: int) -> Iterator[T]:
-    """The same items in the same order; a thread makes up to `ahead` of them before they are asked for.
+    """The same items in the same order; a thread computes up to `ahead` of them in advance.
 
-    An error in making one is raised where that item would have come. Whoever stops early closes `items` too.
+    An error in computing an item is raised in its place. Closing the iterator early closes `items` too.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="feed") as thread:
+    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as thread:
         try:
-            waiting = deque(thread.submit(next, items, None) for _ in range(ahead))
-            while (item := waiting.popleft().result()) is not None:
-                waiting.append(thread.submit(next, items, None))
+            pending = deque(thread.submit(next, items, None) for _ in range(ahead))
+            while (item := pending.popleft().result()) is not None:
+                pending.append(thread.submit(next, items, None))
                 yield item
         finally:
             thread.submit(items.close)

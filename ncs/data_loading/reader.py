@@ -1,4 +1,4 @@
-"""Reading a shard of a snapshot with Petastorm: one pair of arrays a row group."""
+"""Reading a shard of a snapshot with Petastorm, a row group at a time."""
 
 import re
 import warnings
@@ -17,7 +17,7 @@ from ncs.lake import storage
 
 
 class _ByName(Unischema):
-    """A schema whose groups of rows are mappings: Petastorm's own are named tuples, in which `class` is no name."""
+    """A schema whose row groups are mappings: Petastorm's named tuples allow no column `class`."""
 
     def make_namedtuple(self, /, **columns: np.ndarray) -> Mapping[str, np.ndarray]:
         return columns
@@ -30,26 +30,26 @@ class Rows(NamedTuple):
     labels: np.ndarray
 
     def take(self, index: np.ndarray | slice) -> "Rows":
-        """Some of the rows: views of a slice, copies of those that an index names."""
+        """Some of the rows: views for a slice, copies for an array of indices."""
         if isinstance(index, slice):
             return Rows(self.ids[index], self.labels[index])
         return Rows(self.ids.take(index, axis=0), self.labels.take(index, axis=0))
 
 
-def concatenate(parts: Sequence[Rows]) -> Rows:
-    """Rows behind each other."""
-    return Rows(np.concatenate([part.ids for part in parts]), np.concatenate([part.labels for part in parts]))
+def concatenate(groups: Sequence[Rows]) -> Rows:
+    """The rows of all groups."""
+    return Rows(np.concatenate([rows.ids for rows in groups]), np.concatenate([rows.labels for rows in groups]))
 
 
 def read_shard(
     snapshot: Snapshot, fields: Sequence[str], labels: Sequence[str], shard: int, shards: int, seed: int | None
 ) -> Iterator[Rows]:
-    """Yield a shard's row groups, each once, in file order or, with a seed, in a seeded one.
+    """Yield each row group of a shard once, in file order or, with a seed, in a seeded one.
 
-    Petastorm decodes ahead in a thread of its own; one, since more of them would yield in an order of chance.
-    Raises DataError if a file is gone or broken, TrainingError if what comes is not what the footers promised.
+    Petastorm decodes ahead in a single thread: with several the order would be random. Raises DataError if a file is
+    gone or broken, TrainingError if the number of rows is not that of the footers.
     """
-    expected, found = snapshot.shard_rows(shards)[shard], 0
+    expected, count = snapshot.shard_rows(shards)[shard], 0
     urls = [_url(file) for file in snapshot.files]
     with _as_data_errors(snapshot), warnings.catch_warnings():
         snapshot.verify([*fields, *labels], shard, shards)
@@ -73,17 +73,17 @@ def read_shard(
             for group in reader:
                 ids, values = (np.stack([group[n] for n in names], axis=1) for names in (fields, labels))
                 rows = Rows(ids.astype(np.int32, copy=False), values.astype(np.float32, copy=False))
-                found += len(rows.labels)
+                count += len(rows.labels)
                 yield rows
-    if found != expected:
+    if count != expected:
         raise TrainingError(
-            f"{snapshot.table} version {snapshot.version}: shard {shard} of {shards} gave {found} rows, its files "
+            f"{snapshot.table} version {snapshot.version}: shard {shard} of {shards} gave {count} rows, its files "
             f"promise {expected}; has somebody rewritten them? Train again on the version that is there"
         )
 
 
 def _url(file: str) -> str:
-    """A file's URL for Petastorm, which takes what follows a `#` or `?` for no part of the path."""
+    """A file's URL for Petastorm, which ends a path at `#` and `?`."""
     if "://" in file:
         return file
     folder, _, name = file.rpartition("/")
@@ -92,7 +92,7 @@ def _url(file: str) -> str:
 
 @contextmanager
 def _as_data_errors(snapshot: Snapshot) -> Iterator[None]:
-    """Files can go while they are read: the pinned version names them, but no lock keeps them."""
+    """Files can be removed while they are read: the pinned version names them, but nothing locks them."""
     try:
         yield
     except (OSError, pa.ArrowException) as err:

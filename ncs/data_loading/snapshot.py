@@ -1,4 +1,4 @@
-"""The files of a Delta table at one version, and how their row groups fall to workers."""
+"""The files of a Delta table at one version, and how their row groups are sharded over workers."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -14,47 +14,47 @@ from ncs.lake.layout import Lake
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Live files of some days and one split, in a fixed order, with the rows of each of their row groups."""
+    """The live files of some days and one split, in a fixed order, with the number of rows of each row group."""
 
     table: str
     version: int
     files: tuple[str, ...]
     row_groups: tuple[int, ...]
-    places: tuple[int, ...] = ()
+    file_numbers: tuple[int, ...] = ()
     """The file of each row group, as its number in `files`."""
     _verified: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @classmethod
     def of(cls, lake: Lake, table: str, version: int, days: Days, split: str) -> "Snapshot":
-        """List what is live in `version`: a folder also holds files that later commits have removed.
+        """The live files of `version`: the folder also has files that later commits have removed.
 
         Raises DataError if the version is gone, has deletion vectors, a day is missing from it, or the split is empty.
         """
         delta = lake.table(table, version)
         lake.require_whole_files(delta, table)  # Petastorm reads files whole
-        wanted = {str(day) for day in days}
+        selected = {str(day) for day in days}
         added = delta.get_add_actions(flatten=True)
-        # Names of files hold chance: by their first rows, equal tables are read in the same order.
+        # File names are random: sorted by their first rows, equal tables are read in the same order.
         names = ("partition.day", "partition.split", "min.impression_id", "path")
         columns = (added.column(name).to_pylist() for name in names)
-        live = [(str(on), part, first or "", path) for on, part, first, path in zip(*columns, strict=True)]
-        missing = wanted - {on for on, *_ in live}
+        live = [(str(day), of_split, first or "", path) for day, of_split, first, path in zip(*columns, strict=True)]
+        missing = selected - {day for day, *_ in live}
         if missing:
             raise DataError(f"{table} version {version} lacks {', '.join(sorted(missing))}; run `ncs encode` on them")
-        paths = [path for on, part, _, path in sorted(live) if on in wanted and part == split]
+        paths = [path for day, of_split, _, path in sorted(live) if day in selected and of_split == split]
         if not paths:
             raise DataError(f"{table} version {version} has no {split} rows on {days}; see split in the configuration")
         files = tuple(lake.uri(table, path) for path in paths)
         groups = [_row_groups(file, table) for file in files]
-        places = tuple(n for n, rows in enumerate(groups) for _ in rows)
-        return cls(table, version, files, tuple(rows for some in groups for rows in some), places)
+        numbers = tuple(n for n, rows in enumerate(groups) for _ in rows)
+        return cls(table, version, files, tuple(rows for of_file in groups for rows in of_file), numbers)
 
     def verify(self, columns: Collection[str], shard: int, shards: int) -> None:
-        """Compare a shard's files with the checksums of their pages, each once as long as this object lives.
+        """Compare a shard's files with the checksums of their pages, each file once.
 
-        Raises DataError that names a file whose bits have changed.
+        Raises DataError with the name of a file whose bits have changed.
         """
-        for file in (self.files[n] for n in dict.fromkeys(self.places[shard::shards])):
+        for file in (self.files[n] for n in dict.fromkeys(self.file_numbers[shard::shards])):
             if file in self._verified:
                 continue
             fs, path = storage.filesystem(file)
@@ -68,9 +68,9 @@ class Snapshot:
             self._verified.add(file)
 
     def shard_rows(self, shards: int) -> list[int]:
-        """Rows of each worker's shard: row group i falls to worker i modulo `shards`, as Petastorm deals them.
+        """Rows of each worker's shard: as in Petastorm, row group i goes to worker i modulo `shards`.
 
-        Raises TrainingError if there are fewer row groups than workers: one of them would have nothing.
+        Raises TrainingError if there are fewer row groups than workers: a worker would have no rows.
         """
         if len(self.row_groups) < shards:
             raise TrainingError(
@@ -81,7 +81,7 @@ class Snapshot:
 
     @property
     def rows(self) -> int:
-        """All rows of the snapshot."""
+        """The number of rows of the snapshot."""
         return sum(self.row_groups)
 
 

@@ -14,8 +14,6 @@ from ncs.tasks import Task
 _DECIMALS = 3
 """Predictions whose log odds agree so far are fitted as one: at most some ten thousand points, however many rows."""
 
-SCHEMA = "run_id string, model string, task string, place int, prediction double, calibrated double"
-
 
 class Curve(NamedTuple):
     """Knots of a rising curve, both float [knots]: straight between them, level beyond the first and the last."""

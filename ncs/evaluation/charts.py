@@ -24,7 +24,6 @@ logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of caches and fonts i
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c")  # Okabe and Ito
 GREY = "#8a8f98"
-UNITS = {"mse": "mean squared error", "auc": "area under the ROC curve"}
 LOSSES = {"squared_error": "mean squared error", "cross_entropy": "log loss"}
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -76,7 +75,7 @@ def forest(
         axis.set_ylim(len(rows[task.name]) - 0.5, -0.5)
         axis.xaxis.set_major_locator(MaxNLocator(4))
         reach = f"\nthe truth itself would reach {truth[task.name]:.5f}" if task.name in truth else ""
-        axis.set_xlabel(f"{UNITS[task.metric]}, 95 % interval{reach}")
+        axis.set_xlabel(f"{task.measure.label}, 95 % interval{reach}")
 
     return [svg(partial(draw, task=task), task.title, 1.1 + 0.3 * len(rows[task.name])) for task in tasks]
 
@@ -112,7 +111,7 @@ def learning_curves(
     for task in tasks:
         score, loss = partial(reached, score=task.score), partial(fitted, task=task.name)
         panels += [
-            svg(partial(draw, task=task.name, unit=UNITS[task.metric], value=score), f"Validation {task.title}"),
+            svg(partial(draw, task=task.name, unit=task.measure.label, value=score), f"Validation {task.title}"),
             svg(
                 partial(draw, task=task.name, unit=LOSSES[task.loss], value=loss),
                 f"Training loss of {task.name.upper()}",
@@ -151,7 +150,7 @@ def pruning(tasks: Mapping[str, Task], masks: Mapping[str, Any]) -> list[str]:
         else:
             axis.axvline(chosen, color=COLOURS[1], linestyle="--")
         axis.set_xticks(list(scores), [f"{one['round']}\n{one['density']['all']:.0%}" for one in rounds])
-        axis.set(xlabel="pruning round, and share of connections kept", ylabel=UNITS[task.metric])
+        axis.set(xlabel="pruning round, and share of connections kept", ylabel=task.measure.label)
 
     return [
         svg(partial(draw, task=tasks[name]), f"Validation {tasks[name].title} under the mask")

@@ -8,10 +8,9 @@ import numpy as np
 
 from ncs.evaluation.paired import Figures
 from ncs.evaluation.paper import TABLE_2
+from ncs.metrics import METRICS, judging
 from ncs.tasks import Task, in_order
-
-UNITS = {"mse": 1e-5, "auc": 1e-4}
-"""What differences are printed in."""
+from ncs.text import markdown
 
 
 @dataclass(frozen=True)
@@ -83,20 +82,13 @@ def as_table(compared: Sequence[Compared], tasks: Mapping[str, Task], references
             line += [_difference(found.get((one.model, task.name, name)), task) for name in there]
         times = f"{one.mean('seconds') / seconds:.1f}" if seconds else ""
         lines.append([*line, f"{one.mean('parameters'):,.0f}", f"{one.mean('density'):.2f}", times])
-    lines.insert(1, ["-"] * len(lines[0]))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "| "
-        + " | ".join(cell.ljust(width, "-" if n == 1 else " ") for cell, width in zip(line, widths, strict=True))
-        + " |"
-        for n, line in enumerate(lines)
-    )
+    return markdown(lines)
 
 
 def _difference(one: Mapping[str, Any] | None, task: Task) -> str:
     if one is None:
         return ""
-    unit = UNITS[task.metric]
+    unit = task.measure.unit
     settled = {None: "", True: " +", False: " -"}[one["better"]]
     relative = "-" if one["relative"] is None else f"{one['relative']:+.2%}"
     interval = f"[{one['low'] / unit:+.0f}, {one['high'] / unit:+.0f}]"
@@ -105,8 +97,10 @@ def _difference(one: Mapping[str, Any] | None, task: Task) -> str:
 
 def legend(references: Sequence[str], seeds: int) -> str:
     """What the table's columns mean."""
+    measures = sorted((METRICS[name] for name in judging()), key=lambda metric: metric.unit)
+    units = " and ".join(f"{metric.unit:.0e} ({metric.title})".replace("e-0", "e-") for metric in measures)
     return (
-        f"Means over {seeds} seeds on the test days. Differences in 1e-5 (MSE) and 1e-4 (AUC), with 95 % "
+        f"Means over {seeds} seeds on the test days. Differences in {units}, with 95 % "
         f"intervals over seeds and paired resamples of the impressions; + better, - worse, where the interval excludes "
         f"zero, nothing claimed elsewhere. paper: its Table 2, on its own logs. time: of training, search included, as "
         f"a multiple of {references[0] if references else 'nothing'}; density: of the FC weights a task uses."

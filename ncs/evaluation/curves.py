@@ -7,9 +7,10 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from ncs.evaluation.charts import COLOURS, svg
-from ncs.evaluation.comparison import UNITS, Compared
+from ncs.evaluation.comparison import Compared
 from ncs.evaluation.names import legend_name
 from ncs.tasks import Task
+from ncs.text import markdown
 
 Swept = Sequence[tuple[Any, Sequence[Compared]]]
 """Value of the key -> what was compared with it."""
@@ -17,16 +18,15 @@ Swept = Sequence[tuple[Any, Sequence[Compared]]]
 
 def as_table(key: str, swept: Swept, tasks: Mapping[str, Task]) -> str:
     """A line a value and model, in Markdown: each task's mean figure with its 95 % interval."""
-    header = [key, "model", *(task.title for task in tasks.values())]
-    lines = ["| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    lines = [[key, "model", *(task.title for task in tasks.values())]]
     for value, compared in swept:
         for one in compared:
             cells = []
             for task in tasks:
                 low, high = one.figures[task].over_both
                 cells.append(f"{one.figures[task].value:.5f} [{low:.5f}, {high:.5f}]")
-            lines.append(f"| {value} | {one.model} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            lines.append([str(value), one.model, *cells])
+    return markdown(lines)
 
 
 def draw(key: str, swept: Swept, tasks: Mapping[str, Task], reference: str) -> dict[str, str]:
@@ -38,7 +38,7 @@ def draw(key: str, swept: Swept, tasks: Mapping[str, Task], reference: str) -> d
     base = reference if reference in names else names[0]
 
     def panel(axis: Axes, task: Task) -> None:
-        unit = UNITS[task.metric]
+        unit = task.measure.unit
         for n, name in enumerate(name for name in names if name != base):
             points = []
             for _, compared in swept:

@@ -1,24 +1,9 @@
 """What training has left of masks and conflicts, as rows of gold/masks: one figure a row, for SQL and the notebooks."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-SCHEMA = "run_id string, model string, task string, round int, layer string, input string, figure string, value double"
-
-
-class MaskFigure(NamedTuple):
-    """One figure of a model's masks.
-
-    `task` is one task, or two (`ctr+cvr`) for what lies between them; `round` is null for the masks that the tasks were
-    given in the end; `layer` is `all` for the whole net; `input` is a field or a cross, on the first layer alone.
-    """
-
-    task: str
-    round: int | None
-    layer: str
-    input: str | None
-    figure: str
-    value: float
+from ncs.lake.tables.rows import MaskFigure
 
 
 def mask_figures(masks: Mapping[str, Any], conflict: Mapping[str, Any] | None) -> Iterator[MaskFigure]:

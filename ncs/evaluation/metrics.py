@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pkgutil import resolve_name
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame, Row
@@ -12,39 +13,15 @@ from ncs.errors import DataError
 from ncs.evaluation import intervals
 from ncs.evaluation.calibration import Curves, apply
 from ncs.evaluation.estimate import Estimate
-from ncs.evaluation.parts import CALIBRATED, PREDICTION, Part, Slices, by_part, calibration_error
-from ncs.evaluation.ranks import auc, grouped_auc, spearman
+from ncs.evaluation.parts import CALIBRATED, PREDICTION, Slices, by_part, calibration_error
+from ncs.evaluation.ranks import Form
+from ncs.lake.tables.rows import Figure, Part
+from ncs.metrics import METRICS
 from ncs.tasks import CTR, CVR, Task
 
 BASELINE = "single_task"
 TRUTH = "truth"
 """The model whose predictions, of CTR and CVR alone, are the generator's own: the reachable end, not a competitor."""
-LOG_LOSS = "log_loss"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure of one model, as a row of gold/evaluations.
-
-    `gain` is relative to the baseline: (value - baseline) / baseline, so that less is better for mse and log_loss.
-    """
-
-    run_id: str
-    model: str
-    task: str
-    metric: str
-    value: float
-    ci_low: float
-    ci_high: float
-    n: int
-    baseline: str
-    gain: float
-
-
-SCHEMA = (
-    "run_id string, model string, task string, metric string, value double, ci_low double, ci_high double, "
-    "n long, baseline string, gain double"
-)
 
 
 class Evaluation(NamedTuple):
@@ -69,8 +46,7 @@ def evaluate(
             columns, and the columns of `slices`; a row a model and impression.
         run_id: the run that the predictions are of.
         models: those that are compared; the baseline is single_task, or the first where it is not among them.
-        tasks: each is judged by its own metric and its calibration error; by AUC within users where AUC is its metric,
-            by the correlation of ranks where MSE is; CTR by the log loss too.
+        tasks: each is judged by the metrics that apply to it (`ncs.metrics`).
         slices: parts of the rows that the models are judged on besides.
         curves: with which predictions are calibrated; then the calibration of these is judged too.
 
@@ -89,10 +65,10 @@ def evaluate(
             parts += [replace(one, slice=CALIBRATED) for one in calibrated if one.slice == PREDICTION]
         estimates += calibration_error(parts)
         for task in tasks:
-            if task.metric == "auc":
-                estimates += [*auc(rows, models, task), *grouped_auc(rows, task)]
-            else:
-                estimates += spearman(rows, task)
+            for metric in task.metrics:
+                if metric.spark:
+                    form: Form = resolve_name(metric.spark)
+                    estimates += form(rows, task, models)
     finally:
         rows.unpersist()
     return Evaluation(_figures(estimates, run_id, models), parts)
@@ -119,13 +95,14 @@ def _figures(estimates: Sequence[Estimate], run_id: str, models: Sequence[str]) 
 
 
 def means(scored: DataFrame, models: Sequence[str], tasks: Sequence[Task]) -> list[Estimate]:
-    """Mean squared errors, over the rows with a label, and log loss of CTR, over all, in one pass."""
+    """The metrics that are means of errors, over the rows with a label, in one pass."""
     errors = {
-        (task.name, "mse"): (F.col(task.label) - F.col(task.prediction)) ** 2 for task in tasks if task.metric == "mse"
+        (task.name, metric.name): metric.error(F, F.col(task.label), F.col(task.prediction))
+        for task in tasks
+        for metric in task.metrics
+        if metric.error
     }
     (ctr,) = (task for task in tasks if task.name == CTR)
-    clicked, pctr = F.col(ctr.label) == 1, F.col(ctr.prediction)
-    errors[CTR, LOG_LOSS] = -F.when(clicked, F.log(pctr)).otherwise(F.log1p(-pctr))
     found = scored.groupBy("model").agg(
         F.count("*").alias("rows"),
         F.count_if(F.col(ctr.label).isNull()).alias("unlabelled"),
@@ -151,10 +128,10 @@ def means(scored: DataFrame, models: Sequence[str], tasks: Sequence[Task]) -> li
                     f"{count}; test on more days (split.test_days)"
                 )
             value, error = row[f"{name}_mean"], row[f"{name}_sd"] / math.sqrt(count)
-            if metric == LOG_LOSS:
-                interval = intervals.positive_mean(value, error, count)
-            else:  # labels and predictions are within [0, 1], and so are squared errors
+            if METRICS[metric].bounded:
                 interval = intervals.mean_of_shares(value, error, count, count - 1)
+            else:
+                interval = intervals.positive_mean(value, error, count)
             estimates.append(Estimate(model, task, metric, value, error, count, *interval))
     return estimates
 

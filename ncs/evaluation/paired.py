@@ -8,10 +8,8 @@ from scipy import stats
 
 from ncs.errors import DataError
 from ncs.evaluation.intervals import Interval
+from ncs.metrics import Kind
 from ncs.tasks import Task
-
-_AT_ONCE = 50
-"""Resamples that are weighed at once; bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -80,41 +78,16 @@ def figures(
     labels = labels[there]
     weights = np.random.default_rng(seed).poisson(1.0, (len(labels), resamples)).astype(np.int8)
     weights = np.concatenate([np.ones((len(labels), 1), dtype=np.int8), weights], axis=1)  # first, the rows themselves
-    kinds = [labels > 0.5, labels <= 0.5] if task.metric == "auc" else [np.ones(len(labels), bool)]
+    both = task.measure.judges is Kind.CLASSIFICATION
+    kinds = [labels > 0.5, labels <= 0.5] if both else [np.ones(len(labels), bool)]
     if not all(kind.any() for kind in kinds):
         raise DataError(
-            f"{task.title} needs rows with a label{' of either kind' if len(kinds) > 1 else ''}; the test rows hold "
+            f"{task.title} needs rows with a label{' of either kind' if both else ''}; the test rows hold "
             f"{' and '.join(str(kind.sum()) for kind in kinds)}; test on more days (split.test_days)"
         )
     weights = weights[:, np.all([weights[kind].any(axis=0) for kind in kinds], axis=0)]
-    measure = weighted_auc if task.metric == "auc" else weighted_mse
     found = {}
     for model in predictions[0]:
-        of_seeds = np.stack([measure(labels, one[model][there], weights) for one in predictions])
+        of_seeds = np.stack([task.measure.weighted(labels, one[model][there], weights) for one in predictions])
         found[model] = Figures(of_seeds[:, 0], of_seeds[:, 1:].mean(0))
     return found
-
-
-def weighted_mse(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean squared error under each column of `weights` [rows, columns]."""
-    errors = (labels.astype(np.float64) - scores) ** 2
-    parts = [part.T @ errors / part.sum(0) for part in _columns(weights)]
-    return np.concatenate(parts)
-
-
-def weighted_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Exact AUC, ties counting half, under each column of `weights` [rows, columns]."""
-    order = np.argsort(scores, kind="stable")
-    positive = (labels[order] > 0.5)[:, None]
-    ordered = scores[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # of each run of equal scores
-    parts = []
-    for part in _columns(weights[order]):
-        pos, neg = (np.add.reduceat(part * kind, starts, axis=0) for kind in (positive, ~positive))
-        below = np.cumsum(neg, axis=0) - neg / 2
-        parts.append((pos * below).sum(0) / (pos.sum(0) * neg.sum(0)))
-    return np.concatenate(parts)
-
-
-def _columns(weights: np.ndarray) -> list[np.ndarray]:
-    return [weights[:, n : n + _AT_ONCE].astype(np.float64) for n in range(0, weights.shape[1], _AT_ONCE)]

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +12,8 @@ from ncs.evaluation import intervals
 from ncs.evaluation.estimate import Estimate
 from ncs.lake import layout
 from ncs.lake.layout import Lake
+from ncs.lake.tables.rows import Part
+from ncs.metrics import METRICS
 from ncs.tasks import Task
 
 ALL, PREDICTION = "all", "prediction"
@@ -20,7 +21,7 @@ ALL, PREDICTION = "all", "prediction"
 BINS = 20
 CALIBRATED = "calibrated"
 """The slice of calibrated predictions, where there are such, in bins like those of `PREDICTION`."""
-ECE = {PREDICTION: "ece", CALIBRATED: "ece_calibrated"}
+ECE = {metric.bins_of: metric.name for metric in METRICS.values() if metric.bins_of}
 """Slice -> the metric of its bins."""
 OWN = "#"
 """What a slice's column may begin with, so that it is none of the labels, predictions and keys beside it."""
@@ -35,37 +36,6 @@ def slices_of(lake: Lake, wanted: Slices) -> Slices:
     """The wanted slices that the samples have columns for."""
     there = {*(column.name for column in lake.table(layout.SAMPLES).schema().fields), *HISTORIES}
     return {name: edges for name, edges in wanted.items() if name in there}
-
-
-@dataclass(frozen=True)
-class Part:
-    """How one model predicts one task on a part of the test rows, as a row of gold/slices.
-
-    `label`, `prediction` and the losses are means, `*_error` their standard errors. `place` orders the parts.
-    """
-
-    run_id: str
-    model: str
-    task: str
-    slice: str
-    part: str
-    place: int
-    n: int
-    label: float
-    prediction: float
-    bias: float
-    bias_error: float
-    mse: float
-    mse_error: float
-    log_loss: float
-    log_loss_error: float
-
-
-SCHEMA = (
-    "run_id string, model string, task string, slice string, part string, place int, n long, label double, "
-    "prediction double, bias double, bias_error double, mse double, mse_error double, log_loss double, "
-    "log_loss_error double"
-)
 
 
 def with_histories(rows: DataFrame, training: DataFrame) -> DataFrame:

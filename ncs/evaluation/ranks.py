@@ -4,7 +4,7 @@ Rows are counted by distinct score first, then summed along ranges of scores, so
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from pyspark.sql import Column, DataFrame, Window
@@ -16,10 +16,11 @@ from ncs.evaluation import intervals
 from ncs.evaluation.estimate import Estimate
 from ncs.tasks import Task
 
-GAUC, SPEARMAN = "gauc", "spearman"
+Form = Callable[[DataFrame, Task, Sequence[str]], list[Estimate]]
+"""A metric in Spark: rows with `model`, `user_id`, labels and predictions; a task; the models that are compared."""
 
 
-def auc(scored: DataFrame, models: Sequence[str], task: Task) -> list[Estimate]:
+def auc(scored: DataFrame, task: Task, models: Sequence[str] = ()) -> list[Estimate]:
     """Area under the ROC curve of a task, with DeLong's standard error.
 
     Every positive has a placement: the share of negatives below it; AUC is their mean, and DeLong's variance is that
@@ -43,7 +44,7 @@ def auc(scored: DataFrame, models: Sequence[str], task: Task) -> list[Estimate]:
     return [_delong(task, model, *by_model.get(model, nothing)) for model in dict.fromkeys([*models, *by_model])]
 
 
-def grouped_auc(scored: DataFrame, task: Task, by: str = "user_id") -> list[Estimate]:
+def grouped_auc(scored: DataFrame, task: Task, models: Sequence[str] = (), by: str = "user_id") -> list[Estimate]:
     """The mean of the users' own AUCs, weighted by their rows (GAUC; Zhu et al., KDD 2017, section 6.2).
 
     What ranks for a user is the order of his own videos: AUC over all rows also pays for telling users apart. Users
@@ -76,11 +77,11 @@ def grouped_auc(scored: DataFrame, task: Task, by: str = "user_id") -> list[Esti
         error = math.sqrt(squares * row.users / max(row.users - 1, 1)) / row.rows
         # As many users as have equal weights and the same variance.
         interval = intervals.mean_of_shares(row["mean"], error, row.rows**2 / row.ww, row.users - 1)
-        estimates.append(Estimate(row.model, task.name, GAUC, row["mean"], error, int(row.rows), *interval))
+        estimates.append(Estimate(row.model, task.name, "gauc", row["mean"], error, int(row.rows), *interval))
     return estimates
 
 
-def spearman(scored: DataFrame, task: Task) -> list[Estimate]:
+def spearman(scored: DataFrame, task: Task, models: Sequence[str] = ()) -> list[Estimate]:
     """Correlation of the ranks of labels and predictions; the error by Bonett and Wright (2000).
 
     A model whose predictions, or a test whose labels, are all equal has none.
@@ -97,7 +98,7 @@ def spearman(scored: DataFrame, task: Task) -> list[Estimate]:
         Estimate(
             row.model,
             task.name,
-            SPEARMAN,
+            "spearman",
             row.r,
             _bonett_wright(row.r, row.n),
             row.n,

@@ -14,20 +14,17 @@ from pyspark.sql import functions as F
 from ncs import config
 from ncs.config import Config
 from ncs.evaluation import charts, rankings, reliability
-from ncs.evaluation.mask_maps import mask_maps
-from ncs.evaluation.metrics import LOG_LOSS, TRUTH, Figure
+from ncs.evaluation.mask_maps import mask_maps, subnetworks
+from ncs.evaluation.metrics import TRUTH
 from ncs.evaluation.paper import TABLE_2
 from ncs.evaluation.parts import CALIBRATED
-from ncs.evaluation.ranks import GAUC, SPEARMAN
 from ncs.evaluation.slices import errors_by_slice
 from ncs.evaluation.table import gain
+from ncs.lake.tables.rows import Figure
+from ncs.metrics import METRICS
 from ncs.soundness import WORDS, Soundness, judge_figure, unsound
 from ncs.tasks import CTR, CVR, Task, in_order, tasks_of
 
-JUDGED = {"mse": "mean squared error", "auc": "the area under the ROC curve"}
-BETTER = {"mse": "less is better", "auc": "more is better"}
-OTHERS = {GAUC: "GAUC", SPEARMAN: "Spearman", LOG_LOSS: "log loss"}
-"""What models are judged by besides, where a task has it."""
 BINS = 20
 
 ByTask = Mapping[tuple[str, str], Figure]
@@ -117,8 +114,6 @@ def render(
         train_days=conf.train_days,
         test_days=conf.test_days,
         tasks=tasks,
-        judged=JUDGED,
-        better=BETTER,
         rows=[{"model": s, "figures": [by_key.get((s, t.name)) for t in tasks], "paper": _paper(s)} for s in compared],
         others=[{"model": s, "paper": _paper(s)} for s in TABLE_2 if s not in models],
         truth=TRUTH,
@@ -164,7 +159,12 @@ def _log_rows(reconciled_days: Mapping[str, Mapping[str, Any]]) -> list[dict[str
 def _others(figures: Sequence[Figure], models: Sequence[str], tasks: Sequence[Task]) -> dict[str, list[Figure | None]]:
     """By its name for people, a figure that no model is chosen by: those of the models, None where one has none."""
     found = {(one.task, one.metric, one.model): one for one in figures}
-    names = {f"{task.name.upper()} {title}": (task.name, metric) for task in tasks for metric, title in OTHERS.items()}
+    names = {
+        f"{task.name.upper()} {metric.title}": (task.name, metric.name)
+        for task in tasks
+        for metric in METRICS.values()
+        if not metric.judges and not metric.bins_of
+    }
     rows = {name: [found.get((*key, model)) for model in models] for name, key in names.items()}
     return {name: row for name, row in rows.items() if any(row)}
 
@@ -188,6 +188,7 @@ def _pictures(
                 *charts.pruning(by_name, one.masks),
                 *charts.densities(one.masks),
                 *charts.overlaps(one.masks),
+                *filter(None, [subnetworks(one.masks)]),
                 *mask_maps(one.masks),
                 *(charts.conflicts(one.conflict, list(one.masks["rounds"])) if one.conflict else []),
             ]
@@ -250,7 +251,7 @@ def findings(
 def finding(figures: ByTask, models: Sequence[str], task: Task) -> str:
     """A sober sentence: whose figure is best, and from which models the 95 % intervals part it."""
     found = (figures[model, task.name] for model in models)
-    ranked = sorted(found, key=lambda one: one.value, reverse=task.metric == "auc")
+    ranked = sorted(found, key=lambda one: one.value, reverse=task.measure.more_is_better)
     best, others = ranked[0], ranked[1:]
     near = [one.model for one in others if best.ci_low <= one.ci_high and one.ci_low <= best.ci_high]
     if near:

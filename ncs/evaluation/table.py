@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from ncs.evaluation.metrics import TRUTH, Figure
+from ncs.evaluation.metrics import TRUTH
+from ncs.lake.tables.rows import Figure
+from ncs.metrics import METRICS
 from ncs.tasks import Task, in_order
 from ncs.text import aligned
 
@@ -30,5 +32,5 @@ def gain(one: Figure) -> str:
     if one.model in (one.baseline, TRUTH):
         return "-" if one.model == one.baseline else "(reachable)"
     absolute = one.value - one.value / (1 + one.gain)
-    better = -absolute if one.metric == "mse" else absolute
+    better = absolute if METRICS[one.metric].more_is_better else -absolute
     return f"{better:+.5f} ({one.gain:+.2%})"

@@ -5,10 +5,11 @@ removed are not there; a checkpoint keeps no message.
 """
 
 import json
+import math
 import posixpath
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -22,6 +23,11 @@ _INFO = b'"commitInfo"'
 _KEYS = ("stage", "key", "provenance", "facts")
 ALL = "all"
 """The key of a record of a table that is replaced whole."""
+CHANGED = "changed by another writer"
+"""The key that a record has beside its own where another program has changed its rows since."""
+ERASE = "erase"
+"""The stage of records that say which parts of a table `ncs erase` took rows from; what depends on them stays as is,
+for the same rows were taken from it."""
 EVERY = "*"
 """Stands for every partition, where a commit does not say which of them it changed."""
 
@@ -58,6 +64,53 @@ class LogCommit:
     def changes(self, key: str) -> bool:
         """Whether another program changed rows of a part of the table, `all` being the whole of it."""
         return bool(self.changed) and (key == ALL or key in self.changed or EVERY in self.changed)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """The newest commit of a part of a table: its version, its time (UTC), and what its stage says of the part.
+
+    Where another program has changed the part since, version and time are of its commit, and the record has the key
+    `CHANGED`: the stage rebuilds the part, and what was made from it is stale.
+    """
+
+    version: int
+    written: datetime
+    record: Record
+    rows_version: int
+    """Of the newest commit that changed its rows, of `ncs erase` too."""
+
+
+def newest_by_key(uri: str, version: int | None) -> dict[str, Commit]:
+    """The newest commit of each key of the table at `uri`, up to a version."""
+    newest: dict[str, Commit] = {}
+    others: list[LogCommit] = []
+    erased: dict[str, int] = {}
+    restored: float = math.inf
+    for commit in newest_first(uri, version):
+        if commit.version > restored:
+            continue  # taken back by a later commit
+        if commit.restores is not None:
+            restored = commit.restores
+            continue
+        for record in commit.records:
+            if record.stage == ERASE:
+                erased.setdefault(record.key, commit.version)
+            elif record.key not in newest:
+                newest[record.key] = _with_changes(commit, record, others, erased.get(record.key, 0))
+        if commit.changed:
+            others.append(commit)
+    return newest
+
+
+def _with_changes(commit: LogCommit, record: Record, later: Sequence[LogCommit], erased: int) -> Commit:
+    """A record as the commits after its own leave it; `later` the newest first, `erased` the newest of `ncs erase`."""
+    changes = next((other for other in later if other.changes(record.key)), None)
+    if changes is None:
+        return Commit(commit.version, commit.written, record, max(commit.version, erased))
+    note = {CHANGED: f"{changes.operation}, version {changes.version}"}
+    changed = replace(record, provenance=record.provenance | note, facts=record.facts | note)
+    return Commit(changes.version, changes.written, changed, max(changes.version, erased))
 
 
 def newest_first(uri: str, version: int | None) -> Iterator[LogCommit]:

@@ -7,14 +7,12 @@ Spark; a table from before a contract changed is brought up to it by `ncs migrat
 import io
 import json
 import os
-import sys
 import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,8 +21,9 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 
 from ncs.errors import DataError
-from ncs.lake import layout, storage
-from ncs.lake.tables import table_of
+from ncs.lake import layout, storage, tables
+from ncs.lake.tables import is_sample_table, table_of
+from ncs.lake.tables.table import SHARE, Table
 
 SCHEMA_VERSION = 2
 """The version of the contracts below; `ncs.lake.migrations` says how a table comes to each."""
@@ -38,81 +37,20 @@ PROPERTIES = {
     "delta.logRetentionDuration": "interval 3650 days",
 }
 
-_CHECK, _SHARE = "delta.constraints.", "_is_a_share"
+_CHECK = "delta.constraints."
 _writers: Counter[str] = Counter()
 _created: set[str] = set()
 """Tables that this process has created, until a write to them has ended."""
 _lock = threading.RLock()
 
 
-@dataclass(frozen=True)
-class Contract:
-    """One table's: the columns that are never null, and named SQL conditions that hold of every row."""
-
-    required: Sequence[str] = ()
-    checks: Mapping[str, str] = field(default_factory=dict)
-    append_only: bool = False
-    """Whether Delta refuses to change or remove a row that is there."""
-
-    @property
-    def properties(self) -> dict[str, str]:
-        """What the table is told of itself, its constraints aside."""
-        return {**PROPERTIES, "delta.appendOnly": "true"} if self.append_only else PROPERTIES
-
-
-_CONTRACTS = {
-    layout.IMPRESSIONS: Contract(["day"]),
-    layout.CLICKS: Contract(["day"]),
-    layout.PLAYS: Contract(["day"]),
-    layout.USERS: Contract(),
-    layout.VIDEOS: Contract(),
-    layout.SAMPLES: Contract(
-        ["impression_id", "user_id", "video_id", "ts", "day", "clicked", "watched_seconds"],
-        {
-            "clicked_is_0_or_1": "clicked IN (0, 1)",
-            "watched_is_finite": f"watched_seconds BETWEEN 0 AND {sys.float_info.max}",
-            "cvr_is_a_share": "cvr IS NULL OR cvr BETWEEN 0 AND 1",
-            "cvr_only_of_clicks": "cvr IS NULL OR clicked = 1",
-        },
-    ),
-    layout.QUARANTINE: Contract(
-        ["log", "day", "reason", "row"], {"log_is_known": "log IN ('impressions', 'clicks', 'plays')"}
-    ),
-    layout.VOCABULARY: Contract(
-        ["field", "value", "id", "count"], {"id_is_known": "id >= 1", "count_is_positive": "count >= 1"}
-    ),
-    layout.PREDICTIONS: Contract(
-        ["run_id", "model", "impression_id", "day"],
-        {f"{name}_is_a_probability": f"{name} IS NULL OR {name} BETWEEN 0 AND 1" for name in ("pctr", "pcvr")},
-    ),
-    layout.CALIBRATION: Contract(["run_id", "model", "task", "place", "prediction", "calibrated"]),
-    layout.EVALUATIONS: Contract(["run_id", "model", "task", "metric", "value"]),
-    layout.SLICES: Contract(["run_id", "model", "task", "slice", "part", "place", "n"]),
-    layout.MASKS: Contract(["run_id", "model", "task", "layer", "figure"]),
-    layout.COMPARISONS: Contract(
-        ["comparison_id", "run_id", "seed", "model", "task", "metric", "value"], append_only=True
-    ),
-    layout.DIFFERENCES: Contract(
-        ["comparison_id", "model", "reference", "task", "metric", "difference"], append_only=True
-    ),
-    layout.SIMULATIONS: Contract(["simulation_id", "run_id", "arm", "day", "metric"], append_only=True),
-    layout.VERDICTS: Contract(["table", "day", "version", "outcome", "run", "checked"], append_only=True),
-}
-TABLES = tuple(_CONTRACTS)
+TABLES = tuple(name for name in tables.TABLES if not is_sample_table(name))
 """The tables that have a contract, the tasks' sample tables aside."""
 
 
-def contract_of(table: str, labels: Sequence[str] = ()) -> Contract:
-    """The contract of a table of the lake; `labels` are the label columns, where it is a task's sample table."""
-    if _is_sample_table(table):
-        # Null where the label was another task's, which has left.
-        shares = {
-            f"{label}{_SHARE}": f"`{label}` IS NULL OR isnan(`{label}`) OR `{label}` BETWEEN 0 AND 1"
-            for label in labels
-        }
-        split = {"split_is_known": "split IN ('train', 'validation', 'test')"}
-        return Contract(["impression_id", "day", "split", "day_number"], {**split, **shares})
-    return _CONTRACTS.get(table, Contract())
+def properties(table: Table) -> dict[str, str]:
+    """What a table is told of itself, its constraints aside."""
+    return {**PROPERTIES, "delta.appendOnly": "true"} if table.append_only else PROPERTIES
 
 
 @contextmanager
@@ -157,7 +95,7 @@ def ensure(uri: str, schema: Schema, partition: Sequence[str]) -> None:
     if found != SCHEMA_VERSION:
         remedy = "run `ncs migrate`" if found < SCHEMA_VERSION else "use the ncs that wrote it, or a newer one"
         raise DataError(f"{uri} is of schema version {found}, this ncs writes {SCHEMA_VERSION}; {remedy}")
-    if _is_sample_table(layout.name_of(uri)):
+    if is_sample_table(layout.name_of(uri)):
         with _lock:
             _follow_labels(uri, layout.name_of(uri), schema)
 
@@ -167,10 +105,11 @@ def _follow_labels(uri: str, name: str, schema: Schema) -> None:
     table = DeltaTable(storage.alias(uri))
     columns = {column.name for column in schema.fields}
     gone = [label for label in labels_of(table.schema()) if label not in columns]
-    wanted = {f"{_CHECK}{check}": text for check, text in contract_of(name, [*labels_of(schema), *gone]).checks.items()}
+    declared = table_of(name).with_labels([*labels_of(schema), *gone])
+    wanted = {f"{_CHECK}{check}": text for check, text in declared.constraints.items()}
     found = table.metadata().configuration
     for key in found:
-        if key.startswith(_CHECK) and key.endswith(_SHARE) and key not in wanted:
+        if key.startswith(_CHECK) and key.endswith(SHARE) and key not in wanted:
             table.alter.drop_constraint(key.removeprefix(_CHECK))
     changed = {key: text for key, text in wanted.items() if found.get(key) != text}
     if changed:
@@ -179,7 +118,7 @@ def _follow_labels(uri: str, name: str, schema: Schema) -> None:
 
 def keep_required(uri: str) -> None:
     """Check that required columns are given: NOT NULL itself is lost where a table's schema is written anew."""
-    table, required = DeltaTable(storage.alias(uri)), contract_of(layout.name_of(uri)).required
+    table, required = DeltaTable(storage.alias(uri)), table_of(layout.name_of(uri)).required
     checks = {f"{_CHECK}{column}_is_given": f"{column} IS NOT NULL" for column in required}
     missing = {key: text for key, text in checks.items() if key not in table.metadata().configuration}
     if missing:
@@ -189,26 +128,20 @@ def keep_required(uri: str) -> None:
 def append(lake: layout.Lake, table: str, rows: pa.Table) -> None:
     """Add rows to a table that nothing is ever replaced in; a new column is null in the rows before.
 
+    A column has its declared type, whether or not any of the rows has a value in it.
+
     Raises:
         DataError: as `ensure`.
     """
-    uri, rows = lake.uri(table), _typed(rows, table)
+    uri, declared = lake.uri(table), table_of(table).arrow
+    fields = [declared.field(own.name) if own.name in declared.names else own for own in rows.schema]
+    rows = rows.cast(pa.schema(fields))
     with creating(uri):
         ensure(uri, Schema.from_arrow(rows.schema), [])
         if storage.is_aliased(uri):
             _append_file(uri, rows)
         else:
             write_deltalake(uri, rows, mode="append", schema_mode="merge")
-
-
-def _typed(rows: pa.Table, table: str) -> pa.Table:
-    """The rows, a column without any value of the type that the table declares for it."""
-    types = {"string": pa.string(), "long": pa.int64(), "double": pa.float64()}
-    for number, column in enumerate(rows.schema):
-        declared = table_of(table).columns.get(column.name)
-        if pa.types.is_null(column.type) and declared:
-            rows = rows.set_column(number, column.name, rows[column.name].cast(types[declared.type]))
-    return rows
 
 
 def _append_file(uri: str, rows: pa.Table) -> None:
@@ -238,23 +171,23 @@ def labels_of(schema: Schema) -> list[str]:
     return [column.name for column in schema.fields if getattr(column.type, "type", "") == "float"]
 
 
-def _is_sample_table(name: str) -> bool:
-    return name.startswith("gold/") and name.endswith("_samples")
+def declared_as(name: str, schema: Schema) -> Table:
+    """The declaration of a table; of a task's samples with the labels that `schema` has."""
+    return table_of(name).with_labels(labels_of(schema)) if is_sample_table(name) else table_of(name)
 
 
 def _create(uri: str, schema: Schema, partition: Sequence[str]) -> None:
-    name = layout.name_of(uri)
-    contract, told = contract_of(name, labels_of(schema)), table_of(name)
+    declared = declared_as(layout.name_of(uri), schema)
     columns = [
         Field(
             column.name,
             column.type,
-            nullable=column.name not in contract.required,
-            metadata={"comment": told.columns[column.name].comment} if column.name in told.columns else None,
+            nullable=column.name not in declared.required,
+            metadata={"comment": declared.columns[column.name].comment} if column.name in declared.columns else None,
         )
         for column in schema.fields
     ]
-    checks = {f"{_CHECK}{check}": condition for check, condition in contract.checks.items()}
+    checks = {f"{_CHECK}{check}": condition for check, condition in declared.constraints.items()}
     if storage.is_aliased(uri):
         os.makedirs(storage.join(uri, "_delta_log"), exist_ok=True)
     try:
@@ -263,9 +196,9 @@ def _create(uri: str, schema: Schema, partition: Sequence[str]) -> None:
             Schema(columns),
             mode="ignore",
             partition_by=list(partition),
-            name=name,
-            description=told.comment,
-            configuration={**contract.properties, **checks},
+            name=declared.name,
+            description=declared.comment,
+            configuration={**properties(declared), **checks},
             raise_if_key_not_exists=False,  # our own property is none of Delta's
         )
     except DeltaError:

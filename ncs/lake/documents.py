@@ -1,9 +1,11 @@
 """The JSON documents of a lake: what each holds, as the shapes that `ncs.lake.storage.read_json` checks."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
+
+from ncs.lake import storage
 
 _VOCABULARY, _SAMPLES = "gold/vocabulary", "gold/ctr_samples"
 Name = Annotated[str, Field(min_length=1)]
@@ -15,6 +17,19 @@ class Document(BaseModel):
     """A JSON object: keys of their types, and whatever more another version of ncs may have written."""
 
     model_config = ConfigDict(extra="allow", strict=True)
+
+
+D = TypeVar("D", bound=Document)
+
+
+def read_document(uri: str, kind: type[D], remedy: str) -> D:
+    """A JSON file as a typed document; errors as `storage.read_json`."""
+    return kind.model_validate(storage.read_json(uri, kind, remedy))
+
+
+def read_documents(uri: str, kind: type[D], remedy: str) -> list[D]:
+    """Each line of a file of JSON lines as a typed document; errors as `storage.read_json_lines`."""
+    return [kind.model_validate(value) for value in storage.read_json_lines(uri, kind, remedy)]
 
 
 class Origin(Document):
@@ -37,12 +52,14 @@ def _pinned(tables: dict[str, int]) -> dict[str, int]:
 
 
 class Lineage(Document):
-    """Which data, code and packages made a run."""
+    """The versions of tables, code and packages that a run was trained with."""
 
     tables: Annotated[dict[str, Whole], AfterValidator(_pinned)]
     ncs: str
     git: str | None
     packages: dict[str, str]
+    seed: int | None = None
+    workers: int | None = None
 
 
 class RunDescription(Document):
@@ -62,13 +79,28 @@ def models_in(run: Mapping[str, Any]) -> list[str]:
     return run["models"] if "models" in run else run["systems"]
 
 
+class TaskFacts(Document):
+    """A task of a trained model on the validation rows; `soundness` as `ncs.soundness.Soundness` names it."""
+
+    score: float
+    lowest: float
+    highest: float
+    skill: float
+    soundness: str
+
+
 class Facts(Document):
-    """`facts.json` of a model: what a comparison says of it beside its figures."""
+    """`facts.json` of a model: its skill on validation, what it cost, its size; `tasks` since models are judged."""
 
     skill: float
     seconds: float
+    wait_share: float | None = None
+    """The share of the seconds that was spent on waiting for data."""
     parameters: Whole
     density: float
+    workers: list[int] = []
+    """The numbers of workers that trained it: several, where some were lost."""
+    tasks: dict[str, TaskFacts] = {}
 
 
 class Epoch(Document):
@@ -84,6 +116,15 @@ class Epoch(Document):
     seconds: float
     samples: int
     wait_share: float
+    workers: int = 1
+    subgroup: Annotated[int | None, Field(validation_alias=AliasChoices("subgroup", "part"))] = None
+    """Which subgroup of the workers trained it; None: all of them."""
+    device: str = "cpu"
+
+    @property
+    def key(self) -> tuple[str, str | None, int | None, int]:
+        """What a run has one epoch of."""
+        return self.phase, self.task, self.round, self.epoch
 
 
 def _with_whole(by_layer: dict[str, float]) -> dict[str, float]:
@@ -104,7 +145,7 @@ class MaskRound(Document):
 
 
 class Overlap(Document):
-    """How the masks of two tasks lie in a round."""
+    """How the masks of two tasks overlap in a round."""
 
     round: int
     jaccard: ByLayer
@@ -128,7 +169,7 @@ class Masks(Document):
 
     @model_validator(mode="after")
     def _of_one_search(self) -> "Masks":
-        """What the parts of a description say of tasks, rounds and layers goes together."""
+        """Tasks, rounds and layers agree throughout."""
         for task, rounds in self.rounds.items():
             if not 0 <= self.chosen.get(task, -1) < len(rounds):
                 raise ValueError(f"chosen names none of the rounds of {task}")
@@ -144,7 +185,7 @@ class Masks(Document):
 
 
 class LayerConflict(Document):
-    """How the gradients of two tasks lie in a layer."""
+    """The angle between the gradients of two tasks in a layer: mean cosine, share of batches where it is negative."""
 
     cosine: float
     negative: float

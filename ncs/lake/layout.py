@@ -4,12 +4,11 @@ Read by both halves, so it imports neither Spark nor torch: the log of a Delta t
 """
 
 import json
-import math
 import posixpath
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import pyarrow as pa
@@ -22,48 +21,31 @@ from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake import damage, storage
-from ncs.lake.commits import ALL, LogCommit, Record, newest_first
+from ncs.lake.commits import ALL, CHANGED, ERASE, Commit, Record, newest_by_key  # noqa: F401
 from ncs.lake.documents import Origin
-
-IMPRESSIONS = "bronze/impressions"
-CLICKS = "bronze/clicks"
-PLAYS = "bronze/plays"
-USERS = "bronze/users"
-VIDEOS = "bronze/videos"
-SAMPLES = "silver/samples"
-QUARANTINE = "silver/quarantine"
-VOCABULARY = "gold/vocabulary"
-PREDICTIONS = "gold/predictions"
-CALIBRATION = "gold/calibration"
-EVALUATIONS = "gold/evaluations"
-SLICES = "gold/slices"
-MASKS = "gold/masks"
-COMPARISONS = "gold/comparisons"
-DIFFERENCES = "gold/differences"
-SIMULATIONS = "gold/simulations"
-VERDICTS = "validation/verdicts"
+from ncs.lake.names import (  # noqa: F401  (by these names for the modules that read and write)
+    CALIBRATION,
+    CLICKS,
+    COMPARISONS,
+    DIFFERENCES,
+    EVALUATIONS,
+    IMPRESSIONS,
+    MASKS,
+    PLAYS,
+    PREDICTIONS,
+    QUARANTINE,
+    SAMPLES,
+    SIMULATIONS,
+    SLICES,
+    USERS,
+    VERDICTS,
+    VIDEOS,
+    VOCABULARY,
+)
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,256}")
-CHANGED = "changed by another writer"
-"""The key that a record has beside its own where another program has changed its rows since."""
-ERASE = "erase"
-"""The stage of records that say which parts of a table `ncs erase` took rows from; what depends on them stays as is,
-for the same rows were taken from it."""
-
-
-@dataclass(frozen=True)
-class Commit:
-    """The newest commit of a part of a table: its version, its time (UTC), and what its stage says of the part.
-
-    Where another program has changed the part since, version and time are of its commit, and the record has the key
-    `CHANGED`: the stage rebuilds the part, and what was made from it is stale.
-    """
-
-    version: int
-    written: datetime
-    record: Record
-    rows_version: int
-    """Of the newest commit that changed its rows, of `ncs erase` too."""
+_WORLD = ("adapter", "source", "timezone", "impressions", "seed", "synthetic")
+"""The keys of `logs` that a generated world follows from, beside its days."""
 
 
 def user_metadata(records: Iterable[Record]) -> str:
@@ -76,16 +58,6 @@ def check_run_id(run_id: object, where: str) -> str:
     if not isinstance(run_id, str) or not _RUN_ID.fullmatch(run_id):
         raise DataError(f"{where} names a run {run_id!r}, letters, digits, - and _ expected; run `ncs train`")
     return run_id
-
-
-def _with_changes(commit: LogCommit, record: Record, later: Sequence[LogCommit], erased: int) -> Commit:
-    """A record as the commits after its own leave it; `later` the newest first, `erased` the newest of `ncs erase`."""
-    changes = next((other for other in later if other.changes(record.key)), None)
-    if changes is None:
-        return Commit(commit.version, commit.written, record, max(commit.version, erased))
-    note = {CHANGED: f"{changes.operation}, version {changes.version}"}
-    changed = replace(record, provenance=record.provenance | note, facts=record.facts | note)
-    return Commit(changes.version, changes.written, changed, max(changes.version, erased))
 
 
 def name_of(uri: str) -> str:
@@ -121,7 +93,7 @@ class Lake:
         """
         logs = conf.part("logs")["logs"]
         if logs["source"] is None:  # a generated world: its days are part of it
-            logs["days"] = str(logs["days"])
+            logs = {key: logs[key] for key in _WORLD} | {"days": str(logs["days"])}
         else:
             logs = {key: logs[key] for key in ("adapter", "timezone")}
             logs["source"] = storage.absolute(conf.logs.source or "")
@@ -210,35 +182,11 @@ class Lake:
 
     def commits(self, name: str, version: int | None = None) -> dict[str, Commit]:
         """The newest commit of each key of a table, up to a version. Empty if there is no table."""
-        if not self.has(name):
-            return {}
-        newest: dict[str, Commit] = {}
-        others: list[LogCommit] = []
-        erased: dict[str, int] = {}
-        restored: float = math.inf
-        for commit in newest_first(self.uri(name), version):
-            if commit.version > restored:
-                continue  # taken back by a later commit
-            if commit.restores is not None:
-                restored = commit.restores
-                continue
-            for record in commit.records:
-                if record.stage == ERASE:
-                    erased.setdefault(record.key, commit.version)
-                elif record.key not in newest:
-                    newest[record.key] = _with_changes(commit, record, others, erased.get(record.key, 0))
-            if commit.changed:
-                others.append(commit)
-        return newest
+        return newest_by_key(self.uri(name), version) if self.has(name) else {}
 
     def records(self, name: str, version: int | None = None) -> dict[str, tuple[int, Record]]:
         """What `commits` say: key -> (version, record)."""
         return {key: (commit.version, commit.record) for key, commit in self.commits(name, version).items()}
-
-    def changed_by_others(self, key: str, *names: str) -> bool:
-        """Whether another program has changed a part of one of the tables since its stage wrote it."""
-        records = (self.records(name).get(key) for name in names)
-        return any(CHANGED in found[1].provenance for found in records if found)
 
     def rows_by_day(self, name: str, version: int | None = None) -> dict[str, int]:
         """How many rows a table has of each day, by its log alone; of one without days, of `all`; see `rows_by`."""

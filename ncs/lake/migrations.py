@@ -1,15 +1,19 @@
 """How a table comes from one version of the contracts to the next."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from ncs.errors import DataError
 from ncs.lake import contract, layout, storage
 from ncs.lake.layout import name_of
 from ncs.lake.tables import table_of
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 
 def migrate(uri: str) -> list[int]:
@@ -32,13 +36,42 @@ def migrate(uri: str) -> list[int]:
     return list(steps)
 
 
+def is_untyped(uri: str) -> bool:
+    """Whether a table has columns without a type: version 0.1 left those so that never had a value (void)."""
+    try:
+        DeltaTable(storage.alias(uri)).schema()
+    except TableNotFoundError:
+        return False
+    except Exception:  # whatever deltalake says of a type that it does not know
+        return True
+    return False
+
+
+def type_empty_columns(spark: "SparkSession", uri: str) -> None:
+    """Give the columns without a type the declared one. Spark reads such a table, deltalake does not.
+
+    The rewritten table is of version 0, so that `migrate` sets its constraints and properties again.
+    """
+    from pyspark.sql import functions as F
+
+    rows = spark.read.format("delta").load(uri)
+    names = {_RENAMED.get(name, name): name for name in rows.columns}
+    typed = [
+        F.col(names[name]).alias(name) if name in names else F.lit(None).cast(column.type).alias(name)
+        for name, column in table_of(name_of(uri)).columns.items()
+    ]
+    properties = f"'delta.appendOnly' = 'false', '{contract.VERSION_PROPERTY}' = '0'"
+    spark.sql(f"ALTER TABLE delta.`{uri.replace('`', '``')}` SET TBLPROPERTIES ({properties})")
+    rows.select(*typed).write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(uri)
+
+
 def _to_contract(uri: str) -> None:
     """From tables without contracts. A nullable column stays so in Delta: a CHECK stands for NOT NULL."""
     table = _table(uri)
     name = name_of(uri)
-    promised, told = contract.contract_of(name, contract.labels_of(table.schema())), table_of(name)
-    given = {f"{column}_is_given": f"{column} IS NOT NULL" for column in promised.required}
-    for check, condition in {**given, **promised.checks}.items():
+    declared = contract.declared_as(name, table.schema())
+    given = {f"{column}_is_given": f"{column} IS NOT NULL" for column in declared.required}
+    for check, condition in {**given, **declared.constraints}.items():
         if f"delta.constraints.{check}" not in table.metadata().configuration:
             try:
                 table.alter.add_constraint({check: condition})
@@ -47,9 +80,9 @@ def _to_contract(uri: str) -> None:
                 raise DataError(
                     f"{uri}: its rows break {condition!r} ({reason}); mend or remove the table and write it again"
                 ) from None
-    table.alter.set_table_description(told.comment)
+    table.alter.set_table_description(declared.comment)
     _describe_columns(table, name)
-    _set(uri, {key: value for key, value in promised.properties.items() if key != contract.VERSION_PROPERTY})
+    _set(uri, {key: value for key, value in contract.properties(declared).items() if key != contract.VERSION_PROPERTY})
 
 
 _RENAMED = {"system": "model", "pctr_system": "pctr_model", "pcvr_system": "pcvr_model"}
@@ -65,7 +98,7 @@ def _rename_columns(uri: str) -> None:
     old = [column for column in columns if column in _RENAMED]
     if not old:
         return
-    appended = contract.contract_of(name_of(uri)).append_only
+    appended = table_of(name_of(uri)).append_only
     if appended:
         _set(uri, {"delta.appendOnly": "false"})
     if any(_RENAMED[column] not in columns for column in old):

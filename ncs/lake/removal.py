@@ -13,7 +13,7 @@ from ncs.errors import DataError
 from ncs.lake import layout, upkeep
 from ncs.lake.erasure import PREFIX
 from ncs.lake.layout import ALL, ERASE, Lake, Record, user_metadata
-from ncs.lake.tables import table_of
+from ncs.lake.tables import is_sample_table, table_of
 from ncs.lake.writer import retry_conflicts
 
 _USER = "user_id"
@@ -80,7 +80,7 @@ class Erased:
             counts = rows.join(keys, keys.columns, "left_semi").groupBy(key.alias("key")).count().collect()
             if counts:
                 records = [Record(ERASE, str(key), {}, {"rows": count}) for key, count in counts]
-                with _settings(spark, user_metadata(records), rows_per_file if _is_encoded(name) else 0):
+                with _settings(spark, user_metadata(records), rows_per_file if is_sample_table(name) else 0):
                     retry_conflicts(partial(_delete, spark, lake.uri(name), keys), name)
             yield name, sum(count for _, count in counts)
 
@@ -153,10 +153,6 @@ def _by_user(lake: Lake, column: str) -> list[str]:
 
 def _told(name: str) -> set[str]:
     return set(table_of(name).columns)
-
-
-def _is_encoded(name: str) -> bool:
-    return name.startswith("gold/") and name.endswith("_samples")
 
 
 def _read(spark: SparkSession, lake: Lake, name: str, version: int | None = None) -> DataFrame:

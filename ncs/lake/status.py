@@ -7,11 +7,9 @@ from typing import Any
 
 from ncs.errors import DataError
 from ncs.lake import layout
+from ncs.lake.currency import Wanted, reasons
 from ncs.lake.layout import Commit, Lake
 from ncs.text import aligned
-
-Wanted = Mapping[str, "dict[str, Any] | DataError"]
-"""Key (a day, a run, or `all`) -> what its rows would be made from now, or why they cannot be made."""
 
 
 @dataclass(frozen=True)
@@ -60,26 +58,6 @@ def parts(lake: Lake, table: str, wanted: Wanted, keys: Iterable[str], gates: Ma
     ]
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What decides a part's rows and has changed, in words."""
-    found = []
-    for name in sorted({*before, *now}):
-        if before.get(name) == now.get(name):
-            continue
-        if name == "inputs":
-            old, new = before.get(name, {}), now.get(name, {})
-            found += [
-                f"{one} {old.get(one, 'absent')} -> {new.get(one, 'absent')}"
-                for one in sorted({*old, *new})
-                if old.get(one) != new.get(one)
-            ]
-        elif name == layout.CHANGED:
-            found.append(f"{name} ({before[name]})")
-        else:
-            found.append({"conf": "configuration"}.get(name, name))
-    return found
-
-
 def as_text(found: Sequence[Part]) -> str:
     """A table for each table, its days below each other."""
     blocks = []
@@ -105,14 +83,9 @@ def as_text(found: Sequence[Part]) -> str:
 def _part(
     table: str, key: str, rows: int, commit: Commit | None, wanted: "dict[str, Any] | DataError | None", gate: str
 ) -> Part:
-    if isinstance(wanted, DataError):
-        stale = [str(wanted)]
-    elif commit is None:
-        stale = ["written by another writer"] if rows else ["not written yet"]
-    else:
-        stale = ["its inputs are gone"] if wanted is None else differences(commit.record.provenance, wanted)
-    if commit and not isinstance(wanted, dict) and layout.CHANGED in commit.record.provenance:
-        stale.insert(0, f"{layout.CHANGED} ({commit.record.provenance[layout.CHANGED]})")
+    stale = reasons(commit, wanted)
+    if commit is None and rows and isinstance(wanted, dict):
+        stale = ["written by another writer"]
     if commit is None:
         return Part(table, key, rows, None, None, False, gate, None, None, {}, stale)
     facts, source = commit.record.facts, commit.record.provenance

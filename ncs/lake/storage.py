@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 import fsspec
 from fsspec import AbstractFileSystem
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ncs.errors import DataError
 
@@ -279,8 +279,13 @@ def _problems(err: ValidationError) -> Iterator[str]:
 
 
 def write_json(uri: str, value: Any) -> None:
-    """Write a value as indented JSON, whole or not at all."""
-    write_bytes(uri, (json.dumps(value, indent=2, default=str) + "\n").encode())
+    """Write a value, or a document, as indented JSON, whole or not at all."""
+    write_bytes(uri, (json.dumps(value, indent=2, default=_plain) + "\n").encode())
+
+
+def _plain(value: Any) -> Any:
+    """For JSON: what was set of a document, anything else as text."""
+    return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else str(value)
 
 
 def remove(uri: str) -> None:

@@ -1,7 +1,7 @@
 """Upkeep of a lake: which files are small, which nobody needs any more, which a stored model still does.
 
 Read and removed through `deltalake`, so that a report starts no Spark; rewriting rows is left to Spark
-(`jobs/maintain.py`).
+(`jobs/pipeline/maintain.py`).
 """
 
 from collections import Counter
@@ -13,32 +13,11 @@ import pyarrow as pa
 from deltalake import DeltaTable, PostCommitHookProperties
 
 from ncs.errors import DataError
-from ncs.lake import layout, storage
+from ncs.lake import storage
 from ncs.lake.documents import RunDescription
 from ncs.lake.erasure import models_with_erased_users
 from ncs.lake.layout import Lake
-
-CLUSTERED = {
-    layout.IMPRESSIONS: ("user_id", "video_id"),
-    layout.CLICKS: ("impression_id",),
-    layout.PLAYS: ("impression_id",),
-    layout.SAMPLES: ("user_id", "video_id"),
-    layout.USERS: ("user_id",),
-    layout.VIDEOS: ("video_id",),
-}
-"""What readers look up within a day (or in a table without days): the columns to lay rows near each other by."""
-
-COMPACTED = {
-    layout.QUARANTINE,
-    layout.VOCABULARY,
-    layout.PREDICTIONS,
-    layout.EVALUATIONS,
-    layout.COMPARISONS,
-    layout.DIFFERENCES,
-    layout.SIMULATIONS,
-}
-"""Tables whose small files are put together in whatever order. Samples are in neither: a file of theirs is a row group,
-which workers share out, and its rows stand in the order that training reads."""
+from ncs.lake.tables import table_of
 
 _HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
 """The log is kept whole: it says what made each day (`Lake.records`), and how to find the versions of models."""
@@ -99,7 +78,7 @@ def survey(lake: Lake, table: str, small: int, retain: timedelta, pinned: set[in
         table=table,
         files=len(added),
         size=sum(one["size_bytes"] for one in added),
-        crowded={part: count for part, count in sorted(crowd.items()) if count > 1 and _may_rewrite(table)},
+        crowded={part: count for part, count in sorted(crowd.items()) if count > 1 and table_of(table).compact},
         # What was removed before is named again, and so are Hadoop's checksums.
         unused=len(present.intersection(_vacuum(delta, retain, there, dry_run=True))),
         pinned=tuple(there),
@@ -120,10 +99,6 @@ def leftovers(lake: Lake, retain: timedelta) -> list[str]:
     before = datetime.now(UTC) - retain
     folders = ("landing/_generated", "models", "reports", "validation")
     return [uri for folder in folders for uri in storage.leftovers(lake.uri(folder), before)]
-
-
-def _may_rewrite(table: str) -> bool:
-    return table in CLUSTERED or table in COMPACTED
 
 
 def _there(lake: Lake, table: str, pinned: set[int]) -> Sequence[int]:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from pyspark.sql import SparkSession
 
+from ncs import metrics
 from ncs.errors import ConfigError
 from ncs.lake import layout
 from ncs.lake.layout import Lake
+from ncs.lake.tables.results import EVALUATIONS, MASKS, SIMULATIONS
 
 
 @dataclass(frozen=True)
@@ -67,23 +69,16 @@ MODEL_COMPARISON = View(
     (layout.EVALUATIONS,),
     "Every figure of every model on the test days, with 95 % intervals and what it is beside the baseline's",
     {
-        "run_id": "the training run",
-        "task": "ctr, cvr, or a further task",
-        "metric": "auc, gauc (auc within users), spearman: more is better; all others: less is better",
-        "model": "the model; truth is what generated the logs, no competitor",
-        "value": "the figure",
-        "ci_low": "lower end of its 95 % interval over the test rows",
-        "ci_high": "upper end",
-        "n": "test rows",
-        "baseline": "the model that gains are taken from",
-        "gain": "(value - baseline) / baseline",
+        **EVALUATIONS.comments(
+            "run_id", "task", "metric", "model", "value", "ci_low", "ci_high", "n", "baseline", "gain"
+        ),
         "better": "whether the value is better than the baseline's; null for the baseline itself",
         "apart": "whether its interval and the baseline's do not overlap: less than that, one run does not settle",
         "rank": "1 is the best model of the run; null for the truth",
     },
     """
     WITH figures AS (
-      SELECT *, metric IN ('auc', 'gauc', 'spearman') AS more_is_better, model = 'truth' AS is_truth
+      SELECT *, metric IN ({more}) AS more_is_better, model = 'truth' AS is_truth
       FROM {gold/evaluations}
     )
     SELECT one.run_id, one.task, one.metric, one.model, one.value, one.ci_low, one.ci_high, one.n, one.baseline,
@@ -94,7 +89,7 @@ MODEL_COMPARISON = View(
         ORDER BY CASE WHEN one.more_is_better THEN -one.value ELSE one.value END) END AS rank
     FROM figures AS one LEFT JOIN figures AS base
       ON (base.run_id, base.task, base.metric, base.model) = (one.run_id, one.task, one.metric, one.baseline)
-    """,
+    """.replace("{more}", ", ".join(map(repr, metrics.names(more_is_better=True)))),
 )
 
 MASK_OVERLAP = View(
@@ -102,11 +97,9 @@ MASK_OVERLAP = View(
     (layout.MASKS,),
     "How far two tasks' masks overlap, by layer and pruning round, beside what chance would give",
     {
-        "run_id": "the training run",
-        "model": "the model whose masks they are",
+        **MASKS.comments("run_id", "model"),
         "tasks": "the two tasks, as ctr+cvr",
-        "round": "the pruning round; null for the masks that the tasks were given in the end",
-        "layer": "the layer, or all of them",
+        **MASKS.comments("round", "layer"),
         "jaccard": "connections that both masks keep / connections that any of them keeps",
         "by_chance": "what two masks as dense as these would overlap if they had nothing to do with each other",
         "above_chance": "jaccard - by_chance",
@@ -123,23 +116,14 @@ SIMULATION = View(
     (layout.SIMULATIONS,),
     "Simulated A/B tests of rankings: figures of each arm, and its difference from the first arm",
     {
-        "simulation_id": "the simulation",
-        "made_at": "when it was made",
-        "run_id": "the training run whose models rank",
-        "arm": "what ranks: a pair of models, A/A (the first pair again), oracle (the truth) or random",
-        "metric": "view_seconds a visit, cvr of the clicks, ctr of the videos shown",
-        "day": "the figures are of all days up to this one",
+        **SIMULATIONS.comments("simulation_id", "made_at", "run_id", "arm", "metric", "day"),
         "is_final": "whether it is the last day",
-        "users": "users in the arm",
-        "value": "the figure of the arm's own users",
+        **SIMULATIONS.comments("users", "value"),
         "gain": "relative difference from the first arm, as an A/B test sees it",
         "gain_low": "lower end of its 95 % interval",
         "gain_high": "upper end",
         "settled": "whether 0 is outside even for whoever looks on every day and stops when it is",
-        "paired_gain": "the same, all users asked under both rankings: only a simulation can",
-        "paired_low": "lower end of its 95 % interval",
-        "paired_high": "upper end",
-        "sample_ratio": "p value of the split of the users over the arms; below 0.001 the split is broken",
+        **SIMULATIONS.comments("paired_gain", "paired_low", "paired_high", "sample_ratio"),
     },
     """
     SELECT simulation_id, made_at, run_id, arm, metric, day,

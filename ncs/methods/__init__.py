@@ -1,1 +1,1 @@
-"""The mask search of Algorithm 1, and the masks that the tasks are given in the end."""
+"""The mask search of Algorithm 1, the masks that tasks are trained with, the conflict between tasks."""

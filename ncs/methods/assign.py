@@ -1,4 +1,4 @@
-"""Which mask each task is given: its own, or, to see what masks are worth, another (`share.masks`)."""
+"""The mask that each task is trained with: its own, or another as a control (`share.masks`)."""
 
 from collections.abc import Mapping
 
@@ -8,9 +8,9 @@ from ncs.pruning.mask import Mask
 
 
 def assign(masks: Mapping[str, Mask], how: str, seed: int) -> dict[str, Mask]:
-    """The tasks' masks: `own`; `swapped`: the next task's; `random`: as dense in each layer; `none`; a task: its own.
+    """The tasks' masks: `own`; `swapped`, the next task's; `random`, as dense in each layer; `none`; or one task's.
 
-    Random masks are drawn from `seed`, each task's by itself.
+    Random masks are drawn from `seed`, independently for each task.
     """
     tasks = list(masks)
     if how == "none":
@@ -24,7 +24,7 @@ def assign(masks: Mapping[str, Mask], how: str, seed: int) -> dict[str, Mask]:
 
 
 def _shuffled(mask: Mask, generator: torch.Generator) -> Mask:
-    """Ones and zeros of each layer in an order of chance."""
+    """The ones and zeros of each layer in random order."""
     return Mask(
         {
             name: values.flatten()[torch.randperm(values.numel(), generator=generator)].view_as(values)

@@ -1,46 +1,43 @@
-"""Where the tasks pull apart: the angle between their gradients, layer by layer."""
+"""Conflict between tasks: the angle between their gradients, layer by layer."""
 
-from collections.abc import Mapping
 from itertools import islice
 
 import torch
 from torch import Tensor
 
 from ncs.data_loading import Batch
+from ncs.lake.documents import LayerConflict
 from ncs.nets.masked import MaskedNet
 from ncs.training.loop import Trainer
 
 BATCHES = 50
-"""Pairs of batches that are asked; a cosine of a single pair is mostly noise."""
-
-Conflict = Mapping[str, Mapping[str, float]]
-"""Layer (`embedding`, `hidden.<n>`) -> mean `cosine` and the share of pairs in which it is `negative`."""
+"""Pairs of batches that are averaged over: a cosine of a single pair is mostly noise."""
 
 
-def conflict(net: MaskedNet, trainer: Trainer) -> Conflict:
-    """How the gradients of the first two tasks lie to each other, with the weights and masks that `net` has now.
+def conflict(net: MaskedNet, trainer: Trainer) -> dict[str, LayerConflict]:
+    """The cosine between the gradients of the first two tasks, by layer, at the current weights and masks of `net`.
 
-    Each pair is a batch of either task's training samples; where the cosine is negative, a step of one task undoes
-    part of the other's (Yu et al., NeurIPS 2020, section 2.1). Layers that the tasks do not share are left out; of a
-    masked one only what both keep adds to the product. Changes no weight.
+    Layers are `embedding` and `hidden.<n>`, without those that the tasks do not share. Each pair is a batch of either
+    task's training samples; where the cosine is negative, a step of one task undoes some of the other's (Yu et al.,
+    NeurIPS 2020, section 2.1). Of a masked layer only connections that both keep contribute. Changes no weight.
     """
     left, right, *_ = net.tasks
     batches = zip(*(islice(trainer.loaders[task].epoch(0), BATCHES) for task in (left, right)), strict=False)
     shared = net.hidden(left) is net.hidden(right)
     layers = ["embedding", *(f"hidden.{n}" for n, _ in enumerate(net.hidden(left)) if shared)]
-    sums = torch.zeros(len(layers), 3, dtype=torch.float64)  # of the cosines, of the negative ones, of the pairs
-    for one, other in batches:
-        mine, others = _gradients(net, one, left), _gradients(net, other, right)
-        cosines = torch.stack([_cosine(mine[name], others[name]) for name in layers]).double()
-        known = ~cosines.isnan()  # a worker's part of a last batch may be empty
+    sums = torch.zeros(len(layers), 3, dtype=torch.float64)  # cosines, negative ones, pairs
+    for left_batch, right_batch in batches:
+        by_left, by_right = _gradients(net, left_batch, left), _gradients(net, right_batch, right)
+        cosines = torch.stack([_cosine(by_left[name], by_right[name]) for name in layers]).double()
+        known = ~cosines.isnan()  # a worker's slice of a last batch may be empty
         sums += torch.stack([cosines.nan_to_num(), (cosines < 0).double(), known.double()], dim=1)
     net.zero_grad(set_to_none=True)
-    found = zip(layers, trainer.cluster.sum(sums).tolist(), strict=True)
-    return {name: {"cosine": total / n, "negative": below / n} for name, (total, below, n) in found if n}
+    totals = zip(layers, trainer.cluster.sum(sums).tolist(), strict=True)
+    return {name: LayerConflict(cosine=total / n, negative=below / n) for name, (total, below, n) in totals if n}
 
 
 def _gradients(net: MaskedNet, batch: Batch, task: str) -> dict[str, Tensor]:
-    """A loss's gradient by layer, in host memory; that of the embedding is sparse, it has the batch's rows alone."""
+    """The gradient of a loss by layer, in host memory; the embedding's is sparse, with the rows of the batch."""
     net.zero_grad(set_to_none=True)
     net.loss(batch, task).backward()
     embedding = net.inputs.embedding

@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from ncs.config import Prune
+from ncs.lake.documents import MaskRound, Masks, Overlap
 from ncs.nets.masked import MaskedNet
-from ncs.pruning.maps import maps
-from ncs.pruning.mask import Mask, by_input, overlap
-from ncs.pruning.prune import Scope, prune
-from ncs.pruning.score import SCORES
+from ncs.pruning.mask import Mask, by_input, maps, overlap
+from ncs.pruning.prune import SCORES, Scope, prune
 from ncs.tasks import Task
 from ncs.training.loop import Phase, Trainer
 
 Theta = Mapping[str, Tensor]
+T = TypeVar("T")
 PruneRound = Callable[[Mask, Mapping[str, Tensor], float, Scope], Mask]
 
 
@@ -23,7 +23,7 @@ PruneRound = Callable[[Mask, Mapping[str, Tensor], float, Scope], Mask]
 class Round:
     """Pruning round i of a task: mask i, and the validation figure of theta trained under it for an epoch.
 
-    The figure is None where the last round is taken whatever it would be.
+    The figure is None where the last round is chosen whatever it would be.
     """
 
     mask: Mask
@@ -31,8 +31,8 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a search has found: theta, every task's rounds, the round that was chosen."""
+class Search:
+    """The result of step 1: theta, all pruning rounds of each task, the round that was chosen."""
 
     theta: Theta
     rounds: Mapping[str, Sequence[Round]]
@@ -44,22 +44,28 @@ class Found:
         return {task: self.rounds[task][best].mask for task, best in self.chosen.items()}
 
 
-def find_masks(net: MaskedNet, trainer: Trainer, conf: Prune, prune: PruneRound = prune) -> Found:
-    """Lines 1 to 11: the masks of all tasks of `net`, whose weights and masks are changed on the way."""
+def find_masks(net: MaskedNet, trainer: Trainer, conf: Prune, prune: PruneRound = prune) -> Search:
+    """Lines 2 to 11: theta and the masks of all tasks of `net`, whose weights and masks are changed on the way.
+
+    With `prune.at_once` each subgroup of the workers first searches the mask of one task, at the same time; what they
+    have found is then only read.
+    """
     theta = train_theta(net, trainer, conf)  # line 2
-    if conf.at_once and (part := trainer.cluster.part(len(net.tasks))):
+    if conf.at_once and (subgroup := trainer.cluster.subgroup(len(net.tasks))):
         with trainer.cluster.meeting():
-            search_mask(net, theta, trainer.for_subgroup(part), conf, list(net.tasks)[part.number], prune)
+            task = list(net.tasks)[subgroup.subgroup_number]
+            search_mask(net, theta, trainer.for_subgroup(subgroup), conf, task, prune)
     trainer.store.merge_subgroups()
-    # Rounds that parts of the workers have found are only read here.
-    rounds = {task: search_mask(net, theta, trainer, conf, task, prune) for task in net.tasks}  # lines 3 to 11
-    chosen = {task: select(rounds[task], net.tasks[task]) for task in net.tasks}  # line 10
+    rounds, chosen = {}, {}
+    for task in net.tasks:  # line 3
+        rounds[task] = search_mask(net, theta, trainer, conf, task, prune)  # lines 4 to 9
+        chosen[task] = select(rounds[task], net.tasks[task])  # line 10
     trainer.store.clear_checkpoints()
-    return Found(theta, rounds, chosen)
+    return Search(theta, rounds, chosen)
 
 
 def train_theta(net: MaskedNet, trainer: Trainer, conf: Prune) -> Theta:
-    """Weights of the dense net after mixed training of all tasks (line 2); at 0 epochs, the ones it was made with."""
+    """Weights of the dense net after mixed training of all tasks (line 2); its initial weights at 0 epochs."""
     tasks = tuple(net.tasks)
 
     def train() -> dict[str, Any]:
@@ -76,34 +82,28 @@ def search_mask(
 ) -> list[Round]:
     """Masks 0 (dense) to `conf.rounds` of a task, each pruned from the one before (lines 4 to 9).
 
-    Each round starts from theta with a fresh optimiser and trains an epoch of the task's own samples under the
-    round's mask. That epoch both scores this mask and ranks the connections for the next. The last mask's epoch is
-    left out where nothing hangs on its score.
+    An epoch under a mask both judges this mask and scores the connections for the next. The last mask has an epoch too,
+    by which it competes, unless it is chosen anyway (`prune.select: last`).
     """
     net.load_state_dict(theta)
-    at_start = {name: weight.detach().cpu().clone() for name, weight in net.maskable(task).items()}
-    mask, rounds = Mask.ones(at_start), list[Round]()
-    for i in range(conf.rounds + 1):
+    at_theta = {name: weight.detach().cpu().clone() for name, weight in net.maskable(task).items()}
+    mask, rounds = Mask.ones(at_theta), list[Round]()  # line 4
+    for i in range(conf.rounds + 1):  # line 5
         if conf.select == "last" and i == conf.rounds:
             return [*rounds, Round(mask, None)]
-        phase = Phase("search", (task,), (task,), 1, round=i)
 
-        def train(phase: Phase = phase, mask: Mask = mask) -> dict[str, Any]:
-            net.load_state_dict(theta)  # lines 8 and 13: every round starts from theta
+        def train_and_prune(i: int = i, mask: Mask = mask) -> dict[str, Any]:
+            net.load_state_dict(theta)  # line 8
             net.task_masks = {task: mask}
-            validation = trainer.fit(net, phase)[net.tasks[task].score]  # line 6
-            scores = {
-                name: SCORES[conf.score](weight.detach().cpu(), at_start[name])
-                for name, weight in net.maskable(task).items()
-            }
-            return {
-                "validation": validation,
-                "next": dict(prune(mask, scores, conf.rate_of(task), conf.scope)),  # line 7
-            }
+            validation = trainer.fit(net, Phase("search", (task,), (task,), 1, round=i))  # line 6
+            trained = {name: weight.detach().cpu() for name, weight in net.maskable(task).items()}
+            scores = {name: SCORES[conf.score](weight, at_theta[name]) for name, weight in trained.items()}
+            pruned = prune(mask, scores, conf.rate_of(task), conf.scope)  # line 7
+            return {"validation": validation[net.tasks[task].score], "next": dict(pruned)}
 
-        result = trainer.store.get_or_compute(phase.key, train)
-        rounds.append(Round(mask, result["validation"]))
-        mask = Mask(result["next"])
+        artefact = trainer.store.get_or_compute(f"search-{task}-{i:02d}", train_and_prune)
+        rounds.append(Round(mask, artefact["validation"]))
+        mask = Mask(artefact["next"])
     return rounds
 
 
@@ -117,42 +117,47 @@ def select(rounds: Sequence[Round], task: Task) -> int:
     return best
 
 
-def describe(found: Found, masks: Mapping[str, Mask], columns: Mapping[str, list[int]]) -> dict[str, Any]:
-    """Densities, validation figures and overlaps of all rounds, and maps, as plain data, for report and notebooks.
+def describe(search: Search, masks: Mapping[str, Mask], columns: Mapping[str, list[int]]) -> Masks:
+    """Densities, validation figures and overlaps of all rounds, and maps: `masks.json`, for report and notebooks.
 
-    `masks` are those that the tasks were given in the end; `columns` says what loaders the first layer.
+    `masks` are those that the tasks were trained with; `columns` are the input columns of each field and cross.
     """
-    left, right, *_ = found.rounds  # the first two tasks
-    pairs = zip(found.rounds[left], found.rounds[right], strict=True)
-    return {
-        "layers": {name: mask.numel() for name, mask in found.rounds[left][0].mask.items()},
-        "rounds": {
+    left, right, *_ = search.rounds  # the first two tasks
+    pairs = zip(search.rounds[left], search.rounds[right], strict=True)
+    return Masks(
+        layers={name: mask.numel() for name, mask in search.rounds[left][0].mask.items()},
+        rounds={
             task: [
-                {"round": i, "density": one.mask.density(), "validation": one.validation}
-                for i, one in enumerate(rounds)
+                MaskRound(round=i, density=candidate.mask.density(), validation=candidate.validation)
+                for i, candidate in enumerate(rounds)
             ]
-            for task, rounds in found.rounds.items()
+            for task, rounds in search.rounds.items()
         },
-        "chosen": dict(found.chosen),
-        "density": {task: mask.density() for task, mask in masks.items()},
-        "overlap": [{"round": i, **_shares(a.mask, b.mask, "jaccard", "chance")} for i, (a, b) in enumerate(pairs)],
-        "chosen_overlap": _between(left, right, masks),
-        "inputs": _between(left, right, {task: by_input(mask, columns) for task, mask in masks.items()}),
-        "maps": {
-            layer: {part.replace("left", left).replace("right", right): values for part, values in parts.items()}
-            for layer, parts in maps(masks[left], masks[right]).items()
+        chosen=dict(search.chosen),
+        density={task: mask.density() for task, mask in masks.items()},
+        overlap=[_overlap_of_round(i, a.mask, b.mask) for i, (a, b) in enumerate(pairs)],
+        chosen_overlap=_by_task_name(left, right, overlap(masks[left], masks[right])) if masks else {},
+        inputs=_overlap_by_input(left, right, masks, columns) if masks else {},
+        maps={
+            layer: _by_task_name(left, right, by_owner) for layer, by_owner in maps(masks[left], masks[right]).items()
         }
         if masks
         else {},
-    }
+    )
 
 
-def _between(left: str, right: str, masks: Mapping[str, Mask]) -> dict[str, dict[str, float]]:
-    """How two tasks' masks lie, the figures called by the tasks; nothing where no task was given one."""
-    figures = overlap(masks[left], masks[right]) if masks else {}
-    return {figure.replace("left", left).replace("right", right): values for figure, values in figures.items()}
+def _overlap_of_round(i: int, left: Mask, right: Mask) -> Overlap:
+    figures = overlap(left, right)
+    return Overlap(round=i, jaccard=figures["jaccard"], chance=figures["chance"])
 
 
-def _shares(left: Mask, right: Mask, *figures: str) -> dict[str, dict[str, float]]:
-    whole = overlap(left, right)
-    return {figure: whole[figure] for figure in figures}
+def _overlap_by_input(
+    left: str, right: str, masks: Mapping[str, Mask], columns: Mapping[str, list[int]]
+) -> dict[str, dict[str, float]]:
+    """The overlap of two tasks' masks in the first layer, by field and cross."""
+    return _by_task_name(left, right, overlap(by_input(masks[left], columns), by_input(masks[right], columns)))
+
+
+def _by_task_name(left: str, right: str, figures: Mapping[str, T]) -> dict[str, T]:
+    """Figures called `left_only` and `right_only` under the tasks' names."""
+    return {name.replace("left", left).replace("right", right): value for name, value in figures.items()}

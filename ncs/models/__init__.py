@@ -1,27 +1,38 @@
 """The models of the catalogue, a module each, named as `train.models` names it; each declares its `MODEL`."""
 
 import importlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from ncs.config import Config
 from ncs.nets.embedding import Workers
 from ncs.nets.model import Model, NetSpec
-from ncs.training.model_type import ModelType
+from ncs.training.loop import Trainer, train_groups
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True)
+class ModelType(Generic[M]):
+    """How a model is built and trained. `train` leaves the trained weights, and the tasks' masks, in the model."""
+
+    build: Callable[[NetSpec], M]
+    train: Callable[[M, Trainer, Config], None] = train_groups
 
 
 def model_type(conf: Config) -> ModelType[Any]:
-    """What is declared of the one model of a configuration, as `Config.of_model` gives it."""
+    """The `MODEL` of a configuration for a single model, as from `Config.of_model`."""
     (variant,) = conf.models.values()
     return importlib.import_module(f"ncs.models.{variant.module}").MODEL
 
 
 def build(conf: Config, sizes: Mapping[str, int], seed: int, workers: Workers | None = None) -> Model:
-    """The one model of a configuration, with weights drawn from `seed`; `sizes` are the ids of each field.
+    """The model of such a configuration, with weights drawn from `seed`; `sizes` are the numbers of ids by field.
 
-    `workers` train it; without them every table is whole, whatever `train.embeddings` says.
+    Without `workers` that train it no table is sharded, whatever `train.embeddings` is.
     """
     torch.manual_seed(seed)
     return model_type(conf).build(NetSpec.of(conf, sizes, workers))

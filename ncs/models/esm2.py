@@ -11,10 +11,10 @@ loss and weight (`tasks.ctr`); further tasks have towers and samples of their ow
 import torch
 from torch import Tensor, nn
 
+from ncs.models import ModelType
 from ncs.nets.entire_space import EntireSpace, Outcome, probability_loss
 from ncs.nets.model import NetSpec
 from ncs.tasks import CTR, CVR
-from ncs.training.model_type import ModelType
 
 AFTER_CLICK = ("action", "conversion_of_action", "conversion_of_other")
 """y2, y3 and y4: DAction after a click, conversion after DAction, conversion after OAction."""

@@ -9,10 +9,10 @@ label of CVR counts for CTR alone; the inputs are this project's; further tasks 
 
 from torch import Tensor
 
+from ncs.models import ModelType
 from ncs.nets.entire_space import EntireSpace, Outcome, probability_loss
 from ncs.nets.model import NetSpec
 from ncs.tasks import CVR
-from ncs.training.model_type import ModelType
 
 
 class ESMM(EntireSpace):

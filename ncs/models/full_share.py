@@ -3,7 +3,7 @@
 The shared-bottom net of the multi-task field, whose bottom is everything but the output layers.
 """
 
+from ncs.models import ModelType
 from ncs.nets.masked import MaskedNet
-from ncs.training.model_type import ModelType
 
 MODEL = ModelType(MaskedNet)

@@ -7,11 +7,10 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from ncs.models import ModelType
 from ncs.nets.inputs import Inputs
-from ncs.nets.layers import Tower
+from ncs.nets.layers import Subnetwork, Tower
 from ncs.nets.model import Model, NetSpec
-from ncs.nets.subnetwork import Subnetwork
-from ncs.training.model_type import ModelType
 
 
 class LayerShare(Model):

@@ -1,7 +1,7 @@
 """Single-task lottery tickets: iterative magnitude pruning of each task's own net, nothing shared.
 
 Frankle and Carbin, ICLR 2019, with the rewinding of Frankle et al., arXiv:1903.01611: theta is the task's own net after
-`prune.theta_epochs`. What pruning alone is worth, next to SingleTask.
+`prune.theta_epochs`. Beside SingleTask it shows the effect of pruning alone.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from ncs.config import Config
 from ncs.methods.search import find_masks
+from ncs.models import ModelType
+from ncs.nets.layers import Subnetwork
 from ncs.nets.masked import MaskedNet
 from ncs.nets.model import Group, Model, NetSpec
-from ncs.nets.subnetwork import Subnetwork
 from ncs.training.loop import Trainer, train_groups
-from ncs.training.model_type import ModelType
 
 
 class LotteryTicket(Model):
@@ -31,11 +31,11 @@ class LotteryTicket(Model):
         return self._own(task).logits(ids, task)
 
     def masks(self, task: str) -> Mapping[nn.Parameter, Tensor]:
-        """Those of the task's own net."""
+        """The masks of the task's own net."""
         return self._own(task).masks(task)
 
     def subnetwork(self, task: str) -> Subnetwork:
-        """That of the task's own net."""
+        """The subnetwork of the task's own net."""
         return self._own(task).subnetwork(task)
 
     def _own(self, task: str) -> MaskedNet:
@@ -45,13 +45,13 @@ class LotteryTicket(Model):
 
 
 def train(net: LotteryTicket, trainer: Trainer, conf: Config) -> None:
-    """Each task's ticket by itself: its theta, its mask, its training from theta under the mask."""
+    """Each task separately: its theta, its mask, its training from theta under the mask."""
     nets = {task: cast(MaskedNet, net.nets[task]) for task in net.tasks}
-    # All searches first: the end of one clears the checkpoints of trainings.
-    found = {task: find_masks(own, trainer, conf.prune) for task, own in nets.items()}
+    # All searches first: the end of a search clears all checkpoints.
+    searches = {task: find_masks(own, trainer, conf.prune) for task, own in nets.items()}
     for task, own in nets.items():
-        own.start_from(found[task].theta)
-        own.task_masks = found[task].masks
+        own.start_from(searches[task].theta)
+        own.task_masks = searches[task].masks
         train_groups(own, trainer, conf)
         net.task_masks[task] = own.task_masks[task]
 

@@ -7,11 +7,11 @@ read them as experts do; a step is of one task's batch, where the source adds up
 
 from torch import Tensor, nn
 
+from ncs.models import ModelType
 from ncs.nets.experts import Experts, Gate, shared_and_tower
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
 from ncs.nets.model import Model, NetSpec
-from ncs.training.model_type import ModelType
 
 
 class MMoE(Model):

@@ -5,11 +5,10 @@ its incoming connections' scores. A removed neuron loses its incoming and its ou
 """
 
 from ncs.config import Config
-from ncs.models import connection_share
+from ncs.models import ModelType, connection_share
 from ncs.nets.masked import MaskedNet
 from ncs.pruning.prune import prune_neurons
 from ncs.training.loop import Trainer
-from ncs.training.model_type import ModelType
 
 
 def train(net: MaskedNet, trainer: Trainer, conf: Config) -> None:

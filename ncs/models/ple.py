@@ -1,4 +1,4 @@
-"""PLE: experts of all tasks and of each task, kept apart and mixed by gates, in levels (Tang et al., RecSys 2020).
+"""PLE: experts of all tasks and of each task, separate and mixed by gates, in levels (Tang et al., RecSys 2020).
 
 "Progressive Layered Extraction (PLE): A Novel Multi-Task Learning Model for Personalized Recommendations"; with one
 level (`net.ple.levels`) it is the source's CGC. An expert of any level has the FC widths except the last, a tower the
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from ncs.config.learning import Ple
+from ncs.models import ModelType
 from ncs.nets.experts import Experts, Gate, shared_and_tower
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
 from ncs.nets.model import Model, NetSpec
-from ncs.training.model_type import ModelType
 
 
 class Level(nn.Module):
@@ -34,19 +34,19 @@ class Level(nn.Module):
         self.gates = nn.ModuleDict({task: Gate(width, conf.own + conf.shared) for task in tasks})
         self.shared_gate = None if last else Gate(width, len(tasks) * conf.own + conf.shared)
 
-    def of_task(self, task: str, own: Tensor, shared: Tensor) -> Tensor:
+    def task_output(self, task: str, own: Tensor, shared: Tensor) -> Tensor:
         """The task's mixture [batch, out] from its own and the shared input [batch, width]."""
         return self.gates[task](own, torch.cat([self.own[task](own), self.shared(shared)], dim=1))
 
     def forward(self, own: Mapping[str, Tensor], shared: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Each task's mixture and the shared one, [batch, out] each: the inputs of the level above."""
         assert self.shared_gate is not None, "the last level mixes for tasks alone"
-        of_all = self.shared(shared)
-        of_tasks = {task: self.own[task](input) for task, input in own.items()}
+        common = self.shared(shared)
+        by_task = {task: self.own[task](input) for task, input in own.items()}
         mixed = {
-            task: self.gates[task](own[task], torch.cat([experts, of_all], dim=1)) for task, experts in of_tasks.items()
+            task: self.gates[task](own[task], torch.cat([experts, common], dim=1)) for task, experts in by_task.items()
         }
-        return mixed, self.shared_gate(shared, torch.cat([*of_tasks.values(), of_all], dim=1))
+        return mixed, self.shared_gate(shared, torch.cat([*by_task.values(), common], dim=1))
 
 
 class PLE(Model):
@@ -69,7 +69,7 @@ class PLE(Model):
         *lower, last = cast(Sequence[Level], self.levels)
         for level in lower:
             own, shared = level(own, shared)
-        return self.towers[task](last.of_task(task, own[task], shared))
+        return self.towers[task](last.task_output(task, own[task], shared))
 
 
 MODEL = ModelType(PLE)

@@ -7,15 +7,14 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from ncs.models import ModelType
 from ncs.nets.inputs import Inputs
-from ncs.nets.layers import Tower
+from ncs.nets.layers import Subnetwork, Tower
 from ncs.nets.model import Group, Model, NetSpec
-from ncs.nets.subnetwork import Subnetwork
-from ncs.training.model_type import ModelType
 
 
 class SingleTask(Model):
-    """A net for each task, trained and chosen apart."""
+    """A net for each task, trained and early-stopped separately."""
 
     def __init__(self, spec: NetSpec) -> None:
         super().__init__(spec)

@@ -3,9 +3,9 @@
 As `snr_trans`, with the identity in the matrices' place: a sub-network reads a weighted sum of those below it.
 """
 
+from ncs.models import ModelType
 from ncs.nets.model import Model, NetSpec
 from ncs.nets.routing import RoutedNet
-from ncs.training.model_type import ModelType
 
 
 def build(spec: NetSpec) -> Model:

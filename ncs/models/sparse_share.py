@@ -1,15 +1,14 @@
 """Sparse sharing (Sun et al. 2020): each task's mask from its own training, without the mixed theta.
 
 "Learning Sparse Sharing Architectures for Multiple Tasks", AAAI 2020: every task prunes the same initial weights
-iteratively, the joint training starts from these weights again. Its multi-task warm-up, an option there, would be
-theta here, which is what makes ConnectionShare of it. Differs: one epoch a pruning round, as in ConnectionShare.
+iteratively, the joint training starts from these weights again. With its optional multi-task warm-up, which would be
+theta here, it would be ConnectionShare. Differs: one epoch a pruning round, as in ConnectionShare.
 """
 
 from ncs.config import Config
-from ncs.models import connection_share
+from ncs.models import ModelType, connection_share
 from ncs.nets.masked import MaskedNet
 from ncs.training.loop import Trainer
-from ncs.training.model_type import ModelType
 
 
 def train(net: MaskedNet, trainer: Trainer, conf: Config) -> None:

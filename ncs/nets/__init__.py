@@ -1,1 +1,1 @@
-"""The parts that every model is built of: field embeddings, feature crosses, fully connected layers."""
+"""The building blocks of models: field embeddings, feature crosses, fully connected layers."""

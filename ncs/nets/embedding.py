@@ -1,4 +1,4 @@
-"""The embedding table of all fields: whole on each worker, or shared out over them."""
+"""The embedding table of all fields: replicated on each worker, or sharded over them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -8,31 +8,31 @@ import torch
 from torch import Tensor, nn
 
 SHARD = "shard"
-"""The name of a parameter of which each worker has rows of its own: all else, all workers have alike."""
+"""The name of a parameter of which each worker has its own rows; all other parameters are equal on all workers."""
 _STD = 0.05
-_DRAWN_AT_ONCE = 1 << 16
-"""Rows. A multiple of 16: the generator draws so many numbers at a time."""
+_DRAW_CHUNK = 1 << 16
+"""Rows. A multiple of 16, the numbers that the generator draws at a time."""
 
 
 class Workers(Protocol):
-    """What a shared-out table asks of those that hold it (`ncs.training.cluster.Cluster`)."""
+    """The collective that a sharded table needs (`ncs.training.cluster.Cluster` has it)."""
 
     rank: int
     size: int
 
     def all_to_all(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Tensor n for worker n -> what each worker has for this one, by rank; all have to call it."""
+        """Send tensor n to worker n -> the tensors sent to this one, by rank; all workers have to call it."""
 
 
 class FieldEmbedding(nn.Module):
     """One table for all fields, field f's ids offset by the sizes of the fields before it.
 
-    Rows begin at random, but each field's id 0 begins at zero: where no training row has a value that is unknown, none
-    trains it, and an unknown value says nothing then.
+    Rows are initialised at random, but the row of each field's id 0 (unknown) with zeros: if no training row has an
+    unknown value, it stays zero, and an unknown value has no effect.
 
-    While training, only the vectors that a batch looks up take part in the graph: their gradient is as large as the
-    batch, whatever the size of the table. `last_lookup` keeps them for the optimiser: rows of the table
-    [batch * fields], the same row as often as it was looked up, and their vectors.
+    In training only the looked-up vectors are part of the graph: their gradient is as large as the batch, whatever the
+    size of the table. `last_lookup` keeps them for the optimiser: rows of the table [batch * fields], repeated as often
+    as they were looked up, and their vectors.
     """
 
     def __init__(self, sizes: Sequence[int], width: int) -> None:
@@ -50,7 +50,7 @@ class FieldEmbedding(nn.Module):
         nn.init.normal_(self.table, std=_STD)
 
     def _clear(self, rows: Tensor) -> None:
-        """Set rows [n] of the table to zero, after the draw, so that all others are what they were without it."""
+        """Set rows [n] of the table to zero after the draw, so that all other rows are the same without it."""
         with torch.no_grad():
             self.local_rows[rows] = 0.0
 
@@ -75,8 +75,8 @@ class FieldEmbedding(nn.Module):
 class ShardedEmbedding(FieldEmbedding):
     """The same, for a table that is too large for a worker: worker r of n has the rows r, r + n, ...
 
-    Ids are numbered by how often they occur, so that each worker has as many of the frequent ones. Of a batch each row
-    is asked for once. All workers have to look up, and to step, equally often.
+    Ids are numbered by frequency, so that each worker has as many of the frequent ones. Each row of a batch is
+    requested once. All workers have to look up, and to step, equally often.
     """
 
     def __init__(self, sizes: Sequence[int], width: int, workers: Workers) -> None:
@@ -84,8 +84,8 @@ class ShardedEmbedding(FieldEmbedding):
         super().__init__(sizes, width)
 
     def _draw(self) -> None:
-        """The rows that the whole table would have here, which is drawn in parts and never held."""
-        own, start, step = [], 0, _DRAWN_AT_ONCE
+        """The rows of the whole table that belong here; it is drawn in chunks and never whole in memory."""
+        own, start, step = [], 0, _DRAW_CHUNK
         while start < self.rows:
             rows = step if self.rows - start >= 2 * step else self.rows - start
             drawn = nn.init.normal_(torch.empty(rows, self.width), std=_STD)
@@ -102,28 +102,29 @@ class ShardedEmbedding(FieldEmbedding):
         return self.shard
 
     def look_up(self, rows: Tensor) -> Tensor:
-        """Rows [n] of the table -> [n, width], those of other workers out of their hands."""
-        found, places = unique_rows(rows)
-        order, asked = self._by_owner(found)
-        given = [self.shard.index_select(0, self._local(one)) for one in self._workers.all_to_all(asked)]
-        vectors = torch.cat(self._workers.all_to_all(given))
-        return vectors.index_select(0, order.argsort().index_select(0, places))
+        """Rows [n] of the table -> [n, width], fetched from the workers that own them."""
+        unique, positions = unique_rows(rows)
+        order, by_owner = self._by_owner(unique)
+        requests = self._workers.all_to_all(by_owner)
+        vectors = [self.shard.index_select(0, self._local(requested)) for requested in requests]
+        fetched = torch.cat(self._workers.all_to_all(vectors))
+        return fetched.index_select(0, order.argsort().index_select(0, positions))
 
     def route_gradients(self, rows: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows of the table and their gradients [n, width], to their owners -> what this worker is given, by sender.
+        """Send rows of the table and their gradients [n, width] to their owners -> those sent to this worker.
 
-        Rows are those of `local_rows`; one stands there as often as workers have sent it.
+        They are numbered as in `local_rows`; a row occurs once for each worker that has sent it.
         """
-        # One message instead of two: a row's number travels as two floats of the same bits, which nobody adds up.
-        sent = torch.cat([rows.unsqueeze(1).view(torch.float32), gradient], 1)
-        order, parts = self._by_owner(rows)
-        lengths = [len(part) for part in parts]
-        got = torch.cat(self._workers.all_to_all(sent.index_select(0, order).split(lengths)))
-        rows, gradient = got.split([2, self.width], 1)
+        # One message instead of two: a row's number is sent as two floats of the same bits, which are never summed.
+        message = torch.cat([rows.unsqueeze(1).view(torch.float32), gradient], 1)
+        order, by_owner = self._by_owner(rows)
+        lengths = [len(owned) for owned in by_owner]
+        received = torch.cat(self._workers.all_to_all(message.index_select(0, order).split(lengths)))
+        rows, gradient = received.split([2, self.width], 1)
         return self._local(rows.contiguous().view(torch.int64).squeeze(1)), gradient
 
     def _by_owner(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The order that brings rows [n] to their owners' by rank, and the rows of each."""
+        """The order that sorts rows [n] by the rank of their owner, and the rows of each owner."""
         owners = rows % self._workers.size
         order = owners.argsort(stable=True)
         lengths = owners.bincount(minlength=self._workers.size).tolist()
@@ -133,18 +134,18 @@ class ShardedEmbedding(FieldEmbedding):
         return rows.div(self._workers.size, rounding_mode="floor")
 
 
-def embeddings_of(net: nn.Module) -> Iterable[tuple[str, FieldEmbedding]]:
-    """The embedding tables of a net, and where in it they are."""
-    return ((name, part) for name, part in net.named_modules() if isinstance(part, FieldEmbedding))
+def named_embeddings(net: nn.Module) -> Iterable[tuple[str, FieldEmbedding]]:
+    """The embedding tables of a net, with their module names."""
+    return ((name, module) for name, module in net.named_modules() if isinstance(module, FieldEmbedding))
 
 
 def unique_rows(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Every row once, and where in these each of `rows` [n] stands, [n].
+    """The unique rows, and the position in them of each of `rows`, [n].
 
     In the order of first appearance on a CPU (a hash table, several times faster than sorting), sorted on a GPU.
     """
     if rows.is_cuda:
-        found, places = rows.unique(return_inverse=True)
-        return found, places
+        unique, positions = rows.unique(return_inverse=True)
+        return unique, positions
     codes, uniques = pd.factorize(rows.numpy())
     return torch.from_numpy(uniques), torch.from_numpy(codes)

@@ -1,8 +1,8 @@
-"""Models that learn what follows a click from all impressions: what CTR's samples say of it, and losses of products.
+"""Entire-space models: CVR is trained on all impressions, through products with the click probability.
 
-The sources' conversions are 0 or 1, here the label of CVR is a share: where they take the cross entropy of
-pCTR * pCVR against click and conversion, here it is CVR's own loss against the share of the impression that was
-watched, 0 where nobody clicked. CVR learns from CTR's samples alone.
+The conversions of the sources are 0 or 1, the CVR label here is continuous: instead of the cross entropy of pCTR * pCVR
+against click and conversion, the loss is CVR's own against the watched share of the impression, 0 where it was not
+clicked. CVR is trained on CTR's samples only.
 """
 
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from ncs.nets.model import Group, Model, NetSpec, logit_loss
 from ncs.tasks import CTR, CVR, Task
 
 _EPSILON = torch.finfo(torch.float32).eps
-"""How near to 0 and 1 a probability may come in a cross entropy."""
+"""Probabilities in a cross entropy keep this distance from 0 and 1."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is known of the rows of a batch: `known` bool [rows]; the others float32 [known rows].
+    """The labels of a batch: `known` bool [rows]; the others float32 [known rows].
 
-    A row that was clicked but has no label of CVR is not known.
+    A clicked row without a CVR label is not known.
     """
 
     known: Tensor
@@ -43,7 +43,7 @@ class Outcome:
 
 
 class EntireSpace(Model):
-    """Shared inputs, a tower for each task but CVR, which CTR's samples teach; further tasks have their own samples."""
+    """Shared inputs and a tower for each task; CVR is trained on CTR's samples, further tasks on their own."""
 
     def __init__(self, spec: NetSpec) -> None:
         super().__init__(spec)
@@ -60,10 +60,10 @@ class EntireSpace(Model):
         return self.towers[task](self.inputs(ids))
 
     def loss(self, batch: Batch, task: str) -> Tensor:
-        """CTR's loss with what its samples teach of clicks; another task's own loss."""
+        """For CTR the sum of its loss and that of what follows a click; for another task its own loss."""
         if task != CTR:
             return super().loss(batch, task)
-        input = self.inputs(batch.ids)  # once a loss: the optimiser learns of the embedding's latest use alone
+        input = self.inputs(batch.ids)  # once: the optimiser sees the last lookup of the embedding only
         click = self.towers[CTR](input)
         after = self.loss_after(torch.sigmoid(click), input, Outcome.of(batch))
         return logit_loss(self.tasks[CTR], click, batch.labels[CTR]) + after
@@ -71,14 +71,13 @@ class EntireSpace(Model):
     def loss_after(self, click: Tensor, input: Tensor, outcome: Outcome) -> Tensor:
         """The loss of what follows a click, summed over the known rows, from pCTR [rows] and input [rows, width].
 
-        Predictions of the other rows are left out before a loss sees them: a NaN label makes a gradient NaN even
-        where it is multiplied by 0.
+        Other rows are dropped before the loss: a NaN label makes a gradient NaN even if it is multiplied by 0.
         """
         raise NotImplementedError
 
 
 def probability_loss(task: Task, predicted: Tensor, labels: Tensor) -> Tensor:
-    """The task's weighted loss, summed over rows, of probabilities [rows] that are no sigmoids of logits."""
+    """The task's weighted loss, summed over rows, of probabilities [rows] that are not sigmoids of logits."""
     if task.loss == "cross_entropy":
         inside = predicted.clamp(_EPSILON, 1 - _EPSILON)
         with torch.autocast(inside.device.type, enabled=False):  # which refuses this loss on a GPU, float32 or not

@@ -1,4 +1,4 @@
-"""Parallel sub-networks of one size, all in one matrix product, and the gates that mix what they put out."""
+"""Experts of equal size, computed in one matrix product, and the gates that mix their outputs."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 
 class ParallelLinear(nn.Module):
-    """`count` linear layers of one size side by side, on an input that they share or on one each.
+    """`count` linear layers of equal size, on a shared input or on an input each.
 
-    Weights [count * out, in] and biases [count * out] lie one layer after the other.
+    Weights [count * out, in] and biases [count * out] are those of the layers, concatenated.
     """
 
     def __init__(self, count: int, before: int, after: int) -> None:
@@ -51,15 +51,15 @@ class Gate(nn.Module):
         super().__init__()
         self.scores = nn.Linear(width, experts, bias=False)
 
-    def shares(self, input: Tensor) -> Tensor:
-        """Input [batch, width] -> each expert's share [batch, experts]; a row sums to 1."""
+    def weights(self, input: Tensor) -> Tensor:
+        """Input [batch, width] -> the weight of each expert [batch, experts]; a row sums to 1."""
         return torch.softmax(self.scores(input), dim=1)
 
     def forward(self, input: Tensor, experts: Tensor) -> Tensor:
-        """Mix experts [batch, experts, out] by their shares -> [batch, out]."""
-        return torch.bmm(self.shares(input).unsqueeze(1), experts).squeeze(1)
+        """The weighted sum of experts [batch, experts, out] -> [batch, out]."""
+        return torch.bmm(self.weights(input).unsqueeze(1), experts).squeeze(1)
 
 
 def shared_and_tower(hidden: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
-    """The FC widths parted: a sub-network's, and a task's tower's, the last one (none where there is one in all)."""
+    """The FC widths, split: those of a sub-network, and the last one for a task's tower, if there are several."""
     return (hidden[:-1], hidden[-1:]) if len(hidden) > 1 else (hidden, [])

@@ -1,4 +1,4 @@
-"""From ids to the FC layers' input: embeddings and products of them (paper section 2.1, Fig. 1a)."""
+"""The input of the FC layers: embeddings of ids, and their crosses (paper section 2.1, Fig. 1a)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,43 +8,42 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ncs.nets.crossed import Crossed, columns_of
-from ncs.nets.crosses import DotProducts, KroneckerProducts, grids
+from ncs.nets.crosses import Crossed, DotProducts, KroneckerProducts, field_columns, grids
 from ncs.nets.embedding import FieldEmbedding, ShardedEmbedding, Workers
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What the input layers are built from: each field's number of ids, the width, pairs of field positions."""
+    """Sizes of the input layers: number of ids of each field, embedding width, pairs of field positions to cross."""
 
     sizes: tuple[int, ...]
     embedding: int
     crosses: tuple[tuple[int, int], ...]
     interaction: Literal["kronecker", "dot"] = "kronecker"
     workers: Workers | None = field(default=None, compare=False, repr=False)
-    """Those that the embedding table is shared out over; None where each has all of it."""
+    """The workers that the embedding table is sharded over; None if each has all of it."""
 
     @property
     def width(self) -> int:
-        """Width of what comes out."""
+        """Width of the output."""
         fields = len(self.sizes)
         if self.interaction == "dot":
             return fields * self.embedding + fields * (fields - 1) // 2
         return fields * self.embedding + len(self.crosses) * self.embedding**2
 
     def columns(self, fields: Sequence[str]) -> dict[str, list[int]]:
-        """Which columns of what comes out hold each field's embedding, and each cross (`<field> x <field>`)."""
+        """The output columns of each field's embedding, and of each cross (`<field> x <field>`)."""
         each = range(self.embedding)
-        loaders = [name for name in fields for _ in each]
+        names = [name for name in fields for _ in each]
         if self.interaction == "dot":
-            loaders += [f"{left} x {right}" for left, right in combinations(fields, 2)]
+            names += [f"{left} x {right}" for left, right in combinations(fields, 2)]
         else:
             for lefts, rights in grids(self.crosses):
-                loaders += [f"{fields[m]} x {fields[n]}" for m in lefts for _ in each for n in rights for _ in each]
-        found: dict[str, list[int]] = {}
-        for column, name in enumerate(loaders):
-            found.setdefault(name, []).append(column)
-        return found
+                names += [f"{fields[m]} x {fields[n]}" for m in lefts for _ in each for n in rights for _ in each]
+        columns: dict[str, list[int]] = {}
+        for column, name in enumerate(names):
+            columns.setdefault(name, []).append(column)
+        return columns
 
 
 class Inputs(nn.Module):
@@ -65,9 +64,9 @@ class Inputs(nn.Module):
         return torch.cat([embedded.flatten(1), *self.cross(embedded)], dim=1)
 
     def lazy(self, ids: Tensor) -> Tensor | Crossed:
-        """The same for one FC layer alone, which then makes the crosses as it reads them."""
+        """The same for a single FC layer, which computes the crosses tile by tile; dot products are not lazy."""
         if isinstance(self.cross, DotProducts):
             return self(ids)
         width = self.embedding.width
-        blocks = [(columns_of(left, width), columns_of(right, width)) for left, right in self.cross.blocks]
+        blocks = [(field_columns(left, width), field_columns(right, width)) for left, right in self.cross.blocks]
         return Crossed(self.embedding(ids).flatten(1), blocks)

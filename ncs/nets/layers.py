@@ -1,20 +1,36 @@
 """Fully connected layers, whole or under a mask."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise, repeat
+from typing import NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ncs.nets.crossed import Crossed, linear
-from ncs.nets.subnetwork import Layer
+from ncs.nets.crosses import Crossed, linear
+from ncs.nets.inputs import Inputs
+
+
+class Layer(NamedTuple):
+    """An FC layer with its mask applied: weight [out, in], pruned connections 0, and bias [out]."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+@dataclass(frozen=True)
+class Subnetwork:
+    """Inputs, then FC layers with a ReLU between them; the last one gives the logit."""
+
+    inputs: Inputs
+    layers: Sequence[Layer]
 
 
 class MaskedLinear(nn.Linear):
-    """A linear layer of which a task may use a part: the mask is applied as the weights are used.
+    """A linear layer with an optional mask, which is applied in the forward pass (paper section 2.2, sNET ⊙ mask).
 
-    The stored weights stay as they are, for what one task masks may be live in the other (paper section 2.2,
-    sNET ⊙ mask).
+    The stored weights are not overwritten: a connection that one task masks may be alive for another.
     """
 
     def forward(self, input: Tensor | Crossed, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
@@ -24,7 +40,7 @@ class MaskedLinear(nn.Linear):
 
 
 class Tower(nn.Module):
-    """FC layers with ReLU (none: `hidden` is empty) and an output layer with one logit."""
+    """FC layers with ReLU (`hidden` may be empty) and an output layer with one logit."""
 
     def __init__(self, width: int, hidden: Sequence[int]) -> None:
         super().__init__()
@@ -32,7 +48,7 @@ class Tower(nn.Module):
         self.output = MaskedLinear([width, *hidden][-1], 1)
 
     def forward(self, input: Tensor | Crossed) -> Tensor:
-        """Input [batch, width] -> logits [batch], of the weights' type in whatever precision the layers compute."""
+        """Input [batch, width] -> logits [batch], of the weights' type whatever the precision of the layers."""
         return self.output(mlp_forward(self.hidden, input)).squeeze(1).to(self.output.weight.dtype)
 
     def layers(self) -> list[Layer]:
@@ -41,7 +57,7 @@ class Tower(nn.Module):
 
 
 def hidden_layers(width: int, hidden: Sequence[int], bias: bool = True) -> nn.ModuleList:
-    """Linear layers of the given widths, behind an input of `width`."""
+    """Linear layers of the given widths on an input of `width`."""
     widths = [width, *hidden]
     layers = [MaskedLinear(before, after, bias) for before, after in pairwise(widths)]
     for layer in layers:
@@ -57,9 +73,9 @@ def mlp_forward(
     masks: Mapping[str, Tensor] | None = None,
     biases: Iterable[Tensor] | None = None,
 ) -> Tensor | Crossed:
-    """Input [batch, width] through hidden layers with ReLU; masks by name `hidden.<n>`, biases for the layers' own.
+    """Input [batch, width] through hidden layers with ReLU; without layers the input itself.
 
-    Without any layer it is the input itself.
+    `masks` are by name `hidden.<n>`; `biases` replace the layers' own.
     """
     own = repeat(None) if biases is None else biases
     for n, (layer, bias) in enumerate(zip(layers, own, strict=False)):

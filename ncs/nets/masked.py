@@ -8,20 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from ncs.nets.inputs import Inputs
-from ncs.nets.layers import MaskedLinear, hidden_layers, mlp_forward
+from ncs.nets.layers import Layer, MaskedLinear, Subnetwork, hidden_layers, mlp_forward
 from ncs.nets.model import Model, NetSpec
-from ncs.nets.subnetwork import Layer, Subnetwork
 from ncs.pruning.mask import OUTPUT
 
 SHARED = "shared"
-"""The name of the hidden layers that all tasks have in common."""
+"""The name of the hidden layers that all tasks share."""
 
 
 class MaskedNet(Model):
     """Shared inputs and hidden layers, an output layer a task; a task without a mask uses all of it.
 
     Masks cover weights of FC layers. Embeddings are shared and dense, so are biases unless `share.task_biases`.
-    With `towers` each task has hidden layers of its own: the same net, but for sharing.
+    With `towers` each task has hidden layers of its own: the same net without sharing.
     """
 
     def __init__(self, spec: NetSpec, towers: bool = False) -> None:
@@ -50,7 +49,7 @@ class MaskedNet(Model):
         return cast(dict[str, nn.Parameter], weights)
 
     def logits(self, ids: Tensor, task: str) -> Tensor:
-        """The task's subnetwork; logits of the weights' type in whatever precision it computes."""
+        """The output of the task's subnetwork; logits have the weights' type whatever the precision."""
         masks: Mapping[str, Tensor] = self.task_masks.get(task, {})
         biases = cast(nn.ParameterList, self.biases[task]) if self.biases else None
         hidden = mlp_forward(self.hidden(task), self.inputs.lazy(ids), masks, biases)
@@ -58,7 +57,7 @@ class MaskedNet(Model):
         return output(hidden, masks.get(OUTPUT)).squeeze(1).to(output.weight.dtype)
 
     def masks(self, task: str) -> Mapping[nn.Parameter, Tensor]:
-        """The part of each maskable weight that the task may move."""
+        """Maskable weight -> mask of what the task may update."""
         mask = self.task_masks.get(task)
         return {weight: mask[name] for name, weight in self.maskable(task).items()} if mask else {}
 
@@ -73,6 +72,6 @@ class MaskedNet(Model):
         return Subnetwork(self.inputs, [Layer(*both) for both in zip(weights, biases, strict=True)])
 
     def start_from(self, theta: Mapping[str, Tensor]) -> None:
-        """Take over the weights of a net of the same sizes; every tower those of the shared hidden layers."""
+        """Load the weights of a net of the same sizes; each tower gets those of the shared hidden layers."""
         shared = f"bodies.{SHARED}."
         self.load_state_dict({name: theta[re.sub(r"^bodies\.\w+\.", shared, name)] for name in self.state_dict()})

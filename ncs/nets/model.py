@@ -1,4 +1,4 @@
-"""What every model is: a net that predicts every task. The models themselves are in `ncs.models`."""
+"""The base class of models: a net that predicts every task. The models themselves are in `ncs.models`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,16 +10,16 @@ from torch.nn import functional as F
 from ncs.config import Config, Net, Share
 from ncs.data_loading import Batch
 from ncs.errors import ExportError
-from ncs.nets.embedding import Workers, embeddings_of
+from ncs.nets.embedding import Workers, named_embeddings
 from ncs.nets.inputs import InputSpec
-from ncs.nets.subnetwork import Subnetwork
+from ncs.nets.layers import Subnetwork
 from ncs.pruning.mask import Mask
 from ncs.tasks import Task, tasks_of
 
 
 @dataclass(frozen=True)
 class NetSpec:
-    """What a model is built from: the tasks, the inputs, and the sizes that the configuration gives."""
+    """The arguments of a model: its tasks, its inputs, and the sizes in the configuration."""
 
     tasks: Mapping[str, Task]
     inputs: InputSpec
@@ -28,7 +28,7 @@ class NetSpec:
 
     @classmethod
     def of(cls, conf: Config, sizes: Mapping[str, int], workers: Workers | None = None) -> "NetSpec":
-        """From a model's configuration, the number of ids of each field, and who trains it."""
+        """From a model's configuration, the number of ids of each field, and the workers that train it."""
         names = list(conf.fields)
         crosses = tuple((names.index(left), names.index(right)) for left, right in conf.crosses)
         rows = tuple(sizes[name] for name in names)
@@ -37,13 +37,13 @@ class NetSpec:
         return cls(tasks_of(conf), inputs, conf.net, conf.share)
 
     def for_task(self, task: str) -> "NetSpec":
-        """The same for one task alone."""
+        """The same for a single task."""
         return replace(self, tasks={task: self.tasks[task]})
 
 
 @dataclass(frozen=True)
 class Group:
-    """Tasks that are trained and chosen together, and the tasks of whose samples they learn."""
+    """Tasks that are trained and early-stopped together, and the tasks whose samples they are trained on."""
 
     tasks: tuple[str, ...]
     samples: tuple[str, ...]
@@ -52,7 +52,7 @@ class Group:
 class Model(nn.Module):
     """A net that predicts every task.
 
-    Tasks of different `groups` have no weight in common; each group stops and is chosen by itself.
+    Tasks of different `groups` have no weight in common; each group is early-stopped separately.
     """
 
     def __init__(self, spec: NetSpec) -> None:
@@ -64,12 +64,12 @@ class Model(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the net computes: all of its weights lie there."""
+        """The device of all weights."""
         return next(self.parameters()).device
 
     @property
     def task_masks(self) -> dict[str, Mask]:
-        """The masks of the tasks that have one, on the net's device."""
+        """The masks of tasks that have a mask, on the net's device."""
         return self._task_masks
 
     @task_masks.setter
@@ -89,23 +89,23 @@ class Model(nn.Module):
         return logit_loss(self.tasks[task], self.logits(batch.ids, task), batch.labels[task])
 
     def masks(self, task: str) -> Mapping[nn.Parameter, Tensor]:
-        """The weights of which a step of `task` may move only a part, and that part (0 or 1, of the weight's shape)."""
+        """Weight -> mask (0 or 1, of the weight's shape) of what a step of `task` may update; others are not masked."""
         return {}
 
     def subnetwork(self, task: str) -> Subnetwork:
-        """What the task uses, its mask applied. Raises ExportError where that is more than inputs and FC layers."""
+        """The task's subnetwork, its mask applied. Raises ExportError if it is not just inputs and FC layers."""
         raise ExportError(
             f"{type(self).__name__} has no subnetwork for {task} that is inputs and FC layers alone; export a model "
-            f"that has: single_task, lottery_ticket, layer_share, full_share, or one of the masked ones"
+            f"that has: single_task, lottery_ticket, layer_share, full_share, or a masked one"
         )
 
     def size(self) -> int:
-        """Parameters that some task uses."""
+        """The number of parameters that some task uses."""
         used: dict[nn.Parameter, Tensor] = {}
         for task in self.tasks:
             for weight, mask in self.masks(task).items():
                 used[weight] = torch.maximum(used[weight], mask) if weight in used else mask
-        tables = {part.local_rows: part.rows * part.width for _, part in embeddings_of(self)}
+        tables = {table.local_rows: table.rows * table.width for _, table in named_embeddings(self)}
         return sum(
             int(used[weight].sum()) if weight in used else tables.get(weight, weight.numel())
             for weight in self.parameters()

@@ -27,12 +27,12 @@ class HardConcrete(nn.Module):
     def __init__(self, targets: int, sources: int) -> None:
         super().__init__()
         self.shape = targets, sources
-        # One axis: the optimiser decays weights of two, and decay would hold gates half open.
+        # One axis: the optimiser decays weights of two axes, and decay would keep gates half open.
         self.log_alpha = nn.Parameter(torch.empty(targets * sources))
         nn.init.normal_(self.log_alpha, std=0.01)  # as often open as closed
 
     def forward(self) -> Tensor:
-        """A gate a connection [targets, sources]; a draw takes as many random numbers whatever the batch."""
+        """The gate of each connection [targets, sources]; the number of random draws does not depend on the batch."""
         if self.training:
             noise = torch.logit(torch.rand_like(self.log_alpha), eps=1e-6)
             open_ = torch.sigmoid((noise + self.log_alpha) / BETA)
@@ -46,7 +46,7 @@ class HardConcrete(nn.Module):
 
 
 class Routing(nn.Module):
-    """What sub-networks of one level hand to those of the next: u_j = sum over i of z_ji W_ji v_i, or z_ji v_i."""
+    """The inputs of a level from the outputs of the one below: u_j = sum over i of z_ji W_ji v_i, or of z_ji v_i."""
 
     def __init__(self, targets: int, sources: int, width: int, transform: bool) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class RoutedNet(Model):
         self.towers = nn.ModuleDict({task: Tower(width, tower) for task in spec.tasks})
 
     def logits(self, ids: Tensor, task: str) -> Tensor:
-        """The task's tower on what its gates let through."""
+        """The task's tower on the gated outputs of the upper level."""
         upper = self.upper(self.between(self.lower(self.inputs(ids))))
         return self.towers[task](self.to_task[task](upper).squeeze(1))
 

@@ -1,1 +1,1 @@
-"""What rankings would earn, estimated from logged impressions whose videos were shown at random."""
+"""Off-policy estimates of rankings, from logged impressions whose videos were shown at random."""

@@ -1,4 +1,4 @@
-"""Where rankings put the videos that chance has shown, among others of the pool that it drew from."""
+"""Ranks of randomly shown videos among others of the pool that they were drawn from."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from ncs.logs.draws import Floats, Ints
 from ncs.simulation.simulation import Scorer
 from ncs.tasks import CTR, CVR
 
-_AT_ONCE = 64
+_CHUNK = 64
 """Rows whose sampled videos are scored together; bounds the memory."""
 
 
 @dataclass(frozen=True)
 class Exposed:
-    """Impressions whose videos chance chose, and the pool: ids are in the order of the configured fields.
+    """Impressions of randomly shown videos, and the pool; ids are in the order of the configured fields.
 
     `ids` [rows, fields]; `videos` [rows] are positions in the pool; `pool_ids` [pool, video fields] are of the fields
     at the positions `video_fields`; lengths in seconds.
@@ -35,27 +35,27 @@ def ranked(
 ) -> Iterator[tuple[Floats, Ints]]:
     """For each pair of models: `pCTR * pCVR * length` of each row's video, and how many of `others` it beats, [rows].
 
-    The others are drawn from the pool without replacement, the same for every pair. Of videos with equal scores, each
-    row has an order of its own at random: a ranking that shows any of them as often as another is judged as that.
+    The others are drawn from the pool without replacement, the same for every pair. Equal scores are in a random order
+    of each row: so a ranking with ties is judged as showing any of them equally often.
     """
-    random, lots = np.random.default_rng(seed), np.random.default_rng([seed, 1])
-    found: list[list[tuple[Floats, Ints]]] = [[] for _ in pairs]
-    for start in range(0, len(shown.users), _AT_ONCE):
-        rows = slice(start, start + _AT_ONCE)
+    random, tie_breaks = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    chunks: list[list[tuple[Floats, Ints]]] = [[] for _ in pairs]
+    for start in range(0, len(shown.users), _CHUNK):
+        rows = slice(start, start + _CHUNK)
         own = shown.videos[rows, None]
         drawn = random.random((len(own), len(shown.pool_lengths)))
-        np.put_along_axis(drawn, own, 2.0, axis=1)  # none is its own rival
-        lot = lots.random((len(own), others + 1))
+        np.put_along_axis(drawn, own, 2.0, axis=1)  # never sampled beside itself
+        order = tie_breaks.random((len(own), others + 1))
         videos = np.concatenate([own, np.argpartition(drawn, others, axis=1)[:, :others]], axis=1)
         ids = np.repeat(shown.ids[rows, None], videos.shape[1], axis=1)
         ids[:, :, shown.video_fields] = shown.pool_ids[videos]
         flat = ids.reshape(-1, ids.shape[2])
         predicted = {name: scorer.predict(flat, (CTR, CVR)) for name, scorer in scorers.items()}
-        for (click, watch), parts in zip(pairs, found, strict=True):
+        for (click, watch), of_pair in zip(pairs, chunks, strict=True):
             product = (predicted[click][CTR] * predicted[watch][CVR]).reshape(videos.shape)
             scores = product * shown.pool_lengths[videos]
-            tied = (scores[:, 1:] == scores[:, :1]) & (lot[:, 1:] < lot[:, :1])
-            parts.append((scores[:, 0], ((scores[:, 1:] < scores[:, :1]) | tied).sum(axis=1)))
-    for parts in found:
-        of_rows, beaten = zip(*parts, strict=True)
-        yield np.concatenate(of_rows), np.concatenate(beaten)
+            tied = (scores[:, 1:] == scores[:, :1]) & (order[:, 1:] < order[:, :1])
+            of_pair.append((scores[:, 0], ((scores[:, 1:] < scores[:, :1]) | tied).sum(axis=1)))
+    for of_pair in chunks:
+        scored, beaten = zip(*of_pair, strict=True)
+        yield np.concatenate(scored), np.concatenate(beaten)

@@ -1,22 +1,28 @@
-"""A mask: for every maskable weight 1 (kept) or 0 (pruned), by layer."""
+"""A mask: for every maskable weight 1 (kept) or 0 (pruned), by layer; how two masks overlap."""
 
 from collections.abc import Iterator, Mapping
 from copy import copy
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 OUTPUT = "output"
 """The name of a task's own output layer in its mask; the others are `hidden.<n>`."""
+ROWS, COLUMNS = 32, 64
+"""The largest size of a map: patches of neurons, patches of inputs."""
+
+Map = list[list[float]]
+"""The share of each patch's connections, [patches of neurons, patches of inputs]."""
 
 
 class Mask(Mapping[str, Tensor]):
-    """Layer name -> tensor of the weight's shape that holds 0 and 1 alone, as floats to multiply with."""
+    """Layer name -> float tensor of the weight's shape, of 0 and 1 only."""
 
     def __init__(self, layers: Mapping[str, Tensor]) -> None:
         for name, values in layers.items():
             if not ((values == 0) | (values == 1)).all():
-                raise ValueError(f"a mask holds 0 and 1 alone; layer {name} holds other values")
+                raise ValueError(f"a mask has only 0 and 1 as values; layer {name} has others")
         self._layers = {name: values.detach().to(torch.float32) for name, values in layers.items()}
 
     @classmethod
@@ -34,21 +40,21 @@ class Mask(Mapping[str, Tensor]):
         return len(self._layers)
 
     def to(self, device: torch.device) -> "Mask":
-        """The same mask on a device; this one, where it lies there."""
+        """The mask on a device; itself, if it is already there."""
         if all(values.device == device for values in self._layers.values()):
             return self
-        moved = copy(self)  # not made anew: its values are known to be 0 and 1
+        moved = copy(self)  # without the check of a new mask: the values are known to be 0 and 1
         moved._layers = {name: values.to(device) for name, values in self._layers.items()}
         return moved
 
     @property
     def alive(self) -> int:
-        """Weights that are kept."""
+        """The number of weights that are kept."""
         return sum(int(values.sum()) for values in self._layers.values())
 
     @property
     def size(self) -> int:
-        """All weights that the mask covers."""
+        """The number of weights that the mask covers."""
         return sum(values.numel() for values in self._layers.values())
 
     def density(self) -> dict[str, float]:
@@ -58,10 +64,10 @@ class Mask(Mapping[str, Tensor]):
 
 
 def overlap(left: Mask, right: Mask) -> dict[str, dict[str, float]]:
-    """How two tasks' masks lie on the hidden layers, by layer and `all`; the output layers are each task's own.
+    """How two tasks' masks overlap, by hidden layer and `all`; the output layers are each task's own.
 
-    `jaccard` is the share of the kept weights that both keep, `chance` what independent masks of the same
-    densities would give; `shared`, `left_only` and `right_only` are shares of all weights.
+    `jaccard` is the share of the kept weights that both keep, `chance` that of independent masks of the same densities;
+    `shared`, `left_only` and `right_only` are shares of all weights.
     """
     layers: dict[str, tuple[float, float, float, float]] = {}
     for name in left:
@@ -74,9 +80,9 @@ def overlap(left: Mask, right: Mask) -> dict[str, dict[str, float]]:
         name: {} for name in ("jaccard", "chance", "shared", "left_only", "right_only")
     }
     for name, (both, in_left, in_right, size) in whole.items():
-        by_chance = in_left * in_right / size
+        expected = in_left * in_right / size
         figures["jaccard"][name] = both / max(in_left + in_right - both, 1.0)
-        figures["chance"][name] = by_chance / max(in_left + in_right - by_chance, 1.0)
+        figures["chance"][name] = expected / max(in_left + in_right - expected, 1.0)
         figures["shared"][name] = both / size
         figures["left_only"][name] = (in_left - both) / size
         figures["right_only"][name] = (in_right - both) / size
@@ -84,5 +90,29 @@ def overlap(left: Mask, right: Mask) -> dict[str, dict[str, float]]:
 
 
 def by_input(mask: Mask, columns: Mapping[str, list[int]]) -> Mask:
-    """The first hidden layer's mask, parted by what its columns are fed: a part for each field and each cross."""
-    return Mask({name: mask["hidden.0"][:, part] for name, part in columns.items()})
+    """The first hidden layer's mask, split by input: for each field and each cross its columns."""
+    return Mask({name: mask["hidden.0"][:, own_columns] for name, own_columns in columns.items()})
+
+
+def maps(left: Mask, right: Mask) -> dict[str, dict[str, Map]]:
+    """Layer -> `shared`, `left_only`, `right_only` -> map, for a picture; the output layers are each task's own.
+
+    Neurons and inputs are in the net's order, so that a patch of the first layer has neighbouring input columns.
+    """
+    by_layer = {}
+    for name in left:
+        if name != OUTPUT:
+            both = left[name] * right[name]
+            by_layer[name] = {
+                "shared": _map(both),
+                "left_only": _map(left[name] - both),
+                "right_only": _map(right[name] - both),
+            }
+    return by_layer
+
+
+def _map(kept: Tensor) -> Map:
+    """Means over patches of 0 and 1, [neurons, inputs]."""
+    neurons, inputs = kept.shape
+    shares = F.adaptive_avg_pool2d(kept[None], (min(neurons, ROWS), min(inputs, COLUMNS)))[0]
+    return [[round(share, 3) for share in row] for row in shares.tolist()]

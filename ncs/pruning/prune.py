@@ -1,6 +1,6 @@
-"""One pruning round: the lowest-ranked share of the connections, or neurons, that are still alive goes."""
+"""A pruning round: scores of connections, and masks without the lowest-scored connections or neurons."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -9,17 +9,32 @@ from torch import Tensor
 from ncs.pruning.mask import OUTPUT, Mask
 
 Scope = Literal["global", "layer"]
+Score = Callable[[Tensor, Tensor], Tensor]
+"""Trained weight, the same weight in theta -> scores, all of the same shape; low ones are pruned."""
+
+
+def magnitude(weight: Tensor, theta: Tensor) -> Tensor:
+    """|w|: iterative magnitude pruning, as in the paper (Algorithm 1, line 7)."""
+    return weight.abs()
+
+
+def movement(weight: Tensor, theta: Tensor) -> Tensor:
+    """w * (w - theta): high where training has moved the weight away from zero."""
+    return weight * (weight - theta)
+
+
+SCORES: Mapping[str, Score] = {"magnitude": magnitude, "movement": movement}
 
 
 def prune(mask: Mask, scores: Mapping[str, Tensor], rate: float, scope: Scope) -> Mask:
     """Set to 0 the `rate` share of the alive weights with the lowest scores (Algorithm 1, line 7).
 
-    The quantile is taken over the weights that the mask keeps: over all of them, zeros included, a fixed rate
-    would stop pruning after the first round. One threshold over all layers, or one a layer. Of equal scores at
-    the threshold all stay, so that the choice never hangs on their order.
+    The quantile is over the weights that the mask keeps: with pruned ones included, a fixed rate would stop pruning
+    after the first round. There is one threshold for all layers, or one for each. Scores equal to the threshold all
+    stay, so that the result does not depend on their order.
 
-    No layer is emptied: of one whose scores all lie below the threshold the highest stays, for behind an empty layer
-    every prediction is the same.
+    No layer is emptied: if all its scores are below the threshold, the highest stays. Behind an empty layer every
+    prediction would be the same.
     """
     if scope == "layer":
         return Mask(
@@ -32,8 +47,8 @@ def prune(mask: Mask, scores: Mapping[str, Tensor], rate: float, scope: Scope) -
 def prune_neurons(mask: Mask, scores: Mapping[str, Tensor], rate: float, scope: Scope) -> Mask:
     """Set to 0 all connections, in and out, of the `rate` share of the alive neurons with the lowest scores.
 
-    A neuron's score is the root mean square of its incoming connections' scores, so that layers of different widths
-    compare. The output layer's only neuron is never removed.
+    A neuron's score is the root mean square of its incoming connections' scores, which is comparable over layers of
+    different widths. The output neuron is never removed.
     """
     hidden = [name for name in mask if name != OUTPUT]
     alive = Mask({name: mask[name].amax(1) for name in hidden})
@@ -48,7 +63,7 @@ def prune_neurons(mask: Mask, scores: Mapping[str, Tensor], rate: float, scope: 
 def _threshold(layers: list[tuple[Tensor, Tensor]], rate: float) -> Tensor | None:
     alive = torch.cat([scores[mask > 0] for mask, scores in layers])
     pruned = int(rate * alive.numel())
-    # kthvalue counts from 1: the first score that stays.
+    # kthvalue counts from 1: the lowest score that stays.
     return alive.kthvalue(pruned + 1).values if pruned else None
 
 

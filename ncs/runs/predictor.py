@@ -1,4 +1,4 @@
-"""A run's trained models, ready to score encoded rows; small enough to be sent to every executor."""
+"""Trained models of a run that score encoded rows; picklable, so that Spark can send them to its executors."""
 
 import io
 from collections.abc import Iterable
@@ -14,18 +14,17 @@ from ncs.lake import storage
 from ncs.models import build
 from ncs.nets.model import Model
 from ncs.pruning.mask import Mask
-from ncs.training.artefact import pack
+from ncs.training.artefact import TrainedModel, as_whole, pack
 from ncs.training.cluster import Cluster
-from ncs.training.shards import as_whole
 from ncs.training.store import Store
 
-_AT_ONCE = 2048
-"""Rows: the crosses of so many stay in a core's cache, which more would not."""
+_CHUNK = 2048
+"""Rows whose crosses fit into a core's cache."""
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """One model: what builds it, and its weights as bytes, so that it can be pickled without torch's help."""
+    """One model: its configuration, and its weights as bytes, so that it is pickled without torch."""
 
     conf: Config
     sizes: dict[str, int]
@@ -33,40 +32,39 @@ class Predictor:
 
     @classmethod
     def load(cls, folder: str, model: str, conf: Config, sizes: dict[str, int]) -> "Predictor":
-        """From a run's folder. Raises TrainingError if the weights are not as they were written, or of another net."""
-        place = storage.join(folder, conf.models[model].key(model))
-        state = Store(place, Cluster()).load("model")
+        """From a run's folder. Raises TrainingError if the weights have changed, or are those of another net."""
+        model_folder = storage.join(folder, conf.models[model].key(model))
+        artefact = Store(model_folder, Cluster()).load("model")
         try:
-            state["net"] = as_whole(state["net"])
-            loaded = cls(conf.of_model(model), sizes, pack(state))
-            _ = replace(loaded).net  # a copy's: the net itself would be sent to every executor too
+            trained = TrainedModel(as_whole(artefact["net"]), artefact["masks"])
+            loaded = cls(conf.of_model(model), sizes, pack(vars(trained)))
+            _ = replace(loaded).net  # of a copy: `loaded` itself would be pickled with its net
         except (KeyError, RuntimeError, TypeError, AttributeError) as err:
             reason = " ".join(str(err).split())[:200]
             raise TrainingError(
-                f"{place}/model.pt holds no weights of {model} as run.json describes it ({type(err).__name__}: "
-                f"{reason}); restore the file, or remove {place} and run `ncs train`"
+                f"{model_folder}/model.pt holds no weights of {model} as run.json describes it ({type(err).__name__}: "
+                f"{reason}); restore the file, or remove {model_folder} and run `ncs train`"
             ) from None
         return loaded
 
     @cached_property
     def net(self) -> Model:
-        """The trained model, its masks in place."""
+        """The trained model with its masks."""
         net = build(self.conf, self.sizes, seed=0)
-        saved = torch.load(io.BytesIO(self.state), weights_only=True, map_location="cpu")
-        net.load_state_dict(saved["net"])
-        net.task_masks = {task: Mask(layers) for task, layers in saved["masks"].items()}
+        trained = TrainedModel(**torch.load(io.BytesIO(self.state), weights_only=True, map_location="cpu"))
+        net.load_state_dict(trained.net)
+        net.task_masks = {task: Mask(layers) for task, layers in trained.masks.items()}
         return net.eval()
 
     @torch.no_grad()
     def predict(self, ids: np.ndarray, tasks: Iterable[str] | None = None) -> dict[str, np.ndarray]:
         """Ids int [rows, fields] in the order of `conf.fields` -> each task's prediction, float64 [rows].
 
-        `tasks` are those that are asked for, by default all. Predictions lie strictly inside (0, 1), also where float32
-        would round to an end.
+        By default of all tasks. Predictions are strictly inside (0, 1), also where float32 would round to 0 or 1.
         """
-        found: dict[str, list[np.ndarray]] = {task: [] for task in tasks or self.net.tasks}
-        for part in torch.from_numpy(ids.astype(np.int64)).split(_AT_ONCE):
-            for task, parts in found.items():
-                parts.append(self.net.probability(part, task).double().numpy())
-        inside = np.nextafter(0.0, 1.0), np.nextafter(1.0, 0.0)
-        return {task: np.clip(np.concatenate(parts), *inside) for task, parts in found.items()}
+        predictions: dict[str, list[np.ndarray]] = {task: [] for task in tasks or self.net.tasks}
+        for chunk in torch.from_numpy(ids.astype(np.int64)).split(_CHUNK):
+            for task, chunks in predictions.items():
+                chunks.append(self.net.probability(chunk, task).double().numpy())
+        bounds = np.nextafter(0.0, 1.0), np.nextafter(1.0, 0.0)
+        return {task: np.clip(np.concatenate(chunks), *bounds) for task, chunks in predictions.items()}

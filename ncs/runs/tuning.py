@@ -1,4 +1,4 @@
-"""The same small search for every model: the same tries, the same seed, validation alone."""
+"""Hyper-parameter search, the same for every model: the same tries, the same seed, by validation alone."""
 
 from collections.abc import Callable
 from itertools import product
@@ -10,13 +10,13 @@ from ncs.config import Compare, Config
 from ncs.runs.run import Run
 
 SEED_APART = 100_003
-"""How far the seed of the tries is from the first that is reported."""
+"""Added to the seed, so that tries have none of the seeds that are reported."""
 
 
 def tune(conf: Config, trained: Callable[[Config], Run]) -> Config:
-    """The configuration in which each of `train.models` has the keys of the try that did best for it on validation.
+    """The configuration in which each of `train.models` has the keys of its best try by validation skill.
 
-    `trained` trains a configuration's models, unless they are there.
+    `trained` trains the models of a configuration that are not trained yet.
     """
     candidates = tries(conf.compare, conf.train.seed)
     if len(candidates) == 1:
@@ -25,20 +25,20 @@ def tune(conf: Config, trained: Callable[[Config], Run]) -> Config:
     scores: dict[str, list[float]] = {name: [] for name in conf.train.models}
     for overrides in candidates:
         run = trained(with_tries(apart, dict.fromkeys(scores, overrides)))
-        for name, found in scores.items():
-            found.append(run.facts(name)["skill"])
-    return with_tries(conf, {name: candidates[int(np.argmax(found))] for name, found in scores.items()})
+        for name, skills in scores.items():
+            skills.append(run.facts(name).skill)
+    return with_tries(conf, {name: candidates[int(np.argmax(skills))] for name, skills in scores.items()})
 
 
 def tries(conf: Compare, seed: int) -> list[dict[str, Any]]:
-    """Keys that the tries set: none for the first, then points of `conf.space` in a seeded order, each once."""
-    every = [dict(zip(conf.space, values, strict=True)) for values in product(*conf.space.values())]
-    order = np.random.default_rng(seed).permutation(len(every))
-    return [{}, *(every[n] for n in order[: conf.tries - 1])]
+    """The keys that each try sets: none for the first, then points of `conf.space` in a seeded order, each once."""
+    points = [dict(zip(conf.space, values, strict=True)) for values in product(*conf.space.values())]
+    order = np.random.default_rng(seed).permutation(len(points))
+    return [{}, *(points[n] for n in order[: conf.tries - 1])]
 
 
 def with_tries(conf: Config, chosen: dict[str, dict[str, Any]]) -> Config:
-    """The configuration with further keys set for some models of the catalogue."""
+    """The configuration with more keys set for some models of the catalogue."""
     return conf.with_keys(
         {
             f"models.{name}": {

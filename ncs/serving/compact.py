@@ -1,7 +1,7 @@
-"""A subnetwork without what its mask has cut off: neurons and inputs that no kept connection reads.
+"""A subnetwork without the neurons that its mask has cut off.
 
-A neuron that nothing reads goes. One that reads nothing is a constant, the ReLU of its bias: what it adds is put into
-the biases of the next layer. Outputs stay as they are, up to the rounding of float32.
+A neuron without outgoing connections is removed. One without incoming connections is a constant, the ReLU of its bias,
+which is folded into the biases of the next layer. Outputs are the same up to the rounding of float32.
 """
 
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from ncs.errors import ExportError
-from ncs.nets.subnetwork import Layer
+from ncs.nets.layers import Layer
 
 
 def compact(layers: Sequence[Layer]) -> list[Layer]:
-    """FC layers with a ReLU between them -> the same without dead neurons; the input's columns all stay.
+    """FC layers with a ReLU between them -> the same without dead neurons; all input columns are kept.
 
-    Raises ExportError if no path is left from the input to the output, which then is a constant.
+    Raises ExportError if there is no path from the input to the output, which is then a constant.
     """
     return without_unread(without_constants(layers))
 
@@ -35,12 +35,12 @@ def without_constants(layers: Sequence[Layer]) -> list[Layer]:
 
 
 def without_unread(layers: Sequence[Layer]) -> list[Layer]:
-    """Hidden neurons without outgoing connections are left out, from the last layer to the first."""
-    found = [layers[-1]]
+    """Hidden neurons without outgoing connections are removed, from the last layer to the first."""
+    kept = [layers[-1]]
     for weight, bias in reversed(layers[:-1]):
-        after, read = found[0], read_columns(found[0].weight)
-        found[:1] = [Layer(weight[read], bias[read]), Layer(after.weight[:, read], after.bias)]
-    return found
+        after, read = kept[0], read_columns(kept[0].weight)
+        kept[:1] = [Layer(weight[read], bias[read]), Layer(after.weight[:, read], after.bias)]
+    return kept
 
 
 def read_columns(weight: Tensor) -> Tensor:

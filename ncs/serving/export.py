@@ -1,6 +1,6 @@
-"""A task of a trained model as programs: `torch.export` (.pt2) and ONNX, held against the model before they are kept.
+"""A task of a trained model as programs: `torch.export` (.pt2) and ONNX, compared with the model before they are kept.
 
-The packages of the extra `serving` are imported here, when they are needed.
+The packages of the extra `serving` are imported when they are needed.
 """
 
 import importlib
@@ -19,23 +19,23 @@ from torch import Tensor
 from torch.export import Dim
 
 from ncs.errors import ExportError
+from ncs.nets.layers import Subnetwork
 from ncs.nets.model import Model
-from ncs.nets.subnetwork import Subnetwork
 from ncs.serving.model import ServingNet, macs
 from ncs.tasks import Task
 
 INPUT = "ids"
 """The name of the input: int64 [batch, fields]."""
 TOLERANCE = 1e-5
-"""By how much a prediction may differ from the model's: some times what float32 rounds."""
+"""The largest difference of a prediction from the model's: a few times the rounding of float32."""
 _ROWS = 4096
 _LARGEST = 2**31 - 2**20
-"""Bytes: what a protocol buffer, and so an ONNX file, can hold, and some room for its graph."""
+"""Bytes: the limit of a protocol buffer, and so of an ONNX file, without some room for its graph."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """A task's model: a file's content by its ending, and what is to be known of it."""
+    """A task's model: the content of its files by their ending, and its card."""
 
     files: dict[str, bytes]
     card: dict[str, Any]
@@ -44,8 +44,8 @@ class Program:
 def export(net: Model, task: Task, fields: Sequence[str]) -> Program:
     """The task's subnetwork as files; `fields` are the names of the columns of ids.
 
-    Raises ExportError where packages are missing, where the model has no such form, and where a file, read again,
-    predicts anything else than the model.
+    Raises ExportError if packages are missing, if the model has no subnetwork, and if a file, read again, predicts
+    otherwise than the model.
     """
     packages = {name: _version(name) for name in ("onnx", "onnxruntime", "onnxscript")}
     subnetwork = net.subnetwork(task.name)
@@ -55,9 +55,9 @@ def export(net: Model, task: Task, fields: Sequence[str]) -> Program:
         raise ExportError(f"{task.name}: {err}") from None
     with _silent():
         files = {"pt2": _pt2(small), "onnx": _onnx(small, task.prediction)}
-    found = {"pt2": torch_predictor(files["pt2"]), "onnx": onnx_predictor(files["onnx"])}
+    predictors = {"pt2": torch_predictor(files["pt2"]), "onnx": onnx_predictor(files["onnx"])}
     samples = _samples(net.spec.inputs.sizes, small.request)
-    differences = {ending: _checked(net, task.name, ending, predict, samples) for ending, predict in found.items()}
+    differences = {ending: _checked(net, task.name, ending, predict, samples) for ending, predict in predictors.items()}
     card = {
         "task": task.name,
         "fields": list(fields),
@@ -75,7 +75,7 @@ def export(net: Model, task: Task, fields: Sequence[str]) -> Program:
 
 
 def _sizes(subnetwork: Subnetwork, small: ServingNet) -> dict[str, Any]:
-    """Widths, parameters and multiplications a row before, with all connections, and after."""
+    """Widths, parameters and multiplications a row before (with all connections) and after."""
     before, after = [layer.weight.shape[1] for layer in subnetwork.layers] + [1], small.widths()
     embeddings = small.table.numel()
     kept = sum(int((layer.weight != 0).sum()) for layer in subnetwork.layers)
@@ -88,13 +88,13 @@ def _sizes(subnetwork: Subnetwork, small: ServingNet) -> dict[str, Any]:
 
 
 def torch_predictor(content: bytes) -> Callable[[Tensor], Tensor]:
-    """What a .pt2 file holds, to call: ids int64 [batch, fields] -> predictions [batch]."""
-    # Its own guards say of an input what the card says, and take longer than a small batch.
+    """The function in a .pt2 file: ids int64 [batch, fields] -> predictions [batch]."""
+    # Its guards check what the card says of the input, and take longer than a small batch.
     return torch.export.load(io.BytesIO(content)).module(check_guards=False)
 
 
 def onnx_predictor(content: bytes, threads: int = 1) -> Callable[[Tensor], Tensor]:
-    """The same of an ONNX file, by onnxruntime."""
+    """The function in an ONNX file, run by onnxruntime."""
     onnxruntime = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
@@ -111,7 +111,7 @@ def _pt2(net: ServingNet) -> bytes:
 def _onnx(net: ServingNet, output: str) -> bytes:
     size = net.bytes()
     if size > _LARGEST:
-        raise ExportError(f"the model's {size:,} bytes are more than an ONNX file holds; raise fields' min_count")
+        raise ExportError(f"the model's {size:,} bytes are more than an ONNX file can have; raise fields' min_count")
     program = torch.onnx.export(
         _traced(net),
         dynamo=True,
@@ -121,7 +121,7 @@ def _onnx(net: ServingNet, output: str) -> bytes:
         dynamic_shapes=({0: Dim("batch")},),
     )
     assert program is not None
-    # Branches leave constants that nothing reads, of which onnxruntime warns whoever loads the model.
+    # Branches leave unused constants, of which onnxruntime warns when the model is loaded.
     importlib.import_module("onnxscript.optimizer").remove_unused_nodes(program.model)
     return program.model_proto.SerializeToString()
 
@@ -135,7 +135,7 @@ def _traced(net: ServingNet) -> torch.export.ExportedProgram:
 def _checked(
     net: Model, task: str, ending: str, predict: Callable[[Tensor], Tensor], samples: Sequence[Tensor]
 ) -> float:
-    """The largest difference from the model's predictions, over all samples of rows."""
+    """The largest difference from the model's predictions, over all samples."""
     largest = 0.0
     for rows in samples:
         difference = float((predict(rows) - net.probability(rows, task)).abs().max())
@@ -149,16 +149,16 @@ def _checked(
 
 
 def _samples(sizes: Sequence[int], request: Sequence[int]) -> list[Tensor]:
-    """Ids int64 [rows, fields]: of many requests, of one, of one but for the last row, and a row alone.
+    """Ids int64 [rows, fields]: of many requests, of one request, of one except for the last row, and a single row.
 
-    They are drawn, and the first and the last of each field.
+    They are random, with the first and the last id of each field.
     """
     random = np.random.default_rng(0)
     drawn = torch.from_numpy(random.integers(0, sizes, size=(_ROWS, len(sizes))))
     many = torch.cat([drawn, torch.zeros(1, len(sizes), dtype=torch.int64), torch.tensor([sizes]) - 1])
-    one = many.clone()
-    one[:, request] = many[0, request]
-    return [many, one, torch.cat([one[:-1], many[-1:]]), many[:1]]
+    single = many.clone()
+    single[:, request] = many[0, request]
+    return [many, single, torch.cat([single[:-1], many[-1:]]), many[:1]]
 
 
 def _version(package: str) -> str:
@@ -173,7 +173,7 @@ def _version(package: str) -> str:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Without the exporters' warnings: of packages that nothing here needs, of their own deprecated parts."""
+    """Without the exporters' warnings of missing optional packages and of their own deprecated functions."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,9 +1,9 @@
-"""The layers of a net that is served, of buffers: nothing in it asks for gradients.
+"""The layers of a served net, with buffers instead of parameters: nothing requires gradients.
 
-The first layer has two forms that give the same. `AnyRows` is a sum of products, one for the embeddings and one for
-each field that is crossed: the crosses of a batch never stand in memory at once, which costs more than the
-multiplications themselves. `OneRequest` is for rows that agree in the left fields of all crosses, the candidates of one
-user: a cross is linear in its left side, so that the user's numbers go into the weights once, and rows have no crosses.
+The first layer has two equivalent forms. `AnyRows` is a sum of matrix products, one for the embeddings and one for each
+crossed field: the crosses of a batch are never in memory all at once, which would cost more than the multiplications.
+`OneRequest` is for rows that agree in the left fields of all crosses, the candidates of one user: a cross is linear in
+its left side, so that the user's embedding is folded into the weights once, and rows need no crosses.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ncs.nets.crosses import DotProducts, KroneckerProducts
-from ncs.nets.subnetwork import Layer
+from ncs.nets.layers import Layer
 from ncs.serving.compact import read_columns
 
 
@@ -34,7 +34,7 @@ class Linear(nn.Module):
 
 
 class Columns(nn.Module):
-    """Some columns of a matrix, in their order. A slice where that is what they are: onnxruntime gathers slowly."""
+    """Some columns of a matrix, in their order; as a slice if they are contiguous: onnxruntime gathers slowly."""
 
     def __init__(self, columns: Tensor) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Block(NamedTuple):
 
 
 class Products(nn.Module):
-    """A part of the first layer: a block's products, of the columns that some kept connection reads."""
+    """A term of the first layer: the products of a block, of columns that some kept connection reads."""
 
     def __init__(self, block: Block) -> None:
         super().__init__()
@@ -68,13 +68,13 @@ class Products(nn.Module):
         self.weight: Tensor
 
     def forward(self, embedded: Tensor, total: Tensor) -> Tensor:
-        """Embeddings [batch, fields * width] and the other parts' sum [batch, out] -> the sum with this part."""
+        """Embeddings [batch, fields * width], the sum of other terms [batch, out] -> the sum with this term."""
         products = self.left(embedded).unsqueeze(2) * self.right(embedded).unsqueeze(1)
         return torch.addmm(total, products.flatten(1), self.weight)
 
 
-class DotPart(nn.Module):
-    """A part of the first layer: dot products of pairs of embeddings, those that some kept connection reads."""
+class DotTerm(nn.Module):
+    """A term of the first layer: dot products of pairs of embeddings that some kept connection reads."""
 
     def __init__(self, cross: DotProducts, fields: int, weight: Tensor) -> None:
         super().__init__()
@@ -100,25 +100,25 @@ class AnyRows(nn.Module):
         embedded = fields * width
         self.first = Linear(Layer(first.weight[:, :embedded], first.bias))
         crossed = first.weight[:, embedded:]
-        parts: list[Products | DotPart] = []
+        terms: list[Products | DotTerm] = []
         if isinstance(cross, KroneckerProducts):
-            parts = [Products(block) for block in blocks(cross, width, crossed) if block.weight.any()]
+            terms = [Products(block) for block in blocks(cross, width, crossed) if block.weight.any()]
         elif crossed.any():
             assert isinstance(cross, DotProducts)
-            parts = [DotPart(cross, fields, crossed)]
-        self.parts = nn.ModuleList(parts)
+            terms = [DotTerm(cross, fields, crossed)]
+        self.terms = nn.ModuleList(terms)
 
     def forward(self, embedded: Tensor) -> Tensor:
         """Embeddings [batch, fields * width] -> [batch, out], before the ReLU."""
         output: Tensor = self.first(embedded)
-        for part in self.parts:
-            output = part(embedded, output)
+        for term in self.terms:
+            output = term(embedded, output)
         return output
 
     def shape(self) -> tuple[int, int]:
-        """Inputs, as far as they are computed, and neurons."""
+        """The number of inputs that are computed, and of neurons."""
         neurons, inputs = self.first.weight.shape
-        return inputs + sum(part.weight.shape[0] for part in cast(Sequence[Products | DotPart], self.parts)), neurons
+        return inputs + sum(term.weight.shape[0] for term in cast(Sequence[Products | DotTerm], self.terms)), neurons
 
 
 class OneRequest(nn.Module):
@@ -130,7 +130,7 @@ class OneRequest(nn.Module):
         request = _columns(left, width)
         rest = _columns([field for field in range(fields) if field not in left], width)
         weight = first.weight.detach()
-        # One more column of the rest: what the request adds to the biases.
+        # One more column of the rest: the request's term of the biases.
         crossed = torch.zeros(len(request), len(rest) + 1, neurons)
         crossed[:, -1] = weight[:, request].T
         for block in blocks(cross, width, weight[:, fields * width :]):
@@ -153,7 +153,7 @@ class OneRequest(nn.Module):
 
 
 def request_fields(cross: nn.Module) -> list[int]:
-    """The left fields of all crosses; none where one of them is a right field too, and none of dot products."""
+    """The left fields of all crosses; none if one of them is a right field too, and none for dot products."""
     grids = cross.blocks if isinstance(cross, KroneckerProducts) else []
     left, right = ({field for grid in grids for field in grid[side]} for side in (0, 1))
     return [] if left & right else sorted(left)

@@ -1,4 +1,4 @@
-"""The net that is served: ids in, one task's prediction out, nothing in it that the task does not use."""
+"""The net that is served: ids in, one task's prediction out, with only the weights that the task uses."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ncs.nets.crosses import KroneckerProducts
+from ncs.nets.layers import Subnetwork
 from ncs.nets.model import NetSpec
-from ncs.nets.subnetwork import Subnetwork
 from ncs.serving.compact import compact
 from ncs.serving.layers import AnyRows, Columns, Linear, OneRequest, request_fields
 
@@ -18,7 +18,7 @@ from ncs.serving.layers import AnyRows, Columns, Linear, OneRequest, request_fie
 class ServingNet(nn.Module):
     """One task of a trained model, for ids of all fields in the order of the configuration.
 
-    An id that the vocabulary has not is taken for 0, unknown. Rows of one request take the shorter way by themselves.
+    Ids outside the vocabulary become 0, unknown. Rows of one request take the faster form of the first layer.
     """
 
     def __init__(self, spec: NetSpec, subnetwork: Subnetwork) -> None:
@@ -30,7 +30,7 @@ class ServingNet(nn.Module):
         self.register_buffer("table", inputs.embedding.table.detach().clone())
         self.width = len(sizes) * width
         self.any_rows = AnyRows(first, inputs.cross, len(sizes), width)
-        self.request = request_fields(inputs.cross) if len(self.any_rows.parts) else []
+        self.request = request_fields(inputs.cross) if len(self.any_rows.terms) else []
         if self.request:
             assert isinstance(inputs.cross, KroneckerProducts)
             self.request_ids = Columns(torch.tensor(self.request))
@@ -54,26 +54,26 @@ class ServingNet(nn.Module):
         return torch.sigmoid(output.squeeze(1))
 
     def widths(self) -> list[int]:
-        """Of the first layer's input, as far as it is computed for any rows, the hidden layers, and the output."""
+        """The widths of the first layer's computed input for any rows, of the hidden layers, and of the output."""
         return [*self.any_rows.shape(), *(len(layer.bias) for layer in cast(Sequence[Linear], self.layers))]
 
     def request_macs(self) -> dict[str, int] | None:
-        """Multiplications for rows of one request, once and a row; None where the net has no such way."""
+        """Multiplications for rows of one request, once and for each row; None if the net has no such form."""
         if not self.request:
             return None
         _, *after = self.widths()
         return {"once": self.one_request.crossed.numel(), "row": macs([self.one_request.inputs, *after])}
 
     def size(self) -> int:
-        """Parameters: embeddings, weights, biases; each once, though those of rows of one request are stored again."""
+        """Embeddings, weights and biases; each counted once, though those for rows of one request are stored again."""
         widths = self.widths()
         return self.table.numel() + macs(widths) + sum(widths[1:])
 
     def bytes(self) -> int:
-        """What is stored, in bytes."""
+        """The size of all buffers in bytes."""
         return sum(buffer.numel() * buffer.element_size() for buffer in self.buffers())
 
 
 def macs(widths: list[int]) -> int:
-    """Multiplications of FC layers, a row."""
+    """Multiplications of FC layers for a row."""
     return sum(before * after for before, after in pairwise(widths))

@@ -1,4 +1,4 @@
-"""The world's columns as ids, by the vocabulary that a run was trained with: what `ncs encode` does to logged rows."""
+"""Encoding of the world's columns as ids, by the vocabulary of a run, as `ncs encode` encodes logged rows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ class Encoder:
         for field, value, position in zip(*(vocabulary[name].to_pylist() for name in _COLUMNS), strict=True):
             if field in known:
                 known[field].append((position, value))
-        self._known = {name: [value for _, value in sorted(found)] for name, found in known.items()}
+        self._known = {name: [value for _, value in sorted(values)] for name, values in known.items()}
 
     def ids(self, name: str, values: NDArray[Any]) -> NDArray[np.int64]:
         """A field's values [rows] -> ids int64 [rows]."""
@@ -33,12 +33,12 @@ class Encoder:
         different, inverse = np.unique(_as_text(values), return_inverse=True)
         return np.array([table.get(value, 0) for value in different], np.int64)[inverse]
 
-    def of_each(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
-        """The ids of those fields that the columns hold."""
+    def encode(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.int64]]:
+        """The ids of the fields among the columns."""
         return {name: self.ids(name, columns[name]) for name in self.fields if name in columns}
 
     def check(self, columns: Mapping[str, NDArray[Any]]) -> None:
-        """Raise DataError for a field that is none of the columns."""
+        """Raise DataError for a field that is not among the columns."""
         missing = [name for name in self.fields if name not in columns]
         if missing:
             raise DataError(
@@ -48,7 +48,7 @@ class Encoder:
 
 
 def _as_text(values: NDArray[Any]) -> NDArray[np.str_]:
-    """As `ncs.lake.types.as_text`: whole numbers alike whatever their type, `65`, not `65.0`."""
+    """As `ncs.lake.types.as_text`: whole numbers without a decimal point whatever their type, `65`, not `65.0`."""
     text = values.astype(str)
     if values.dtype.kind == "f":
         whole = (values == np.floor(values)) & (np.abs(values) <= 2**53)

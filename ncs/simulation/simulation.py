@@ -1,8 +1,7 @@
-"""Rankings that users of the synthetic world answer to: the paper's online test (section 3.2, Table 3).
+"""Simulated users respond to rankings: the paper's online test (section 3.2, Table 3).
 
-An arm ranks a visit's candidates by `pCTR * pCVR * length`. Every arm is asked on every visit, so that there are two
-readings of the same days: the A/B test, in which a user's bucket decides which arm's ranking counts, and the paired one
-over all users.
+An arm ranks a visit's candidates by `pCTR * pCVR * length`. Every arm ranks every visit, so that the same days give two
+comparisons: the A/B test, in which a user's bucket decides whose ranking counts, and the paired one over all users.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,21 +18,21 @@ from ncs.simulation.encoding import Encoder
 from ncs.simulation.trial import (
     METRICS,
     Estimate,
-    arm_of,
-    between,
-    bucket_of,
+    assign_arms,
+    assign_buckets,
     bucket_shares,
+    paired_difference,
     ratio,
     sample_ratio,
-    within,
+    welch_difference,
 )
-from ncs.simulation.visits import FIGURES, Visits, answers, visits_of
+from ncs.simulation.visits import FIGURES, Visits, draw_visits, respond
 from ncs.tasks import CTR, CVR
 
 SAME = "A/A"
-"""The first pair again, with users of its own: what differs from it differs by chance."""
+"""The first pair again, with users of its own: differences between the two are random."""
 ORACLE, RANDOM = "oracle", "random"
-"""The ends of the scale: ranked by the truth, ranked by chance."""
+"""The ends of the scale: ranked by the truth, ranked at random."""
 
 
 class Scorer(Protocol):
@@ -45,7 +44,7 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Arm:
-    """What ranks: a pair of models (pCTR's, pCVR's), or, without one, an end of the scale."""
+    """A ranking: by a pair of models (pCTR's, pCVR's), or, without a pair, an end of the scale."""
 
     name: str
     pair: tuple[str, str] | None = None
@@ -73,43 +72,43 @@ class Simulation:
 
     def final(self) -> list[Outcome]:
         """The outcomes of all days together, by arm."""
-        last = max(one.day for one in self.outcomes)
-        return [one for one in self.outcomes if one.day == last]
+        last = max(outcome.day for outcome in self.outcomes)
+        return [outcome for outcome in self.outcomes if outcome.day == last]
 
 
-def arms_of(pairs: Sequence[Sequence[str]]) -> list[Arm]:
+def make_arms(pairs: Sequence[Sequence[str]]) -> list[Arm]:
     """The configured pairs, A/A, and the two ends."""
     named = [Arm(f"{n}) {click}, {watch}", (click, watch)) for n, (click, watch) in enumerate(pairs, start=1)]
     return [*named, Arm(SAME, named[0].pair), Arm(ORACLE), Arm(RANDOM)]
 
 
 def simulate(
-    world: World, wanted: Simulate, scorers: Mapping[str, Scorer], encoder: Encoder, days: Iterable[int]
+    world: World, conf: Simulate, scorers: Mapping[str, Scorer], encoder: Encoder, days: Iterable[int]
 ) -> Simulation:
-    """Let the users of `days` (0 is the day after the logs' end) answer to every arm."""
-    arms = arms_of(wanted.pairs)
+    """Simulate the responses of the users of `days` (0 is the day after the logs' end) to every arm."""
+    arms = make_arms(conf.pairs)
     users = np.arange(world.n_users)
-    bucket = bucket_of(users, wanted.buckets, wanted.seed)
-    assigned = arm_of(wanted.buckets, len(arms), wanted.seed)
+    bucket = assign_buckets(users, conf.buckets, conf.seed)
+    assigned = assign_arms(conf.buckets, len(arms), conf.seed)
     seen = np.zeros(world.n_users, bool)  # has visited
-    sums = {arm: {figure: np.zeros(wanted.buckets) for figure in FIGURES} for arm in arms}
+    sums = {arm: {figure: np.zeros(conf.buckets) for figure in FIGURES} for arm in arms}
     outcomes: list[Outcome] = []
     for day in days:
-        visits = visits_of(world, wanted, day)
+        visits = draw_visits(world, conf, day)
         seen[visits.users] = True
-        ranks = _ranks(world, wanted, visits, arms, scorers, encoder)
+        ranks = _ranks(world, conf, visits, arms, scorers, encoder)
         for arm in arms:
-            for figure, values in answers(world, visits, ranks[arm], wanted.top).items():
+            for figure, values in respond(world, visits, ranks[arm], conf.top).items():
                 np.add.at(sums[arm][figure], bucket[visits.users], values)
         counts = np.bincount(assigned[bucket[seen]], minlength=len(arms))
         outcomes += _outcomes(arms, assigned, sums, day, counts)
-    split = [one.users for one in outcomes[-len(arms) :]]
+    split = [outcome.users for outcome in outcomes[-len(arms) :]]
     return Simulation(outcomes, sample_ratio(split, bucket_shares(assigned, len(arms))))
 
 
 def _ranks(
     world: World,
-    wanted: Simulate,
+    conf: Simulate,
     visits: Visits,
     arms: Sequence[Arm],
     scorers: Mapping[str, Scorer],
@@ -119,26 +118,26 @@ def _ranks(
     shape = visits.candidates.shape
     length = world.videos(np.arange(world.n_videos))["length_seconds"][visits.candidates]
     ids = _ids(world, visits, encoder)
-    wanted_of: dict[str, set[str]] = {}  # nearly all of the time goes into predictions: none that no arm asks for
+    requested: dict[str, set[str]] = {}  # predictions take nearly all of the time: only those that an arm needs
     for click, watch in (arm.pair for arm in arms if arm.pair):
-        wanted_of.setdefault(click, set()).add(CTR)
-        wanted_of.setdefault(watch, set()).add(CVR)
+        requested.setdefault(click, set()).add(CTR)
+        requested.setdefault(watch, set()).add(CVR)
     predicted = {
         model: {task: values.reshape(shape) for task, values in scorers[model].predict(ids, sorted(tasks)).items()}
-        for model, tasks in wanted_of.items()
+        for model, tasks in requested.items()
     }
     truth = world.truth(visits.shown(visits.candidates, np.ones(1, np.int64)))
-    by_chance = uniform(wanted.seed, "random", visits.first + np.arange(shape[0])[:, None], visits.candidates)
-    found: dict[Arm, Floats] = {}
+    at_random = uniform(conf.seed, "random", visits.first + np.arange(shape[0])[:, None], visits.candidates)
+    scores: dict[Arm, Floats] = {}
     for arm in arms:
         if arm.pair:
             click, watch = arm.pair
-            found[arm] = predicted[click][CTR] * predicted[watch][CVR] * length
+            scores[arm] = predicted[click][CTR] * predicted[watch][CVR] * length
         elif arm.name == ORACLE:
-            found[arm] = (truth["click_probability"] * truth["expected_cvr"]).reshape(shape) * length
+            scores[arm] = (truth["click_probability"] * truth["expected_cvr"]).reshape(shape) * length
         else:
-            found[arm] = by_chance
-    return found
+            scores[arm] = at_random
+    return scores
 
 
 def _ids(world: World, visits: Visits, encoder: Encoder) -> Ints:
@@ -147,10 +146,10 @@ def _ids(world: World, visits: Visits, encoder: Encoder) -> Ints:
     columns = {**world.users(visits.users), **visits.context, "position": np.ones(len(visits.users), np.int64)}
     videos = world.videos(np.arange(world.n_videos))
     encoder.check({**columns, **videos})
-    of_visits, of_videos = encoder.of_each(columns), encoder.of_each(videos)
+    visit_ids, video_ids = encoder.encode(columns), encoder.encode(videos)
     flat = visits.candidates.ravel()
     return np.stack(
-        [np.repeat(of_visits[name], count) if name in of_visits else of_videos[name][flat] for name in encoder.fields],
+        [np.repeat(visit_ids[name], count) if name in visit_ids else video_ids[name][flat] for name in encoder.fields],
         axis=1,
     )
 
@@ -162,20 +161,21 @@ def _outcomes(
     day: int,
     users: Ints,
 ) -> list[Outcome]:
-    found = []
+    outcomes = []
     for n, arm in enumerate(arms):
-        mine, first = assigned == n, assigned == 0
+        own_buckets, first_buckets = assigned == n, assigned == 0
         values: dict[str, float] = {}
         test: dict[str, Estimate] = {}
         paired: dict[str, Estimate] = {}
-        for metric, (over, under) in METRICS.items():
-            here, base = (sums[arm][over], sums[arm][under]), (sums[arms[0]][over], sums[arms[0]][under])
-            own = (here[0][mine], here[1][mine])
+        for metric, (numerator, denominator) in METRICS.items():
+            all_sums, base_sums = ((sums[one_arm][numerator], sums[one_arm][denominator]) for one_arm in (arm, arms[0]))
+            own = (all_sums[0][own_buckets], all_sums[1][own_buckets])
             if own[1].any():  # otherwise the arm has no such figure yet
                 values[metric] = ratio(*own)[0]
             if n:
-                tested, compared = between(own, (base[0][first], base[1][first])), within(here, base)
+                tested = welch_difference(own, (base_sums[0][first_buckets], base_sums[1][first_buckets]))
+                compared = paired_difference(all_sums, base_sums)
                 test |= {metric: tested} if tested else {}
                 paired |= {metric: compared} if compared else {}
-        found.append(Outcome(arm, day + 1, int(users[n]), values, test or None, paired or None))
-    return found
+        outcomes.append(Outcome(arm, day + 1, int(users[n]), values, test or None, paired or None))
+    return outcomes

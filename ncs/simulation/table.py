@@ -1,4 +1,4 @@
-"""A simulation in the form of the paper's Table 3, as text, and as rows of gold/simulations."""
+"""A simulation as text, in the form of the paper's Table 3, and as rows of gold/simulations."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,57 +10,58 @@ from ncs.text import aligned
 
 
 def as_text(simulation: Simulation) -> str:
-    """A line an arm: figures of its users, view time's difference from the first arm, in the test and paired."""
+    """A line for each arm: figures of its users, the difference of view time from the first arm, tested and paired."""
     final = simulation.final()
     lines = [["ranks by", "users", "view seconds", "CVR", "CTR", "A/B test", "all users, paired"]]
-    for one in final:
-        values = one.values
-        line = [one.arm.name, f"{one.users:,}"]
+    for outcome in final:
+        values = outcome.values
+        line = [outcome.arm.name, f"{outcome.users:,}"]
         for metric, form in (("view_seconds", ".1f"), ("cvr", ".1%"), ("ctr", ".1%")):
             line.append(format(values[metric], form) if metric in values else "-")
-        gains = [(found or {}).get("view_seconds") for found in (one.test, one.paired)]
-        lines.append([*line, *(_gain(found) if found else "-" for found in gains)])
+        gains = [(estimates or {}).get("view_seconds") for estimates in (outcome.test, outcome.paired)]
+        lines.append([*line, *(_gain(gain) if gain else "-" for gain in gains)])
     return "\n".join([*aligned(lines), "", *_words(simulation)])
 
 
 def _words(simulation: Simulation) -> list[str]:
-    """What the figures are, and whether the split of the users is as it should be."""
-    days = max(one.day for one in simulation.outcomes)
+    """What the figures mean, and whether the users are split as they should be."""
+    days = max(outcome.day for outcome in simulation.outcomes)
     split = simulation.sample_ratio
     return [
         f"View seconds a visit, over {days} days; differences of view seconds from the first line, 95 % intervals.",
-        "Excludes 0: * at the end of the test, ** also for whoever looked on every day.",
+        "Excludes 0: * at the end of the test, ** also if it was tested on every day.",
         f"Sample ratio: p = {split:.3f}, " + ("as it should be." if split > 0.001 else "the split is broken."),
     ]
 
 
-def _gain(found: Estimate) -> str:
-    mark = "**" if abs(found.gain) > found.any_day > 0 else "*" if found.low > 0 or found.high < 0 else ""
-    return f"{found.gain:+.2%} [{found.low:+.2%}, {found.high:+.2%}] {mark}".rstrip()
+def _gain(estimate: Estimate) -> str:
+    settled = estimate.low > 0 or estimate.high < 0
+    mark = "**" if abs(estimate.gain) > estimate.any_day > 0 else "*" if settled else ""
+    return f"{estimate.gain:+.2%} [{estimate.low:+.2%}, {estimate.high:+.2%}] {mark}".rstrip()
 
 
-def as_rows(simulation: Simulation, made: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A row for each arm, day (the figures are of all days up to it) and metric."""
+def as_rows(simulation: Simulation, keys: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each arm, day (figures are of all days up to it) and metric, with the columns of `keys`."""
     return [
         {
-            **made,
-            "arm": one.arm.name,
-            "pctr_model": one.arm.pair[0] if one.arm.pair else None,
-            "pcvr_model": one.arm.pair[1] if one.arm.pair else None,
-            "day": one.day,
-            "users": one.users,
+            **keys,
+            "arm": outcome.arm.name,
+            "pctr_model": outcome.arm.pair[0] if outcome.arm.pair else None,
+            "pcvr_model": outcome.arm.pair[1] if outcome.arm.pair else None,
+            "day": outcome.day,
+            "users": outcome.users,
             "metric": metric,
-            "value": one.values.get(metric),
-            **_columns("test", (one.test or {}).get(metric)),
-            **_columns("paired", (one.paired or {}).get(metric)),
+            "value": outcome.values.get(metric),
+            **_columns("test", (outcome.test or {}).get(metric)),
+            **_columns("paired", (outcome.paired or {}).get(metric)),
             "sample_ratio": simulation.sample_ratio,
         }
-        for one in simulation.outcomes
+        for outcome in simulation.outcomes
         for metric in METRICS
     ]
 
 
-def _columns(prefix: str, found: Estimate | None) -> dict[str, float | None]:
+def _columns(prefix: str, estimate: Estimate | None) -> dict[str, float | None]:
     names = Estimate.__dataclass_fields__
-    values = asdict(found) if found else dict.fromkeys(names)
+    values = asdict(estimate) if estimate else dict.fromkeys(names)
     return {f"{prefix}_{name}": values[name] for name in names}

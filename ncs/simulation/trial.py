@@ -1,4 +1,4 @@
-"""An A/B test of rankings: users in buckets, buckets in arms, ratios with intervals, looks on every day.
+"""An A/B test of rankings: users in buckets, buckets in arms, ratios with intervals, also for a test on every day.
 
 A bucket is the unit: visits of one user are not independent of each other. Ratios are linearised (delta method), arms
 are compared by Welch's t over their buckets.
@@ -25,8 +25,8 @@ _DRAWS = 9999
 class Estimate:
     """A difference from the reference, as a share of the reference's figure, with its 95 % interval.
 
-    `any_day` is the half width that holds on all days at once: whoever looks every day and stops when 0 is outside
-    errs in at most 5 % of the tests.
+    `any_day` is the half width of an interval that is valid on all days at once: a test that is repeated every day and
+    stopped when 0 is outside errs in at most 5 % of cases.
     """
 
     gain: float
@@ -35,64 +35,64 @@ class Estimate:
     any_day: float
 
 
-def bucket_of(users: Ints, buckets: int, seed: int) -> Ints:
+def assign_buckets(users: Ints, buckets: int, seed: int) -> Ints:
     """The bucket of each user, by a hash of the id."""
     return (uniform(seed, "bucket", users) * buckets).astype(np.int64)
 
 
-def arm_of(buckets: int, arms: int, seed: int) -> Ints:
-    """The arm of each bucket: as many buckets for each, in an order of chance."""
+def assign_arms(buckets: int, arms: int, seed: int) -> Ints:
+    """The arm of each bucket: equally many buckets for each arm, in random order."""
     order = np.argsort(uniform(seed, "arm", np.arange(buckets)))
     return (np.argsort(order) % arms).astype(np.int64)
 
 
-def ratio(over: Floats, under: Floats) -> tuple[float, Floats]:
-    """The ratio of two sums over buckets, and what each bucket adds to its error (their mean is 0)."""
-    whole = float(over.sum() / under.sum())
-    return whole, (over - whole * under) / under.mean()
+def ratio(numerator: Floats, denominator: Floats) -> tuple[float, Floats]:
+    """The ratio of two sums over buckets, and each bucket's contribution to its error (their mean is 0)."""
+    total = float(numerator.sum() / denominator.sum())
+    return total, (numerator - total * denominator) / denominator.mean()
 
 
-def between(mine: tuple[Floats, Floats], reference: tuple[Floats, Floats]) -> Estimate | None:
-    """Two arms with buckets of their own; each is the sums above and below the ratio, by bucket.
+def welch_difference(arm: tuple[Floats, Floats], reference: tuple[Floats, Floats]) -> Estimate | None:
+    """The difference of two arms with separate buckets, by Welch's t; an arm is numerator and denominator by bucket.
 
-    None where there is no such figure: less than two buckets, a ratio of nothing, or a reference of 0.
+    None where there is no such figure: fewer than two buckets, a denominator of 0, or a reference of 0.
     """
-    if not _comparable(mine, reference):
+    if not _comparable(arm, reference):
         return None
-    (here, errors), (there, others) = ratio(*mine), ratio(*reference)
-    parts = [one.var(ddof=1) / len(one) for one in (errors, others)]
-    error = float(np.sqrt(sum(parts)))
-    squares = sum(part**2 / (len(one) - 1) for part, one in zip(parts, (errors, others), strict=True))
-    freedom = sum(parts) ** 2 / squares if squares else 1.0
-    return _estimate(here - there, error, float(freedom), there)
+    (value, errors), (base, base_errors) = ratio(*arm), ratio(*reference)
+    variances = [by_bucket.var(ddof=1) / len(by_bucket) for by_bucket in (errors, base_errors)]
+    error = float(np.sqrt(sum(variances)))
+    counts = (len(errors), len(base_errors))
+    squares = sum(variance**2 / (count - 1) for variance, count in zip(variances, counts, strict=True))
+    freedom = sum(variances) ** 2 / squares if squares else 1.0
+    return _estimate(value - base, error, float(freedom), base)
 
 
-def within(mine: tuple[Floats, Floats], reference: tuple[Floats, Floats]) -> Estimate | None:
-    """Two rankings answered by the same buckets, which a simulation can do and a platform cannot; None as `between`."""
-    if not _comparable(mine, reference):
+def paired_difference(arm: tuple[Floats, Floats], reference: tuple[Floats, Floats]) -> Estimate | None:
+    """The difference of two rankings on the same buckets, which only simulations allow; None as `welch_difference`."""
+    if not _comparable(arm, reference):
         return None
-    (here, errors), (there, others) = ratio(*mine), ratio(*reference)
-    apart = errors - others
-    return _estimate(here - there, float(apart.std(ddof=1) / np.sqrt(len(apart))), len(apart) - 1.0, there)
+    (value, errors), (base, base_errors) = ratio(*arm), ratio(*reference)
+    paired = errors - base_errors
+    return _estimate(value - base, float(paired.std(ddof=1) / np.sqrt(len(paired))), len(paired) - 1.0, base)
 
 
-def _comparable(mine: tuple[Floats, Floats], reference: tuple[Floats, Floats]) -> bool:
-    enough = min(len(mine[1]), len(reference[1])) > 1
-    return bool(enough and mine[1].sum() and reference[1].sum() and reference[0].sum())
+def _comparable(arm: tuple[Floats, Floats], reference: tuple[Floats, Floats]) -> bool:
+    enough = min(len(arm[1]), len(reference[1])) > 1
+    return bool(enough and arm[1].sum() and reference[1].sum() and reference[0].sum())
 
 
 def bucket_shares(assigned: Ints, arms: int) -> Floats:
-    """The share of the users that each arm should get: that of the buckets, for a user is as likely in each of them."""
+    """The share of the users that each arm should get: its share of the buckets, which users get equally likely."""
     return np.bincount(assigned, minlength=arms) / len(assigned)
 
 
 def sample_ratio(users: Sequence[int], shares: Sequence[float] | Floats, seed: int = 0) -> float:
     """The p value of as uneven a split of the users over the arms as this, if the split is as it should be.
 
-    A user's bucket is a hash of the id, so that each user falls to an arm by himself, with the arm's share of the
-    buckets: counts are multinomial. `shares` have to be those, not how many users have fallen to each arm, which would
-    take out of the counts the chance that they are tested for. Pearson's chi-squared; with few users by 9999 seeded
-    draws instead.
+    A user's bucket is a hash of the id, so that users get an arm independently, with the arm's share of the buckets as
+    probability: counts are multinomial. `shares` have to be those of the buckets, not of the users, which would
+    hide the deviation that is tested for. By Pearson's chi-squared; with few users by 9999 seeded draws instead.
     """
     counts, total = np.asarray(users), int(sum(users))
     expected = np.asarray(shares) * total
@@ -122,6 +122,6 @@ def _any_day(error: float) -> float:
     """
     if not error:
         return 0.0
-    spread, variance = 0.01**2, error**2
-    whole = variance + spread
-    return float(np.sqrt(variance * whole / spread * np.log(whole / (_LEVEL**2 * variance))))
+    prior, variance = 0.01**2, error**2
+    total = variance + prior
+    return float(np.sqrt(variance * total / prior * np.log(total / (_LEVEL**2 * variance))))

@@ -1,1 +1,1 @@
-"""Training under one or many workers: the loop, the optimiser, checkpoints, runs."""
+"""Training on one or many workers: the loop, the optimiser, checkpoints, the cluster."""

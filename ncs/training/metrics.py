@@ -3,33 +3,13 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from ncs.data_loading import Loader
-from ncs.errors import TrainingError
 from ncs.nets.model import Model
 from ncs.tasks import Task
 from ncs.training.cluster import Cluster
-
-
-def auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Area under the ROC curve: how often a positive ranks above a negative, ties counting half."""
-    positives = int((labels > 0.5).sum())
-    negatives = len(labels) - positives
-    if not positives or not negatives:
-        raise TrainingError(
-            f"AUC needs rows of both kinds; the validation rows hold {positives} clicked and {negatives} others"
-        )
-    ranks = rankdata(scores)[labels > 0.5].sum()
-    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
-
-
-def mse(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Mean squared error."""
-    return float(np.mean((labels.astype(np.float64) - scores) ** 2))
 
 
 @torch.no_grad()
@@ -49,18 +29,17 @@ class Validated(NamedTuple):
 
 
 def validated(model: Model, task: str, loader: Loader, cluster: Cluster) -> Validated:
-    """A task on its validation rows, over those of all workers: the same numbers on each of them."""
-    figure = auc if model.tasks[task].metric == "auc" else mse
-    shard = (torch.cat(parts).cpu() for parts in zip(*predictions(model, task, loader), strict=True))
-    labels, scores = (cluster.all_gather(part).numpy() for part in shard)
-    return Validated(figure(labels, scores), float(scores.min()), float(scores.max()))
+    """A task on the validation rows of all workers: the same numbers on each of them."""
+    shard = (torch.cat(batches).cpu() for batches in zip(*predictions(model, task, loader), strict=True))
+    labels, scores = (cluster.all_gather(values).numpy() for values in shard)
+    return Validated(model.tasks[task].measure.figure(labels, scores), float(scores.min()), float(scores.max()))
 
 
 def validate(model: Model, task: str, loader: Loader, cluster: Cluster) -> float:
-    """The figure alone."""
+    """The validation figure of a task."""
     return validated(model, task, loader, cluster).score
 
 
 def skill(task: Task, score: float, label_variance: float) -> float:
-    """A figure on a common scale: 0 is a constant prediction, 1 a perfect one."""
-    return 2 * score - 1 if task.metric == "auc" else 1 - score / label_variance
+    """A figure on a common scale: 0 for a constant prediction, 1 for a perfect one."""
+    return task.measure.skill(score, label_variance)

@@ -1,29 +1,98 @@
-"""Adam that moves nothing but what a batch and a task have to do with.
+"""Adam that updates only weights that a task's mask keeps, and embedding rows that a batch looks up.
 
-Zero gradients do not leave a weight alone: momentum and weight decay go on moving it. Here the state of a weight,
-too, advances only where the task's mask is 1, and an embedding row's only when a batch holds it.
+A zero gradient does not leave a weight unchanged: momentum and weight decay still move it. Here also the state of a
+weight is updated only where the task's mask is 1, and that of an embedding row only when a batch has it. So a step on
+the embeddings costs what the batch's rows cost, whatever the size of the table.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import vector_to_parameters
 
-from ncs.nets.embedding import SHARD, FieldEmbedding, ShardedEmbedding, embeddings_of
+from ncs.nets.embedding import SHARD, FieldEmbedding, ShardedEmbedding, named_embeddings, unique_rows
 from ncs.training.cluster import Cluster
-from ncs.training.rows import BETA1, BETA2, EPSILON, ROW_OPTIMIZERS, RowOptimizer, coalesce
 
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 _TINY = 1e-12
-"""What a sum of weights is at the least: a weight that no step has moved yet has none."""
+"""The minimum of a divisor: it is 0 for a weight that no step has updated yet."""
+
+
+class RowOptimizer(Protocol):
+    """An optimiser of the rows of an embedding table."""
+
+    state: Tensor
+    """The optimiser's state, by row."""
+
+    def step(self, rows: Tensor, gradient: Tensor) -> None:
+        """Update unique `rows` [n] by their gradients [n, width]."""
+
+
+class LazyAdam:
+    """Adam for the rows of a table, with the bias correction of the steps that each row has had.
+
+    The state of a row is contiguous in `state`, for one read and one write a row: the moments (2 * width), and the sums
+    of the weights of these means.
+    """
+
+    def __init__(self, table: Tensor, rate: float) -> None:
+        rows, width = table.shape
+        self._table, self._rate, self._width = table, rate, width
+        self.state = table.new_zeros(rows, 2 * width + 2)
+        self._step = table.new_tensor([*[1 - BETA1] * width, *[1 - BETA2] * width, 1 - BETA1, 1 - BETA2])
+
+    def step(self, rows: Tensor, gradient: Tensor) -> None:
+        """See `RowOptimizer`."""
+        state = self.state.index_select(0, rows)
+        state.lerp_(torch.cat([gradient, gradient.square(), gradient.new_ones(len(rows), 2)], 1), self._step)
+        self.state.index_copy_(0, rows, state)
+        first, second, first_sum, second_sum = state.split([self._width, self._width, 1, 1], 1)
+        size = (second / second_sum).sqrt_().add_(EPSILON)
+        _move(self._table, rows, (first / first_sum).div_(size), self._rate)
+
+
+class RowwiseAdagrad:
+    """Adagrad with one number a row, the sum of its gradients' mean squares: for tables that hardly fit into memory.
+
+    All weights of a row have the same rate (Gupta et al. 2014; DLRM trains its tables so).
+    """
+
+    def __init__(self, table: Tensor, rate: float) -> None:
+        self._table, self._rate = table, rate
+        self.state = table.new_zeros(len(table))
+
+    def step(self, rows: Tensor, gradient: Tensor) -> None:
+        """See `RowOptimizer`."""
+        sums = self.state.index_select(0, rows).add_(gradient.square().mean(1))
+        self.state.index_copy_(0, rows, sums)
+        _move(self._table, rows, gradient / sums.sqrt().add_(EPSILON).unsqueeze(1), self._rate)
+
+
+def _move(table: Tensor, rows: Tensor, steps: Tensor, rate: float) -> None:
+    """Subtract `rate` times its step from each row; rows are unique, so a gather and a write do it, and faster."""
+    table.index_copy_(0, rows, table.index_select(0, rows).sub_(steps, alpha=rate))
+
+
+ROW_OPTIMIZERS: dict[str, type[LazyAdam] | type[RowwiseAdagrad]] = {"adam": LazyAdam, "adagrad": RowwiseAdagrad}
+
+
+def coalesce(rows: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
+    """Unique rows, and the sum of each one's gradients: [n], [n, width] -> [m], [m, width], m <= n."""
+    unique, positions = unique_rows(rows)
+    summed = gradients.new_zeros(len(unique), gradients.shape[1])
+    if rows.is_cuda:
+        # A sum in sorted order; index_add_ would add in random order there.
+        return unique, summed.index_put_((positions,), gradients, accumulate=True)
+    return unique, summed.index_add_(0, positions, gradients)
 
 
 class _Dense(NamedTuple):
     """All dense weights of a net as one vector, and Adam's state of each of them.
 
-    Moments of the gradient, and the sums of the weights that these means were taken with. Dividing by these sums is
-    Adam's bias correction, for each weight by the steps it has seen.
+    Moments of the gradient, and the sums of the weights of these means. Dividing by these sums is Adam's bias
+    correction, for each weight by the steps that it has had.
     """
 
     weight: Tensor
@@ -32,25 +101,25 @@ class _Dense(NamedTuple):
     first_sum: Tensor
     second_sum: Tensor
 
-    def part(self, span: slice) -> "_Dense":
-        """A view of a stretch of the vectors."""
+    def view(self, span: slice) -> "_Dense":
+        """A view of a slice of the vectors."""
         return _Dense(*(vector[span] for vector in self))
 
 
 class _Plan(NamedTuple):
-    """What steps with the same gradients and masks have in common, in vectors of the stretch that they move.
+    """What steps with the same gradients and masks have in common, as vectors over the slice that they update.
 
-    `part` is 1 where a weight moves, else 0; `first` and `second` are by how much its moments move, `kept` is what
-    weight decay leaves of it.
+    `mask` is 1 where a weight is updated, else 0; `first` and `second` are the rates of its moments, `decay` the factor
+    of weight decay.
     """
 
     span: slice
-    part: Tensor
+    mask: Tensor
     first: Tensor
     second: Tensor
-    kept: Tensor | None
+    decay: Tensor | None
     masks: tuple[Tensor, ...]
-    """Held, so that no other tensor can come to have the id of one of them."""
+    """Referenced, so that no other tensor can get the id of one of them."""
 
 
 class MaskedAdam:
@@ -76,55 +145,56 @@ class MaskedAdam:
         vector_to_parameters(vector, self._weights)
         self._dense = _Dense(vector, *(torch.zeros_like(vector) for _ in range(4)))
         self._plans: dict[Any, _Plan] = {}
-        self._embeddings = {_key(name, part): part for name, part in embeddings_of(net)}
+        self._embeddings = {_key(name, embedding): embedding for name, embedding in named_embeddings(net)}
         optimizer = ROW_OPTIMIZERS[embedding_optimizer]
         self._rows: dict[str, RowOptimizer] = {
-            name: optimizer(part.local_rows, embedding_learning_rate) for name, part in self._embeddings.items()
+            name: optimizer(embedding.local_rows, embedding_learning_rate)
+            for name, embedding in self._embeddings.items()
         }
 
     @torch.no_grad()
     def step(self, masks: Mapping[nn.Parameter, Tensor]) -> None:
-        """Use and clear the gradients of the last backward pass; masks as `Model.masks` gives them."""
+        """Apply and clear the gradients of the last backward pass; `masks` as from `Model.masks`."""
         used = tuple(n for n, weight in enumerate(self._weights) if weight.grad is not None)
-        # The dense gradients are on their way while the rows' are put together, sent and used.
-        summed = self._begin_sum(self._weights[used[0] : used[-1] + 1]) if used else None
+        # The dense gradients are reduced while those of rows are gathered and applied.
+        summed = self._all_reduce_async(self._weights[used[0] : used[-1] + 1]) if used else None
         for weight in self._weights:
             weight.grad = None
         for name, embedding in self._embeddings.items():
             if embedding.last_lookup is not None:
-                self._rows[name].step(*self._gathered(embedding))
+                self._rows[name].step(*self._row_gradients(embedding))
                 embedding.last_lookup = None
         if summed is not None:
             plan = self._plan(used, masks)
-            _adam(self._dense.part(plan.span), summed(), plan, self._rate)
+            _adam(self._dense.view(plan.span), summed(), plan, self._rate)
 
     def _plan(self, used: tuple[int, ...], masks: Mapping[nn.Parameter, Tensor]) -> _Plan:
         key = used, tuple(map(id, masks.values()))
         if key not in self._plans:
-            parts, decayed = [], []
+            moved, decayed = [], []
             for n, weight in enumerate(self._weights[used[0] : used[-1] + 1], start=used[0]):
                 mask = masks.get(weight, torch.ones_like(weight)) if n in used else torch.zeros_like(weight)
-                parts.append(mask.flatten())
-                decayed.append(parts[-1] * (weight.ndim > 1))
-            part = torch.cat(parts)
+                moved.append(mask.flatten())
+                decayed.append(moved[-1] * (weight.ndim > 1))
+            whole = torch.cat(moved)
             before = sum(weight.numel() for weight in self._weights[: used[0]])
             self._plans[key] = _Plan(
-                slice(before, before + len(part)),
-                part,
-                (1 - BETA1) * part,
-                (1 - BETA2) * part,
+                slice(before, before + len(whole)),
+                whole,
+                (1 - BETA1) * whole,
+                (1 - BETA2) * whole,
                 1 - self._rate * self._decay * torch.cat(decayed) if self._decay else None,
                 tuple(masks.values()),
             )
         return self._plans[key]
 
-    def _begin_sum(self, weights: Sequence[nn.Parameter]) -> Callable[[], Tensor]:
+    def _all_reduce_async(self, weights: Sequence[nn.Parameter]) -> Callable[[], Tensor]:
         """The gradients of neighbouring weights as one vector, 0 where there is none, summed over the workers."""
         gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights]
         return self._cluster.all_reduce_async(torch.cat([gradient.flatten() for gradient in gradients]))
 
-    def _gathered(self, embedding: FieldEmbedding) -> tuple[Tensor, Tensor]:
-        """Rows that any worker's batch holds, each once, and their summed gradients; of a shard, those in it."""
+    def _row_gradients(self, embedding: FieldEmbedding) -> tuple[Tensor, Tensor]:
+        """Unique rows in any worker's batch, and their summed gradients; of a sharded table this worker's rows."""
         assert embedding.last_lookup is not None
         rows, values = embedding.last_lookup
         rows, gradient = coalesce(rows, torch.zeros_like(values) if values.grad is None else values.grad)
@@ -132,17 +202,17 @@ class MaskedAdam:
             return coalesce(*embedding.route_gradients(rows, gradient))
         if self._cluster.size == 1:
             return rows, gradient
-        # One message instead of two: a row's number travels as two floats of the same bits, which nobody adds up.
-        sent = torch.cat([rows.unsqueeze(1).view(torch.float32), gradient], 1)
-        rows, gradient = self._cluster.all_gather(sent).split([2, gradient.shape[1]], 1)
+        # One message instead of two: a row's number is sent as two floats of the same bits, which are never summed.
+        message = torch.cat([rows.unsqueeze(1).view(torch.float32), gradient], 1)
+        rows, gradient = self._cluster.all_gather(message).split([2, gradient.shape[1]], 1)
         return coalesce(rows.contiguous().view(torch.int64).squeeze(1), gradient)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed training needs."""
+        """The state that a resumed training needs."""
         return {"dense": self._dense[1:], "rows": {name: rows.state for name, rows in self._rows.items()}}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Load a `state_dict`."""
         weight = self._dense.weight
         self._dense = _Dense(weight, *(vector.to(weight.device) for vector in saved["dense"]))
         for name, state in saved["rows"].items():
@@ -150,20 +220,20 @@ class MaskedAdam:
 
 
 def _key(name: str, embedding: FieldEmbedding) -> str:
-    """What the state of an embedding's rows is kept under."""
+    """The key of the state of an embedding's rows."""
     return f"{name}.{SHARD}" if isinstance(embedding, ShardedEmbedding) else name
 
 
 def _adam(dense: _Dense, gradient: Tensor, plan: _Plan, rate: float) -> None:
-    """One step of Adam where `plan.part` is 1; elsewhere weight and state keep every bit."""
-    # A lerp by 0 adds 0, a quotient times 0 is 0: multiplying is cheaper than picking, and as exact.
-    one = gradient.new_ones(())
+    """One step of Adam where `plan.mask` is 1; elsewhere weight and state keep every bit."""
+    # A lerp by 0 adds 0, a quotient times 0 is 0: multiplying is cheaper than indexing, and as exact.
+    unit = gradient.new_ones(())
     dense.first.lerp_(gradient, plan.first)
-    dense.first_sum.lerp_(one, plan.first)
+    dense.first_sum.lerp_(unit, plan.first)
     dense.second.lerp_(gradient.square_(), plan.second)
-    dense.second_sum.lerp_(one, plan.second)
-    if plan.kept is not None:
-        dense.weight.mul_(plan.kept)
-    step = (dense.first / dense.first_sum.clamp(min=_TINY)).mul_(plan.part)
+    dense.second_sum.lerp_(unit, plan.second)
+    if plan.decay is not None:
+        dense.weight.mul_(plan.decay)
+    step = (dense.first / dense.first_sum.clamp(min=_TINY)).mul_(plan.mask)
     size = (dense.second / dense.second_sum.clamp(min=_TINY)).sqrt_().add_(EPSILON)
     dense.weight.addcdiv_(step, size, value=-rate)

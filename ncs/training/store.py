@@ -1,25 +1,24 @@
-"""A run's folder: what is done is there, written whole, and not done again."""
+"""A model's folder in a run: artefacts and metrics that training has finished, so that a resumed run skips them."""
 
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ncs.errors import TrainingError
 from ncs.lake import storage
-from ncs.lake.documents import Epoch
-from ncs.training.artefact import pack, unpack
+from ncs.lake.documents import Epoch, read_documents
+from ncs.training.artefact import has_shards, pack, reshard, unpack
 from ncs.training.cluster import Cluster
-from ncs.training.shards import has_shards, reshard
 
 _log = logging.getLogger(__name__)
 _CHECKPOINT = ".checkpoint-"
-_PART = "metrics-part-"
+_SUBGROUP = "metrics-subgroup-"
 _SHARDS = "shards"
-"""The one key of an artefact that stands for the files of so many workers."""
+"""The only key of an artefact whose content is in the files of so many workers."""
 
 
 def _checkpoint(name: str, number: int) -> str:
@@ -36,23 +35,10 @@ def artefacts(folder: str) -> list[str]:
     return [name for name in storage.files(folder) if kept.fullmatch(name)]
 
 
-def tensor_shapes(uri: str) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor in an artefact, called by its keys joined with `/`."""
-    return dict(_shapes(unpack(storage.read_bytes(uri), uri)))
-
-
-def _shapes(value: dict[str, Any], *path: str) -> Iterator[tuple[str, tuple[int, ...]]]:
-    for key, inner in value.items():
-        if isinstance(inner, dict):
-            yield from _shapes(inner, *path, key)
-        elif isinstance(inner, torch.Tensor):
-            yield "/".join((*path, key)), tuple(inner.shape)
-
-
 class Store:
     """Artefacts of one model of a run, below `models/<run_id>/<model>`; rank 0 writes, all read.
 
-    What is a shard's (`ncs.training.shards`) each worker writes, and so many others as there are then can read.
+    Shards (`ncs.training.artefact`) are written by each worker, and can be read by another number of workers.
     """
 
     def __init__(self, root: str, cluster: Cluster, metrics: str = "metrics") -> None:
@@ -62,15 +48,15 @@ class Store:
         """Another folder of the same run."""
         return Store(storage.join(self.root.rpartition("/")[0], name), self._cluster)
 
-    def part(self, part: Cluster) -> "Store":
-        """The same artefacts, written by a part of the workers; it logs to a file of its own (`merge_subgroups`)."""
-        return Store(self.root, part, f"{_PART}{part.number}")
+    def for_subgroup(self, subgroup: Cluster) -> "Store":
+        """The same folder, written by a subgroup of the workers, which has a metrics file of its own."""
+        return Store(self.root, subgroup, f"{_SUBGROUP}{subgroup.subgroup_number}")
 
-    def get_or_compute(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The artefact `name`, made now if it is not there yet, or broken: what a resumed run skips."""
+    def get_or_compute(self, name: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The artefact `name`, computed if it is missing or broken: what a resumed run skips."""
         value = self._loaded_by_all(name)
         if value is None:
-            self.save(name, make())
+            self.save(name, compute())
             value = self.load(name)
         return value
 
@@ -89,7 +75,7 @@ class Store:
         self._cluster.broadcast_value(True)  # nobody reads before it is written
 
     def load(self, name: str) -> dict[str, Any]:
-        """Read an artefact; of one with shards what this worker has. Raises TrainingError if it is broken."""
+        """Read an artefact; of a sharded one this worker's rows. Raises TrainingError if it is broken."""
         value = self._read(name)
         if value.keys() != {_SHARDS}:
             return value
@@ -99,14 +85,14 @@ class Store:
         return reshard((self._read(_shard(name, n, of)) for n in range(of)), of, rank, size)
 
     def save_checkpoint(self, name: str, number: int, value: dict[str, Any]) -> None:
-        """Keep state `number` of a training and the one before, in case that this one turns out broken."""
+        """Keep state `number` of a phase and the one before, in case this one is broken."""
         self.save(_checkpoint(name, number), value)
         if self._cluster.rank == 0:
             for older in self._checkpoints(name)[2:]:
                 self._remove(_checkpoint(name, older))
 
     def newest_checkpoint(self, name: str) -> dict[str, Any] | None:
-        """The newest whole state of a training that was interrupted; None if there is none."""
+        """The newest state of an interrupted phase that all workers can read; None if there is none."""
         numbers = self._checkpoints(name)
         for n in range(self._cluster.broadcast_value(len(numbers))):  # those that rank 0 sees
             number = self._cluster.broadcast_value(numbers[n] if self._cluster.rank == 0 else 0)
@@ -115,39 +101,39 @@ class Store:
         return None
 
     def clear_checkpoints(self) -> None:
-        """Remove what only an unfinished training needs."""
+        """Remove what only an interrupted phase needs."""
         if self._cluster.rank == 0:
             for name in storage.files(self.root):
                 if _CHECKPOINT in name:
                     storage.remove(storage.join(self.root, name))
             storage.remove_leftovers(self.root)
 
-    def log(self, entry: dict[str, Any]) -> None:
-        """Keep a line of metrics; one that a resumed run measures again takes the place of the first."""
+    def log(self, epoch: Epoch) -> None:
+        """Append an epoch's metrics; one that a resumed run trains again replaces the first."""
         if self._cluster.rank:
             return
-        key = ("phase", "task", "round", "epoch")
-        entries = [e for e in self.logged() if any(e[k] != entry[k] for k in key)] + [entry]
-        self._write(self._metrics, "".join(json.dumps(e) + "\n" for e in entries).encode())
+        epochs = [*(other for other in self.logged() if other.key != epoch.key), epoch]
+        lines = [json.dumps(line.model_dump(exclude_unset=True)) + "\n" for line in epochs]
+        self._write(self._metrics, "".join(lines).encode())
 
     def merge_subgroups(self) -> None:
-        """Log what parts of the workers have logged, now or before a resume; by then none of them works."""
+        """Log the epochs of all subgroups, of before a resume too; none of them is training any more."""
         if self._cluster.rank:
             return
         for file in storage.files(self.root):
-            if file.startswith(_PART):
-                for line in Store(self.root, self._cluster, file.removesuffix(".jsonl")).logged():
-                    self.log(line)
+            if file.startswith((_SUBGROUP, "metrics-part-")):  # as an earlier version called it
+                for epoch in Store(self.root, self._cluster, file.removesuffix(".jsonl")).logged():
+                    self.log(epoch)
                 storage.remove(storage.join(self.root, file))
 
-    def logged(self) -> list[dict[str, Any]]:
-        """All lines of metrics."""
+    def logged(self) -> list[Epoch]:
+        """The metrics of all epochs."""
         if not storage.exists(self._metrics):
             return []
-        return storage.read_json_lines(self._metrics, Epoch, f"remove {self.root} and run `ncs train`")
+        return read_documents(self._metrics, Epoch, f"remove {self.root} and run `ncs train`")
 
     def write_json(self, name: str, value: Any) -> None:
-        """Write a value that others than this program read."""
+        """Write a value, or a document, that later stages read."""
         if self._cluster.rank == 0:
             storage.write_json(storage.join(self.root, f"{name}.json"), value)
 
@@ -167,9 +153,10 @@ class Store:
         return unpack(content, path)
 
     def _checkpoints(self, name: str) -> list[int]:
-        """The numbers of a training's checkpoints, the newest first."""
-        found = (re.fullmatch(rf"{re.escape(name + _CHECKPOINT)}(\d+)\.pt", file) for file in storage.files(self.root))
-        return sorted((int(match[1]) for match in found if match), reverse=True)
+        """The numbers of a phase's checkpoints, the newest first."""
+        checkpoint = re.compile(rf"{re.escape(name + _CHECKPOINT)}(\d+)\.pt")
+        matches = map(checkpoint.fullmatch, storage.files(self.root))
+        return sorted((int(match[1]) for match in matches if match), reverse=True)
 
     def _remove(self, name: str) -> None:
         """An artefact and, after it, its shards."""
@@ -179,18 +166,18 @@ class Store:
                 storage.remove(storage.join(self.root, file))
 
     def _loaded_by_all(self, name: str) -> dict[str, Any] | None:
-        """An artefact, if each worker finds what it needs of it, and finds it whole."""
-        value = self._found(name)
-        found = torch.tensor([int(value is not None)])
-        return value if int(self._cluster.sum(found)) == self._cluster.size else None
+        """An artefact, if every worker can read its rows of it."""
+        value = self._load_if_whole(name)
+        readable = torch.tensor([int(value is not None)])
+        return value if int(self._cluster.sum(readable)) == self._cluster.size else None
 
-    def _found(self, name: str) -> dict[str, Any] | None:
+    def _load_if_whole(self, name: str) -> dict[str, Any] | None:
         if not storage.exists(self._path(name)):
             return None
         try:
             return self.load(name)
         except TrainingError as err:
-            _log.warning("%s: it is broken, and made again from what was before it", str(err).partition(";")[0])
+            _log.warning("%s: it is broken, and computed again", str(err).partition(";")[0])
             return None
 
     @staticmethod
@@ -199,6 +186,6 @@ class Store:
             storage.write_bytes(path, content)
         except OSError as err:
             raise TrainingError(
-                f"{path} cannot be written ({err.strerror or err}); what was kept before it is whole. "
-                "Make room, and the same command goes on from there"
+                f"{path} cannot be written ({err.strerror or err}); what was written before it is whole. "
+                "Free some space; the same command continues from there"
             ) from None

@@ -152,7 +152,7 @@ def test_more_workers_than_row_groups(table: Lake) -> None:
 
 def test_a_batch_that_cannot_be_parted(table: Lake) -> None:
     snapshot = Snapshot.of(table, TABLE, table.version(TABLE), DAYS, "train")
-    with pytest.raises(TrainingError, match=r"batch_size 16 cannot be parted evenly over 3 workers"):
+    with pytest.raises(TrainingError, match=r"batch_size 16 cannot be split evenly over 3 workers"):
         loader(snapshot, shards=3)
 
 

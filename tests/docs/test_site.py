@@ -1,5 +1,6 @@
 """The documentation: every name that it gives is there, the site builds without a warning and without a network."""
 
+import html
 import pkgutil
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 import pytest
 
+from jobs.stage import stages
 from ncs.lake.tables import TABLES
 from tests.factories import ROOT
 
@@ -53,6 +55,13 @@ def test_the_dictionary_has_every_table_and_column(site: Path) -> None:
     for name, table in TABLES.items():
         assert f">{name}<" in page
         assert all(f"<code>{column}</code>" in page for column in table.columns)
+
+
+def test_the_commands_page_has_every_stage(site: Path) -> None:
+    page = (site / "commands.html").read_text()
+    for name, stage in stages().items():
+        assert f'<a href="#ncs-{name}"><code>{name}</code></a>' in page
+        assert all(html.escape(example, quote=False) in page for example in stage.examples)
 
 
 def test_names_lead_to_the_reference(site: Path) -> None:

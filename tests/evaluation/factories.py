@@ -176,6 +176,7 @@ def described(**changes: Any) -> dict[str, Any]:
     tables = {layout.VOCABULARY: 0, "gold/ctr_samples": 2, "gold/cvr_samples": 2}
     lineage = {"tables": tables, "ncs": "0.1.0", "git": None, "packages": {"numpy": "1.26.4"}, "seed": 7, "workers": 1}
     found = {"run_id": RUN, "name": "toy", "models": MODELS, "conf": CONF.model_dump(), "lineage": lineage}
+    found |= {"sizes": dict.fromkeys(CONF.fields, 9), "vocabulary": {}}
     return {**found, **changes}
 
 
@@ -234,7 +235,7 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.tags: set[str] = set()
         self.links: list[str] = []
-        self.loader(page)
+        self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)

@@ -10,8 +10,10 @@ from pyspark.sql import functions as F
 
 from ncs.errors import DataError
 from ncs.evaluation import intervals
-from ncs.evaluation.metrics import TRUTH, Figure, evaluate
+from ncs.evaluation.metrics import TRUTH, evaluate
 from ncs.evaluation.table import as_text
+from ncs.lake.tables.rows import Figure
+from ncs.metrics import METRICS, Kind, Metric
 from ncs.tasks import Task, tasks_of
 from tests.factories import toy_conf
 
@@ -189,3 +191,30 @@ GOOD = [("x", n % 2, 0.5 if n % 2 else None, 0.1 * n, 0.5) for n in range(1, 9)]
 def test_rows_that_give_no_figure_are_refused(spark: SparkSession, rows: list[tuple], message: str) -> None:
     with pytest.raises(DataError, match=message):
         figures(spark.createDataFrame(rows, SCHEMA), ["x"], TASKS)
+
+
+def test_a_metric_that_joins_is_one_entry(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its error alone follow the figure in Spark with its interval, that of arrays, and the one under resamples."""
+    joined = Metric(
+        "mae",
+        "MAE",
+        "the mean absolute error",
+        more_is_better=False,
+        kinds=frozenset({Kind.REGRESSION}),
+        error=lambda f, label, prediction: f.abs(label - prediction),
+    )
+    monkeypatch.setitem(METRICS, joined.name, joined)
+    frame = scored(spark)
+    found = by_metric(figures(frame, MODELS, TASKS))
+    assert [model for model, metric in found if metric == "mae"] == ["layer_share", "single_task"]
+    for model in MODELS:
+        values = of(model, frame)
+        there = ~np.isnan(values["cvr"])
+        labels, scores = values["cvr"][there], values["pcvr"][there]
+        one = found[model, "mae"]
+        assert (one.task, one.n) == ("cvr", there.sum())
+        assert one.value == pytest.approx(np.abs(labels - scores).mean())
+        assert one.ci_low < one.value < one.ci_high
+        assert joined.figure(labels, scores) == pytest.approx(one.value)
+        ones = np.ones((len(labels), 2), dtype=np.int8)
+        assert joined.weighted(labels, scores, ones) == pytest.approx([one.value] * 2)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from ncs.evaluation.comparison import Compared, as_table, differences
-from ncs.evaluation.paired import Figures, figures, weighted_auc, weighted_mse
+from ncs.evaluation.paired import Figures, figures
+from ncs.metrics import METRICS, auc, weighted_auc
 from ncs.tasks import tasks_of
-from ncs.training.metrics import auc
 from tests.factories import toy_conf
 
 TASKS = tasks_of(toy_conf())
@@ -24,7 +24,8 @@ def test_weights_count_a_row_as_often_as_they_say() -> None:
     for column in (0, 59):
         repeated = np.repeat(labels, weights[:, column]), np.repeat(scores, weights[:, column])
         assert weighted_auc(labels, scores, weights)[column] == pytest.approx(auc(*repeated))
-        assert weighted_mse(labels, scores, weights)[column] == pytest.approx(np.mean((repeated[0] - repeated[1]) ** 2))
+        mean = pytest.approx(np.mean((repeated[0] - repeated[1]) ** 2))
+        assert METRICS["mse"].weighted(labels, scores, weights)[column] == mean
 
 
 def test_rows_without_a_label_do_not_count() -> None:

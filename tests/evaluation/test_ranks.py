@@ -7,8 +7,8 @@ from pyspark.sql import SparkSession
 from scipy import stats
 
 from ncs.evaluation.ranks import grouped_auc, spearman
+from ncs.metrics import auc
 from ncs.tasks import tasks_of
-from ncs.training.metrics import auc
 from tests.factories import toy_conf
 
 TASKS = tasks_of(toy_conf())

@@ -12,9 +12,9 @@ from pyspark.sql import SparkSession
 from ncs.days import Days
 from ncs.evaluation import charts
 from ncs.evaluation.charts import learning_curves, trained_epochs
-from ncs.evaluation.metrics import Figure
 from ncs.evaluation.names import legend_name
 from ncs.evaluation.report import LabelDays, Trained, costs, finding, label_days, render, warnings
+from ncs.lake.tables.rows import Figure
 from ncs.tasks import in_order, tasks_of
 from tests.evaluation.factories import (
     CONF,

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from jobs.cli import main
-from jobs.ingest import TABLES as BRONZE
+from jobs.pipeline.ingest import TABLES as BRONZE
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
 from tests.factories import ROOT

@@ -18,8 +18,8 @@ from jobs.cli import main
 from ncs.config import Config
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
+from ncs.metrics import auc
 from ncs.notebook.source import execute
-from ncs.training.metrics import auc
 from tests.factories import ROOT
 from tests.lake.assertions import holds_what_is_told
 
@@ -149,7 +149,8 @@ def test_rankings_are_judged_by_what_chance_has_shown(
     command = ["offpolicy", *RUN[1:], "--lake", lake.root, "--quiet"]
     assert main([*command, "--set", f"offpolicy.source={tmp_path}", "--set", "offpolicy.others=20"]) == 0
     printed = capsys.readouterr().out
-    table = [line.strip("| ").split(" | ") for line in printed.splitlines() if line.startswith("|")]
+    lines = [line.strip("| ").split(" | ") for line in printed.splitlines() if line.startswith("|")]
+    table = [[cell.strip() for cell in line] for line in lines]
     assert [line[0] for line in table[2:]][:2] == ["chance (as logged)", "1) single_task, single_task"]
     assert len(table) == 3 + 4
     logged = float(table[2][1].split(" [")[0])

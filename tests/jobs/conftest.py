@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, write_deltalake
 
-from jobs import encode, ingest, label
 from jobs.job import Job
+from jobs.pipeline import encode, ingest, label
 from ncs.config import Config
 from ncs.days import Days
 from ncs.lake import layout

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from jobs import export, report, train
 from jobs.job import Job
-from jobs.options import Options
-from jobs.runs import latest_run, run_of
-from jobs.status import status
-from jobs.worker import work
+from jobs.pipeline import export, report, train
+from jobs.pipeline.runs import latest_run, run_of
+from jobs.pipeline.status import status
+from jobs.pipeline.worker import work
 from ncs import config
 from ncs.errors import DataError, NcsError, TrainingError
 from ncs.lake import layout, storage, upkeep
@@ -44,7 +43,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Job:
 def job(trained: Job, tmp_path: Path) -> Job:
     """A copy of it."""
     lake = Lake.at(str(shutil.copytree(trained.lake.root, tmp_path / "copy")))
-    return Job(CONF, lake, CONF.logs.days, quiet=True, options=Options(model=MODEL))
+    return Job(CONF, lake, CONF.logs.days, quiet=True)
 
 
 def folder(job: Job) -> Path:

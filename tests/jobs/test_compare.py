@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs import compare
 from jobs.cli import main
 from jobs.job import Job
+from jobs.pipeline import compare
 from ncs.config import Config
 from ncs.errors import ConfigError
 from ncs.lake import layout

@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import encode, erase, ingest, label
 from jobs.cli import main
 from jobs.job import Job
-from jobs.options import Options
-from jobs.status import status
+from jobs.pipeline import encode, erase, ingest, label
+from jobs.pipeline.status import status
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import ConfigError, DataError
@@ -70,7 +69,7 @@ def rows(job: Job) -> dict[str, int]:
 
 
 def erase_users(job: Job, *users: int) -> None:
-    erase.run(replace(job, options=Options(user_ids=tuple(map(str, users)))))
+    erase.run(job, user_ids=tuple(map(str, users)))
 
 
 @pytest.mark.slow
@@ -134,16 +133,16 @@ def test_what_is_no_user_id_is_a_usage_error(written: Job, tmp_path: Path, monke
     for text in ("3\n\nmary\n", "1e3\n", f"{2**63}\n"):
         ids.write_text(text)
         with pytest.raises(ConfigError, match=r"ids\.txt, line \d: '.*' is no user id"):
-            erase.run(replace(job, options=Options(ids_file=str(ids))))
+            erase.run(job, ids_file=str(ids))
     ids.write_bytes(b"\xff\n")
     with pytest.raises(ConfigError, match=r"ids\.txt cannot be read as UTF-8"):
-        erase.run(replace(job, options=Options(ids_file=str(ids))))
+        erase.run(job, ids_file=str(ids))
     with pytest.raises(ConfigError, match="none was given"):
         erase.run(job)
     monkeypatch.setenv("NCS_KEY", KEY)
-    other = replace(job, conf=job.conf.with_keys({"privacy.key": "env:NCS_KEY"}), options=Options(user_ids=("3",)))
+    other = replace(job, conf=job.conf.with_keys({"privacy.key": "env:NCS_KEY"}))
     with pytest.raises(DataError, match="its user ids were made with another key"):
-        erase.run(other)
+        erase.run(other, user_ids=("3",))
     storage.write_json(job.lake.uri("erasures", "a.json"), [3])
     with pytest.raises(DataError, match=r"erasures/a\.json does not say which users were erased"):
         erase_users(job, 3)

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.evaluate import run
 from jobs.job import Job
-from jobs.runs import folders
-from jobs.status import status
+from jobs.pipeline.evaluate import run
+from jobs.pipeline.runs import folders
+from jobs.pipeline.status import status
 from ncs.errors import DataError
 from ncs.lake import contract, layout, storage
 from ncs.lake.layout import Lake

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.ingest import TABLES, run
 from jobs.job import Job
+from jobs.pipeline.ingest import TABLES, run
 from ncs import config
 from ncs.config import Config
 from ncs.days import Days
@@ -105,9 +105,11 @@ def test_ingest_again_changed_and_bad(
     put(logs, "plays", second, f"impression_id,ts,watched_seconds\n{second}-1,{second} 09:00:06,long\n")
     broken = make_job()
     run(broken)
-    assert list(broken.held) == [second]
-    found = re.search(rf"plays of {second}, .*a\.csv: column 'watched_seconds' has 1 .*as 'long'", broken.held[second])
-    assert found, broken.held
+    assert list(broken.blocked) == [second]
+    found = re.search(
+        rf"plays of {second}, .*a\.csv: column 'watched_seconds' has 1 .*as 'long'", broken.blocked[second]
+    )
+    assert found, broken.blocked
     with pytest.raises(GateError, match=f"{second} blocked, the other 1 days are done"):
         broken.check_blocked()
     assert versions(lake) == before

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import encode, ingest, label
 from jobs.job import Job
+from jobs.pipeline import encode, ingest, label
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
@@ -118,7 +118,7 @@ def test_a_column_that_cannot_be_kept_blocks_its_day_alone(
         put_day(logs, day)
     again = make_job(days=days)
     ingest.run(again)
-    assert again.held == {}
+    assert again.blocked == {}
     assert set(lake.records(layout.IMPRESSIONS)) == {str(day) for day in days}
 
 
@@ -167,7 +167,7 @@ def test_a_column_of_another_kind_blocks_its_day_alone(
     put_day(logs, second, code=before)
     again = make_job(days=Days(first, second))
     ingest.run(again)
-    assert again.held == {}
+    assert again.blocked == {}
 
 
 def test_any_error_while_a_day_is_read_blocks_it_alone(
@@ -191,7 +191,7 @@ def test_any_error_while_a_day_is_read_blocks_it_alone(
     put_day(logs, second)
     again = make_job(days=Days(first, second))
     ingest.run(again)
-    assert again.held == {}
+    assert again.blocked == {}
 
 
 @pytest.mark.slow

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import encode, ingest, label, quarantine
 from jobs.job import Job
-from jobs.options import Options
+from jobs.pipeline import encode, ingest, label, quarantine
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
@@ -73,8 +72,7 @@ def test_from_files_to_gold(
 
     # Replaying judges again what bronze holds, of the named day alone.
     before = {day: version for day, (version, _) in lake.records(layout.SAMPLES).items()}
-    replay = Options(action="replay", log="plays", reason="bad_watch")
-    quarantine.run(replace(make_job(days=Days(FIRST, FIRST)), options=replay))
+    quarantine.run(make_job(days=Days(FIRST, FIRST)), "replay", log="plays", reason="bad_watch")
     after = {day: version for day, (version, _) in lake.records(layout.SAMPLES).items()}
     assert after[str(FIRST)] > before[str(FIRST)]
     assert after[str(SECOND)] == before[str(SECOND)]
@@ -107,7 +105,7 @@ def test_late_events_label_their_day_again(
     today.days = label.with_reopened(today)
     assert str(today.days) == str(DAYS), "the first day's windows reach into the second, of which events have come"
     label.run(today)
-    assert not today.held
+    assert not today.blocked
     assert "label: plays of 2022-04-08..2022-04-10, 7 rows: 3 kept, 2 quarantined (bad_watch 2), 2 duplicates" in (
         capfd.readouterr().err
     )

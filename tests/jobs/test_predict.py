@@ -10,8 +10,8 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 from scipy.optimize import isotonic_regression
 
-from jobs import predict
 from jobs.job import Job
+from jobs.pipeline import predict
 from ncs.evaluation.calibration import Curve, from_rows
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake

@@ -7,7 +7,7 @@ import torch
 from pyspark.sql import SparkSession
 
 from jobs.job import Job
-from jobs.train import complete
+from jobs.pipeline.train import complete
 from ncs.config import Config
 from ncs.errors import TrainingError
 from ncs.lake.layout import Lake
@@ -32,7 +32,7 @@ def test_workers_in_spark_end_as_local_ones_do(tmp_path: Path, spark: SparkSessi
     here = run_of(lakes[0], conf.with_keys({"launch.launcher": "torch"}), spark)
     there = run_of(lakes[1], conf.with_keys({"launch.launcher": launcher}), spark)
     assert there.run_id == here.run_id
-    assert there.facts("layer_share")["workers"] == [2]
+    assert there.facts("layer_share").workers == [2]
     local, remote = (saved_state(run, "layer_share")["net"] for run in (here, there))
     assert all(torch.equal(weight, remote[name]) for name, weight in local.items())
 
@@ -40,6 +40,6 @@ def test_workers_in_spark_end_as_local_ones_do(tmp_path: Path, spark: SparkSessi
 @pytest.mark.slow
 def test_the_message_of_a_worker_in_spark_is_heard(lake: Lake, spark: SparkSession) -> None:
     conf = toy_conf("workers=2", "train.models=layer_share", "launch.launcher=spark_torch", "train.batch_size=63")
-    with pytest.raises(TrainingError, match="batch_size 63 cannot be parted evenly over 2 workers"):
+    with pytest.raises(TrainingError, match="batch_size 63 cannot be split evenly over 2 workers"):
         run_of(write_toy_lake(lake, conf), conf, spark)
     assert not list(Path(lake.root).glob("_launch*"))

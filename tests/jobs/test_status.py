@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from deltalake import CommitProperties
 
-from jobs import encode, ingest, label
 from jobs.cli import main
 from jobs.job import Job
-from jobs.status import status
+from jobs.pipeline import encode, ingest, label
+from jobs.pipeline.status import status
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake import layout
@@ -119,7 +119,7 @@ def test_a_day_that_is_blocked_is_named_when_another_error_ends_the_run(
         job.block(LAST, DataError("plays of it are gone"))
         raise DataError("the disk is full")
 
-    monkeypatch.setattr("jobs.label.run", hold_and_fail)
+    monkeypatch.setattr("jobs.pipeline.label.run", hold_and_fail)
     command = ["label", "--conf", str(ROOT / "conf" / "demo.yaml"), "--lake", written.lake.root, "--quiet"]
     command += ["--set", f"logs.source={written.conf.logs.source}", "--set", f"logs.days={DAYS}"]
     assert main(command) == 1

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs import track
 from jobs.cli import main
 from jobs.job import Job
-from jobs.options import Options
+from jobs.pipeline import track
 from ncs.errors import ConfigError, DataError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
@@ -38,9 +37,9 @@ def run(lake: Lake) -> Run:
     return run
 
 
-def job(lake: Lake, uri: str | None, run: str | None = None) -> Job:
+def job(lake: Lake, uri: str | None) -> Job:
     conf = toy_conf(f"track.uri={uri or 'null'}", "track.experiment=toys")
-    return Job(conf, lake, conf.logs.days, quiet=True, options=Options(run_id=run))
+    return Job(conf, lake, conf.logs.days, quiet=True)
 
 
 def test_a_finished_run_is_read_back(lake: Lake, run: Run, store: str) -> None:
@@ -82,7 +81,7 @@ def test_a_run_is_logged_once_and_again_when_there_is_more_to_tell(lake: Lake, r
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=store)
-    track.run(job(lake, store, run.run_id))
+    track.run(job(lake, store), run.run_id)
     place = client.get_experiment_by_name("toys").experiment_id
     first = {one.info.run_id for one in client.search_runs([place])}
     track.run(job(lake, store))
@@ -100,9 +99,9 @@ def test_what_is_missing_is_named(lake: Lake, run: Run) -> None:
     with pytest.raises(ConfigError, match=r"track\.uri is null; name an MLflow server"):
         track.run(job(lake, None))
     with pytest.raises(DataError, match=f"no finished run 'toy-0', it has {run.run_id}"):
-        track.run(job(lake, "file:/nowhere", "toy-0"))
+        track.run(job(lake, "file:/nowhere"), "toy-0")
     with pytest.raises(DataError, match=r"no finished run '\.\./x'"):
-        track.run(job(lake, "file:/nowhere", "../x"))
+        track.run(job(lake, "file:/nowhere"), "../x")
 
 
 def test_without_mlflow_one_line_says_what_to_install(lake: Lake, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +116,8 @@ def test_without_mlflow_one_line_says_what_to_install(lake: Lake, run: Run, monk
 
 def test_nothing_imports_mlflow_before_it_is_asked_to_log(lake: Lake, run: Run) -> None:
     code = (
-        "import sys, pyarrow; from jobs import evaluate, predict, run, track, train; from jobs.cli import main; "
+        "import sys, pyarrow; from jobs.pipeline import daily, evaluate, predict, track, train; "
+        "from jobs.cli import main; "
         f"main(['track', '--conf', {str(ROOT / 'conf' / 'demo.yaml')!r}, '--lake', {lake.root!r}]); "
         "print([name for name in sys.modules if name.split('.')[0] == 'mlflow'])"
     )

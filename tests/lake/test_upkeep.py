@@ -10,8 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.job import Job
-from jobs.maintain import run
-from jobs.options import Options
+from jobs.pipeline.maintain import run
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
@@ -56,11 +55,10 @@ def job(spark: SparkSession, lake: Lake, load_conf: Callable[..., Config]) -> Jo
     lineage = {"tables": {layout.IMPRESSIONS: 3, "gold/gone": 4}}
     storage.write_json(lake.uri("models", "a", "run.json"), {"lineage": lineage})
     age(lake, days=40)
-    return Job(load_conf(), lake, DAYS, quiet=True, options=Options(apply=True))
+    return Job(load_conf(), lake, DAYS, quiet=True)
 
 
 def test_a_report_changes_nothing(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
-    job.options = Options()
     before = {path: path.stat().st_mtime for path in Path(job.lake.root).rglob("*")}
     run(job)
     assert {path: path.stat().st_mtime for path in Path(job.lake.root).rglob("*")} == before
@@ -78,7 +76,7 @@ def test_days_are_put_together_and_what_a_model_needs_stays(job: Job, spark: Spa
         path.write_text("")
     for path in (half, orphan):
         os.utime(path, (0, 0))
-    run(job)
+    run(job, apply=True)
     assert not half.exists()
     assert not orphan.exists()
     assert young.exists()
@@ -91,13 +89,13 @@ def test_days_are_put_together_and_what_a_model_needs_stays(job: Job, spark: Spa
         values(lake, layout.IMPRESSIONS, 2)
     assert lake.records(layout.IMPRESSIONS) == records, "what made each day"
     version = newest.version()
-    run(job)
+    run(job, apply=True)
     assert lake.version(layout.IMPRESSIONS) == version, "nothing is left to do"
 
 
 def test_the_log_outlives_deltas_thirty_days(job: Job, spark: SparkSession) -> None:
     lake = job.lake
-    run(job)
+    run(job, apply=True)
     for version in range(4, 12):  # Delta makes a checkpoint at every tenth version, and then forgets what is old
         age(lake, days=40)
         write(spark, lake, layout.IMPRESSIONS, "2022-04-09", version, files=1)
@@ -107,5 +105,5 @@ def test_the_log_outlives_deltas_thirty_days(job: Job, spark: SparkSession) -> N
 def test_a_model_that_does_not_say_what_it_needs_stops_upkeep(job: Job) -> None:
     storage.write_bytes(job.lake.uri("models", "b", "run.json"), b"{")
     with pytest.raises(DataError, match=r"models/b/run\.json does not say which versions the model needs"):
-        run(job)
+        run(job, apply=True)
     assert upkeep.survey(job.lake, layout.IMPRESSIONS, 1, WEEK, set()).unused == 6, "nothing was removed"

@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import rankdata
 
-from jobs import generate
 from jobs.job import Job
+from jobs.pipeline import generate
 from ncs.days import Days
 from ncs.errors import ConfigError
 from ncs.lake import storage

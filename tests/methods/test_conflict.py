@@ -68,8 +68,8 @@ def test_the_cosine_is_that_of_the_gradients() -> None:
     assert list(found) == ["embedding", "hidden.0", "hidden.1"]
     for name, one in found.items():
         expected = float((left[name] * right[name]).sum() / (left[name].norm() * right[name].norm()))
-        assert one["cosine"] == pytest.approx(expected, abs=1e-4)
-        assert one["negative"] == float(expected < 0)
+        assert one.cosine == pytest.approx(expected, abs=1e-4)
+        assert one.negative == float(expected < 0)
 
 
 def test_towers_have_only_the_embedding_in_common_and_empty_parts_do_not_count() -> None:

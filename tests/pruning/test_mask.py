@@ -1,5 +1,7 @@
 """Masks and pruning rounds as algebra: what must hold for any weights."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,9 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ncs.methods.assign import assign
-from ncs.pruning.mask import Mask, overlap
-from ncs.pruning.prune import Scope, prune, prune_neurons
-from ncs.pruning.score import magnitude, movement
+from ncs.pruning.mask import Mask, maps, overlap
+from ncs.pruning.prune import Scope, magnitude, movement, prune, prune_neurons
 
 SHAPES = {"hidden.0": (6, 9), "hidden.1": (4, 6)}
 SIZE = 6 * 9 + 4 * 6
@@ -46,7 +47,9 @@ def test_one_threshold_parts_what_stays_from_what_goes(seed: int, rate: float) -
     before, scores = random_mask(seed), {name: w.abs() for name, w in weights(seed + 1).items()}
     after = prune(before, scores, rate, "global")
     # The last connection of a layer stays, however low its score.
-    kept = torch.cat([scores[name][after[name] == 1] for name in SHAPES if after[name].sum() > 1])
+    kept = torch.cat(
+        [scores[name][after[name] == 1] for name in SHAPES if after[name].sum() > 1] or [torch.tensor([math.inf])]
+    )
     gone = torch.cat([scores[name][(before[name] == 1) & (after[name] == 0)] for name in SHAPES])
     if len(gone):
         assert gone.max() < kept.min()
@@ -88,7 +91,7 @@ def test_movement_counts_what_grew_in_its_own_direction() -> None:
 
 
 def test_a_mask_refuses_anything_but_0_and_1() -> None:
-    with pytest.raises(ValueError, match="0 and 1 alone"):
+    with pytest.raises(ValueError, match="only 0 and 1"):
         Mask({"hidden.0": torch.tensor([0.0, 0.5])})
 
 
@@ -165,3 +168,26 @@ def test_of_a_layer_below_the_threshold_the_strongest_connection_stays() -> None
     after = prune(Mask.ones(scores), scores, 0.5, "global")
     assert after["hidden.0"].tolist() == [[0.0, 1.0, 0.0]]
     assert after["hidden.1"].tolist() == [[1.0, 1.0, 1.0, 1.0]]
+
+
+def random_layers(seed: int, *sizes: tuple[int, int]) -> Mask:
+    generator = torch.Generator().manual_seed(seed)
+    layers = {f"hidden.{n}": (torch.rand(size, generator=generator) < 0.4).float() for n, size in enumerate(sizes)}
+    return Mask({**layers, "output": torch.ones(1, 8)})
+
+
+def test_patches_add_up_to_the_overlap() -> None:
+    left, right = random_layers(1, (64, 128)), random_layers(2, (64, 128))
+    found, expected = maps(left, right), overlap(left, right)
+    assert list(found) == ["hidden.0"], "output layers are each task's own"
+    for part, values in found["hidden.0"].items():
+        values = torch.tensor(values)
+        assert values.shape == (32, 64)
+        assert abs(float(values.mean()) - expected[part]["hidden.0"]) < 1e-3
+
+
+def test_a_small_layer_is_shown_connection_by_connection() -> None:
+    left, right = random_layers(1, (3, 5)), random_layers(2, (3, 5))
+    parts = maps(left, right)["hidden.0"]
+    assert torch.equal(torch.tensor(parts["shared"]), left["hidden.0"] * right["hidden.0"])
+    assert torch.equal(torch.tensor(parts["left_only"]), left["hidden.0"] * (1 - right["hidden.0"]))

@@ -16,9 +16,9 @@ import yaml
 from ncs.errors import TrainingError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
+from ncs.metrics import auc
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
-from ncs.training.metrics import auc
 from tests.factories import toy_conf, toy_rows, write_toy_lake
 from tests.training.faults import killed, same, saved_state, trained
 
@@ -83,7 +83,7 @@ def test_the_same_seed_and_samples_give_the_same_bits(undisturbed: Run, lake: La
 def test_interrupted_after_any_artefact_it_ends_the_same(undisturbed: Run, lake: Lake, after: int) -> None:
     """Theta, the six rounds, the joint epochs: stop after the n-th file that was written, then start again."""
     conf = undisturbed.conf.model_copy(
-        update={"train": undisturbed.conf.train.model_copy(update={"model": ["connection_share"]})}
+        update={"train": undisturbed.conf.train.model_copy(update={"models": ["connection_share"]})}
     )
     write_toy_lake(lake, conf)
     saved = itertools.count(1)

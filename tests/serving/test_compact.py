@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ncs.errors import ExportError
+from ncs.nets.layers import Layer
 from ncs.nets.masked import MaskedNet
-from ncs.nets.subnetwork import Layer
 from ncs.pruning.mask import Mask
 from ncs.serving.compact import compact
 from ncs.serving.model import ServingNet, macs

@@ -14,6 +14,7 @@ from jobs.cli import main
 from ncs.errors import ExportError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
+from ncs.lake.manifest import manifest_uri
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
 from ncs.serving import export as exporting
@@ -46,6 +47,10 @@ def test_what_has_learnt_nothing_is_not_exported(
     facts = storage.read_json(path)
     assert {task: one["soundness"] for task, one in facts["tasks"].items()} == {"ctr": "sound", "cvr": "sound"}
     assert all(0 < one["lowest"] < one["highest"] < 1 for one in facts["tasks"].values())
+    # Without the manifest, by which an edited file would be noticed first.
+    manifest = manifest_uri(run.folder)
+    content = storage.read_bytes(manifest)
+    storage.remove(manifest)
     try:
         for soundness, word in (("constant", "one value"), ("chance", "of chance"), ("perfect", "exactly perfect")):
             tasks = {**facts["tasks"], "ctr": {**facts["tasks"]["ctr"], "soundness": soundness}}
@@ -57,6 +62,7 @@ def test_what_has_learnt_nothing_is_not_exported(
             assert not Path(run.folder, "connection_share", "serving").exists()
     finally:
         storage.write_json(path, facts)
+        storage.write_bytes(manifest, content)
 
 
 def test_what_is_written_predicts_as_the_model_does(

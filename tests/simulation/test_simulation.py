@@ -18,7 +18,7 @@ from ncs.logs.world import World
 from ncs.simulation.encoding import Encoder
 from ncs.simulation.simulation import ORACLE, RANDOM, SAME, Simulation, simulate
 from ncs.simulation.table import as_rows, as_text
-from ncs.simulation.visits import answers, visits_of
+from ncs.simulation.visits import draw_visits, respond
 from tests.factories import ROOT
 from tests.lake.assertions import holds_what_is_told
 
@@ -57,8 +57,11 @@ def vocabulary(conf: Config) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def conf() -> Config:
+    models = [f"models.{name}={{module: single_task}}" for name in ("blind", "seeing")]
     pairs = "simulate.pairs=[[blind, blind], [seeing, seeing]]"
-    return load_conf(str(Path(ROOT, "conf", "demo.yaml")), [*SMALL, pairs, f"fields={IDS}", "net.crosses=user*video"])
+    return load_conf(
+        str(Path(ROOT, "conf", "demo.yaml")), [*SMALL, *models, pairs, f"fields={IDS}", "net.crosses=user*video"]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -90,16 +93,16 @@ def test_equal_arms_are_answered_alike(simulation: Simulation) -> None:
 
 def test_a_visit_shows_its_best_candidates_once(conf: Config) -> None:
     world = World(conf.logs)
-    visits = visits_of(world, conf.simulate, day=1)
+    visits = draw_visits(world, conf.simulate, day=1)
     assert visits.candidates.shape == visits.repeated.shape == (800, 12)
     for candidates, repeated in zip(visits.candidates[:50], visits.repeated[:50], strict=True):
         assert Counter(candidates[~repeated].tolist()).most_common(1)[0][1] == 1
     assert (visits.context["ts"] >= world.schedule.midnights[-1] + 86_400_000_000).all()
-    found = answers(world, visits, np.zeros(visits.candidates.shape), top=3)
+    found = respond(world, visits, np.zeros(visits.candidates.shape), top=3)
     assert found["shown"].max() == 3
     assert (found["clicks"] <= found["shown"]).all()
     assert (found["watched"] <= found["clicks"]).all()
-    again = answers(world, visits, np.zeros(visits.candidates.shape), top=3)
+    again = respond(world, visits, np.zeros(visits.candidates.shape), top=3)
     assert all((found[name] == again[name]).all() for name in found)
 
 

@@ -9,7 +9,8 @@ from deltalake import CommitProperties, DeltaTable
 from ncs.config import Config
 from ncs.lake import storage
 from ncs.lake.layout import Lake, Record, user_metadata
-from ncs.runs.run import Run, train
+from ncs.runs.run import Run
+from ncs.runs.training import train
 from ncs.training.cluster import Cluster
 from ncs.training.store import Store
 from tests.factories import toy_conf

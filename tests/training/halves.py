@@ -75,4 +75,4 @@ def run(folder: str, cluster: Cluster, *settings: str) -> None:
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], connect(parts=[2]), *sys.argv[2:])
+    run(sys.argv[1], connect(subgroups=[2]), *sys.argv[2:])

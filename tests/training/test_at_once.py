@@ -1,4 +1,4 @@
-"""Real workers that go apart: each part searches the masks of one task, as so many workers alone would."""
+"""Real workers in subgroups: each searches the masks of one task, as so many workers alone would."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from ncs.methods.search import search_mask
 from ncs.pruning.prune import prune
 from ncs.runs.run import Run
 from ncs.training.cluster import Cluster, LostError
-from ncs.training.cluster.base import ranks_of_parts
+from ncs.training.cluster.base import subgroup_ranks
 from ncs.training.store import Store
 from tests.factories import toy_conf, write_toy_lake
 from tests.training import halves
@@ -31,21 +31,21 @@ class _Fake(Cluster):
     def __init__(self, rank: int, size: int) -> None:
         self.rank, self.size = rank, size
 
-    def _within(self, ranks: list[range], number: int) -> Cluster:
+    def _new_subgroup(self, ranks: list[range], number: int) -> Cluster:
         return Cluster()
 
 
-def test_workers_part_evenly_or_not_at_all() -> None:
-    assert ranks_of_parts(4, 2) == [range(2), range(2, 4)]
-    parts = [_Fake(rank, 4).part(2) for rank in range(4)]
-    assert [(part.number, part.rank, part.size, part.parts) for part in parts if part] == [
+def test_subgroups_are_equal_or_there_are_none() -> None:
+    assert subgroup_ranks(4, 2) == [range(2), range(2, 4)]
+    subgroups = [_Fake(rank, 4).subgroup(2) for rank in range(4)]
+    assert [(one.subgroup_number, one.rank, one.size, one.subgroups) for one in subgroups if one] == [
         (0, 0, 2, 2),
         (0, 1, 2, 2),
         (1, 0, 2, 2),
         (1, 1, 2, 2),
     ]
-    assert [_Fake(1, size).part(parts) for size, parts in ((3, 2), (2, 3), (4, 1))] == [None] * 3
-    assert Cluster().part(2) is None
+    assert [_Fake(1, size).subgroup(count) for size, count in ((3, 2), (2, 3), (4, 1))] == [None] * 3
+    assert Cluster().subgroup(2) is None
 
 
 def alone(folder: Path, theta: Path) -> dict[str, dict[str, torch.Tensor]]:
@@ -70,15 +70,15 @@ def test_each_of_two_workers_finds_what_one_alone_does(tmp_path: Path, launcher:
         for i in (1, 2):  # the artefact of a round holds the mask of the next
             assert same(found[f"{task}-{i - 1}"], expected[f"{task}-{i}"]), (task, i)
     lines = Store(str(two / "connection_share"), Cluster()).logged()
-    rounds = [(line["task"], line["round"], line["part"], line["workers"]) for line in lines[1:7]]
-    assert rounds == [(task, i, part, 2) for part, task in enumerate(("ctr", "cvr")) for i in range(3)]
-    assert lines[1]["samples"] == 2030, "a part takes all rows"
+    rounds = [(epoch.task, epoch.round, epoch.subgroup, epoch.workers) for epoch in lines[1:7]]
+    assert rounds == [(task, i, number, 2) for number, task in enumerate(("ctr", "cvr")) for i in range(3)]
+    assert lines[1].samples == 2030, "a subgroup takes all rows"
     assert not list(search.glob("metrics-*"))
 
 
 @BOTH
 @pytest.mark.slow
-def test_two_workers_a_part_find_what_one_a_part_does(tmp_path: Path, launcher: str) -> None:
+def test_subgroups_of_two_workers_find_what_those_of_one_do(tmp_path: Path, launcher: str) -> None:
     """And go on from what a run has found in whichever way: here from the theta of the two and the first rounds."""
     halved(tmp_path / "two", launcher, AT_ONCE)
     (search,) = (tmp_path / "two").glob("search-*")
@@ -87,7 +87,8 @@ def test_two_workers_a_part_find_what_one_a_part_does(tmp_path: Path, launcher: 
     for name in ("theta.pt", "search-ctr-00.pt"):
         shutil.copy(search / name, again)
     lines = (search / "metrics.jsonl").read_text().splitlines()
-    (again / "metrics-part-0.jsonl").write_text(f"{lines[1]}\n")  # what a killed run has not taken in
+    # What a killed run of an earlier version has not merged.
+    (again / "metrics-part-0.jsonl").write_text(lines[1].replace('"subgroup"', '"part"') + "\n")
     halved(tmp_path / "four", launcher, AT_ONCE, workers=4)
     two, four = masks_of(tmp_path / "two"), masks_of(tmp_path / "four")
     assert all(same(mask, four[key]) for key, mask in two.items())
@@ -122,7 +123,7 @@ def test_a_meeting_lasts_until_all_have_come_and_tells_of_a_lost_one() -> None:
 @pytest.mark.slow
 @BOTH
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_search_goes_on_without_the_part_that_is_lost(lake: Lake, launcher: str, fault: signal.Signals) -> None:
+def test_a_search_goes_on_without_the_subgroup_that_is_lost(lake: Lake, launcher: str, fault: signal.Signals) -> None:
     """The one that is left finds what is missing, one task after the other."""
     overrides = (
         AT_ONCE,
@@ -141,9 +142,9 @@ def test_a_search_goes_on_without_the_part_that_is_lost(lake: Lake, launcher: st
     code, said = training.end()
     assert code == 0, said
     assert "a worker of 2 was lost or stalled; going on with 1 from the last epoch" in said
-    lines = [line for line in Store(str(models / "connection_share"), Cluster()).logged() if line["phase"] == "search"]
-    rounds = sorted((line["task"], line["round"]) for line in lines)
+    epochs = [epoch for epoch in Store(str(models / "connection_share"), Cluster()).logged() if epoch.phase == "search"]
+    rounds = sorted((str(epoch.task), epoch.round) for epoch in epochs)
     assert rounds == [(task, i) for task in ("ctr", "cvr") for i in range(7)]
-    cvr = [(line["part"], line["workers"]) for line in lines if line["task"] == "cvr"]  # in the order of the rounds
+    cvr = [(epoch.subgroup, epoch.workers) for epoch in epochs if epoch.task == "cvr"]  # in the order of the rounds
     assert (cvr[0], cvr[-1]) == ((1, 2), (None, 1))
-    assert Run.of(conf, lake).facts("connection_share")["workers"] == [1, 2]
+    assert Run.of(conf, lake).facts("connection_share").workers == [1, 2]

@@ -8,11 +8,12 @@ import torch
 
 from ncs.lake import storage
 from ncs.lake.layout import Lake
+from ncs.metrics import auc
 from ncs.models import build
 from ncs.runs.predictor import Predictor
-from ncs.runs.run import Run, field_sizes, train
+from ncs.runs.run import Run, field_sizes
+from ncs.runs.training import train
 from ncs.training.cluster import Cluster
-from ncs.training.metrics import auc
 from ncs.training.store import Store
 from tests.factories import toy_conf, toy_rows, write_toy_lake
 
@@ -71,7 +72,7 @@ def test_equal_searches_are_run_once(run: Run) -> None:
     # connection_share with its controls, the wide one with its own, movement, neurons, no theta.
     assert len(list(Path(run.folder).glob("search-*"))) == 5
     lines = {name: Store(run.folder_of(name), Cluster()).logged() for name in ("connection_share", "random_masks")}
-    searches = [[line for line in found if line["phase"] != "joint"] for found in lines.values()]
+    searches = [[epoch for epoch in found if epoch.phase != "joint"] for found in lines.values()]
     assert searches[0] == searches[1], "the search counts for each that uses it"
 
 
@@ -109,8 +110,8 @@ def test_a_ticket_is_each_tasks_own(run: Run) -> None:
 def test_a_model_says_what_it_costs(run: Run) -> None:
     shared, towers = run.facts("full_share_theta"), run.facts("layer_share_theta")
     hidden = sum(weights.numel() for weights in masks(run, "connection_share")["ctr"].values())
-    assert towers["parameters"] - shared["parameters"] == pytest.approx(hidden, rel=0.1)
+    assert towers.parameters - shared.parameters == pytest.approx(hidden, rel=0.1)
     union = run.facts("connection_share")
-    assert 0.69 < union["density"] < 0.71
-    assert shared["parameters"] * 0.7 < union["parameters"] < shared["parameters"]
-    assert all(np.isfinite(run.facts(name)["skill"]) for name in run.conf.train.models)
+    assert 0.69 < union.density < 0.71
+    assert shared.parameters * 0.7 < union.parameters < shared.parameters
+    assert all(np.isfinite(run.facts(name).skill) for name in run.conf.train.models)

@@ -14,11 +14,11 @@ from ncs.config import Config
 from ncs.errors import TrainingError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
+from ncs.metrics import auc
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
 from ncs.training.cluster import Cluster, launch
 from ncs.training.cluster.launch import check_startable
-from ncs.training.metrics import auc
 from ncs.training.store import Store
 from tests.factories import ROOT, toy_conf, toy_rows, write_toy_lake
 from tests.training import halves

@@ -21,7 +21,7 @@ from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
 from ncs.training import optim
 from ncs.training.cluster import Cluster
-from ncs.training.device import computing_in, device_of
+from ncs.training.hardware import autocast_to, select_device
 from ncs.training.optim import MaskedAdam
 from ncs.training.store import Store
 from tests.factories import toy_conf, toy_rows, write_toy_lake
@@ -50,7 +50,7 @@ def batch(net: Model, device: str, seed: int = 0, rows: int = 64) -> Batch:
 
 
 def step(net: Model, optimizer: MaskedAdam, one: Batch, task: str, precision: str = "float32") -> float:
-    with computing_in(precision, one.ids.device):  # type: ignore[arg-type]
+    with autocast_to(precision, one.ids.device):  # type: ignore[arg-type]
         loss = net.loss(one, task) / one.total
     loss.backward()
     optimizer.step(net.masks(task))
@@ -60,18 +60,15 @@ def step(net: Model, optimizer: MaskedAdam, one: Batch, task: str, precision: st
 def test_the_workers_of_a_machine_take_its_gpus_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    workers = [Cluster() for _ in range(3)]
-    for n, worker in enumerate(workers):
-        worker.local_rank = n
-    assert [str(device_of("auto", worker)) for worker in workers] == ["cuda:0", "cuda:1", "cuda:0"]
-    assert str(device_of("cpu", workers[0])) == "cpu"
+    assert [str(select_device("auto", rank)) for rank in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    assert str(select_device("cpu", 0)) == "cpu"
 
 
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert str(device_of("auto", Cluster())) == "cpu"
+    assert str(select_device("auto", 0)) == "cpu"
     with pytest.raises(TrainingError, match=r"train.device is cuda, but .* finds no GPU .* set train.device to"):
-        device_of("cuda", Cluster())
+        select_device("cuda", 0)
 
 
 def test_the_precision_makes_another_run_the_device_does_not(lake: Lake) -> None:
@@ -126,7 +123,7 @@ def test_bfloat16_gives_about_the_loss_and_the_gradients_of_float32(name: str) -
     for precision in ("float32", "bfloat16"):
         torch.manual_seed(0)  # of SNR's gates
         net.zero_grad()
-        with computing_in(precision, torch.device("cpu")):  # type: ignore[arg-type]
+        with autocast_to(precision, torch.device("cpu")):  # type: ignore[arg-type]
             loss = net.loss(batch(net, "cpu"), "ctr")
         loss.backward()
         losses.append(loss)
@@ -158,8 +155,7 @@ def test_under_bfloat16_what_a_mask_leaves_out_keeps_every_bit_and_the_rest_stay
 
 def figures(run: Run, model: str) -> dict[str, float]:
     """The validation figures of the last epoch."""
-    found: dict[str, float] = Store(run.folder_of(model), Cluster()).logged()[-1]["validation"]
-    return found
+    return Store(run.folder_of(model), Cluster()).logged()[-1].validation
 
 
 def test_a_training_in_bfloat16_comes_to_the_figures_of_float32(lake: Lake) -> None:

@@ -21,7 +21,7 @@ def test_mmoe_mixes_shared_experts_by_a_gate_a_task(task: str, hidden: str, towe
 
 
 def test_a_gates_shares_are_positive_and_sum_to_one() -> None:
-    shares = Gate(5, 4).shares(10 * torch.randn(7, 5))
+    shares = Gate(5, 4).weights(10 * torch.randn(7, 5))
     torch.testing.assert_close(shares.sum(1), torch.ones(7))
     assert (shares > 0).all()
 

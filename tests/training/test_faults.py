@@ -13,14 +13,15 @@ from deltalake import DeltaTable
 
 import ncs.training.loop as loop
 from jobs.cli import main
-from jobs.worker import work
+from jobs.pipeline.worker import work
 from ncs.config import Config
 from ncs.errors import DataError, TrainingError
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
 from ncs.nets.model import Model
 from ncs.runs.predictor import Predictor
-from ncs.runs.run import Run, field_sizes, train
+from ncs.runs.run import Run, field_sizes
+from ncs.runs.training import train
 from ncs.training import cluster
 from ncs.training.cluster import Cluster
 from ncs.training.optim import MaskedAdam
@@ -83,7 +84,7 @@ def test_a_broken_checkpoint_gives_way_to_the_one_before(
     how(folder(killed_after_3) / "joint.checkpoint-0003.pt")
     again = trained(killed_after_3.lake, killed_after_3.conf)
     assert "joint.checkpoint-0003.pt cannot be read" in caplog.text
-    assert [line["epoch"] for line in Store(str(folder(again)), Cluster()).logged()] == [1, 2, 3, 4]
+    assert [epoch.epoch for epoch in Store(str(folder(again)), Cluster()).logged()] == [1, 2, 3, 4]
     assert same(saved_state(again, "snr_trans"), undisturbed)
 
 

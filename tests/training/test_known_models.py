@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from ncs.lake.layout import Lake
+from ncs.metrics import auc
 from ncs.runs.predictor import Predictor
-from ncs.runs.run import Run, field_sizes, train
+from ncs.runs.run import Run, field_sizes
+from ncs.runs.training import train
 from ncs.training.cluster import Cluster
-from ncs.training.metrics import auc
 from tests.factories import toy_conf, toy_rows, write_toy_lake
 from tests.training.known import FINISHED, IDS, KNOWN, TASKS, batch, built, cross_entropy, gradients, part
 

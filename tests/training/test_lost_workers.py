@@ -15,11 +15,11 @@ import yaml
 from ncs.config import Config
 from ncs.lake import storage
 from ncs.lake.layout import Lake
+from ncs.metrics import auc
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
 from ncs.training.cluster import Cluster
-from ncs.training.cluster.launch import most, without
-from ncs.training.metrics import auc
+from ncs.training.cluster.launch import most_workers, without
 from ncs.training.store import Store
 from tests.factories import toy_conf, toy_rows, write_toy_lake
 from tests.training.faults import saved_state
@@ -44,7 +44,7 @@ def test_a_lost_worker_takes_its_host_or_a_slot_with_it() -> None:
 
 
 def test_those_that_go_on_part_a_batch_evenly() -> None:
-    assert [most(left, 1024) for left in (8, 7, 3, 1, 0)] == [8, 4, 2, 1, 0]
+    assert [most_workers(left, 1024) for left in (8, 7, 3, 1, 0)] == [8, 4, 2, 1, 0]
 
 
 def ended(worker: psutil.Process, patience: float = 60) -> bool:
@@ -88,7 +88,7 @@ class Training:
         for child in psutil.Process(self.process.pid).children(recursive=True):
             variables = child.environ()
             rank = variables.get("HOROVOD_RANK", variables.get("RANK"))
-            if rank is not None and child.cmdline()[1:3] == ["-m", "jobs.worker"]:
+            if rank is not None and child.cmdline()[1:3] == ["-m", "jobs.pipeline.worker"]:
                 found[int(rank)] = child
         return found
 
@@ -106,12 +106,12 @@ def settings() -> tuple[str, ...]:
 
 def is_right(run: Run) -> bool:
     """Whether each epoch was kept once, with two workers first and one later, and the model has learnt."""
-    lines = Store(run.folder_of("layer_share"), Cluster()).logged()
-    workers = [line["workers"] for line in lines]
+    epochs = Store(run.folder_of("layer_share"), Cluster()).logged()
+    workers = [epoch.workers for epoch in epochs]
     ids, clicked, _ = toy_rows(4000, seed=99)
     predictor = Predictor.load(run.folder, "layer_share", run.conf, field_sizes(run))
     return (
-        [line["epoch"] for line in lines] == list(range(1, EPOCHS + 1))
+        [epoch.epoch for epoch in epochs] == list(range(1, EPOCHS + 1))
         and workers == sorted(workers, reverse=True)
         and auc(clicked, predictor.predict(ids)["ctr"]) > 0.6
     )
@@ -145,7 +145,7 @@ def test_training_goes_on_without_a_worker_that_is_lost(
     assert code == 0, said
     assert "a worker of 2 was lost or stalled; going on with 1 from the last epoch" in said
     run = Run.of(conf, lake)
-    assert run.facts("layer_share")["workers"] == [1, 2], "the run says that it lost one"
+    assert run.facts("layer_share").workers == [1, 2], "the run says that it lost one"
     assert is_right(run)
     assert not any(worker.is_running() for worker in workers.values())
     assert not list(Path(lake.root).glob("_launch*"))

@@ -13,8 +13,7 @@ from ncs.nets.masked import MaskedNet
 from ncs.nets.model import NetSpec
 from ncs.pruning.mask import Mask
 from ncs.training.cluster import Cluster
-from ncs.training.optim import MaskedAdam
-from ncs.training.rows import RowwiseAdagrad, coalesce
+from ncs.training.optim import MaskedAdam, RowwiseAdagrad, coalesce
 from tests.factories import toy_conf
 
 TASKS = ("ctr", "cvr")

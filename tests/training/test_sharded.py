@@ -10,8 +10,8 @@ from ncs.errors import ConfigError, TrainingError
 from ncs.models import build
 from ncs.nets import embedding
 from ncs.nets.embedding import FieldEmbedding, ShardedEmbedding
+from ncs.training.artefact import as_whole, reshard
 from ncs.training.cluster import Cluster
-from ncs.training.shards import as_whole, reshard
 from ncs.training.store import Store
 from tests.factories import toy_conf
 from tests.training.test_cluster import halved
@@ -32,7 +32,7 @@ def shards(table: Tensor, of: int) -> list[Tensor]:
 
 @pytest.mark.parametrize("sizes", [(3,), (20, 13), (16, 48), (100, 37), (64, 64)])
 def test_shards_are_drawn_as_the_whole_table_is(monkeypatch: pytest.MonkeyPatch, sizes: tuple[int, ...]) -> None:
-    monkeypatch.setattr(embedding, "_DRAWN_AT_ONCE", 32)
+    monkeypatch.setattr(embedding, "_DRAW_CHUNK", 32)
     torch.manual_seed(3)
     whole, after = FieldEmbedding(sizes, 5).table, torch.rand(1)
     for rank in range(3):
@@ -90,7 +90,9 @@ def test_an_artefact_is_there_only_with_all_of_its_shards(tmp_path: Path) -> Non
     (tmp_path / "theta.1-of-2.pt").unlink()
     with pytest.raises(TrainingError, match=r"theta\.1-of-2\.pt cannot be read"):
         alone.load("theta")
-    assert alone.once("theta", lambda: {"a.shard": torch.arange(6), "bias": torch.zeros(2)})["bias"].sum() == 0
+    assert (
+        alone.get_or_compute("theta", lambda: {"a.shard": torch.arange(6), "bias": torch.zeros(2)})["bias"].sum() == 0
+    )
 
 
 @pytest.mark.fault(ends="goes on")

@@ -10,7 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.job import Job
-from jobs.validate import block_days, gate
+from jobs.pipeline.validate import block_days, gate
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import GateError
@@ -94,7 +94,7 @@ def test_a_shift_warns_or_stops_as_configured(
     assert [verdicts.newest(job.lake)[layout.SAMPLES, str(day)] for day in (DAYS.first, BAD)] == ["pass", "warn"]
     strict = replace(job, conf=job.conf.with_keys({"gates.learnt.warn": []}))
     block_days(strict, layout.SAMPLES)
-    assert list(strict.held) == [BAD]
+    assert list(strict.blocked) == [BAD]
     assert verdicts.newest(job.lake)[layout.SAMPLES, str(BAD)] == "stop"
 
 
@@ -111,7 +111,7 @@ def test_the_page_of_a_failed_day_shows_rows_at_fault(
     assert f"{BAD}-0" in text  # the id of a clicked row without a length
     assert "unexpected values found" not in text  # of a rule that counts none
     assert "data docs rendering" not in caplog.text
-    block_days(replace(job, held={}), layout.SAMPLES)
+    block_days(replace(job, blocked={}), layout.SAMPLES)
     assert len(list(docs.rglob("*.html"))) == 2  # a page a run
 
 

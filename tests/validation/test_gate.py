@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-import jobs.validate
 from jobs.cli import main
 from jobs.job import Job
-from jobs.options import Options
+from jobs.pipeline import validate
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import ConfigError, DataError, GateError
@@ -54,7 +53,7 @@ def test_good_tables_pass_and_their_pages_stand_beside_them(
     write_samples(spark, job.lake)
     write_users(spark, job.lake, [1, 2])
     before = {table: set(Path(job.lake.uri(table)).rglob("*")) for table in ("silver/samples", "bronze/users")}
-    jobs.validate.run(job)
+    validate.run(job)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("validate: bronze/users (days all, version 0) meets its")
     assert lines[1].startswith(f"validate: silver/samples (days {DAYS}, version 0) meets its")
@@ -71,19 +70,19 @@ def test_what_has_passed_is_not_read_again_until_something_changes(
     spark: SparkSession, job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_users(spark, job.lake, [1, 2])
-    jobs.validate.gate(job, "bronze/users")
+    validate.gate(job, "bronze/users")
     first = stored(job.lake, "bronze/users")
     storage.remove(job.lake.uri("validation", "data_docs"))
-    jobs.validate.gate(job, "bronze/users")
+    validate.gate(job, "bronze/users")
     assert "as found before" in capsys.readouterr().err
     assert stored(job.lake, "bronze/users") == first
     assert not storage.exists(job.lake.uri("validation", "data_docs"))
 
     write_users(spark, job.lake, [1, 1])
     with pytest.raises(GateError, match="no user_id comes twice"):
-        jobs.validate.gate(job, "bronze/users")
+        validate.gate(job, "bronze/users")
     with pytest.raises(GateError, match="no user_id comes twice"):  # a failure is looked at again
-        jobs.validate.gate(job, "bronze/users")
+        validate.gate(job, "bronze/users")
     verdict = stored(job.lake, "bronze/users")
     assert verdict is not None
     assert (verdict.version, verdict.success, len(verdict.failed)) == (1, False, 1)
@@ -91,17 +90,17 @@ def test_what_has_passed_is_not_read_again_until_something_changes(
 
 def test_other_days_are_another_question(spark: SparkSession, job: Job) -> None:
     write_samples(spark, job.lake)
-    jobs.validate.gate(job, "silver/samples")
+    validate.gate(job, "silver/samples")
     longer = replace(job, days=DAYS.widened(after=1))
     with pytest.raises(GateError, match=r"every day of 2022-04-08\.\.2022-04-10 is there; found day 2022-04-10"):
-        jobs.validate.gate(longer, "silver/samples")
+        validate.gate(longer, "silver/samples")
 
 
 def test_all_failures_are_told_in_one_message(spark: SparkSession, job: Job) -> None:
     write_samples(spark, job.lake, click_days=(DAYS.first,))
     write_users(spark, job.lake, [1, 1, 2])
     with pytest.raises(GateError) as caught:
-        jobs.validate.run(job)
+        validate.run(job)
     text = str(caught.value)
     assert caught.value.exit_code == 3
     assert f"silver/samples (days {DAYS}, version 0) fails 1 of" in text
@@ -121,7 +120,7 @@ def test_what_the_logs_say_is_text_on_every_page_and_runs_nothing(spark: SparkSe
     writer = spark.createDataFrame(rows, SAMPLES).coalesce(1).write.format("delta").mode("overwrite")
     writer.partitionBy("day").save(job.lake.uri("silver/samples"))
     with pytest.raises(GateError):
-        jobs.validate.gate(replace(job, days=Days(day, day)), "silver/samples")
+        validate.gate(replace(job, days=Days(day, day)), "silver/samples")
     pages = {path: path.read_text() for path in Path(job.lake.uri("validation", "data_docs")).rglob("*.html")}
     assert any("&lt;img src=x" in page for page in pages.values()), "the examples are there"
     for path, page in pages.items():
@@ -146,16 +145,16 @@ def test_encoded_samples_are_held_against_the_vocabulary(spark: SparkSession, jo
     )
     encoded.coalesce(1).write.format("delta").partitionBy("day").save(job.lake.uri("gold/ctr_samples"))
     with pytest.raises(GateError, match=r"fails 1 of .*\n  user_id: min_value=0.*max_value=1.*; found 2 of 2 rows"):
-        jobs.validate.gate(job, "gold/ctr_samples")
+        validate.gate(job, "gold/ctr_samples")
 
 
 def test_unknown_and_absent_tables_are_named(job: Job) -> None:
     with pytest.raises(ConfigError, match="no suite for 'silver/sample'; there are bronze/impressions, "):
-        jobs.validate.run(replace(job, options=Options(table="silver/sample")))
+        validate.run(job, "silver/sample")
     with pytest.raises(DataError, match="silver/samples is not in the lake"):
-        jobs.validate.run(replace(job, options=Options(table="silver/samples")))
+        validate.run(job, "silver/samples")
     with pytest.raises(DataError, match="no table to validate"):
-        jobs.validate.run(job)
+        validate.run(job)
 
 
 def test_the_command_line_ends_with_3(spark: SparkSession, lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:

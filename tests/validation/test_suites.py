@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
@@ -200,7 +201,7 @@ def frame(spark: SparkSession, table: str, rows: Rows) -> DataFrame:
 def check(gate: Gate, conf: Config, rows: DataFrame, table: str) -> Any:
     # A name of its own for each check: the gate of one run sees a table once.
     suite = suites.build(table, conf, DAYS, IDS)
-    suite.name = f"{suite.name}-{id(suite)}"
+    suite = replace(suite, name=f"{suite.name}-{id(suite)}")
     return gate.check(rows, suite, table, 0, str(DAYS), "digest")
 
 
@@ -209,7 +210,7 @@ def test_good_rows_meet_every_expectation(spark: SparkSession, gate: Gate, conf:
     verdict = check(gate, conf, frame(spark, table, table_rows(table)), table)
     assert verdict.failed == []
     assert verdict.success
-    assert verdict.statistics["evaluated_expectations"] == len(suites.build(table, conf, DAYS, IDS).expectations)
+    assert verdict.statistics["evaluated_expectations"] == len(suites.build(table, conf, DAYS, IDS).rules)
 
 
 @pytest.mark.parametrize(("table", "change", "column", "rule", "found"), CASES)
@@ -249,7 +250,7 @@ def test_rows_set_aside_are_bounded_over_all_reasons_and_duplicates_by_themselve
     reconciled_days[FIRST]["examples"] = {"plays": {"bad_watch": "'{batch}\\\\';"}}
     rows = frame(spark, "silver/samples", good_rows())
     suite = suites.build("silver/samples", conf, DAYS, IDS, reconciled_days=reconciled_days)
-    suite.name = "silver-samples-reconciled_days"
+    suite = replace(suite, name="silver-samples-reconciled_days")
     quarantined, repeated = sorted(
         gate.check(rows, suite, "silver/samples", 0, str(DAYS), "digest").failed, key=lambda failure: failure.rule
     )

@@ -1,4 +1,4 @@
-"""The workers that train together: how they add up (`Cluster`), find each other (`connect`), are started (`launch`).
+"""The workers that train together: their collectives (`Cluster`), how they `connect`, how a command launches them.
 
 One file a backend: `horovod` and `distributed` (torch.distributed). One worker needs neither.
 """
@@ -10,21 +10,21 @@ from ncs.errors import NcsError
 from ncs.lake import storage
 from ncs.training.cluster import distributed, horovod
 from ncs.training.cluster.base import Cluster, LostError
-from ncs.training.cluster.cores import bind
 from ncs.training.cluster.launch import ERROR_FILE, environment, launch
+from ncs.training.hardware import bind_cores
 
 __all__ = ["Cluster", "LostError", "connect", "environment", "launch", "launched", "report_failure"]
 
 
-def connect(parts: Collection[int] = ()) -> Cluster:
+def connect(subgroups: Collection[int] = ()) -> Cluster:
     """The cluster that this process was launched in, or one of this process alone.
 
-    `parts` are the numbers of parts that it may be asked for later (`Cluster.part`).
+    `subgroups` are the counts that `Cluster.subgroup` may be called with later.
     """
     if not launched():
         return Cluster()
-    cores = bind(os.environ)
-    cluster = horovod.connect(parts) if "HOROVOD_RANK" in os.environ else distributed.connect()
+    cores = bind_cores(os.environ)
+    cluster = horovod.connect(subgroups) if "HOROVOD_RANK" in os.environ else distributed.connect()
     cluster.cores = cores
     return cluster
 
@@ -35,7 +35,7 @@ def launched() -> bool:
 
 
 def report_failure(err: Exception) -> None:
-    """In a worker: leave the message for whoever launched it. That another is lost is for the launcher to find."""
+    """In a worker: leave the message for its launcher, which finds out by itself that another worker is lost."""
     if (uri := os.environ.get(ERROR_FILE)) and not isinstance(err, LostError):
         text = str(err) if isinstance(err, NcsError) else f"{type(err).__name__}: {err} (unexpected)"
         storage.write_bytes(uri, text.encode())

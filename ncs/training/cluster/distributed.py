@@ -1,4 +1,4 @@
-"""All of torch.distributed: its collectives over gloo, and torchrun. The same as Horovod's, without Horovod."""
+"""All of torch.distributed: its collectives over gloo, and torchrun."""
 
 import os
 import re
@@ -11,8 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ncs.training.cluster.base import Cluster, answered
-from ncs.training.cluster.launcher import STALL_SECONDS, Launcher
+from ncs.training.cluster.base import STALL_SECONDS, Cluster, Launcher, lost_on
 
 
 class _Distributed(Cluster):
@@ -20,7 +19,7 @@ class _Distributed(Cluster):
 
     def __init__(self) -> None:
         self._patience = timedelta(seconds=float(os.environ.get(STALL_SECONDS, 300)))
-        with answered(RuntimeError):
+        with lost_on(RuntimeError):
             dist.init_process_group("gloo", timeout=self._patience)
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.local_size, self.local_rank = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
@@ -29,52 +28,52 @@ class _Distributed(Cluster):
 
     def all_reduce_async(self, tensor: Tensor) -> Callable[[], Tensor]:
         whole = tensor.to("cpu", copy=True)
-        with answered(RuntimeError):
+        with lost_on(RuntimeError):
             sent = dist.all_reduce(whole, group=self._group, async_op=True)
 
         def wait() -> Tensor:
-            with answered(RuntimeError):
+            with lost_on(RuntimeError):
                 sent.wait()
             return whole.to(tensor.device)
 
         return wait
 
     def all_gather(self, tensor: Tensor) -> Tensor:
-        """As all of a gather have to be of one length, shorter ones travel with zeros behind them."""
+        """Tensors of a gather have to be equally long: shorter ones are padded with zeros."""
         lengths = self._gather(torch.tensor([len(tensor)]))
         padded = torch.zeros((int(max(lengths)), *tensor.shape[1:]), dtype=tensor.dtype)
         padded[: len(tensor)] = tensor
-        parts = zip(self._gather(padded), lengths, strict=True)
-        return torch.cat([part[: int(length)] for part, length in parts]).to(tensor.device)
+        gathered = zip(self._gather(padded), lengths, strict=True)
+        return torch.cat([padded[: int(length)] for padded, length in gathered]).to(tensor.device)
 
     def all_to_all(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         sent, whole = [len(tensor) for tensor in tensors], torch.cat(list(tensors))
         counts = torch.empty(self.size, dtype=torch.int64)
-        with answered(RuntimeError):
+        with lost_on(RuntimeError):
             dist.all_to_all_single(counts, torch.tensor(sent), group=self._group)
             lengths = counts.tolist()
-            given = torch.empty((sum(lengths), *whole.shape[1:]), dtype=whole.dtype)
-            dist.all_to_all_single(given, whole.cpu(), lengths, sent, group=self._group)
-        return list(given.to(whole.device).split(lengths))
+            received = torch.empty((sum(lengths), *whole.shape[1:]), dtype=whole.dtype)
+            dist.all_to_all_single(received, whole.cpu(), lengths, sent, group=self._group)
+        return list(received.to(whole.device).split(lengths))
 
     def _broadcast(self, tensor: Tensor) -> None:
-        with answered(RuntimeError):
+        with lost_on(RuntimeError):
             dist.broadcast(tensor, src=self._first, group=self._group)
 
     def _gather(self, tensor: Tensor) -> list[Tensor]:
-        parts = [torch.empty_like(tensor) for _ in range(self.size)]
-        with answered(RuntimeError):
-            dist.all_gather(parts, tensor, group=self._group)
-        return parts
+        gathered = [torch.empty_like(tensor) for _ in range(self.size)]
+        with lost_on(RuntimeError):
+            dist.all_gather(gathered, tensor, group=self._group)
+        return gathered
 
-    def _within(self, ranks: Sequence[range], number: int) -> Cluster:
-        for one in ranks:  # of every group all workers have to know
-            if one not in self._groups:
-                with answered(RuntimeError):
-                    self._groups[one] = dist.new_group(list(one), timeout=self._patience)
-        part = copy(self)
-        part._first, part._group = ranks[number].start, self._groups[ranks[number]]
-        return part
+    def _new_subgroup(self, ranks: Sequence[range], number: int) -> Cluster:
+        for members in ranks:  # all workers have to create every group
+            if members not in self._groups:
+                with lost_on(RuntimeError):
+                    self._groups[members] = dist.new_group(list(members), timeout=self._patience)
+        subgroup = copy(self)
+        subgroup._first, subgroup._group = ranks[number].start, self._groups[ranks[number]]
+        return subgroup
 
 
 def connect() -> Cluster:

@@ -1,7 +1,7 @@
-"""Starting workers, and starting those that are left again when one is lost.
+"""Launching workers, and launching the remaining ones again when one is lost.
 
-Elastic by restart: all state is in the checkpoints, so going on with fewer workers is the same as resuming. It needs
-nothing of a backend, and no worker ever works with what another has only half sent.
+Elastic by restart: all state is in the checkpoints, so that continuing with fewer workers is the same as resuming. It
+needs no support by the backend, and no worker uses a message that another has sent only half of.
 """
 
 import ctypes
@@ -20,9 +20,9 @@ from pathlib import Path
 from ncs.config import Launch
 from ncs.errors import TrainingError
 from ncs.lake import storage
+from ncs.training.cluster.base import STALL_SECONDS, Launcher
 from ncs.training.cluster.distributed import TORCHRUN
 from ncs.training.cluster.horovod import HOROVODRUN
-from ncs.training.cluster.launcher import STALL_SECONDS, Launcher
 
 LAUNCHERS = {"horovodrun": HOROVODRUN, "torch": TORCHRUN}
 ERROR_FILE = "NCS_WORKER_ERROR"
@@ -30,10 +30,10 @@ _log = logging.getLogger(__name__)
 
 
 def launch(conf: Launch, workers: int, batch_size: int, command: Sequence[str], error: str, log: Path) -> None:
-    """Run a command once for each worker and wait for all; when one is lost, again with those that are left.
+    """Run a command once for each worker and wait for all; if one is lost, again with the remaining ones.
 
-    Their number has to divide `batch_size`. What they print goes to `log`, what rank 0 says to standard error. Raises
-    TrainingError with the message that a worker left at the URI `error`, or when `launch.restarts` are used up.
+    Their number has to divide `batch_size`. Their output goes to `log`, that of rank 0 to standard error too. Raises
+    TrainingError with the message that a worker left at the URI `error`, or if `launch.restarts` are used up.
     """
     launcher = LAUNCHERS[conf.launcher]
     hosts = conf.slots or {"localhost": workers}
@@ -46,7 +46,7 @@ def launch(conf: Launch, workers: int, batch_size: int, command: Sequence[str], 
         if storage.exists(error):
             raise TrainingError(storage.read_bytes(error).decode())
         hosts = without(hosts, _culprit(launcher, log))
-        before, workers = workers, most(min(workers, sum(hosts.values())), batch_size)
+        before, workers = workers, most_workers(min(workers, sum(hosts.values())), batch_size)
         if not left or not workers:
             raise TrainingError(
                 f"a worker of {before} was lost or stalled, and launch.restarts ({conf.restarts}) are used up or no "
@@ -56,7 +56,7 @@ def launch(conf: Launch, workers: int, batch_size: int, command: Sequence[str], 
 
 
 def check_startable(program: Sequence[str], hosts: Mapping[str, int], workers: int, network: str | None) -> None:
-    """Raises TrainingError for what would keep workers from ever starting, before anything waits for them."""
+    """Raises TrainingError if the workers could not start, before anything waits for them."""
     module = program[program.index("-m") + 1]
     try:
         known = importlib.util.find_spec(module)
@@ -74,19 +74,19 @@ def check_startable(program: Sequence[str], hosts: Mapping[str, int], workers: i
     if hosts.keys() - {"localhost", "127.0.0.1", socket.gethostname()} and shutil.which("ssh") is None:
         raise TrainingError("launch.hosts: workers on other hosts are started by ssh, which is not installed here")
     if network is not None:
-        there = [name for _, name in socket.if_nameindex()]
+        interfaces = [name for _, name in socket.if_nameindex()]
         for name in network.split(","):
-            if name not in there:
-                raise TrainingError(f"launch.network: there is no interface {name} here; there are {', '.join(there)}")
+            if name not in interfaces:
+                raise TrainingError(f"launch.network: there is no interface {name} here; {', '.join(interfaces)} are")
 
 
-def most(workers: int, batch_size: int) -> int:
-    """The most workers, of so many, that can part a global batch evenly."""
+def most_workers(workers: int, batch_size: int) -> int:
+    """The largest number of workers, up to `workers`, that divides a global batch."""
     return next((n for n in range(workers, 0, -1) if batch_size % n == 0), 0)
 
 
 def _culprit(launcher: Launcher, log: Path) -> int | None:
-    """The rank that was killed by a signal; None where workers ended by themselves, waiting for one that stalled."""
+    """The rank that was killed by a signal; None if workers ended by themselves, waiting for one that stalled."""
     output = log.read_text(errors="replace")
     failed = launcher.first_to_fail.search(output)
     if failed is None:
@@ -97,7 +97,7 @@ def _culprit(launcher: Launcher, log: Path) -> int | None:
 
 
 def environment(conf: Launch, error: str) -> dict[str, str]:
-    """What workers find in their environment: how long to wait for each other, where to leave a message."""
+    """The workers' environment: how long they wait for each other, where they leave an error message."""
     return {
         "HOROVOD_GLOO_TIMEOUT_SECONDS": str(conf.stall_seconds),
         STALL_SECONDS: str(conf.stall_seconds),
@@ -106,7 +106,7 @@ def environment(conf: Launch, error: str) -> dict[str, str]:
 
 
 def without(hosts: Mapping[str, int], rank: int | None) -> dict[str, int]:
-    """Hosts and slots that are left once `rank` is lost: of several hosts its own goes, else a slot of the last."""
+    """Hosts and slots without the lost `rank`: without its host if there are several, else without a slot."""
     if rank is not None and len(hosts) > 1:
         owners = [host for host, slots in hosts.items() for _ in range(slots)]
         return {host: slots for host, slots in hosts.items() if host != owners[rank]}
@@ -115,10 +115,10 @@ def without(hosts: Mapping[str, int], rank: int | None) -> dict[str, int]:
 
 
 def _succeeds(command: Sequence[str], own: Mapping[str, str], log: Path, rank_0: str) -> bool:
-    """Run a launcher to its end; it ends, with all that it started, when this process does.
+    """Run a launcher until it exits; it and its workers exit when this process does.
 
-    It writes to the log itself: a pipe would break with this process, and torchrun then waits for ever for the threads
-    that pass its workers' output on.
+    It writes to the log file itself: a pipe would break with this process, and torchrun would wait for ever for the
+    threads that forward its workers' output.
     """
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -137,12 +137,12 @@ def _succeeds(command: Sequence[str], own: Mapping[str, str], log: Path, rank_0:
 
 
 def _follow(process: subprocess.Popen[bytes], log: Path, rank_0: str) -> int:
-    """Pass on what rank 0 says, until the launcher ends; its exit code."""
-    begun = ""
+    """Forward the output of rank 0 until the launcher exits; its exit code."""
+    unfinished = ""
     with log.open(errors="replace") as file:
         while True:
-            code = process.poll()  # before reading: what it wrote last is not lost
-            *lines, begun = (begun + file.read()).split("\n")
+            code = process.poll()  # before reading, so that its last output is not lost
+            *lines, unfinished = (unfinished + file.read()).split("\n")
             for line in lines:
                 if rank_0 in line:
                     sys.stderr.write(line.partition(rank_0)[2] + "\n")
@@ -152,5 +152,5 @@ def _follow(process: subprocess.Popen[bytes], log: Path, rank_0: str) -> int:
 
 
 def _end_with_parent() -> None:
-    """Have the kernel send SIGTERM when the parent is gone, however it went (Linux's PR_SET_PDEATHSIG)."""
+    """Have the kernel send SIGTERM when the parent exits, however it does (Linux's PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)

@@ -1,0 +1,109 @@
+"""Estimate what rankings by the newest run's predictions would earn in watch time, from KuaiRand's random logs."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow  # noqa: F401  (before torch: the other order has crashed)
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs.job import Job
+from jobs.pipeline.rankers import Rankers, load
+from ncs.config import digest
+from ncs.errors import ConfigError, DataError
+from ncs.lake import layout, storage
+from ncs.logs.kuairand import KuaiRand
+from ncs.logs.pseudonyms import Pseudonyms
+from ncs.off_policy.estimators import OffPolicy, estimate, weights
+from ncs.off_policy.exposed import Exposed, ranked
+from ncs.text import markdown
+
+
+def run(job: Job) -> None:
+    """Estimate, print the table."""
+    conf = job.conf
+    if conf.logs.adapter != "kuairand":
+        raise ConfigError(
+            f"logs.adapter: only KuaiRand's logs hold videos that chance chose, not those of {conf.logs.adapter!r}; "
+            f"synthetic logs have `ncs simulate`"
+        )
+    wanted, rankers = conf.offpolicy, load(job)
+    shown = _exposed(job, rankers)
+    if len(shown.pool_lengths) <= wanted.others:
+        raise DataError(
+            f"the random log shows {len(shown.pool_lengths)} videos, offpolicy.others asks for {wanted.others} beside "
+            f"each; lower it"
+        )
+    pairs = conf.simulate.pairs
+    found = []
+    for scores, beaten in ranked(shown, pairs, rankers.scorers, wanted.others, wanted.seed):
+        weight = weights(beaten, wanted.others, wanted.candidates)
+        found.append(estimate(shown.users, shown.rewards, scores, weight, wanted.candidates, wanted.seed))
+    table = _as_table([f"{n}) {click}, {watch}" for n, (click, watch) in enumerate(pairs, start=1)], found)
+    words = (
+        f"Seconds watched an impression if the best of {wanted.candidates} videos that chance draws is shown, ranked "
+        f"by pCTR * pCVR * length; 95 % intervals over {len(np.unique(shown.users)):,} users. effective: impressions "
+        f"of the policy's own that would tell as much, of {len(shown.users):,} that were logged. Run {rankers.run_id}."
+    )
+    path = job.lake.uri("reports", f"offpolicy-{digest([rankers.made(), pairs, wanted.model_dump()])}.md")
+    storage.write_bytes(path, f"{table}\n\n{words}\n".encode())
+    print(f"{table}\n\n{words}\noffpolicy: {path}")
+
+
+def _exposed(job: Job, rankers: Rankers) -> Exposed:
+    """The random log of some users, and the pool, as ids."""
+    wanted, conf = job.conf.offpolicy, rankers.conf
+    root = storage.absolute(wanted.source or job.conf.logs.source or "")
+    source = KuaiRand(root, conf.logs.timezone, Pseudonyms.of(job.conf.privacy.key))
+    log = source.exposed(job.spark).where("length_seconds > 0")
+    videos = log.groupBy("video_id").agg(F.max("length_seconds").alias("length_seconds"))
+    videos = videos.join(job.table_of(layout.VIDEOS).drop("length_seconds"), "video_id", "left")
+    share = wanted.rows / max(log.count(), 1)
+    chosen = F.pmod(F.xxhash64("user_id", F.lit(wanted.seed)), F.lit(1_000_000)) < int(share * 1_000_000)
+    rows = log.drop("length_seconds").where(chosen).join(job.table_of(layout.USERS), "user_id", "left")
+    fields = list(conf.fields)
+    of_videos = [name for name in fields if conf.fields[name].side == "video"]
+    of_rows = [name for name in fields if conf.fields[name].side != "video"]
+    pool = _ids(rankers, videos.orderBy("video_id"), of_videos, ["video_id", "length_seconds"])
+    own = _ids(rankers, rows.orderBy("user_id", "ts", "video_id"), of_rows, ["user_id", "video_id", "watched_seconds"])
+    if not len(own["#user_id"]):
+        raise DataError(f"the random log has no rows with a length of {wanted.rows} that were asked for; see offpolicy")
+    shown = np.searchsorted(pool["#video_id"], own["#video_id"])
+    by_name = {**own, **{name: pool[name][shown] for name in of_videos}}
+    return Exposed(
+        users=own["#user_id"],
+        ids=np.stack([by_name[name] for name in fields], axis=1),
+        videos=shown,
+        rewards=own["#watched_seconds"],
+        pool_ids=np.stack([pool[name] for name in of_videos], axis=1),
+        pool_lengths=pool["#length_seconds"],
+        video_fields=[fields.index(name) for name in of_videos],
+    )
+
+
+def _ids(rankers: Rankers, rows: DataFrame, fields: Sequence[str], plain: Sequence[str]) -> dict[str, np.ndarray]:
+    """The ids of fields, and further columns as they are (`#name`). Values become text in Spark, as in `ncs encode`."""
+    conf = rankers.conf.fields
+    for name in fields:
+        if name not in rows.columns:
+            raise DataError(f"fields.{name}: no such column in the random log, bronze/users or bronze/videos")
+    types = {name: "string" if conf[name].encode == "vocabulary" else "double" for name in fields}
+    columns = [F.col(name).cast(dtype).alias(name) for name, dtype in types.items()]
+    frame: pd.DataFrame = rows.select(*columns, *[F.col(name).alias(f"#{name}") for name in plain]).toPandas()
+    found = {name: rankers.encoder.ids(name, frame[name].to_numpy()) for name in fields}
+    return found | {f"#{name}": frame[f"#{name}"].to_numpy() for name in plain}
+
+
+def _as_table(arms: Sequence[str], found: Sequence[Sequence[OffPolicy]]) -> str:
+    """A line an arm, in Markdown; first what chance earned."""
+    names = [one.estimator for one in found[0][1:]]
+    lines = [["ranks by", *names, *(f"effective, {name}" for name in names)]]
+    lines.append(["chance (as logged)", _interval(found[0][0]), *[""] * (2 * len(names) - 1)])
+    for arm, estimates in zip(arms, found, strict=True):
+        lines.append([arm, *map(_interval, estimates[1:]), *(f"{one.effective:,.0f}" for one in estimates[1:])])
+    return markdown(lines)
+
+
+def _interval(one: OffPolicy) -> str:
+    return "-" if np.isnan(one.value) else f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"

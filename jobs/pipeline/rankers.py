@@ -1,0 +1,45 @@
+"""What ranks in a simulation or an estimate: the newest run's models of `simulate.pairs`, and the ids they know."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.job import Job
+from jobs.pipeline.runs import latest_run
+from ncs import config
+from ncs.config import Config
+from ncs.errors import DataError
+from ncs.lake import layout
+from ncs.runs.predictor import Predictor
+from ncs.simulation.encoding import Encoder
+
+
+@dataclass(frozen=True)
+class Rankers:
+    """Trained models by name, and what turns values into their ids."""
+
+    run_id: str
+    conf: Config
+    scorers: dict[str, Predictor]
+    encoder: Encoder
+
+    def made(self) -> list[Any]:
+        """What decides their predictions."""
+        return [self.run_id, [self.conf.models[model].key(model) for model in self.scorers]]
+
+
+def load(job: Job) -> Rankers:
+    """Load them. Raises DataError for a model that the run does not hold."""
+    found = latest_run(job.lake)
+    run_id, conf = found["run_id"], config.of_run(found)
+    models = sorted({model for pair in job.conf.simulate.pairs for model in pair})
+    missing = [model for model in models if model not in found["models"]]
+    if missing:
+        raise DataError(
+            f"simulate.pairs names {', '.join(missing)}, run {run_id} holds {', '.join(found['models'])}; "
+            f"run `ncs train` with these models or name other pairs"
+        )
+    folder = job.lake.uri("models", run_id)
+    scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in models}
+    version = found["lineage"]["tables"][layout.VOCABULARY]
+    encoder = Encoder(conf.fields, job.lake.read(layout.VOCABULARY, version, ["field", "value", "id"]))
+    return Rankers(run_id, conf, scorers, encoder)

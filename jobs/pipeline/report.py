@@ -1,0 +1,103 @@
+"""The page of a run: written when it is evaluated, and anew once there is more to tell of it."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from pyspark.sql import functions as F
+
+import ncs
+from jobs.job import Job
+from ncs import config
+from ncs.evaluation import rankings, report
+from ncs.evaluation.mask_maps import subnetworks
+from ncs.lake import layout, storage
+from ncs.lake.documents import Conflict, Epoch, Facts, Masks
+from ncs.lake.erasure import models_with_erased_users
+from ncs.lake.layout import Lake
+from ncs.lake.tables.rows import Figure
+
+_SHAPES: dict[str, Any] = {"masks": Masks, "conflict": Conflict, "facts": Facts}
+
+
+def path_of(lake: Lake, run_id: str) -> str:
+    """Where the page of a run stands."""
+    return lake.uri("reports", run_id, "report.html")
+
+
+def write(
+    job: Job, run: dict[str, Any], models: dict[str, str], figures: Sequence[Figure], inputs: dict[str, int]
+) -> None:
+    """Write the page, unless the one that is there tells the same.
+
+    `models` are the run's and their folders, `inputs` the parts of tables that it was compared on.
+    """
+    run_id, conf = run["run_id"], config.of_run(run)
+    simulation = rankings.newest(_rows(job, layout.SIMULATIONS, run_id))
+    provenance = {
+        "ncs": ncs.__version__,
+        "evaluation": job.lake.records(layout.EVALUATIONS)[run_id][0],
+        "simulation": simulation[0]["simulation_id"] if simulation else None,
+    }
+    if run_id in models_with_erased_users(job.lake):
+        run = run | {"saw_erased_users": True}
+        provenance["saw_erased_users"] = True
+    path, note = path_of(job.lake, run_id), job.lake.uri("reports", run_id, "provenance.json")
+    if storage.exists(path) and storage.derived_json(note) == provenance:
+        return
+    days = conf.logs.days
+    samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
+    of_models = trained(job.lake, run_id, models)
+    page = report.render(
+        run,
+        figures,
+        of_models,
+        report.label_days(samples),
+        _newest(inputs),
+        simulation,
+        _rows(job, layout.SLICES, run_id),
+        {key: facts for key, facts in _labelled(job.lake).items() if date.fromisoformat(key) in days},
+    )
+    storage.write_bytes(path, page.encode())
+    for picture in (subnetworks(one.masks) for one in of_models.values() if one.masks):
+        if picture:  # of the first model with masks, to be shown elsewhere
+            storage.write_bytes(job.lake.uri("reports", run_id, "subnetworks.svg"), picture.encode())
+            break
+    storage.write_json(note, provenance)
+
+
+def _labelled(lake: Lake) -> dict[str, dict[str, Any]]:
+    """Day -> what the commit of its samples says of it."""
+    return {key: record.facts for key, (_, record) in lake.records(layout.SAMPLES).items()}
+
+
+def _rows(job: Job, name: str, run_id: str) -> list[dict[str, Any]]:
+    """A run's rows of a table, none if there is no table."""
+    if not job.lake.has(name):
+        return []
+    return [row.asDict() for row in job.table_of(name).where(F.col("run_id") == run_id).collect()]
+
+
+def trained(lake: Lake, run_id: str, models: dict[str, str]) -> dict[str, report.Trained]:
+    """What training has left of each model: metrics by epoch, masks and conflicts where it has them."""
+    found = {}
+    for model, key in models.items():
+        folder = lake.uri("models", run_id, key)
+        remedy = f"restore it, or remove {folder} and run `ncs train`"
+        lines = storage.read_json_lines(storage.join(folder, "metrics.jsonl"), Epoch, remedy)
+        kept = {name: storage.join(folder, f"{name}.json") for name in _SHAPES}
+        artefacts = {
+            name: storage.read_json(path, _SHAPES[name], remedy) if storage.exists(path) else None
+            for name, path in kept.items()
+        }
+        found[model] = report.Trained(lines, **artefacts)
+    return found
+
+
+def _newest(inputs: dict[str, int]) -> dict[str, int]:
+    """Table -> the newest version of any of its parts that was read."""
+    tables: dict[str, int] = {}
+    for part, version in inputs.items():
+        table = part.rpartition("/")[0]
+        tables[table] = max(version, tables.get(table, version))
+    return tables

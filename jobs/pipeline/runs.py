@@ -1,0 +1,123 @@
+"""Which run the stages after training work on, and what decides what these make of it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jobs.job import Job
+from ncs import config
+from ncs.config import Config
+from ncs.errors import DataError, NcsError
+from ncs.lake import layout, manifest, storage
+from ncs.lake.currency import Wanted
+from ncs.lake.documents import Latest, RunDescription, models_in
+from ncs.lake.layout import Lake
+from ncs.tasks import CTR, tasks_of
+
+
+def latest_run(lake: Lake) -> dict[str, Any]:
+    """The description (`run.json`) of the run that `ncs train` finished last."""
+    return run_of(lake, None)
+
+
+def run_of(lake: Lake, run_id: str | None, verify: bool = True) -> dict[str, Any]:
+    """The description of a run by its id, or of the one that `ncs train` finished last.
+
+    With `verify` its files are compared with its manifest. Raises DataError if it is not there, was never finished, or
+    has a file that is missing, broken, or another than training has written.
+    """
+    if run_id is not None:
+        finished = [name for name in storage.folders(lake.uri("models")) if storage.exists(_described(lake, name))]
+        if run_id not in finished:
+            there = f"has {', '.join(finished)}" if finished else "has none"
+            raise DataError(f"{lake.uri('models')} holds no finished run {run_id!r}, it {there}; name one, or train it")
+        return _read(lake, run_id, verify)
+    path = lake.uri("models", "latest.json")
+    if not storage.exists(path):
+        raise DataError(f"the lake {lake.root} has no trained run; run `ncs train`")
+    latest = storage.read_json(path, Latest, "run `ncs train`, which writes it again")
+    return _read(lake, layout.check_run_id(latest["run_id"], path), verify)
+
+
+def _read(lake: Lake, run_id: str, verify: bool) -> dict[str, Any]:
+    """A run's description. Raises DataError if it is that of another run than the one in whose folder it stands.
+
+    `config.of_run` checks the names and expressions of its configuration, as those of a file.
+    """
+    if verify:
+        manifest.verify(lake.uri("models", run_id))
+    path, remedy = _described(lake, run_id), "restore it, or run `ncs train`, which writes it again"
+    found = storage.read_json(path, RunDescription, remedy)
+    if layout.check_run_id(found["run_id"], path) != run_id:
+        raise DataError(f"{path} describes the run {found['run_id']!r}, its folder is that of {run_id}; {remedy}")
+    return found | {"models": models_in(found)}
+
+
+def _described(lake: Lake, run_id: str) -> str:
+    return lake.uri("models", run_id, "run.json")
+
+
+def folders(described: dict[str, Any], conf: Config) -> dict[str, str]:
+    """The models of a run, and what the folder of each in the run's is called: another definition has another."""
+    for model in described["models"]:
+        if model not in conf.models:
+            raise DataError(
+                f"run {described['run_id']} holds {model}, which its configuration no longer names; put it back "
+                f"under models and run `ncs train`"
+            )
+    return {model: conf.models[model].key(model) for model in described["models"]}
+
+
+def predictions_from(lake: Lake, described: dict[str, Any], conf: Config) -> dict[str, Any]:
+    """What decides a run's predictions: its models, and the test days as they are now."""
+    return {
+        "models": list(folders(described, conf).values()),
+        "tables": described["lineage"]["tables"],
+        "inputs": lake.inputs(tasks_of(conf)[CTR].table, layout.SAMPLES, days=conf.test_days),
+    }
+
+
+def predictions_wanted(job: Job) -> dict[str, Wanted]:
+    """What the predictions of the newest run would be made from now."""
+    return {layout.PREDICTIONS: _of_newest(job, lambda found, conf: predictions_from(job.lake, found, conf))}
+
+
+def evaluation_wanted(job: Job) -> dict[str, Wanted]:
+    """What the evaluation of the newest run would be made from now."""
+
+    def made(found: dict[str, Any], conf: Config) -> dict[str, Any]:
+        from ncs.evaluation.parts import slices_of  # imports Spark, which the stages that train need not
+
+        slices = slices_of(job.lake, job.conf.slices)
+        return evaluation_from(job.lake, found, conf, slices, job.conf.calibration is not None)
+
+    return {layout.EVALUATIONS: _of_newest(job, made)}
+
+
+def _of_newest(job: Job, made: Callable[[dict[str, Any], Config], dict[str, Any]]) -> Wanted:
+    """The run that was trained last, and what is made from it; nothing before one was."""
+    if not storage.exists(job.lake.uri("models", "latest.json")):
+        return {}
+    run_id = "newest"
+    try:
+        found = run_of(job.lake, None, verify=False)
+        run_id = found["run_id"]
+        return {run_id: made(found, config.of_run(found))}
+    except NcsError as err:  # of another version, say: no reason to keep silent about the tables
+        return {run_id: DataError(str(err))}
+
+
+def evaluation_from(
+    lake: Lake, described: dict[str, Any], conf: Config, slices: Mapping[str, Any], calibrated: bool
+) -> dict[str, Any]:
+    """What decides a run's evaluation: its predictions, the labels, the slices and calibration that are asked for."""
+    run_id = described["run_id"]
+    predictions = lake.records(layout.PREDICTIONS).get(run_id)
+    inputs = {f"{layout.PREDICTIONS}/{run_id}": predictions[0]} if predictions else {}
+    found: dict[str, Any] = {
+        "inputs": inputs | lake.inputs(layout.SAMPLES, days=conf.logs.days),
+        "models": list(folders(described, conf).values()),
+        "slices": dict(slices),
+    }
+    if calibrated and run_id in (fitted := lake.records(layout.CALIBRATION)):
+        found["calibration"] = fitted[run_id][0]
+    return found

@@ -1,0 +1,65 @@
+"""Show each day of each table: rows, version, state, gate, quarantined, when written and from what, whether stale."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+
+import validation
+from jobs.job import Job
+from jobs.stage import stages
+from ncs.days import Days
+from ncs.lake import layout
+from ncs.lake.erasure import models_with_erased_users
+from ncs.lake.status import Part, as_text, parts
+from validation import verdicts
+from validation.verdicts import Checked
+
+
+def run(job: Job, as_json: bool = False) -> None:
+    """Print the status, as a table or as JSON."""
+    found = status(job)
+    print(json.dumps([part.as_json() for part in found], indent=2) if as_json else as_text(found))
+    marked = models_with_erased_users(job.lake)
+    if marked and not as_json:
+        print(f"\nmodels that have seen users erased since: {', '.join(sorted(marked))}")
+
+
+def status(job: Job) -> list[Part]:
+    """The parts of every table from bronze to the samples of gold, then the newest run's, in the order of the flow."""
+    job = job.now()
+    if not job.days_given:
+        job.days = _known_days(job)
+    checks, found = verdicts.by_day(job.lake), []
+    declared = [stage.wanted(job) for stage in stages().values() if stage.wanted]
+    for table, wanted in (item for tables in declared for item in tables.items()):
+        keys = list(dict.fromkeys([*map(str, job.days), *wanted]))
+        found += parts(job.lake, table, wanted, keys, _gates(job, table, checks))
+    marked = models_with_erased_users(job.lake)
+    return [_marked(part) if part.day in marked else part for part in found]
+
+
+def _marked(part: Part) -> Part:
+    return replace(part, stale=[*part.stale, "its model has seen users erased since; run `ncs train`"])
+
+
+NOT_CHECKED = "not checked"
+
+
+def _gates(job: Job, table: str, checks: Mapping[tuple[str, str], list[Checked]]) -> dict[str, str]:
+    """What the gate said of the rows of each part of a table as they are now; nothing of a table without a suite."""
+    if table not in validation.tables(job.conf):
+        return {}
+    commits = job.lake.commits(table)
+    if table == layout.PREDICTIONS:  # kept by run and checked by day
+        days = [of_day for (name, _), of_day in checks.items() if name == table]
+        return {run: verdicts.of_run(days, commit) or NOT_CHECKED for run, commit in commits.items()}
+    found = {key: verdicts.of_rows(checks.get((table, key), []), commit) for key, commit in commits.items()}
+    return {key: outcome or NOT_CHECKED for key, outcome in found.items()}
+
+
+def _known_days(job: Job) -> Days:
+    """From the first to the last day of `logs.days` and of the bronze and silver tables."""
+    tables = (layout.IMPRESSIONS, layout.SAMPLES)
+    days = {date.fromisoformat(key) for table in tables for key in job.lake.records(table)}
+    return Days(min({*days, job.days.first}), max({*days, job.days.last}))

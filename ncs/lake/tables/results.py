@@ -1,0 +1,166 @@
+"""The tables of what models predict, how well they do it, and what data validation has found."""
+
+from ncs.lake import layout
+from ncs.lake.columns import (
+    COMPARISON,
+    DAY,
+    IMPRESSION,
+    MADE_AT,
+    METRIC,
+    MODEL,
+    RUN,
+    TASK,
+    USER,
+    VIDEO,
+    Column,
+    columns_of,
+    ends,
+    estimate,
+    probability,
+)
+from ncs.lake.tables.rows import Figure, MaskFigure, Part
+from ncs.lake.tables.table import Table
+
+PREDICTIONS = Table(
+    layout.PREDICTIONS,
+    "predict",
+    "Predictions of each model of a run on the test days",
+    {
+        "run_id": RUN,
+        "model": MODEL,
+        "impression_id": IMPRESSION.required,
+        "user_id": USER.checked,
+        "video_id": VIDEO.checked,
+        "day": DAY,
+        "pctr": probability("pctr", "predicted probability of a click").checked,
+        "pcvr": probability("pcvr", "predicted share of the video watched after a click").checked,
+    },
+    ("run_id", "day"),
+    "a p<task> column (double) for each further task",
+    key=("run_id", "model", "impression_id"),
+)
+CALIBRATION = Table(
+    layout.CALIBRATION,
+    "predict",
+    "Isotonic calibration of each model's predictions, fitted on validation rows: a row a knot of the curve",
+    {
+        "run_id": RUN,
+        "model": MODEL,
+        "task": TASK,
+        "place": Column("integer", "order of the knots, from 0, by rising prediction").required,
+        "prediction": Column(
+            "double", "the prediction; the curve is straight between knots, level beyond them"
+        ).required,
+        "calibrated": Column("double", "what it is calibrated to").required,
+    },
+    ("run_id",),
+)
+EVALUATIONS = Table(
+    layout.EVALUATIONS, "evaluate", "Figures of each model of a run on the test days", columns_of(Figure), ("run_id",)
+)
+SLICES = Table(
+    layout.SLICES,
+    "evaluate",
+    "Calibration and errors of each model of a run on parts of the test rows",
+    columns_of(Part),
+    ("run_id",),
+)
+MASKS = Table(
+    layout.MASKS,
+    "evaluate",
+    "Figures of the masks of each model of a run, one a row",
+    {"run_id": RUN, "model": MODEL, **columns_of(MaskFigure)},
+    ("run_id",),
+)
+COMPARISONS = Table(
+    layout.COMPARISONS,
+    "compare",
+    "Figures of each model of a comparison, by seed; rows are only ever appended",
+    {
+        "comparison_id": COMPARISON,
+        "made_at": MADE_AT,
+        "run_id": RUN,
+        "seed": Column("long", "train.seed of the run").required,
+        "model": MODEL,
+        "task": TASK,
+        "metric": METRIC,
+        "value": Column("double", "the figure on the test days").required,
+        "parameters": Column("long", "weights that the model uses"),
+        "density": Column("double", "share of the FC weights that a task uses, mean over tasks"),
+        "seconds": Column("double", "of training, search included"),
+        "tuned": Column("string", "keys that a search on validation set, as JSON"),
+        "conf": Column("string", "digest of the configuration that the model was trained with"),
+        "tables": Column("string", "versions of the tables that it was trained on, as JSON"),
+        "git": Column("string", "commit of the code, if known"),
+    },
+    append_only=True,
+)
+DIFFERENCES = Table(
+    layout.DIFFERENCES,
+    "compare",
+    "Differences between models of a comparison, means over seeds; rows are only ever appended",
+    {
+        "comparison_id": COMPARISON,
+        "made_at": MADE_AT,
+        "model": MODEL,
+        "reference": Column("string", "the model that it is compared with").required,
+        "task": TASK,
+        "metric": METRIC,
+        "difference": Column("double", "model less reference").required,
+        "relative": Column("double", "difference / reference"),
+        **ends("low", "high", "over seeds and test rows together"),
+        **ends("seeds_low", "seeds_high", "over seeds alone"),
+        **ends("rows_low", "rows_high", "over test rows alone"),
+        "better": Column("boolean", "true or false where the interval excludes 0, else null"),
+    },
+    append_only=True,
+)
+SIMULATIONS = Table(
+    layout.SIMULATIONS,
+    "simulate",
+    "Ranking simulations: a row an arm, day and metric; rows are only ever appended",
+    {
+        "simulation_id": Column("string", "id of the simulation: run, models and settings decide it").required,
+        "run_id": RUN,
+        "made_at": MADE_AT,
+        "arm": Column(
+            "string", "what ranks: a numbered pair of models, A/A (the first pair again), oracle (the truth) or random"
+        ).required,
+        "pctr_model": Column("string", "the model whose pCTR ranks; null for oracle and random"),
+        "pcvr_model": Column("string", "the model whose pCVR ranks; null for oracle and random"),
+        "day": Column("long", "day of the simulation, from 1; figures are of all days up to it").required,
+        "users": Column("long", "users of the arm that have visited"),
+        "metric": Column("string", "view_seconds (a visit), cvr (of clicks) or ctr (of videos shown)").required,
+        "value": Column("double", "the figure of the arm's own users"),
+        **estimate("test", "between buckets of users, as an A/B test sees it"),
+        **estimate("paired", "over all users, each asked by every arm"),
+        "sample_ratio": Column("double", "p value of the users' split over the arms; below 0.001 it is broken"),
+    },
+    append_only=True,
+)
+VERDICTS = Table(
+    layout.VERDICTS,
+    "validate",
+    "What the gate said of each day of a table, each time it was asked; rows are only ever appended",
+    {
+        "table": Column("string", "the table that was checked").required,
+        "day": Column("string", "the day, or all of a table without days").required,
+        "version": Column("long", "version of the table that was read").required,
+        "outcome": Column("string", "pass, warn or stop").required,
+        "failures": Column("string", "the expectations that were not met, as a JSON list"),
+        "run": Column("string", "name of the run's pages in Data Docs").required,
+        "checked": Column("timestamp", "when").required,
+    },
+    append_only=True,
+)
+RESULTS = (
+    PREDICTIONS,
+    CALIBRATION,
+    EVALUATIONS,
+    SLICES,
+    MASKS,
+    COMPARISONS,
+    DIFFERENCES,
+    SIMULATIONS,
+    VERDICTS,
+)

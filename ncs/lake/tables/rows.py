@@ -1,0 +1,73 @@
+"""Rows of the tables that are computed row by row: a field is a column, with what it says.
+
+A field that joins has a default, which the rows of before are read with.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+from ncs import metrics
+from ncs.lake.columns import METRIC, MODEL, RUN, TASK, Column, ends, mean, standard_error
+
+_LESS = ", ".join(metrics.names(more_is_better=False))
+_CI = ends("ci_low", "ci_high", "over the test rows")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of one model, as a row of gold/evaluations."""
+
+    run_id: Annotated[str, RUN]
+    model: Annotated[
+        str, Column("string", "a model of the run, or truth: the synthetic generator's own probabilities").required
+    ]
+    task: Annotated[str, TASK]
+    metric: Annotated[str, METRIC]
+    value: Annotated[float, Column("double", "the figure").required]
+    ci_low: Annotated[float, _CI["ci_low"]]
+    ci_high: Annotated[float, _CI["ci_high"]]
+    n: Annotated[int, Column("long", "test rows that the figure is of")]
+    baseline: Annotated[str, Column("string", "the model that gain is against")]
+    gain: Annotated[float, Column("double", f"(value - baseline) / baseline; less is better for {_LESS}")]
+
+
+@dataclass(frozen=True)
+class Part:
+    """How one model predicts one task on a part of the test rows, as a row of gold/slices."""
+
+    run_id: Annotated[str, RUN]
+    model: Annotated[str, MODEL]
+    task: Annotated[str, TASK]
+    slice: Annotated[
+        str, Column("string", "all, prediction or calibrated (in 20 bins), or a column of `slices`").required
+    ]
+    part: Annotated[str, Column("string", "the part").required]
+    place: Annotated[int, Column("integer", "order of the parts of a slice").required]
+    n: Annotated[int, Column("long", "rows of the part that have a label").required]
+    label: Annotated[float, Column("double", "mean label")]
+    prediction: Annotated[float, Column("double", "mean prediction")]
+    bias: Annotated[float, mean("prediction - label")]
+    bias_error: Annotated[float, standard_error("bias")]
+    mse: Annotated[float, mean("squared error")]
+    mse_error: Annotated[float, standard_error("mse")]
+    log_loss: Annotated[float, mean("log loss")]
+    log_loss_error: Annotated[float, standard_error("log_loss")]
+
+
+class MaskFigure(NamedTuple):
+    """One figure of a model's masks, as a row of gold/masks."""
+
+    task: Annotated[str, Column("string", "the task, or the two tasks (ctr+cvr) that the figure lies between").required]
+    round: Annotated[
+        int | None, Column("integer", "the pruning round; null: the masks that the tasks were given in the end")
+    ]
+    layer: Annotated[str, Column("string", "the layer; all: the whole net").required]
+    input: Annotated[
+        str | None,
+        Column("string", "the field or cross that loaders these connections; null: all of the layer"),
+    ]
+    figure: Annotated[
+        str,
+        Column("string", "density, validation, chosen, jaccard, chance, shared, <task>_only, cosine_*").required,
+    ]
+    value: Annotated[float, Column("double", "the figure")]

@@ -1,0 +1,215 @@
+"""The metrics that models are judged by, each declared once; imported by both halves.
+
+A mean over rows is its `error`, from which the numpy and the Spark form follow: such a metric is an entry of `METRICS`
+and nothing else. Of others the Spark form is named, for this module starts no Spark.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+from ncs.errors import TrainingError
+
+_AT_ONCE = 50
+"""Resamples that are weighed at once; bounds the memory."""
+
+
+class Kind(StrEnum):
+    """What a task is, for whoever asks which metrics apply to it."""
+
+    CTR = "ctr"
+    CLASSIFICATION = "classification"
+    REGRESSION = "regression"
+
+
+ANY = frozenset({Kind.CLASSIFICATION, Kind.REGRESSION})
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric: what it is for people, which tasks it applies to, how it is computed."""
+
+    name: str
+    title: str
+    phrase: str
+    """In a sentence, with its article."""
+    more_is_better: bool
+    kinds: frozenset[Kind]
+    """The tasks that it applies to."""
+    judges: Kind | None = None
+    """What a task is that is trained and compared by it; None: no task is."""
+    unit: float = 1e-4
+    """What differences are printed in."""
+    error: Callable[[Any, Any, Any], Any] | None = None
+    """A row's error, whose mean the metric is: (`numpy` or `pyspark.sql.functions`, labels, predictions)."""
+    bounded: bool = True
+    """Whether errors are within [0, 1], not only positive."""
+    array: Callable[[np.ndarray, np.ndarray], float] | None = None
+    """The figure of labels and scores, both [rows], where it is no mean."""
+    resampled: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
+    """The same under each column of weights [rows, columns]."""
+    spark: str = ""
+    """Where the function is that computes it in Spark, `module:name`, as `ncs.evaluation.ranks.Form`."""
+    bins_of: str = ""
+    """The slice of gold/slices whose parts it is computed from, where it is a calibration error."""
+    on_scale: Callable[[float], float] | None = None
+    """The figure on a scale whose 0 is a constant prediction and 1 a perfect one, where it has one by itself."""
+
+    @property
+    def label(self) -> str:
+        """Beside an axis."""
+        return self.phrase.removeprefix("the ")
+
+    @property
+    def direction(self) -> str:
+        """Which figures are the better ones, in words."""
+        return "more is better" if self.more_is_better else "less is better"
+
+    def better(self, value: float, than: float) -> bool:
+        """Whether a figure is better than another."""
+        return value > than if self.more_is_better else value < than
+
+    def figure(self, labels: np.ndarray, scores: np.ndarray) -> float:
+        """The figure of rows, both [rows]."""
+        if self.error:
+            return float(np.mean(self.error(np, labels.astype(np.float64), scores)))
+        assert self.array, f"{self.name} is computed in Spark alone"
+        return self.array(labels, scores)
+
+    def weighted(self, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The figure under each column of `weights` [rows, columns]: how often each row counts."""
+        if self.error:
+            return weighted_mean(self.error(np, labels.astype(np.float64), scores), weights)
+        assert self.resampled, f"{self.name} is computed in Spark alone"
+        return self.resampled(labels, scores, weights)
+
+    def skill(self, value: float, label_variance: float | None = None) -> float:
+        """A figure on a common scale: 0 is a constant prediction, 1 a perfect one.
+
+        Where that takes the variance of the labels, which is not given, it is known of a perfect one alone.
+        """
+        if self.on_scale:
+            return self.on_scale(value)
+        if label_variance is None:
+            return float(value == 0) or 0.5
+        return 1 - value / label_variance
+
+
+def auc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the ROC curve: how often a positive ranks above a negative, ties counting half."""
+    from scipy.stats import rankdata  # a second, which reading a configuration should not cost
+
+    positives = int((labels > 0.5).sum())
+    negatives = len(labels) - positives
+    if not positives or not negatives:
+        raise TrainingError(
+            f"AUC needs rows of both kinds; the validation rows hold {positives} clicked and {negatives} others"
+        )
+    ranks = rankdata(scores)[labels > 0.5].sum()
+    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def weighted_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Exact AUC, ties counting half, under each column of `weights` [rows, columns]."""
+    order = np.argsort(scores, kind="stable")
+    positive = (labels[order] > 0.5)[:, None]
+    ordered = scores[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # of each run of equal scores
+    found = []
+    for columns in _columns(weights[order]):
+        pos, neg = (np.add.reduceat(columns * kind, starts, axis=0) for kind in (positive, ~positive))
+        below = np.cumsum(neg, axis=0) - neg / 2
+        found.append((pos * below).sum(0) / (pos.sum(0) * neg.sum(0)))
+    return np.concatenate(found)
+
+
+def weighted_mean(errors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The mean of errors [rows] under each column of `weights` [rows, columns]."""
+    return np.concatenate([columns.T @ errors / columns.sum(0) for columns in _columns(weights)])
+
+
+def _columns(weights: np.ndarray) -> Iterator[np.ndarray]:
+    return (weights[:, n : n + _AT_ONCE].astype(np.float64) for n in range(0, weights.shape[1], _AT_ONCE))
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "auc",
+            "AUC",
+            "the area under the ROC curve",
+            more_is_better=True,
+            kinds=frozenset({Kind.CLASSIFICATION}),
+            judges=Kind.CLASSIFICATION,
+            array=auc,
+            resampled=weighted_auc,
+            spark="ncs.evaluation.ranks:auc",
+            on_scale=lambda value: 2 * value - 1,
+        ),
+        Metric(
+            "gauc",
+            "GAUC",
+            "AUC within users",
+            more_is_better=True,
+            kinds=frozenset({Kind.CLASSIFICATION}),
+            spark="ncs.evaluation.ranks:grouped_auc",
+        ),
+        Metric(
+            "mse",
+            "MSE",
+            "mean squared error",
+            more_is_better=False,
+            kinds=frozenset({Kind.REGRESSION}),
+            judges=Kind.REGRESSION,
+            unit=1e-5,
+            error=lambda _, label, prediction: (label - prediction) ** 2,
+        ),
+        Metric(
+            "spearman",
+            "Spearman",
+            "the correlation of ranks",
+            more_is_better=True,
+            kinds=frozenset({Kind.REGRESSION}),
+            spark="ncs.evaluation.ranks:spearman",
+        ),
+        Metric(
+            "log_loss",
+            "log loss",
+            "log loss",
+            more_is_better=False,
+            kinds=frozenset({Kind.CTR}),
+            error=lambda f, label, prediction: -(label * f.log(prediction) + (1 - label) * f.log1p(-prediction)),
+            bounded=False,
+        ),
+        Metric(
+            "ece",
+            "ECE",
+            "the expected calibration error",
+            more_is_better=False,
+            kinds=ANY,
+            bins_of="prediction",
+        ),
+        Metric(
+            "ece_calibrated",
+            "ECE, calibrated",
+            "the same of calibrated predictions",
+            more_is_better=False,
+            kinds=ANY,
+            bins_of="calibrated",
+        ),
+    )
+}
+
+
+def names(more_is_better: bool | None = None) -> list[str]:
+    """The metrics, or those for which more is better (or is not)."""
+    return [name for name, metric in METRICS.items() if more_is_better in (None, metric.more_is_better)]
+
+
+def judging() -> list[str]:
+    """The metrics that a task may be trained and compared by."""
+    return [name for name, metric in METRICS.items() if metric.judges]
