@@ -132,12 +132,11 @@ def write(folder: Path, table: pa.Table) -> None:
 def write_odd(folder: Path, table: pa.Table, random: Random) -> Odd:
     """Put a log into its folder with something odd about it."""
     odd = Odd(table)
-    for _ in range(random.choice([1, 1, 2])):
-        random.choice([_extra_column, _extra_column, _extra_column, _other_type, _other_type, _other_names])(
-            odd, random
-        )
+    for change in random.choices([_extra_column, _other_type, _other_names, _large_ids, None], [3, 2, 1, 1, 2], k=2):
+        if change:
+            change(odd, random)
     clear(folder)
-    kind = random.choice(["parquet"] * 5 + ["csv", "jsonl", "csv.gz", "jsonl.gz"])
+    kind = random.choice(["parquet"] * 4 + ["csv", "jsonl", "csv.gz", "jsonl.gz"])
     path = folder / f"{random.choice(['part', 'part', 'part', 'a b#%25', 'a:b', 'ü', '[1]'])}.{kind}"
     try:
         content = _content(odd, kind, random)
@@ -171,6 +170,12 @@ def _other_type(odd: Odd, random: Random) -> None:
     at = random.randrange(odd.table.num_columns)
     values = random.choice(list(ARRAYS.values()))(random, len(odd.table))
     odd.table = odd.table.set_column(at, odd.table.column_names[at], values)
+
+
+def _large_ids(odd: Odd, random: Random) -> None:
+    if "user_id" in odd.table.column_names:
+        at = odd.table.column_names.index("user_id")
+        odd.table = odd.table.set_column(at, "user_id", _ids(random, len(odd.table)))
 
 
 def _other_names(odd: Odd, random: Random) -> None:

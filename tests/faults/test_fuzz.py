@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as tries
 from hypothesis import strategies as st
 
-from jobs import report, train
 from jobs.job import Job
-from jobs.runs import run_of
+from jobs.pipeline import report, train
+from jobs.pipeline.runs import run_of
 from ncs import config
 from ncs.config.expressions import parse_expression
 from ncs.errors import NcsError

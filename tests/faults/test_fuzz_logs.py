@@ -14,7 +14,7 @@ from hypothesis import settings as tries
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from jobs.ingest import TABLES
+from jobs.pipeline.ingest import TABLES
 from ncs.config.expressions import parse_expression
 from ncs.days import Days
 from ncs.errors import ConfigError, DataError
@@ -122,7 +122,7 @@ def check_odd_days(root: Path, seed: int, days: Days, stages: Sequence[str], odd
 
 
 def test_odd_days_are_taken_whole_or_blocked_alone(spark: SparkSession, tmp_path: Path) -> None:
-    check_odd_days(tmp_path, 3, Days.parse("2022-04-08..2022-04-10"), [], odd_profiles=False)
+    check_odd_days(tmp_path, 175, Days.parse("2022-04-08..2022-04-10"), [], odd_profiles=False)
 
 
 @pytest.mark.slow
