@@ -4,11 +4,11 @@ import re
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from ncs.config.checks import check_features, check_size, check_tasks
+from ncs.config.data import Encode, FeatureField, Labels, Logs, Split
 from ncs.config.gates import Gates
 from ncs.config.keeping import Maintain, Privacy, Track
 from ncs.config.launch import Launch
@@ -19,15 +19,9 @@ from ncs.config.values import (
     SECRET,
     SESSION,
     Count,
-    DayRange,
     Few,
     Identifier,
-    Many,
-    Part,
-    Place,
-    Rate,
     Section,
-    Seed,
     digest,
     problems,
     redact,
@@ -35,86 +29,10 @@ from ncs.config.values import (
     set_key,
 )
 from ncs.days import Days
-from ncs.encodings import UTF8, canonical
 from ncs.errors import ConfigError
 
-Side = Literal["user", "video", "context"]
 _SQL = ("tasks", "models", "compare")
 """The sections with expressions, which hold no secret, but may compare a column called token with a value."""
-
-
-class Synthetic(Section):
-    """The generated world: how many take part and how the two tasks relate."""
-
-    users: Many
-    videos: Many
-    click_rate: Rate
-    conflict: Annotated[float, Field(ge=0, le=1)]
-    dirty: Part
-
-
-class Logs(Section):
-    """Which logs, of which days."""
-
-    adapter: Literal["landing", "kuairand"]
-    source: Place | None
-    days: DayRange
-    timezone: str
-    folder_day: Literal["event", "delivery"]
-    encoding: str = UTF8
-    impressions: Annotated[int, Field(ge=1000, le=1_000_000_000)]
-    seed: Seed
-    synthetic: Synthetic
-
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, name: str) -> str:
-        return canonical(name)
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except Exception as err:
-            raise ValueError(f"no time zone is called {name!r}; write one like Asia/Shanghai") from err
-        return name
-
-    @model_validator(mode="after")
-    def _source_of_adapter(self) -> "Logs":
-        if self.adapter != "landing" and self.source is None:
-            raise ValueError(f"logs.source must name the folder that adapter {self.adapter!r} reads")
-        return self
-
-
-class Labels(Section):
-    """How events become labels."""
-
-    window_hours: Annotated[float, Field(gt=0, le=366 * 24)]
-    late_days: Annotated[int, Field(ge=0, le=366)]
-
-
-class Split(Section):
-    """Which rows train, which choose, which test."""
-
-    test_days: Annotated[int, Field(ge=0, le=LARGEST)]
-    validation: Part
-
-
-class FeatureField(Section):
-    """One feature: a column of the samples and how its values become ids."""
-
-    side: Side
-    encode: Literal["vocabulary", "buckets"]
-    min_count: Count = 1
-    buckets: Annotated[int, Field(ge=2, le=1000)] = 16
-
-
-class Encode(Section):
-    """How encoded samples are laid out in files."""
-
-    seed: Seed
-    rows_per_file: Annotated[int, Field(ge=64, le=LARGEST)]
 
 
 class DataLoading(Section):

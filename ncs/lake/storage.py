@@ -15,17 +15,15 @@ import stat
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any, Literal
 
 import fsspec
 from fsspec import AbstractFileSystem
-from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from ncs.errors import DataError
+from ncs.lake.json_values import checked, plain
 
 _UNFINISHED = ".unfinished"
 _MISREAD = re.compile(r"[^\w/ .:,=+@~-]")
@@ -218,7 +216,7 @@ def read_json(uri: str, shape: Any = Any, remedy: str = _AGAIN) -> Any:
 
     Raises DataError that names the file, what is wrong with it and the remedy.
     """
-    return _checked(_text(uri, remedy), uri, shape, remedy)
+    return checked(_text(uri, remedy), uri, shape, remedy)
 
 
 def read_json_lines(uri: str, shape: Any = Any, remedy: str = _AGAIN) -> list[Any]:
@@ -226,7 +224,7 @@ def read_json_lines(uri: str, shape: Any = Any, remedy: str = _AGAIN) -> list[An
     lines = _text(uri, remedy).splitlines()
     if not lines:
         raise DataError(f"{uri} is empty, a line of JSON expected; {remedy}")
-    return [_checked(line, f"{uri}, line {number}", shape, remedy) for number, line in enumerate(lines, start=1)]
+    return [checked(line, f"{uri}, line {number}", shape, remedy) for number, line in enumerate(lines, start=1)]
 
 
 def derived_json(uri: str, shape: Any = Any) -> Any:
@@ -248,44 +246,9 @@ def _text(uri: str, remedy: str) -> str:
         raise DataError(f"{uri} is not UTF-8 (byte {err.start}); {remedy}") from None
 
 
-def _checked(text: str, where: str, shape: Any, remedy: str) -> Any:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as err:
-        found = f"not JSON ({err})" if text.strip() else "empty, JSON expected"
-        raise DataError(f"{where} is {found}; {remedy}") from None
-    try:
-        _validator(shape).validate_json(text, strict=True)
-    except ValidationError as err:
-        raise DataError(f"{where}: {'; '.join(_problems(err))}; {remedy}") from None
-    return value
-
-
-@cache
-def _validator(shape: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(shape)
-
-
-def _problems(err: ValidationError) -> Iterator[str]:
-    """The first things that are wrong with a value, by their keys."""
-    errors = err.errors(include_url=False)
-    for error in errors[:3]:
-        where = ".".join(map(str, error["loc"])) or "the value"
-        expected = error["msg"].removeprefix("Value error, ")
-        found = "" if error["type"] in ("missing", "value_error") else f", found {type(error['input']).__name__}"
-        yield f"{where}: {expected}{found}"
-    if len(errors) > 3:
-        yield f"and {len(errors) - 3} more"
-
-
 def write_json(uri: str, value: Any) -> None:
     """Write a value, or a document, as indented JSON, whole or not at all."""
-    write_bytes(uri, (json.dumps(value, indent=2, default=_plain) + "\n").encode())
-
-
-def _plain(value: Any) -> Any:
-    """For JSON: what was set of a document, anything else as text."""
-    return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else str(value)
+    write_bytes(uri, (json.dumps(value, indent=2, default=plain) + "\n").encode())
 
 
 def remove(uri: str) -> None:

@@ -143,7 +143,7 @@ def test_names_that_clash_between_logs_are_found_before_anything_is_written(
         put(logs, "impressions", day, header + rows.partition("\n")[2])
     put(logs, "plays", date(2022, 4, 7), "", "day=2022-4-9")
     job = replace(make_job(), quiet=False)
-    with pytest.raises(DataError, match=r"impressions of .*'Category' stands in videos too as 'category'.*rename it"):
+    with pytest.raises(GateError, match=r"impressions of .*'Category' stands in videos too as 'category'.*rename it"):
         run(job)
     assert versions(lake) == {}
     # The good day goes on alone; the other does when its column is renamed.
