@@ -1,5 +1,6 @@
 """Every cell of every notebook runs on a small lake, and every figure shows something."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +130,7 @@ def test_a_notebook_becomes_a_page(lake: Lake, tmp_path: Path, capsys: pytest.Ca
     assert "<h1>My <em>words</em></h1>" in page
     assert "42 &lt;" in page
     assert page.count("data:image/png;base64,") == 1
-    assert "http" not in page
+    assert not re.search(r"https?:", page)
 
 
 def test_what_cannot_be_run_is_named(lake: Lake, tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_views_are_written_and_created_with_comments(
         into = CONF.with_keys({"views.into": "analysts"})
         views.run(Job(into, lake, CONF.logs.days, quiet=True))
         described = {row.col_name: row.comment for row in spark.sql("DESCRIBE analysts.v_simulation").collect()}
-        assert described["paired_gain"] == "the same, all users asked under both rankings: only a simulation can"
+        assert described["paired_gain"].endswith("over all users, each asked by every arm")
         (days,) = spark.sql("SELECT count(*) FROM analysts.v_daily_label_quality WHERE click_rate = 0.5").first() or ()
         assert days == 3
     finally:

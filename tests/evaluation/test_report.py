@@ -109,7 +109,7 @@ def test_a_further_task_stands_after_the_two_of_the_paper() -> None:
     assert "more is better; FINISH (CAST(cvr &gt;= 0.95 AS FLOAT)) by the area under the ROC curve, more is" in text
     assert "with a CVR label, 77 with a FINISH label)" in text
     assert "FINISH AUC: the best figure is that of single_task, but its interval overlaps" in text
-    assert page.count("<svg") == 3 + 6 + 8 + 2 + 3
+    assert page.count("<svg") == 3 + 6 + 8 + 3 + 3
     for title in ("Validation FINISH AUC under the mask", "FINISH mask by layer", "Training loss of FINISH"):
         assert title in text
     truth = text[text.index("the truth") :].partition("not in this run")[0]

@@ -104,7 +104,7 @@ def test_the_comparison_and_the_report_are_there(spark: SparkSession, lake: Lake
     page = Path(lake.uri("reports", run_id, "report.html")).read_text()
     for part in ('id="comparison"', 'id="learning"', 'id="masks-connection_share"', 'id="labels"', 'id="lineage"'):
         assert part in page
-    assert page.count("<svg") == 15 + 2 + 2 + 6 + 1, (
+    assert page.count("<svg") == 15 + 2 + 3 + 6 + 1, (
         "calibration of two tasks, maps of two layers, errors by three slices, conflict"
     )
     assert not re.search(r'(src|href)="?https?:', page), "self-contained"
@@ -226,7 +226,7 @@ def test_a_third_task_is_predicted_and_compared(spark: SparkSession, further: tu
     assert header.index("CVR MSE") < header.index("CTR AUC") < header.index("FINISH AUC")
     assert [one.split()[0] for one in lines] == conf.train.models
     page = Path(report.removeprefix("report: ")).read_text()
-    assert page.count("<svg") == 3 + 6 + (3 + 3 + 2 + 1) + (3 + 3 + 1 + 1) + 3 + 3 + 2 + 9
+    assert page.count("<svg") == 3 + 6 + (3 + 3 + 2 + 1) + (3 + 3 + 1 + 1) + 3 + 4 + 2 + 9
     assert "A control: in the end no task was given a mask." in page
 
 

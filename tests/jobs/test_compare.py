@@ -12,6 +12,7 @@ from jobs.pipeline import compare
 from ncs.config import Config
 from ncs.errors import ConfigError
 from ncs.lake import layout
+from ncs.lake.documents import Facts
 from ncs.lake.layout import Lake
 from ncs.runs.run import Run
 from ncs.runs.tuning import tries, tune
@@ -95,8 +96,8 @@ def test_a_sweep_draws_what_it_compares(
     arguments = ["--key", "net.hidden", "--values", "[[8], [16, 8]]", "--models", "layer_share,full_share"]
     assert ncs("sweep", *arguments, "--seeds", "2") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split("|")[1:3] for line in lines[2:6]] == [
-        [f" {width} ", f" {model} "] for width in ("[8]", "[16, 8]") for model in ("layer_share", "full_share")
+    assert [[cell.strip() for cell in line.split("|")[1:3]] for line in lines[2:6]] == [
+        [width, model] for width in ("[8]", "[16, 8]") for model in ("layer_share", "full_share")
     ]
     folder = Path(lines[-1].removeprefix("sweep: "))
     assert (folder / "sweep.md").read_text().splitlines() == lines[:-1]
@@ -135,7 +136,8 @@ def test_every_model_gets_the_same_tries() -> None:
             seen.append(conf)
 
         def facts(self, name: str) -> dict[str, float]:
-            return {"skill": [0.1, 0.3, 0.2][len(seen) - 1] if name == "single_task" else 1.0 / len(seen)}
+            skill = [0.1, 0.3, 0.2][len(seen) - 1] if name == "single_task" else 1.0 / len(seen)
+            return Facts(skill=skill, seconds=1.0, parameters=1, density=1.0)
 
     chosen = tune(conf, Trained)  # type: ignore[arg-type]
     assert chosen.models["single_task"].set == candidates[1]

@@ -127,9 +127,8 @@ def test_columns_of_a_day_log_take_wider_types(
 ) -> None:
     """Day by day: a void column gets values, whole numbers become doubles, decimals more digits; a column leaves."""
     first, second, third, fourth = DAYS
-    put_day(
-        logs, first, grade=pa.array([20, None], pa.int32()), promo=pa.nulls(2), price=pa.array([Decimal("1.5")] * 2)
-    )
+    prices = [pa.array([Decimal(price)] * 2) for price in ("1.5", "2.25")]
+    put_day(logs, first, grade=pa.array([20, None], pa.int32()), promo=pa.nulls(2), price=prices[0])
     put_day(logs, second, grade=pa.array([21, 2**40]), promo=pa.array([7, None]), price=prices[1])
     put_day(logs, third, grade=pa.array([22.5, None]), promo=pa.nulls(2), price=pa.nulls(2))
     put_day(logs, fourth)

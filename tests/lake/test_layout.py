@@ -55,7 +55,7 @@ def test_a_whole_table_and_a_part_of_one_are_replaced(spark: SparkSession, lake:
     for values in ((8,), (8, 8)):
         of_run = rows(spark, "2022-04-08", *values).withColumn("run_id", F.lit("x"))
         replace_run(of_run, uri, Record("predict", "x", {}), ())
-    assert found(spark, lake) == {"2022-04-08": [7, 8, 8]}
+    assert found(spark, lake) == {"2022-04-08": [7, 8, 8, 8]}
     assert lake.inputs(TABLE) == {f"{TABLE}/{ALL}": 2}
 
 

@@ -183,7 +183,7 @@ def test_with_room_again_it_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(TrainingError, match="Make room, and the same command goes on"):
+        with pytest.raises(TrainingError, match="Free some space; the same command continues"):
             trained(lake, conf)
     assert same(saved_state(trained(lake, conf), "snr_trans"), undisturbed)
 
