@@ -21,7 +21,7 @@ from ncs.training.optim import MaskedAdam
 from ncs.training.store import Store
 
 KEPT = 0.4
-"""Share of the connections that a task's mask keeps, drawn by chance: what a step costs does not depend on which."""
+"""Share of the connections that a task's mask keeps, drawn at random: what a step costs does not depend on which."""
 
 
 class BothLosses(MMoE):

@@ -39,11 +39,11 @@ class Job:
     debug: bool = False
     days_given: bool = True  # whether --days named them, or they are logs.days
     parallel: int = 1  # parts of the days that are worked on at once
-    blocked: dict[date, str] = field(default_factory=dict)  # days that a gate holds back, and why
+    blocked: dict[date, str] = field(default_factory=dict)  # day -> why it is blocked
 
     @property
     def open_days(self) -> list[date]:
-        """The days to work on that no gate holds back."""
+        """The days to work on that are not blocked."""
         return [day for day in self.days if day not in self.blocked]
 
     def now(self) -> "Job":
@@ -59,7 +59,7 @@ class Job:
         if not self.open_days:
             self.check_blocked()
 
-    def check_blocked(self, remedy: str = "Deliver the blocked days anew and run the same command") -> None:
+    def check_blocked(self, remedy: str = "Deliver the blocked days again and run the same command") -> None:
         """Raises BlockedDaysError if days are blocked: the others are done, but somebody has to look."""
         if self.blocked:
             done = f"the other {len(self.open_days)} days are done" if self.open_days else "no other day is left"

@@ -2,7 +2,7 @@
 
 Bronze keeps every raw row, so a row that was set aside comes back by being judged again: the days that hold such rows
 are labelled, whatever their records say. New logs and other keys of `labels` need no replay, `ncs run` sees them;
-a rule that was mended in the code does.
+a rule that was corrected in the code does.
 """
 
 import click

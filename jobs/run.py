@@ -1,7 +1,7 @@
 """The whole workflow in order, gates between the stages; what is already there is skipped.
 
 A bad day is blocked alone: the days around it go on to gold, then the run ends with exit code 3. Once the day has
-been delivered anew the same command brings it in.
+been re-delivered the same command brings it in.
 """
 
 import time
@@ -17,7 +17,7 @@ def run(job: Job) -> None:
     started = time.monotonic()
     daily.bring_to_gold(job)
     # The tables are there for whoever reads the other days; a model waits for all of its days.
-    job.check_blocked("Nothing is trained. Deliver the blocked days anew, or change `gates`, and run the same command")
+    job.check_blocked("Nothing is trained. Deliver the blocked days again, or change `gates`, and run the same command")
     daily.learn(job)
     job.say(f"run: done in {time.monotonic() - started:.0f} s")
 

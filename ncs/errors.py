@@ -2,7 +2,7 @@
 
 
 class NcsError(Exception):
-    """Something a user can mend; its message names the thing, what was found, and the remedy."""
+    """Something a user can fix; its message names the thing, what was found, and the remedy."""
 
     exit_code = 1
 

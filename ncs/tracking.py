@@ -1,4 +1,4 @@
-"""What MLflow is told of a model of a finished run. Nothing else knows of MLflow, and this imports it only to log."""
+"""What is logged to MLflow of a finished run. Nothing else knows of MLflow, and this imports it only to log."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -39,7 +39,7 @@ for model in models:
         axis.plot(found["round"], found["jaccard"], "o-", color=f"C{number}", label=layer)
         axis.plot(found["round"], found["by_chance"], ":", color=f"C{number}")
     axis.set(title=f"overlap of the masks of {model}", xlabel="pruning round", ylabel="Jaccard", ylim=(0, 1.03))
-    axis.legend(title="dotted: by chance")
+    axis.legend(title="dotted: expected at random")
 
 # COMMAND ----------
 

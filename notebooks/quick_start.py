@@ -72,7 +72,7 @@ print(reasons.to_string(index=False))
 # MAGIC %md
 # MAGIC ## Masks
 # MAGIC How much of each layer a task keeps, round by round, and how much of it CTR and CVR both keep. Two masks that had
-# MAGIC nothing to do with each other would overlap as `by chance` says.
+# MAGIC nothing to do with each other would overlap as `expected at random` says.
 
 # COMMAND ----------
 
@@ -98,7 +98,7 @@ for model, masks in masked.items():
         axis.set(title=f"{task.upper()} mask of {model}", ylabel="share of connections kept")
     rounds = [one["round"] for one in masks["overlap"]]
     for number, layer in enumerate(name for name in masks["overlap"][0]["jaccard"] if name != "all"):
-        for kind, style, note in (("jaccard", "o-", ""), ("chance", ":", ", by chance")):
+        for kind, style, note in (("jaccard", "o-", ""), ("chance", ":", ", expected at random")):
             shares = [one[kind][layer] for one in masks["overlap"]]
             axes[-1].plot(rounds, shares, style, color=f"C{number}", label=f"{layer}{note}")
     left, right, *_ = masks["rounds"]

@@ -2,7 +2,7 @@
 # MAGIC %md
 # MAGIC # What ranking by the models would do to view time
 # MAGIC Simulated visitors answer to rankings by `pCTR * pCVR * length`: the paper's Table 3. Every arm ranks with a pair of
-# MAGIC models, one for each factor. `oracle` ranks by the truth and `random` by chance: the two ends of what a ranking can do.
+# MAGIC models, one for each factor. `oracle` ranks by the truth and `random` at random: the two ends of what a ranking can do.
 # MAGIC `A/A` is the first arm again, with users of its own: what differs there is chance.
 
 # COMMAND ----------

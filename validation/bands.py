@@ -87,7 +87,7 @@ def learn(days: Mapping[date, Facts], learnt: Learnt) -> dict[date, Bands]:
 
 
 def kind_of(figure: str) -> str:
-    """The kind of a figure: its name, less the column."""
+    """The kind of a figure: its name, without the column."""
     return figure.partition(".")[0]
 
 

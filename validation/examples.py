@@ -26,7 +26,7 @@ def attach(frame: DataFrame, rule: Rule, result: "ExpectationValidationResult") 
         return
     # The page's templates show them as they are: what is markup in the logs must be none on the page.
     result.result["partial_unexpected_list"] = [html.escape(text) for text in texts]
-    # The page's table asks for a count; at 0 no share is told, which the rules that are queries do not have.
+    # The page's table asks for a count; at 0 no share is shown, which the rules that are queries do not have.
     result.result.setdefault("unexpected_count", 0)
 
 

@@ -78,7 +78,7 @@ class Gate:
         bad = [verdict for verdict in found if not verdict.success]
         if bad:
             where = f"\nSee {storage.join(self._folder, 'data_docs', 'index.html')}" if self._folder else ""
-            raise GateError("the data gate is shut\n" + "\n".join(map(str, bad)) + where)
+            raise GateError("data validation failed\n" + "\n".join(map(str, bad)) + where)
 
     @property
     def _folder(self) -> str | None:

@@ -36,7 +36,7 @@ def run(job: Job) -> None:
 def compare(job: Job, versions: Mapping[str, int]) -> list[Compared]:
     """Tune, train, score; each model's figures, which the lake keeps too.
 
-    All of it on these versions of the tables: a comparison takes hours, in which days may be encoded anew.
+    All of it on these versions of the tables: a comparison takes hours, in which days may be encoded again.
     """
     wanted = job.conf.compare
     names = list(job.conf.models) if "all" in wanted.models else wanted.models

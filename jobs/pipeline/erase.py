@@ -48,7 +48,7 @@ def run(job: Job, user_ids: Sequence[str] = (), ids_file: str | None = None) -> 
     lines = [["table", "rows removed"], *([name, f"{rows:,}"] for name, rows in sorted(lost.items()))]
     print("\n".join(aligned(lines)) if lost else "0 rows removed")
     if models:
-        print(f"models that were trained on rows of theirs: {', '.join(sorted(models))}; `ncs train` trains anew")
+        print(f"models that were trained on rows of theirs: {', '.join(sorted(models))}; `ncs train` trains a new run")
     if lost:
         print(
             f"Older versions of the tables still hold the rows: `ncs maintain --apply` removes their files once they "

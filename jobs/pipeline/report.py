@@ -1,4 +1,4 @@
-"""The page of a run: written when it is evaluated, and anew once there is more to tell of it."""
+"""The page of a run: written when it is evaluated, and again once there is more to tell of it."""
 
 from collections.abc import Sequence
 from datetime import date

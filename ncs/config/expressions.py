@@ -107,7 +107,7 @@ class Expression:
 
 @lru_cache(maxsize=1024)
 def parse_expression(text: str) -> Expression:
-    """Check an SQL expression of the columns of a row, and render it anew.
+    """Check an SQL expression of the columns of a row, and render it again.
 
     Raises ValueError that says what in it goes beyond a deterministic function of the row, or is no SQL.
     """

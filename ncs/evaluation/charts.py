@@ -185,7 +185,7 @@ def overlaps(masks: Mapping[str, Any]) -> list[str]:
             found, chance = ([one[kind][layer] for one in masks["overlap"]] for kind in ("jaccard", "chance"))
             axis.plot(rounds, found, "o-", color=_colour(n), label=legend_name(layer))
             axis.plot(rounds, chance, ":", color=_colour(n))
-        axis.plot([], [], ":", color=GREY, label="by chance")
+        axis.plot([], [], ":", color=GREY, label="expected at random")
         _by_round(axis, "Jaccard: in both / in any")
         axis.legend(loc="lower left")
 

@@ -67,7 +67,7 @@ class Labelled:
     """The own `day` of each kept impression of the days, where that need not be its folder's."""
 
     def release(self) -> None:
-        """Let go of what is cached; the rows can still be computed, anew."""
+        """Let go of what is cached; the rows can still be computed, again."""
         for frame in self.cached:
             frame.unpersist()
 
@@ -94,7 +94,7 @@ def label_days(logs: Logs, days: Days, reach: Reach) -> Labelled:
     day's rows become does not depend on which days are labelled beside it.
     """
     in_folders = F.col("day").between(days.first, days.last)
-    # Dealt out by impression once: the windows and sums that follow need no further exchange.
+    # Repartitioned by impression once: the windows and sums that follow need no further exchange.
     impressions = impression_outcomes(logs.impressions.repartition("impression_id"), reach).persist()
     logged = {"clicks": logs.clicks, "plays": logs.plays}
     events = _together(logged).repartition("impression_id")

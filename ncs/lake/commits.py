@@ -135,7 +135,7 @@ def _parse(path: str, version: int, stamp: tuple[int, str]) -> LogCommit:
         # A stage changes what its records name and nothing else, so that its long list of files need not be parsed.
         changed = frozenset() if records else frozenset(_changed(lines))
     except (ValueError, KeyError, AttributeError) as err:
-        raise DataError(f"{path} is no commit of a Delta log ({err}); restore it, or write the table anew") from None
+        raise DataError(f"{path} is no commit of a Delta log ({err}); restore it, or write the table again") from None
     written = datetime.fromtimestamp(info.get("timestamp", 0) / 1000, UTC)
     operation = str(info.get("operation", "a write"))
     target = (info.get("operationParameters") or {}).get("version") if operation == "RESTORE" else None
@@ -172,7 +172,7 @@ def _is_record(value: object) -> bool:
 
 
 def _changed(lines: list[bytes]) -> Iterator[str]:
-    """Values of the partitions whose rows a commit changed; a file that only lays rows out anew changes none."""
+    """Values of the partitions whose rows a commit changed; a file that only lays rows out again changes none."""
     for line in lines:
         if b'"add"' not in line[:10] and b'"remove"' not in line[:13]:
             continue

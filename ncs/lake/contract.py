@@ -49,7 +49,7 @@ TABLES = tuple(name for name in tables.TABLES if not is_sample_table(name))
 
 
 def properties(table: Table) -> dict[str, str]:
-    """What a table is told of itself, its constraints aside."""
+    """The properties that a table is created with, its constraints aside."""
     return {**PROPERTIES, "delta.appendOnly": "true"} if table.append_only else PROPERTIES
 
 
@@ -118,7 +118,7 @@ def _follow_labels(uri: str, name: str, schema: Schema) -> None:
 
 
 def keep_required(uri: str) -> None:
-    """Check that required columns are given: NOT NULL itself is lost where a table's schema is written anew."""
+    """Check that required columns are given: NOT NULL itself is lost where a table's schema is written again."""
     table, required = DeltaTable(storage.alias(uri)), table_of(layout.name_of(uri)).required
     checks = {f"{_CHECK}{column}_is_given": f"{column} IS NOT NULL" for column in required}
     missing = {key: text for key, text in checks.items() if key not in table.metadata().configuration}

@@ -88,7 +88,7 @@ class Lake:
     def bind(self, conf: Config) -> None:
         """Tie the lake to its logs at first use; afterwards refuse logs of another origin.
 
-        What follows from the logs is made anew when the configuration changes. The logs themselves are the lake's
+        What follows from the logs is rebuilt when the configuration changes. The logs themselves are the lake's
         identity: two origins in one lake would be mixed in silence.
         """
         logs = conf.part("logs")["logs"]
@@ -122,7 +122,7 @@ class Lake:
                 raise DataError(f"{name} in the lake {self.root} cannot be read: {err}") from None
             raise DataError(
                 f"version {version} of {name} is gone from the lake {self.root} (vacuumed, or the table was made "
-                f"anew); run `ncs train` again on the version that is there"
+                f"again); run `ncs train` again on the version that is there"
             ) from None
 
     def read(

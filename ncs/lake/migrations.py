@@ -78,7 +78,7 @@ def _to_contract(uri: str) -> None:
             except DeltaError as err:
                 reason = str(err).strip().partition("\n")[0]
                 raise DataError(
-                    f"{uri}: its rows break {condition!r} ({reason}); mend or remove the table and write it again"
+                    f"{uri}: its rows break {condition!r} ({reason}); fix or remove the table and write it again"
                 ) from None
     table.alter.set_table_description(declared.comment)
     _describe_columns(table, name)

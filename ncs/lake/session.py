@@ -39,7 +39,7 @@ _ALWAYS = {
     # A bit that has changed in a file is an error, and no other value.
     "spark.hadoop.parquet.page.write-checksum.enabled": "true",
     "spark.hadoop.parquet.page.verify-checksum.enabled": "true",
-    # Rows that lie together by one of a join's keys are not dealt out again by all of them.
+    # Rows that lie together by one of a join's keys are not repartitioned by all of them.
     "spark.sql.requireAllClusterKeysForCoPartition": "false",
     # Nearly every click has its impression: looking for those that have none first costs more than it saves.
     "spark.sql.optimizer.runtime.bloomFilter.enabled": "false",

@@ -102,7 +102,7 @@ def leftovers(lake: Lake, retain: timedelta) -> list[str]:
 
 
 def _there(lake: Lake, table: str, pinned: set[int]) -> Sequence[int]:
-    """The pinned versions that can still be read: of a table that was made anew its older ones are gone."""
+    """The pinned versions that can still be read: of a table that was rebuilt its older ones are gone."""
     found = []
     for version in sorted(pinned):
         try:

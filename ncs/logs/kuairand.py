@@ -63,7 +63,7 @@ class KuaiRand:
                 sizes[match["size"]] = name
         if not found:
             there = "no such folder" if not storage.exists(self.root) else f"no file called like {example}"
-            raise DataError(f"KuaiRand's {log} in {self.root}: {there} (or _1k, _pure); mend logs.source")
+            raise DataError(f"KuaiRand's {log} in {self.root}: {there} (or _1k, _pure); correct logs.source")
         twice = [name for name in found if f"{name}.gz" in found]
         if twice:
             raise DataError(f"{self.root} holds {twice[0]} twice, with .gz and without; remove one of them")
@@ -129,7 +129,7 @@ class KuaiRand:
             self._parsed = rows.withColumn("day", F.to_date(F.from_utc_timestamp("ts", self.timezone))).persist()
             try:
                 check_bad(self._parsed, _LOG.types, what, self.encoding)
-            except DataError:  # or Spark would find these rows again when the file has been mended
+            except DataError:  # or Spark would find these rows again when the file has been corrected
                 self.close()
                 raise
         return self._parsed

@@ -103,7 +103,7 @@ class Landing:
         if storage.exists(folder):
             return f"{log}{f' of {day}' if day else ''}: no file in {folder}; were these logs delivered?"
         if not storage.exists(self.root):
-            return f"no logs at {self.root}; run `ncs generate` for synthetic ones, or mend logs.source"
+            return f"no logs at {self.root}; run `ncs generate` for synthetic ones, or correct logs.source"
         if day is None:
             return f"{log}: no folder {folder}; see README.md for the folders of raw logs"
         days = [name.removeprefix("day=") for name in storage.folders(storage.join(self.root, log))]

@@ -36,7 +36,7 @@ def read_text(
     numbers: bool,
     encoding: str = UTF8,
 ) -> DataFrame:
-    """Rows of CSV files (with a header) or of JSON lines, typed as bronze; gzip is told by the name.
+    """Rows of CSV files (with a header) or of JSON lines, typed as bronze; gzip is recognised by the name.
 
     Columns without a type of their own stay strings; with `numbers`, for tables that are read whole, they
     become numbers where all their values are. Raises DataError naming file, column, an example and the count, or the
@@ -112,7 +112,7 @@ def check_bad(rows: DataFrame, types: Mapping[str, DataType], what: str, encodin
             )
         raise DataError(
             f"{where}: column {row.column!r} has {row.rows} values that are no "
-            f"{types[row.column].simpleString()}, as {row.first.value!r}; mend the file"
+            f"{types[row.column].simpleString()}, as {row.first.value!r}; correct the file"
         )
 
 

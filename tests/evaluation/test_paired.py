@@ -61,7 +61,7 @@ def test_seeds_and_rows_both_widen_the_interval() -> None:
 
 
 def test_equal_models_are_rarely_told_apart() -> None:
-    """Of 200 comparisons of models that differ by chance alone, about 5 % may look settled."""
+    """Of 200 comparisons of models that differ at random alone, about 5 % may look settled."""
     random, settled = np.random.default_rng(5), 0
     for n in range(200):
         labels = random.random(300)

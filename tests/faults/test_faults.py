@@ -1,4 +1,4 @@
-"""What else goes wrong under the Spark stages: each ends in one clear line and no half day, and mends by itself."""
+"""What else goes wrong under the Spark stages: each ends in one clear line and no half day, and recovers by itself."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""A day whose clicks were lost by half is blocked, its neighbours go on; mended, the same command brings it in."""
+"""A day whose clicks were lost by half is blocked, its neighbours go on; corrected, the same command brings it in."""
 
 import shutil
 from datetime import date
@@ -56,7 +56,7 @@ def test_a_bad_day_is_held_back_and_comes_in_when_it_is_mended(
     assert lake.has(layout.EVALUATIONS)
 
     before = {table: lake.records(table) for table in (layout.VOCABULARY, "gold/ctr_samples")}
-    lose_half()  # delivered anew, and worse: what gold has of the day stays, and its ids keep their meaning
+    lose_half()  # re-delivered, and worse: what gold has of the day stays, and its ids keep their meaning
     assert main(["run", *command]) == 3
     assert lake.records(layout.VOCABULARY) == before[layout.VOCABULARY]
     assert lake.records("gold/ctr_samples")[str(BAD)] == before["gold/ctr_samples"][str(BAD)]

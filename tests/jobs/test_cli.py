@@ -143,7 +143,7 @@ def test_a_bad_configuration_ends_with_2_and_one_line(
         ("predict", "has no trained run; run `ncs train`"),
         ("evaluate", "has no trained run; run `ncs train`"),
         ("validate", "has no table to validate; run `ncs ingest` first"),
-        ("ingest", "no logs at {lake}/landing; run `ncs generate` for synthetic ones, or mend logs.source"),
+        ("ingest", "no logs at {lake}/landing; run `ncs generate` for synthetic ones, or correct logs.source"),
     ],
 )
 def test_a_stage_without_its_input_says_what_to_run(

@@ -99,7 +99,7 @@ def test_ingest_again_changed_and_bad(
         f"{second}-2",
     ]
 
-    # A bad log of a day holds back the good ones too, and no other day.
+    # A bad log of a day blocks its good ones too, and no other day.
     before = versions(lake)
     put(logs, "clicks", second, f"impression_id,ts\n{second}-1,{second} 09:00:07\n")
     put(logs, "plays", second, f"impression_id,ts,watched_seconds\n{second}-1,{second} 09:00:06,long\n")

@@ -49,7 +49,7 @@ def test_a_lake_that_is_up_to_date(written: Job) -> None:
 
 
 def test_what_has_changed_is_said_at_every_stage_that_it_reaches(written: Job) -> None:
-    (Path(str(written.conf.logs.source)) / "clicks" / f"day={LAST}" / "a.csv").write_text("delivered anew")
+    (Path(str(written.conf.logs.source)) / "clicks" / f"day={LAST}" / "a.csv").write_text("re-delivered")
     assert of(status(written), layout.CLICKS, LAST).stale == ["files"]
     provenance = ingest.provenance(written, open_source(written.conf, written.lake), "clicks", LAST)
     write_part(written.lake, layout.CLICKS, 6, Record("ingest", str(LAST), provenance))
@@ -87,7 +87,7 @@ def test_a_verdict_is_of_the_rows_that_it_has_seen(written: Job) -> None:
     provenance = label.provenance(written, LAST)
     write_part(written.lake, layout.SAMPLES, 3, Record("label", str(LAST), provenance))
     assert [of(status(written), layout.SAMPLES, day).gate for day in DAYS] == ["pass", "pass", "not checked"]
-    optimize = written.lake.table(layout.SAMPLES).optimize.compact()  # lays rows out anew, and changes none
+    optimize = written.lake.table(layout.SAMPLES).optimize.compact()  # lays rows out again, and changes none
     assert optimize["numFilesRemoved"] > 0
     found = status(written)
     assert [of(found, layout.SAMPLES, day).gate for day in DAYS] == ["pass", "pass", "not checked"]

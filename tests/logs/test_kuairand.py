@@ -137,7 +137,7 @@ def test_a_repeated_impression_is_watched_once_and_clicked_as_its_longest_row_sa
 
 def test_what_cannot_be_read_is_named(spark: SparkSession, tmp_path: Path) -> None:
     day = date(2022, 4, 8)
-    with pytest.raises(DataError, match=r"no such folder .*mend logs\.source"):
+    with pytest.raises(DataError, match=r"no such folder .*correct logs\.source"):
         KuaiRand(str(tmp_path / "none"), ZONE, Pseudonyms()).fingerprint("clicks", day)
     log = tmp_path / LOG.format("1k")
     write_log(log, ["1,2,x3,0,0,0,0", "1,2,4,0,0,0,0"])

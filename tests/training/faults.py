@@ -58,7 +58,7 @@ def killed(lake: Lake, conf: Config, when: Callable[[Store, str], bool]) -> Run:
 
 
 def rewrite(lake: Lake) -> None:
-    """Every day encoded anew, to no rows; the pinned version's files stay."""
+    """Every day encoded again, to no rows; the pinned version's files stay."""
     records = [Record("encode", str(day), {}, {"rows": 0}) for day in toy_conf().logs.days]
     properties = CommitProperties(custom_metadata={"userMetadata": user_metadata(records)})
     for table in ("gold/ctr_samples", "gold/cvr_samples"):

@@ -28,7 +28,7 @@ def test_killed_between_vocabulary_and_samples_or_between_tasks(lake: Lake) -> N
         for day in CONF.logs.days:
             encoded(lake, table, str(day), vocabulary=0)
     Run.of(CONF, lake)
-    encoded(lake, layout.VOCABULARY, ALL, vocabulary=0)  # learnt anew: version 1
+    encoded(lake, layout.VOCABULARY, ALL, vocabulary=0)  # learnt again: version 1
     refusal = rf"{CONF.logs.days.first} in .* is not of one encoding.* run it again"
     with pytest.raises(DataError, match=refusal):
         Run.of(CONF, lake)

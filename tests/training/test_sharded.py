@@ -1,4 +1,4 @@
-"""Embedding tables that are shared out over the workers end as those that each worker has whole."""
+"""Embedding tables that are distributed over the workers end as those that each worker has whole."""
 
 from pathlib import Path
 

@@ -144,7 +144,7 @@ def samples_of(task: str, rows: str, label: Column) -> Table:
     return Table(
         f"gold/{task}_samples",
         "encode",
-        f"{rows}, as ids; rows of a day in a seeded order of chance",
+        f"{rows}, as ids; rows of a day in a seeded random order",
         {
             "impression_id": IMPRESSION.required,
             "day": DAY,
