@@ -75,7 +75,7 @@ def test_missing_values_new_ids_and_distributions_are_figures_of_their_columns(l
         "psi.scene": profile(feed=90),
     }
     # A day's new ids can be told from the second day on, so that they have a band one day later than the rest.
-    for name, found in {**bad, "": profile(nulls=0.05, seen=range(10, 110), loader=55)}.items():
+    for name, found in {**bad, "": profile(nulls=0.05, seen=range(10, 110), feed=55)}.items():
         bands = learn(days(*[0.4] * 5, profiles=[*same, found]), learnt)[last]
         assert [figure for figure, band in bands.items() if not band.holds] == ([name] if name else [])
     bands = learn(days(*[0.4] * 5, profiles=[*same, bad["new_ids.user_id"]]), learnt)[last]
