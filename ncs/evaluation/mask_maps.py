@@ -35,7 +35,8 @@ def mask_maps(masks: Mapping[str, Any]) -> list[str]:
 def subnetworks(masks: Mapping[str, Any]) -> str | None:
     """The base network with both tasks' subnetworks on it; None where `masks.json` has no maps.
 
-    A dot is a patch of neighbouring inputs or neurons, a line what most connections between two patches are.
+    A dot is a patch of neighbouring inputs or neurons. Of each colour there are as many lines as its share of the
+    layer's connections asks for, between the patches that have most of it.
     """
     layers = [{part: _thinned(values) for part, values in parts.items()} for parts in masks.get("maps", {}).values()]
     if not layers:
@@ -47,12 +48,12 @@ def subnetworks(masks: Mapping[str, Any]) -> str | None:
 
     def draw(axis: Axes) -> None:
         for n, layer in enumerate(layers):
-            shares = np.stack([layer[part] for part in names])
-            kept = np.concatenate([1 - shares.sum(0, keepdims=True), shares]).argmax(0)  # 0: most of it is pruned
-            for neuron, place in np.argwhere(kept > 0):
-                part = list(names)[kept[neuron, place] - 1]
-                ends = _height(place, sizes[n]), _height(neuron, sizes[n + 1])
-                axis.plot([n, n + 1], ends, color=colours[part], linewidth=0.7, alpha=0.55, solid_capstyle="round")
+            for part in names:
+                shares = layer[part]
+                densest = shares.argsort(axis=None)[::-1][: round(shares.mean() * shares.size)]
+                for neuron, place in zip(*np.unravel_index(densest, shares.shape), strict=True):
+                    ends = _height(place, sizes[n]), _height(neuron, sizes[n + 1])
+                    axis.plot([n, n + 1], ends, color=colours[part], linewidth=0.7, alpha=0.55)
         for n, size in enumerate(sizes):
             axis.plot([n] * size, [_height(m, size) for m in range(size)], "o", color="#5c5c5c", markersize=3)
             axis.text(n, -0.06, "inputs" if n == 0 else f"hidden layer {n}", ha="center", va="top")
