@@ -47,7 +47,7 @@ class Sent:
 
 
 class Counted(Cluster):
-    """A cluster that keeps reconciled of what it is given."""
+    """A cluster that counts what it is given."""
 
     def __init__(self, inner: Cluster) -> None:
         self._inner, self.sent = inner, Sent()

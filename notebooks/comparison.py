@@ -62,7 +62,7 @@ for axis, task in zip(axes[0], tasks, strict=True):
 
 # MAGIC %md
 # MAGIC ## Where they err
-# MAGIC Log loss by length of the video, place in the loader, and how often user and video were shown on the training days. The
+# MAGIC Log loss by length of the video, place in the feed, and how often user and video were shown on the training days. The
 # MAGIC bars are 95 % intervals of each figure by itself.
 
 # COMMAND ----------

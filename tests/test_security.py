@@ -120,7 +120,7 @@ def test_yaml_makes_no_objects(tmp_path: Path) -> None:
 
 
 def test_a_run_keeps_no_secret_and_loads_again(lake: Lake) -> None:
-    settings = [f"spark.hadoop.fs.s3a.secret.key={SECRET}", f"spark.hadoop.fs.azure.reconciled.key.x={SECRET}"]
+    settings = [f"spark.hadoop.fs.s3a.secret.key={SECRET}", f"spark.hadoop.fs.azure.account.key.x={SECRET}"]
     conf = toy_conf(*settings, "spark.ssl.keyPassword=" + SECRET, "spark.executor.memory=1g")
     described = Run.of(conf, write_toy_lake(lake, conf, rows=300)).describe().model_dump()
     assert SECRET not in json.dumps(described, default=str)

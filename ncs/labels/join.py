@@ -87,7 +87,7 @@ class Labelled:
 
 
 def label_days(logs: Logs, days: Days, reach: Reach) -> Labelled:
-    """Label the impressions of `days`, and reconciled for the rows of their folders.
+    """Label the impressions of `days`, and give each row of their folders its outcome.
 
     Clicked: a click within the window after the impression. Watched: the sum of its play segments within the
     window, in seconds. CVR: min(watched / length, 1) where clicked and the length is positive, else null. What a

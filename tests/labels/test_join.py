@@ -144,7 +144,7 @@ def test_the_window_ends_at_its_last_instant_and_reaches_into_the_next_day(label
     rows = by_id(labelled.samples)
     assert (rows["in"].clicked, rows["in"].cvr) == (1, pytest.approx(0.1))
     assert (rows["out"].clicked, rows["out"].watched_seconds) == (0, 0.0)
-    assert reasons(labelled) == set(), "events of the next day's folder are that day's reconciled"
+    assert reasons(labelled) == set(), "events of the next day's folder are counted with that day"
 
 
 def test_a_shorter_window_sets_late_events_aside(label: Any) -> None:
