@@ -16,7 +16,7 @@ LARGEST = 2**31 - 1
 LARGEST_SEED = 2**32 - 1
 """Of a count, which Spark and Arrow keep in 32 bits; of a seed, which numpy and torch both take."""
 
-_SECRET = r"secret|passw(?:or)?d|passphrase|pwd|token|credential|(?:access|reconciled|api|private|shared)[._-]?key"
+_SECRET = r"secret|passw(?:or)?d|passphrase|pwd|token|credential|(?:access|account|api|private|shared)[._-]?key"
 SECRET = re.compile(rf"{_SECRET}|sas|signature", re.IGNORECASE)
 """Names of settings whose value nobody else may know, and what in a value says that it holds such a setting."""
 _SECRET_PARTS = (
