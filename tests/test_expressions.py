@@ -42,10 +42,10 @@ def stored() -> dict[str, Any]:
 
 
 BEYOND = [
-    "java_method('java.lang.Model', 'getenv', 'HOME')",
-    "`reflect`('java.lang.Model', 'exit', 1)",
-    "TRY_REFLECT('java.lang.Model', 'exit', 1)",
-    "IDENTIFIER('java_' || 'method')('java.lang.Model', 'getenv', 'HOME')",
+    "java_method('java.lang.System', 'getenv', 'HOME')",
+    "`reflect`('java.lang.System', 'exit', 1)",
+    "TRY_REFLECT('java.lang.System', 'exit', 1)",
+    "IDENTIFIER('java_' || 'method')('java.lang.System', 'getenv', 'HOME')",
     "IDENTIFIER('clicked')",
     "coalesce(cast((MAP id USING 'sh -c id' AS (x STRING) FROM range(1)) as float), 0)",
     "(SELECT TRANSFORM (id) USING 'sh' FROM range(1))",
