@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from ncs.config.learning import Variant
-from ncs.config.values import LARGEST, LARGEST_SEED, problems
 from ncs.errors import ConfigError
+from ncs.values import LARGEST, LARGEST_SEED, problems
 
 if TYPE_CHECKING:
     from ncs.config.schema import Config

@@ -5,10 +5,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
-from ncs.config.values import LARGEST, Count, DayRange, Many, Part, Place, Rate, Section, Seed
 from ncs.encodings import UTF8, canonical
-
-Side = Literal["user", "video", "context"]
+from ncs.values import LARGEST, DayRange, Many, Part, Place, Rate, Section, Seed
 
 
 class Synthetic(Section):
@@ -67,15 +65,6 @@ class Split(Section):
 
     test_days: Annotated[int, Field(ge=0, le=LARGEST)]
     validation: Part
-
-
-class FeatureField(Section):
-    """One feature: a column of the samples and how its values become ids."""
-
-    side: Side
-    encode: Literal["vocabulary", "buckets"]
-    min_count: Count = 1
-    buckets: Annotated[int, Field(ge=2, le=1000)] = 16
 
 
 class Encode(Section):

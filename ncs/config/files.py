@@ -15,9 +15,9 @@ import ncs
 from ncs.config.checks import check_names
 from ncs.config.renamed import rename_key, rename_keys
 from ncs.config.schema import Config
-from ncs.config.values import problems, redact, set_key
 from ncs.errors import ConfigError
 from ncs.text import read_text
+from ncs.values import problems, redact, set_key
 
 PACKAGED = Path(ncs.__file__).parent / "conf"
 """The configurations that come with the package: `conf/` of the sources."""

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from ncs.config.expressions import parse_expression
-from ncs.config.values import Few, Many, NonNegative, Positive, Rate, Section, Seed, digest
 from ncs.metrics import judging
+from ncs.values import Few, Many, NonNegative, Positive, Rate, Section, Seed, digest
 
 Members = Annotated[int, Field(ge=1, le=256)]
 """Networks beside each other, or levels of them."""

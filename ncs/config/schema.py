@@ -2,19 +2,23 @@
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from ncs.config.checks import check_features, check_size, check_tasks
-from ncs.config.data import Encode, FeatureField, Labels, Logs, Split
+from ncs.config.data import Encode, Labels, Logs, Split
 from ncs.config.gates import Gates
 from ncs.config.keeping import Maintain, Privacy, Track
 from ncs.config.launch import Launch
 from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
 from ncs.config.ranking import OffPolicy, Simulate
-from ncs.config.values import (
+from ncs.days import Days
+from ncs.errors import ConfigError
+from ncs.kinds import Feature, FeatureField, History, Layout, Statistics
+from ncs.values import (
     LARGEST,
     SECRET,
     SESSION,
@@ -28,8 +32,6 @@ from ncs.config.values import (
     redacted,
     set_key,
 )
-from ncs.days import Days
-from ncs.errors import ConfigError
 
 _SQL = ("tasks", "models", "compare")
 """The sections with expressions, which hold no secret, but may compare a column called token with a value."""
@@ -94,6 +96,8 @@ class Config(Section):
     labels: Labels
     split: Split
     fields: Annotated[dict[Identifier, FeatureField], Field(min_length=1)]
+    statistics: list[Statistics]
+    history: dict[Identifier, History]
     encode: Encode
     gates: Gates
     tasks: dict[Identifier, TaskLabel]
@@ -185,6 +189,18 @@ class Config(Section):
         if not self.split.test_days:
             raise ConfigError("split.test_days is 0: no day is left to compare on")
         return self.logs.days.split(self.split.test_days)[1]
+
+    @cached_property
+    def features(self) -> dict[str, Feature]:
+        """All features by name, in the order of a batch: the fields, statistics of earlier days, histories."""
+        statistics = {name: field for one in self.statistics for name, field in one.fields.items()}
+        histories = {name: field for key, one in self.history.items() for name, field in one.fields(key).items()}
+        return {**self.fields, **statistics, **histories}
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where the features stand in a batch."""
+        return Layout.of(feature.slot(name) for name, feature in self.features.items())
 
     @property
     def crosses(self) -> list[tuple[str, str]]:

@@ -12,10 +12,11 @@ from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from ncs.config import Encode, FeatureField, Split
+from ncs.config import Encode, Split
 from ncs.config.expressions import parse_expression
 from ncs.days import Days
 from ncs.errors import DataError
+from ncs.kinds import FeatureField
 from ncs.lake.types import as_text, is_empty
 from ncs.tasks import KEYS, Task
 
@@ -99,7 +100,7 @@ def build_vocabulary(samples: DataFrame, fields: Mapping[str, FeatureField]) -> 
         .where(F.col("value").isNotNull())
         .groupBy("field", "value")
         .count()
-        .where(F.col("count") >= _by_field({name: field.min_count for name, field in fields.items()}))
+        .where(F.col("count") >= _by_field({name: getattr(field, "min_count", 1) for name, field in fields.items()}))
     )
     bucketed = F.col("field").isin(*edges) if edges else F.lit(False)
     by_value, by_count = F.when(bucketed, F.col("value").cast("double")), F.when(~bucketed, -F.col("count"))

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ncs.config import FeatureField
 from ncs.errors import DataError
+from ncs.kinds import FeatureField
 
 
 class Encoder:

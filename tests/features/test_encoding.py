@@ -7,18 +7,19 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from ncs.config import Encode, FeatureField, Split
+from ncs.config import Encode, Split
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.features.encoding import build_vocabulary, check_columns, encode_days, label_of
+from ncs.kinds import Buckets, Vocabulary
 from ncs.tasks import tasks_of
 from tests.factories import toy_conf
 
 DAY = date(2022, 4, 8)
 FIELDS = {
-    "user_id": FeatureField(side="user", encode="vocabulary", min_count=2),
-    "scene": FeatureField(side="context", encode="vocabulary"),
-    "length_seconds": FeatureField(side="video", encode="buckets", buckets=4),
+    "user_id": Vocabulary(side="user", min_count=2),
+    "scene": Vocabulary(side="context"),
+    "length_seconds": Buckets(side="video", buckets=4),
 }
 TRAINING, TESTING = Days(DAY, DAY), Days(date(2022, 4, 1), date(2022, 4, 7))
 TASKS = tasks_of(toy_conf())
@@ -117,11 +118,11 @@ def test_rows_of_a_day_are_shuffled_by_the_seed(spark: SparkSession, vocabulary:
     ("field", "message"),
     [
         (
-            ("nowhere", FeatureField(side="user", encode="vocabulary")),
+            ("nowhere", Vocabulary(side="user")),
             r"fields\.nowhere: silver/samples has no such column",
         ),
         (
-            ("scene", FeatureField(side="user", encode="buckets")),
+            ("scene", Buckets(side="user")),
             r"fields\.scene: buckets need numbers, .* has string",
         ),
     ],
@@ -161,7 +162,7 @@ def test_a_label_whose_column_is_taken_is_kept_under_the_task_s_name(training: D
     assert (of_task(label="clicked")["finish"].label, of_task(label="like")["finish"].label) == ("finish", "like")
     assert TASKS["ctr"].label == "clicked"
     with pytest.raises(DataError, match=r"tasks\.cvr: its label would be kept in a column cvr, .* another name"):
-        check_columns(training, {"cvr": FeatureField(side="context", encode="buckets")}, TASKS)
+        check_columns(training, {"cvr": Buckets(side="context")}, TASKS)
 
 
 @pytest.mark.parametrize(

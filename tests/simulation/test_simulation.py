@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ncs.config import Config, FeatureField
+from ncs.config import Config
 from ncs.config import load as load_conf
 from ncs.errors import DataError
+from ncs.kinds import Vocabulary
 from ncs.lake import contract, layout
 from ncs.lake.layout import Lake
 from ncs.logs.world import World
@@ -136,7 +137,7 @@ def test_an_unknown_value_is_id_0_and_a_missing_column_is_named(conf: Config) ->
 
 def test_whole_numbers_are_the_same_value_whatever_their_type() -> None:
     """As in `ncs encode`: 65.0 is looked up as 65."""
-    fields = {"age": FeatureField(side="user", encode="vocabulary")}
+    fields = {"age": Vocabulary(side="user")}
     known = pa.table({"field": ["age"] * 2, "value": ["65", "0.5"], "id": [1, 2]})
     encoder = Encoder(fields, known)
     assert encoder.ids("age", np.array([65.0, 0.5, np.nan, 7.0])).tolist() == [1, 2, 0, 0]
