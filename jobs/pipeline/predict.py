@@ -48,7 +48,7 @@ def run(job: Job) -> None:
     on_days = F.col("day").between(days.first, days.last)
     samples = read.load(job.lake.uri(shown)).where(on_days)
     who = read.load(job.lake.uri(layout.SAMPLES)).where(on_days).select("impression_id", "user_id", "video_id", "day")
-    rows = score(samples, list(conf.fields), scorers, tasks).join(who, "impression_id")
+    rows = score(samples, conf.layout, scorers, tasks).join(who, "impression_id")
     rows = rows.select(
         F.lit(run_id).alias("run_id"), "model", "impression_id", "user_id", "video_id", "day",
         *(task.prediction for task in tasks.values()),
@@ -72,7 +72,7 @@ def _calibrate(job: Job, found: dict[str, Any], conf: Config, scorers: dict[str,
     rows = job.spark.read.format("delta").option("versionAsOf", version).load(job.lake.uri(shown))
     rows = rows.where(F.col("day").between(days.first, days.last) & (F.col("split") == "validation"))
     labels = rows.select("impression_id", *(task.label for task in tasks.values()))
-    scored = score(rows, list(conf.fields), scorers, tasks).join(labels, "impression_id")
+    scored = score(rows, conf.layout, scorers, tasks).join(labels, "impression_id")
     knots = calibration.as_rows(run_id, calibration.fit(scored, tasks.values()))
     record = Record("predict", run_id, provenance)
     frame = job.spark.createDataFrame(knots, table_of(layout.CALIBRATION).ddl)

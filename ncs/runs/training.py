@@ -89,7 +89,7 @@ def _loaders(run: Run, cluster: Cluster, split: str, device: torch.device) -> di
     return {
         task.name: TableLoader(
             Snapshot.of(run.lake, task.table, run.versions[task.table], conf.train_days, split),
-            list(conf.fields),
+            conf.layout,
             {other.name: other.label for other in tasks.values()},
             batch_size=conf.train.batch_size,
             shard=cluster.rank,

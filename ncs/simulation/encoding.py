@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ncs.errors import DataError
-from ncs.kinds import FeatureField
+from ncs.kinds import FeatureField, Layout
 
 
 class Encoder:
@@ -17,6 +17,7 @@ class Encoder:
     def __init__(self, fields: Mapping[str, FeatureField], vocabulary: pa.Table) -> None:
         """`vocabulary` has the columns `field, value, id` of gold/vocabulary."""
         self.fields = fields
+        self.layout = Layout.of(field.slot(name) for name, field in fields.items())
         known: dict[str, list[tuple[int, str]]] = {name: [] for name in fields}
         for field, value, position in zip(*(vocabulary[name].to_pylist() for name in _COLUMNS), strict=True):
             if field in known:
