@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from ncs.config.checks import check_features, check_size, check_tasks
-from ncs.config.data import Encode, Labels, Logs, Split
+from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split
 from ncs.config.gates import Gates
 from ncs.config.keeping import Maintain, Privacy, Track
 from ncs.config.launch import Launch
@@ -125,6 +125,11 @@ class Config(Section):
     def _whole(self) -> "Config":
         if self.split.test_days >= len(self.logs.days):
             raise ValueError(f"split.test_days leaves no day of {self.logs.days} for training")
+        if self.split.days >= len(self.train_days):
+            raise ValueError(
+                f"split.validation: {self.split.validation} leaves none of {self.train_days} to train on; name more "
+                f"days in logs.days, or a share of the impressions as 0.1"
+            )
         if self.privacy.key is not None and self.logs.source is None:
             raise ValueError("privacy.key: generated users are nobody; name real logs in logs.source, or leave it null")
         slots = sum(self.launch.slots.values())
@@ -191,6 +196,17 @@ class Config(Section):
         if not self.split.test_days:
             raise ConfigError("split.test_days is 0: no day is left to compare on")
         return self.logs.days.split(self.split.test_days)[1]
+
+    def select(self, role: Role) -> Selection:
+        """The rows of the sample tables that are for a purpose."""
+        if role == "test":
+            return Selection(self.test_days)
+        if role == "refit":
+            return Selection(self.train_days)
+        if not self.split.days:
+            return Selection(self.train_days, role)
+        train, validation = self.train_days.split(self.split.days)
+        return Selection(train if role == "train" else validation)
 
     @cached_property
     def features(self) -> dict[str, Feature]:

@@ -95,7 +95,7 @@ def test_the_feed_names_the_file(lake: Lake) -> None:
         snapshot = Snapshot.of(lake, TABLE, 0, Days(DAY, DAY), "train")
         return TableLoader(snapshot, id_layout("user_id", "video_id"), {"ctr": "clicked"}, batch_size=64, shuffle=False)
 
-    users = np.concatenate([batch.ids[:, 0].numpy() for batch in loader().epoch(0)])
+    users = np.concatenate([batch.features.ids[:, 0].numpy() for batch in loader().epoch(0)])
     assert sorted(users) == sorted(n * 7919 % 100_003 for n in range(ROWS))
     path = file_of(lake)
     flip(path, page_of(path, "cvr"))
