@@ -33,6 +33,7 @@ OVERRIDES = (
     "train.embedding_learning_rate=0.01",
     "train.threads=1",
     "prune.rounds=2",
+    "net.gbdt.trees=60",
 )
 
 
