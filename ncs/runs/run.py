@@ -12,7 +12,6 @@ import ncs
 from ncs.config import Config, Role, digest
 from ncs.data_loading import Snapshot, TableLoader
 from ncs.errors import DataError
-from ncs.kinds import Hashed
 from ncs.lake import layout, manifest, storage
 from ncs.lake.documents import Facts, Lineage, RunDescription, models_in, read_document
 from ncs.lake.layout import Commit, Lake
@@ -187,10 +186,7 @@ def field_sizes(run: Run) -> dict[str, int]:
     highest = rows.group_by("field").aggregate([("id", "max")]).to_pydict()
     highest_id = dict(zip(highest["field"], highest["id_max"], strict=True))
     features = run.conf.features
-    return {
-        name: feature.size + 1 if isinstance(feature := features[name], Hashed) else highest_id.get(name, 0) + 1
-        for name in run.conf.layout.tables
-    }
+    return {name: features[name].largest_id(highest_id.get(name, 0)) + 1 for name in run.conf.layout.tables}
 
 
 def _versions() -> dict[str, str]:
