@@ -78,6 +78,7 @@ class Trainer:
             self.conf.embedding_learning_rate,
             self.conf.weight_decay,
             self.conf.embedding_optimizer,
+            self.conf.embedding_weight_decay,
         )
         self.cluster.broadcast(weight for name, weight in net.state_dict().items() if not is_shard(name))
         progress = self._resume(net, optimizer, phase)
