@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
@@ -60,25 +60,36 @@ class Past:
 
     def _summed(self, lake: Lake, one: Statistics) -> tuple[pd.DataFrame, pd.Series]:
         """The sums of each key of the last days, and of all rows."""
-        version = lake.version(layout.DAILY_STATISTICS)
-        rows = lake.read(layout.DAILY_STATISTICS, version, ["day", "group", "key", *_SUMS]).to_pandas()
-        rows["age"] = [(self._end - day).days - 1 for day in rows["day"]]
-        rows = rows[rows["age"].between(0, one.days - 1) & rows["group"].isin([one.group, ALL_ROWS])]
-        weight = 0.5 ** (rows["age"] / (one.half_life or np.inf))
-        weighted = pd.concat([rows[["group", "key"]], rows[_SUMS].mul(weight, axis="index")], axis=1)
-        sums = weighted.groupby(["group", "key"])[_SUMS].sum()
-        whole = sums.xs(ALL_ROWS, level="group").sum()
+        rows = _of_days(lake, layout.DAILY_STATISTICS, ["group", "key", *_SUMS], self._days(one.days))
+        rows = rows[rows["group"].isin([one.group, ALL_ROWS])]
+        age = np.array([(self._end - day).days - 1 for day in rows["day"]])
+        weight = 0.5 ** (age / (one.half_life or np.inf))
+        weighted = rows[_SUMS].astype(float).mul(weight, axis="index")
+        sums = weighted.groupby([rows["group"], rows["key"]]).sum()
+        whole = sums[sums.index.get_level_values("group") == ALL_ROWS].sum()
         return sums[sums.index.get_level_values("group") == one.group].droplevel("group"), whole
 
     def _latest_of(self, lake: Lake, one: History) -> pd.DataFrame:
         """By user, a list of each field's raw values."""
-        names = ["user_id", "ts", "impression_id", "day", "clicked", "watched_seconds", *one.of]
-        columns = list(dict.fromkeys(names))
-        rows = lake.read(layout.SAMPLES, lake.version(layout.SAMPLES), columns).to_pandas()
-        since = self._end - timedelta(days=one.days)
-        rows = rows[(rows["day"] >= since) & (rows["day"] < self._end)].query(_WHERE[one.where])
+        names = ["user_id", "ts", "impression_id", "clicked", "watched_seconds", *one.of]
+        rows = _of_days(lake, layout.SAMPLES, list(dict.fromkeys(names)), self._days(one.days)).query(_WHERE[one.where])
         newest = rows.sort_values(["ts", "impression_id"], ascending=False).groupby("user_id", sort=False)
         return newest.head(one.last).groupby("user_id")[one.of].agg(list)
+
+    def _days(self, count: int) -> list[date]:
+        """The last days before the simulation."""
+        return [self._end - timedelta(days=n) for n in range(1, count + 1)]
+
+
+def _of_days(lake: Lake, table: str, columns: list[str], days: Sequence[date]) -> pd.DataFrame:
+    """The rows of those of the days that a table has, with their `day`."""
+    version, there = lake.version(table), lake.records(table)
+    read = [
+        lake.read(table, version, columns, [("day", "=", str(day))]).to_pandas().assign(day=day)
+        for day in days
+        if str(day) in there
+    ]
+    return pd.concat(read, ignore_index=True) if read else pd.DataFrame(columns=[*columns, "day"])
 
 
 def _keys(columns: Sequence[NDArray[Any]]) -> tuple[list[str | None], NDArray[np.int64]]:
