@@ -91,7 +91,7 @@ def _ids(rankers: Rankers, rows: DataFrame, fields: Sequence[str], plain: Sequen
     types = {name: "string" if conf[name].encode == "vocabulary" else "double" for name in fields}
     columns = [F.col(name).cast(dtype).alias(name) for name, dtype in types.items()]
     frame: pd.DataFrame = rows.select(*columns, *[F.col(name).alias(f"#{name}") for name in plain]).toPandas()
-    found = {name: rankers.encoder.ids(name, frame[name].to_numpy()) for name in fields}
+    found = {name: rankers.encoder.column(name, frame[name].to_numpy()) for name in fields}
     return found | {f"#{name}": frame[f"#{name}"].to_numpy() for name in plain}
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from ncs.config.checks import check_features, check_size, check_tasks
+from ncs.config.checks import check_features, check_references, check_size, check_tasks
 from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split
 from ncs.config.gates import Gates
 from ncs.config.keeping import Maintain, Privacy, Track
@@ -132,6 +132,7 @@ class Config(Section):
             )
         if self.privacy.key is not None and self.logs.source is None:
             raise ValueError("privacy.key: generated users are nobody; name real logs in logs.source, or leave it null")
+        check_references(self)
         slots = sum(self.launch.slots.values())
         if slots and self.workers > slots:
             raise ValueError(f"launch.hosts has {slots} slots for {self.workers} workers")
@@ -209,9 +210,12 @@ class Config(Section):
     @cached_property
     def features(self) -> dict[str, Feature]:
         """All features by name, in the order of a batch: the fields, statistics of earlier days, histories."""
-        statistics = {name: field for one in self.statistics for name, field in one.fields.items()}
-        histories = {name: field for key, one in self.history.items() for name, field in one.fields(key).items()}
-        return {**self.fields, **statistics, **histories}
+        features: dict[str, Feature] = dict(self.fields)
+        for statistics in self.statistics:
+            features |= statistics.fields
+        for name, history in self.history.items():
+            features |= history.fields(name, self.fields)
+        return features
 
     @cached_property
     def layout(self) -> Layout:
