@@ -49,7 +49,7 @@ def run(job: Job) -> None:
     on_days = F.col("day").between(days.first, days.last)
     samples = read.load(job.lake.uri(shown)).where(on_days)
     who = read.load(job.lake.uri(layout.SAMPLES)).where(on_days).select("impression_id", "user_id", "video_id", "day")
-    rows = score(samples, list(conf.fields), scorers, tasks).join(who, "impression_id")
+    rows = score(samples, conf.layout, scorers, tasks).join(who, "impression_id")
     rows = rows.select(
         F.lit(run_id).alias("run_id"), "model", "impression_id", "user_id", "video_id", "day",
         *(task.prediction for task in tasks.values()),

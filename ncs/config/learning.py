@@ -71,6 +71,18 @@ class Esm2(Section):
     played: Rate
 
 
+class Gbdt(Section):
+    """Gradient boosted trees."""
+
+    trees: Many
+    leaves: Annotated[int, Field(ge=2, le=65536)]
+    learning_rate: Positive
+    min_rows: Many
+    share: Annotated[float, Field(gt=0, le=1)]
+    categories: Annotated[int, Field(ge=0, le=65536)]
+    patience: Few
+
+
 class Net(Section):
     """Sizes of the networks."""
 
@@ -83,6 +95,7 @@ class Net(Section):
     ple: Ple
     snr: Snr
     esm2: Esm2
+    gbdt: Gbdt
 
 
 def as_list(value: Any) -> Any:

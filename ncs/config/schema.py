@@ -17,7 +17,7 @@ from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Va
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.days import Days
 from ncs.errors import ConfigError
-from ncs.kinds import Feature, FeatureField, History, Layout, Statistics
+from ncs.kinds import Feature, FeatureField, History, IdSlot, Layout, Statistics
 from ncs.values import (
     LARGEST,
     SECRET,
@@ -138,8 +138,10 @@ class Config(Section):
             raise ValueError(f"launch.hosts has {slots} slots for {self.workers} workers")
         for pair in self.crosses:
             for name in pair:
-                if name not in self.fields:
+                if name not in self.features:
                     raise ValueError(f"net.crosses names {name!r}, which is not among fields")
+                if name not in self.layout.vectors:
+                    raise ValueError(f"net.crosses names {name!r}, a number, which has no embedding to multiply")
         for task in ("ctr", "cvr"):
             if task not in self.tasks:
                 raise ValueError(f"tasks.{task} is missing; other tasks may join these two")
@@ -224,11 +226,11 @@ class Config(Section):
 
     @property
     def crosses(self) -> list[tuple[str, str]]:
-        """The pairs of fields whose embeddings are multiplied."""
+        """The pairs of features whose vectors are multiplied; unless they are named, those of fields of ids."""
         if isinstance(self.net.crosses, list):
             return [(left, right) for left, right in self.net.crosses]
-        users = [name for name, field in self.fields.items() if field.side == "user"]
-        videos = [name for name, field in self.fields.items() if field.side == "video"]
+        of_ids = {name: field.side for name, field in self.fields.items() if isinstance(field.slot(name), IdSlot)}
+        users, videos = ([name for name, of in of_ids.items() if of == side] for side in ("user", "video"))
         return [(left, right) for left in users for right in videos]
 
     def part(self, *keys: str) -> dict[str, Any]:

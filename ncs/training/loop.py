@@ -164,7 +164,7 @@ class Trainer:
         return TrainedEpoch(self._mean_losses(summed, rows), sum(rows.values()), wait_share)
 
     def _step(self, net: Model, optimizer: MaskedAdam, task: str, batch: Batch) -> float | Tensor:
-        with autocast_to(self.conf.precision, batch.ids.device):
+        with autocast_to(self.conf.precision, batch.features.device):
             loss = net.loss(batch, task) / batch.total
         loss.backward()
         optimizer.step(net.masks(task))
