@@ -30,6 +30,7 @@ OVERRIDES = (
     "train.batch_size=64",
     "train.epochs=2",
     "train.refit=false",
+    "train.average=0.0",
     "train.learning_rate=0.003",
     "train.embedding_learning_rate=0.01",
     "train.threads=1",

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from ncs.config.expressions import parse_expression
 from ncs.metrics import judging
-from ncs.values import Few, Many, NonNegative, Positive, Rate, Section, Seed, digest
+from ncs.values import Few, Many, NonNegative, Part, Positive, Rate, Section, Seed, digest
 
 Members = Annotated[int, Field(ge=1, le=256)]
 """Networks beside each other, or levels of them."""
@@ -115,6 +115,7 @@ class Train(Section):
     epochs: Few
     patience: Few
     refit: bool
+    average: Part
     batch_size: Many
     learning_rate: Positive
     embedding_learning_rate: Positive

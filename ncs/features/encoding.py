@@ -212,14 +212,12 @@ def encode_days(
         vocabulary: rows of gold/vocabulary.
         features: those of the configuration; each column has the type of its slot: int or array<int> of ids, float or
             array<float> of numbers.
-        split: which rows are validation.
+        split: `validation` are the share `split.share` of the rows by a hash of the impression id, and the `late` ones;
+            what a day is for is the reader's to say (`Config.select`).
         encode: seeds the order of the rows.
-        late: rows that are validation beside those.
         tasks: a label is NaN where its task does not apply: Petastorm refuses nulls.
 
-    `split` is `validation` for the share `split.share` of the rows by a hash of the impression id, and for the `late`
-    rows, `train` for all others: whether a day is trained, validated or tested on is the reader's to say
-    (`Config.select`). Rows are in a seeded random order.
+    Rows are in a seeded random order.
     """
     rows = encode_columns(samples, vocabulary, features)
     validation = F.pmod(F.xxhash64("impression_id", F.lit("split")), F.lit(1_000_000)) / 1_000_000 < split.share

@@ -94,7 +94,7 @@ class IdList(ColumnFeature):
         if isinstance(dtype, ArrayType):
             texts = F.transform(name, lambda element: as_text(element, dtype.elementType))
         else:
-            texts = F.transform(F.split(name, re.escape(self.separator or "")), F.trim)
+            texts = F.transform(F.split(name, re.escape(self.separator or "")), lambda text: F.trim(text))
         return F.slice(F.filter(texts, lambda text: text != ""), 1, self.length)
 
 

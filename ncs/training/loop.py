@@ -4,6 +4,7 @@ import math
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -79,6 +80,7 @@ class Trainer:
             self.conf.weight_decay,
             self.conf.embedding_optimizer,
             self.conf.embedding_weight_decay,
+            self.conf.average if phase.averaged else 0.0,
         )
         self.cluster.broadcast(weight for name, weight in net.state_dict().items() if not is_shard(name))
         progress = self._resume(net, optimizer, phase)
@@ -99,12 +101,13 @@ class Trainer:
     def _epoch(self, net: Model, optimizer: MaskedAdam, phase: Phase, progress: Progress) -> None:
         started = time.monotonic()
         trained = self.train_epoch(net, optimizer, phase, progress.epoch)
-        judged = () if phase.kept else phase.tasks
-        scores = {task: validate(net, task, self.validation[task], self.cluster) for task in judged}
-        _check_finite(net, scores, phase)
         progress.epoch += 1
-        skills = {task: skill(net.tasks[task], scores[task], self.label_variance[task]) for task in judged}
-        self._keep(net, phase, progress, scores, skills)
+        judged = () if phase.kept else phase.tasks
+        with optimizer.average.in_place() if optimizer.average else nullcontext():
+            scores = {task: validate(net, task, self.validation[task], self.cluster) for task in judged}
+            _check_finite(net, scores, phase)
+            skills = {task: skill(net.tasks[task], scores[task], self.label_variance[task]) for task in judged}
+            self._keep(net, phase, progress, scores, skills)
         subgroups = self.cluster.subgroups
         self.store.log(
             Epoch(
