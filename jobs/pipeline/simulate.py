@@ -10,6 +10,7 @@ from ncs.config import digest
 from ncs.errors import ConfigError
 from ncs.lake import contract, layout
 from ncs.logs.world import World
+from ncs.simulation.past import Past
 from ncs.simulation.simulation import simulate
 from ncs.simulation.table import as_rows, as_text
 
@@ -22,7 +23,8 @@ def run(job: Job) -> None:
         )
     rankers, wanted = load(job), job.conf.simulate
     days = job.progress(range(wanted.days), "simulate")
-    simulation = simulate(World(job.conf.logs), wanted, rankers.scorers, rankers.encoder, days)
+    past = Past(job.lake, rankers.conf) if rankers.conf.statistics or rankers.conf.history else None
+    simulation = simulate(World(job.conf.logs), wanted, rankers.scorers, rankers.encoder, days, past)
     made = {"simulation_id": digest([*rankers.made(), wanted.model_dump()]), "run_id": rankers.run_id}
     if not job.lake.has(layout.SIMULATIONS) or made["simulation_id"] not in _known(job):
         rows = as_rows(simulation, {**made, "made_at": datetime.now(UTC)})
