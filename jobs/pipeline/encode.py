@@ -200,8 +200,8 @@ def _earlier(job: Job, days: Collection[date]) -> Earlier:
     return Earlier(
         job.conf,
         daily.where(F.col("day").isin(before)) if daily is not None else None,
-        rows.where(F.col("day").isin(list(days))),
         rows.where(F.col("day").isin(further)) if further and single_rows else None,
+        rows.where(F.col("day").isin(list(days))),
     )
 
 
