@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -122,7 +123,7 @@ def _keep(job: Job, conf: Config, runs: Sequence[Run], compared: Sequence[Compar
                         "git": lineage.git,
                     }
                 )
-    found = [{**made, **one} for one in differences(compared, tasks, conf.compare.references)]
+    found = [{**made, **asdict(one)} for one in differences(compared, tasks, conf.compare.references)]
     for table, rows in ((layout.COMPARISONS, by_seed), (layout.DIFFERENCES, found)):
         if rows and comparison not in _known(job, table):
             contract.append(job.lake, table, pa.Table.from_pylist(rows))

@@ -7,7 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ncs.evaluation.charts import COLOURS, svg
+from ncs.evaluation.charts import svg
+from ncs.evaluation.looks import look
 from ncs.evaluation.names import legend_name
 from ncs.evaluation.paper import TABLE_3
 
@@ -48,14 +49,18 @@ def by_day(rows: Sequence[Row]) -> str:
     on which nobody came to an arm.
     """
     of_time = [row for row in rows if row["metric"] == "view_seconds"]
-    names = [arm for arm in dict.fromkeys(row["arm"] for row in of_time) if _is_pair(arm)]
+    pairs = {row["arm"]: (row["pctr_model"], row["pcvr_model"]) for row in of_time if _is_pair(row["arm"])}
+    names = list(pairs)
 
     def draw(axis: Axes, base: str) -> None:
-        for n, arm in enumerate(names[1:], start=1):
+        for arm in names[1:]:
             known = (row for row in of_time if row["arm"] == arm and row["paired_gain"] is not None)
             mine = sorted(known, key=lambda row: row["day"])
-            days, colour = [row["day"] for row in mine], COLOURS[n % len(COLOURS)]
-            axis.plot(days, [row["paired_gain"] for row in mine], "o-", color=colour, label=legend_name(arm))
+            days, gains = ([row[name] for row in mine] for name in ("day", "paired_gain"))
+            click, watch = pairs[arm]
+            colour, marker = look(watch)  # of the pCVR model; dashed: with another pCTR model than the first arm's
+            style = "-" if click == pairs[base][0] else "--"
+            axis.plot(days, gains, f"{marker}{style}", color=colour, label=legend_name(arm))
             axis.fill_between(
                 days,
                 [row["paired_low"] for row in mine],
@@ -64,12 +69,13 @@ def by_day(rows: Sequence[Row]) -> str:
                 alpha=0.15,
             )
         axis.axhline(0, color="black", linewidth=0.8)
-        axis.set(xlabel="day of the simulation", ylabel=f"from {base}")
+        axis.set(xlabel="day of the simulation", ylabel="difference, better ↑")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
         axis.figure.legend(loc="outside lower center")
 
-    return svg(partial(draw, base=names[0]), "View time, all users paired", 2.9 + 0.2 * len(names))
+    title = f"View time of all users, from {names[0]}"
+    return svg(partial(draw, base=names[0]), title, 2.9 + 0.2 * len(names))
 
 
 def _is_pair(arm: str) -> bool:
