@@ -42,4 +42,4 @@ def _draw(axis: Axes, task: Task, rows: Sequence[Difference]) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: "0" if abs(value) < 1e-12 else f"{value:+g}"))
     axis.grid(axis="y", visible=False)
-    axis.set_xlabel(f"← worse      {task.title}, 95 % interval      better →")
+    axis.set_xlabel(f"← worse\u2003{task.title}, 95 % interval\u2003better →")

@@ -7,10 +7,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from ncs.evaluation import page
 from ncs.evaluation.charts import svg
 from ncs.evaluation.looks import look
 from ncs.evaluation.names import legend_name
 from ncs.evaluation.paper import TABLE_3
+from ncs.evaluation.verdict import SEEDS, Finding, Tone, Verdict
 
 METRICS = ("view_seconds", "cvr", "ctr")
 
@@ -76,6 +78,61 @@ def by_day(rows: Sequence[Row]) -> str:
 
     title = f"View time of all users, from {names[0]}"
     return svg(partial(draw, base=names[0]), title, 2.9 + 0.2 * len(names))
+
+
+def verdict(rows: Sequence[Row]) -> Verdict:
+    """Which pair of models to rank by: the one with the most view time, if its paired interval excludes 0."""
+    lines = {line["arm"]: line for line in table(rows) if _is_pair(line["arm"])}
+    base, *others = lines
+    days = max(row["day"] for row in rows)
+    judged = [arm for arm in others if lines[arm]["paired"]]
+    if not judged:
+        step, command = "simulate more days", f"ncs simulate --set simulate.days={2 * days}"
+        return Verdict(base, None, False, f"rank by {base}, for nothing was compared", [], [], "", step, command)
+    settled = [arm for arm in judged if lines[arm]["paired"]["low"] > 0]
+    best = max(settled or judged, key=lambda arm: lines[arm]["paired"]["gain"])
+    titles = {"paired": "all users, paired", "test": "A/B test"}
+    found = [_finding(best, base, titles[kind], lines[best][kind]) for kind in titles if lines[best][kind]]
+    confidence = f"over {days} simulated days, with one training seed of each model"
+    split = next(row["sample_ratio"] for row in rows)
+    notes = (
+        []
+        if split > 0.001
+        else [f"the users are not split as they should be (p = {split:.3f}): do not use the A/B test"]
+    )
+    if not settled:
+        headline, step = f"keep {base}, no other pair of models earns more view time", "simulate more days"
+        command = f"ncs simulate --set simulate.days={2 * days}"
+        return Verdict(base, base, False, headline, found, notes, confidence, step, command)
+    models = ",".join(dict.fromkeys(name for line in (base, best) for name in _pair(rows, line)))
+    step, command = "train several seeds of these models", f"ncs compare --models {models} --seeds {SEEDS}"
+    return Verdict(best, base, True, f"rank by {best}", found, notes, confidence, step, command)
+
+
+def _finding(arm: str, base: str, title: str, one: dict[str, float]) -> Finding:
+    gain, low, high = (one[name] for name in ("gain", "low", "high"))
+    tone = Tone.BETTER if low > 0 else Tone.WORSE if high < 0 else Tone.OPEN
+    words = "not settled" if tone is Tone.OPEN else str(tone)
+    text = f"{words}: {gain:+.2%} view time ({low:+.2%} to {high:+.2%}), against {base}"
+    return Finding(arm, base, title, text, tone)
+
+
+def _pair(rows: Sequence[Row], arm: str) -> tuple[str, str]:
+    return next((row["pctr_model"], row["pcvr_model"]) for row in rows if row["arm"] == arm)
+
+
+def render(rows: Sequence[Row]) -> str:
+    """The page of a simulation, of its rows."""
+    return page.render(
+        "simulation.html",
+        simulation_id=rows[0]["simulation_id"],
+        run_id=rows[0]["run_id"],
+        verdict=verdict(rows),
+        rankings=table(rows),
+        picture=by_day(rows),
+        days=max(row["day"] for row in rows),
+        sample_ratio=rows[0]["sample_ratio"],
+    )
 
 
 def _is_pair(arm: str) -> bool:
