@@ -47,7 +47,7 @@ class Run:
         decisive = self.conf.part("logs.days", "split", *keys)
         train = {key: value for key, value in decisive.pop("train").items() if key not in _NOT_DECISIVE}
         # A digest sorts keys; the order of the features is that of their vectors.
-        return f"{self.conf.name}-{digest([decisive, list(self.conf.features), train, self._data()])}"
+        return f"{self.conf.name}-{digest([decisive, list(self.conf.fields), list(self.conf.history), train, self._data()])}"
 
     @property
     def folder(self) -> str:
