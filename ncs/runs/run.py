@@ -47,7 +47,8 @@ class Run:
         decisive = self.conf.part("logs.days", "split", *keys)
         train = {key: value for key, value in decisive.pop("train").items() if key not in _NOT_DECISIVE}
         # A digest sorts keys; the order of the features is that of their vectors.
-        return f"{self.conf.name}-{digest([decisive, list(self.conf.fields), list(self.conf.history), train, self._data()])}"
+        order = [list(self.conf.fields), list(self.conf.history)]
+        return f"{self.conf.name}-{digest([decisive, order, train, self._data()])}"
 
     @property
     def folder(self) -> str:
