@@ -13,7 +13,8 @@ from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.features.earlier import Earlier, check_earlier
-from ncs.features.encoding import build_vocabulary, check_columns, check_labels, check_values, encode_days, late_rows
+from ncs.features.encoding import build_vocabulary, check_columns, check_labels, check_values, encode_days
+from ncs.features.split import late_rows
 from ncs.kinds.statistics import groups_of, sum_days
 from ncs.lake import currency, layout
 from ncs.lake.content import content
