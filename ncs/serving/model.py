@@ -92,8 +92,11 @@ class ServingNet(nn.Module):
     def size(self) -> int:
         """Embeddings, weights and biases; each counted once, though those for rows of one request are stored again."""
         widths = self.widths()
-        others = sum(weight.numel() for weight in self.parameters())
-        return self.table.numel() + others + macs(widths) + sum(widths[1:])
+        return self.input_size() + macs(widths) + sum(widths[1:])
+
+    def input_size(self) -> int:
+        """Embeddings, and the weights of pooling and projections."""
+        return self.table.numel() + sum(weight.numel() for weight in self.parameters())
 
     def bytes(self) -> int:
         """The size of all buffers and parameters in bytes."""
