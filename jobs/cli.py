@@ -46,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _name_blocked_days(job)
         return 130
     except BaseException as err:
-        from ncs.config.values import redact
         from ncs.lake import damage
+        from ncs.values import redact
 
         debug = call.values["debug"]
         # A panic of delta-rs is no Exception to Python, and would end in a stack trace.
@@ -86,9 +86,9 @@ def parse(argv: Sequence[str] | None = None) -> Call:
 def make_job(call: Call) -> Job:
     """What a stage is to work on. Raises ConfigError, and DataError where a lake is needed and there is none."""
     from ncs import config
-    from ncs.config.values import CREDENTIALS
     from ncs.lake import storage
     from ncs.lake.layout import Lake
+    from ncs.values import CREDENTIALS
 
     values = call.values
     if CREDENTIALS.search(values["lake"] or ""):

@@ -92,7 +92,7 @@ class Job:
 
     def say(self, text: str) -> None:
         """A line for whoever watches."""
-        from ncs.config.values import redact
+        from ncs.values import redact
 
         if not self.quiet:
             tqdm.write(redact(text), file=sys.stderr)

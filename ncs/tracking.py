@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ncs.config import Config, digest
-from ncs.config.values import redact
 from ncs.errors import ConfigError
+from ncs.values import redact
 
 KEYS = ("logs.days", "split", "fields", "tasks", "net", "train", "prune", "share", "workers")
 """What decides a model's weights: its parameters."""

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from ncs import config
-from ncs.config.values import redact
 from ncs.days import Days
 from ncs.errors import ConfigError
 from ncs.logs.pseudonyms import Pseudonyms
+from ncs.values import redact
 from tests.factories import ROOT
 
 DEMO = ROOT / "conf" / "demo.yaml"

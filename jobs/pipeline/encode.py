@@ -1,22 +1,25 @@
-"""Turn samples into ids: a vocabulary from the training days, then each day's samples of each task."""
+"""Turn samples into inputs: each day's sums, a vocabulary from the training days, each day's samples of each task."""
 
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.job import ROUNDS, Job
 from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import DataError
-from ncs.features.encoding import build_vocabulary, check_columns, check_labels, encode_days
+from ncs.features.earlier import Earlier, check_earlier
+from ncs.features.encoding import build_vocabulary, check_columns, check_labels, check_values, encode_days, late_rows
+from ncs.kinds.statistics import groups_of, sum_days
 from ncs.lake import currency, layout
 from ncs.lake.content import content
 from ncs.lake.currency import Wanted
 from ncs.lake.layout import ALL, Record
-from ncs.lake.writer import replace_all, replace_days
+from ncs.lake.writer import replace_all, replace_days, replace_samples
 from ncs.tasks import tasks_of
 
 _TEXT = 2
@@ -24,15 +27,19 @@ _TEXT = 2
 
 
 def run(job: Job) -> None:
-    """Learn the vocabulary if the training days have changed, then encode the days that are not up to date."""
+    """Learn the vocabulary if the training days have changed, then encode the days that are not up to date.
+
+    Before either, sum the days that statistics are taken from.
+    """
     days = 0
     for _ in range(ROUNDS):
-        _check_labels(job.now())
+        _check_samples(job.now())
+        _sum_days(job)
         _learn_vocabulary(job)
         stale = _find_stale(job.now())
         if not stale:
             break
-        check_columns(job.table_of(layout.SAMPLES), job.conf.fields, tasks_of(job.conf))
+        _check_columns(job, job.table_of(layout.SAMPLES))
         job.each(partial(_encode, job, stale=stale), stale, "encode")
         days += len(stale)
     job.say(f"encode: {days} days encoded, in {job.lake.uri('gold')}")
@@ -48,19 +55,22 @@ def _find_stale(job: Job) -> dict[date, dict[str, Any]]:
     return {day: source for day, source in wanted.items() if str(day) in changed}
 
 
-def _check_labels(job: Job) -> None:
-    """Before anything is written: the columns are there, and the tasks' labels within [0, 1], of all days to encode."""
+def _check_samples(job: Job) -> None:
+    """Before anything is written: the columns are there, values and labels as they should be, of all days to encode."""
     labelled = job.lake.records(layout.SAMPLES)
     if any(str(day) not in labelled for day in job.open_days):
         return  # `_find_stale` says so
     if ALL not in job.lake.records(layout.VOCABULARY) or _find_stale(job):
-        encoded = {
-            date.fromisoformat(day) for task in tasks_of(job.conf).values() for day in job.lake.records(task.table)
-        }
-        days = {*job.open_days, *encoded} - job.blocked.keys()  # all of them, if the vocabulary changes
+        days = {*job.open_days, *_encoded(job)} - job.blocked.keys()  # all of them, if the vocabulary changes
         samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
-        check_columns(samples, job.conf.fields, tasks_of(job.conf))
+        _check_columns(job, samples)
+        check_values(samples, job.conf.features)
         check_labels(samples, tasks_of(job.conf))
+
+
+def _check_columns(job: Job, samples: DataFrame) -> None:
+    check_earlier(samples, job.conf)
+    check_columns(samples, job.conf.fields, tasks_of(job.conf))
 
 
 def provenance(job: Job) -> dict[date, dict[str, Any]]:
@@ -73,45 +83,126 @@ def provenance(job: Job) -> dict[date, dict[str, Any]]:
         return {}
     samples = job.lake.records(layout.SAMPLES)
     labels = {task.name: [task.label, task.expression, task.where] for task in tasks_of(job.conf).values()}
-    conf = digest([job.conf.part("fields", "encode", "split.validation"), labels])
+    conf = digest([job.conf.part("fields", "encode"), job.conf.split.share, *_looking_back(job), labels])
+    late = late_rows(job.conf)
     return {
         day: {
             "conf": conf,
-            "test": day not in job.conf.train_days,
-            "inputs": {layout.VOCABULARY: vocabulary[ALL][0], f"{layout.SAMPLES}/{day}": samples[str(day)][0]},
+            **({"validation": f"{job.conf.split.hours} hours"} if late and day == late.day else {}),
+            "inputs": {layout.VOCABULARY: vocabulary[ALL][0], **_samples_of([*_days_before(job, [day]), day], samples)},
         }
         for day in sorted({*job.open_days, *_outdated(job, vocabulary[ALL][0])})
         if str(day) in samples
     }
 
 
+def _looking_back(job: Job) -> list[dict[str, Any]]:
+    """The configuration of what looks back, if anything does: days of before these inputs stay as they are."""
+    parts = job.conf.part("statistics", "history")
+    return [parts] if any(parts.values()) else []
+
+
+def _days_before(job: Job, days: Collection[date], statistics_only: bool = False) -> list[date]:
+    """The labelled days, blocked ones aside, that rows of some days look back to."""
+    conf = job.conf
+    reach = [one.days for one in conf.statistics] + [one.days for one in conf.history.values() if not statistics_only]
+    before = {day - timedelta(days=n) for day in days for n in range(1, max(reach, default=0) + 1)}
+    labelled = job.lake.records(layout.SAMPLES) if before else {}
+    return sorted(day for day in before if str(day) in labelled and day not in job.blocked)
+
+
+def _samples_of(days: Iterable[date], samples: Mapping[str, tuple[int, Record]]) -> dict[str, int]:
+    """The versions of silver/samples that some days were last written in."""
+    return {f"{layout.SAMPLES}/{day}": samples[str(day)][0] for day in days}
+
+
 def _outdated(job: Job, vocabulary: int) -> list[date]:
-    """The encoded days, held ones aside, whose ids are not of this version of the vocabulary."""
-    days = {
-        date.fromisoformat(key)
-        for task in tasks_of(job.conf).values()
-        for key, (_, record) in job.lake.records(task.table).items()
-        if record.provenance.get("inputs", {}).get(layout.VOCABULARY) != vocabulary
-    }
+    """The encoded days, blocked ones aside, that another vocabulary or a day that they look back to has outdated."""
+    samples = job.lake.records(layout.SAMPLES)
+    days = set()
+    for task in tasks_of(job.conf).values():
+        for key, (_, record) in job.lake.records(task.table).items():
+            day, inputs = date.fromisoformat(key), record.provenance.get("inputs", {})
+            before = _samples_of(_days_before(job, [day]), samples)
+            if inputs.get(layout.VOCABULARY) != vocabulary or any(inputs.get(part) != n for part, n in before.items()):
+                days.add(day)
     return [day for day in days if day not in job.blocked]
 
 
 def vocabulary_from(job: Job) -> dict[str, Any]:
-    """What the vocabulary would be learnt from now: the training days that are labelled and not blocked."""
+    """What the vocabulary would be learnt from now: the training days that are labelled and not blocked.
+
+    With statistics, whose scales are learnt, the days before them too.
+    """
     labelled = job.lake.records(layout.SAMPLES)
     days = [day for day in job.conf.train_days if day not in job.blocked and str(day) in labelled]
-    inputs = {f"{layout.SAMPLES}/{day}": labelled[str(day)][0] for day in days}
-    return {"conf": digest([job.conf.part("fields"), _TEXT]), "inputs": inputs}
+    before = _days_before(job, days, statistics_only=True) if job.conf.statistics else []
+    looking_back = [job.conf.part("statistics")] if job.conf.statistics else []
+    return {
+        "conf": digest([job.conf.part("fields"), *looking_back, _TEXT]),
+        "inputs": _samples_of(sorted({*days, *before}), labelled),
+    }
+
+
+def sums_from(job: Job) -> dict[str, dict[str, Any]]:
+    """What the sums of the days that statistics are taken from would be made from now."""
+    if not job.conf.statistics:
+        return {}
+    labelled = job.lake.records(layout.SAMPLES)
+    days = _days_before(job, {*job.open_days, *job.conf.train_days, *_encoded(job)}, statistics_only=True)
+    conf = digest(groups_of(job.conf.statistics))
+    return {str(day): {"conf": conf, "inputs": _samples_of([day], labelled)} for day in days}
+
+
+def _encoded(job: Job) -> set[date]:
+    records = (job.lake.records(task.table) for task in tasks_of(job.conf).values())
+    return {date.fromisoformat(day) for days in records for day in days}
 
 
 def wanted(job: Job) -> dict[str, Wanted]:
-    """What the vocabulary would be learnt from now, and the samples of each task encoded from."""
-    return {layout.VOCABULARY: {ALL: vocabulary_from(job)}, **_of_each_task(job, provenance(job))}
+    """What the sums and the vocabulary would be made from now, and the samples of each task encoded from."""
+    return {
+        layout.DAILY_STATISTICS: sums_from(job),
+        layout.VOCABULARY: {ALL: vocabulary_from(job)},
+        **_of_each_task(job, provenance(job)),
+    }
 
 
 def _of_each_task(job: Job, sources: Mapping[date, dict[str, Any]]) -> dict[str, Wanted]:
     encoded: Wanted = {str(day): source for day, source in sources.items()}
     return {task.table: encoded for task in tasks_of(job.conf).values()}
+
+
+def _sum_days(job: Job) -> None:
+    """Sum the days that statistics are taken from, where their samples or the statistics have changed."""
+    now = job.now()
+    wanted = sums_from(now)
+    stale = {date.fromisoformat(day) for day in currency.stale(now.lake, {layout.DAILY_STATISTICS: wanted})}
+    groups = groups_of(job.conf.statistics)
+
+    def write(days: Days) -> None:
+        samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
+        records = [Record("encode", str(day), wanted[str(day)]) for day in days]
+        replace_days(sum_days(samples, groups), job.lake.uri(layout.DAILY_STATISTICS), records)
+
+    if stale:
+        _check_columns(job, job.table_of(layout.SAMPLES))
+        job.each(write, stale, "sum")
+
+
+def _earlier(job: Job, days: Collection[date]) -> Earlier:
+    """What the rows of some days look back to."""
+    before = _days_before(job, days)
+    further = [day for day in before if day not in days]
+    daily = job.table_of(layout.DAILY_STATISTICS) if job.conf.statistics and before else None
+    rows = job.table_of(layout.SAMPLES)
+    single_rows = job.conf.history or any(one.lag_hours is not None for one in job.conf.statistics)
+    return Earlier(
+        job.conf,
+        daily.where(F.col("day").isin(before)) if daily is not None else None,
+        rows.where(F.col("day").isin(further)) if further and single_rows else None,
+        rows.where(F.col("day").isin(list(days))),
+    )
 
 
 def _learn_vocabulary(job: Job) -> None:
@@ -133,31 +224,37 @@ def _learn_vocabulary(job: Job) -> None:
     if not changed or (job.blocked and fits):
         return
     samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
-    check_columns(samples, job.conf.fields, tasks_of(job.conf))
+    _check_columns(job, samples)
     if samples.where(F.col("cvr").isNotNull()).isEmpty():
         raise DataError(
             f"{layout.SAMPLES} has no clicked row with a label on the training days {Days.text(days)}; nothing to learn"
         )
-    vocabulary = build_vocabulary(samples, job.conf.fields).persist()
+    earlier = _earlier(job, days)
+    vocabulary, reports = build_vocabulary(samples, job.conf.features, earlier.with_statistics)
+    vocabulary = vocabulary.persist()
     try:
         record = Record("encode", ALL, wanted, {"content": content(vocabulary, "field")})
         replace_all(vocabulary, job.lake.uri(layout.VOCABULARY), record)
     finally:
         vocabulary.unpersist()
     job.say(f"encode: vocabulary of {len(job.conf.fields)} fields learnt on {Days.text(days)}")
+    for text in reports:
+        job.say(f"encode: {text}")
 
 
 def _encode(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> None:
     conf, tasks = job.conf, tasks_of(job.conf)
     samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
     vocabulary = job.table_of(layout.VOCABULARY)
-    rows = encode_days(samples, vocabulary, conf.fields, conf.split, conf.encode, conf.train_days, tasks).persist()
+    looked = _earlier(job, list(days)).join(samples, vocabulary)
+    rows = encode_days(looked, vocabulary, conf.features, conf.split, conf.encode, late_rows(conf), tasks).persist()
     try:
         contents = content(rows, "day")
         records = [Record("encode", str(day), stale[day], {"content": contents.get(str(day), "empty")}) for day in days]
         # A commit a task: killed between them, the days are encoded again.
         for task in tasks.values():
             labelled = rows.where(~F.isnan(task.label))
-            replace_days(labelled, job.lake.uri(task.table), records, ("day", "split"), conf.encode.rows_per_file)
+            labels = [each.label for each in tasks.values()]
+            replace_samples(labelled, job.lake.uri(task.table), records, labels, conf.encode.rows_per_file)
     finally:
         rows.unpersist()

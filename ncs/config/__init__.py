@@ -4,20 +4,19 @@ Defaults stand in `conf/base.yaml` alone. Models are frozen: a stage gets the co
 decides what it does.
 """
 
-from ncs.config.data import Encode, FeatureField, Labels, Logs, Split, Synthetic
+from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split, Synthetic
 from ncs.config.files import load, of_run, parse
 from ncs.config.gates import Gates
 from ncs.config.launch import Launch
 from ncs.config.learning import Net, Prune, Share, Train
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.config.schema import Compare, Config
-from ncs.config.values import digest
+from ncs.values import digest
 
 __all__ = [
     "Compare",
     "Config",
     "Encode",
-    "FeatureField",
     "Gates",
     "Labels",
     "Launch",
@@ -25,6 +24,8 @@ __all__ = [
     "Net",
     "OffPolicy",
     "Prune",
+    "Role",
+    "Selection",
     "Share",
     "Simulate",
     "Split",

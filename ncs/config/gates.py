@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator
 
-from ncs.config.values import Few, Section
+from ncs.values import Few, Section
 
 Band = Annotated[list[float], Field(min_length=2, max_length=2)]
 Figure = Literal["rows", "click_rate", "mean_cvr", "unlabelled", "nulls", "new_ids", "psi"]

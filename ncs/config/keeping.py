@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ncs.config.values import Few, Place, Section
+from ncs.values import Few, Place, Section
 
 
 class Privacy(Section):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ncs.config.values import Section
+from ncs.values import Section
 
 _PLACE = r"[A-Za-z0-9][A-Za-z0-9._-]*:[1-9][0-9]{0,4}"
 """A host and its slots; what begins with - could be an option of whoever is handed it."""

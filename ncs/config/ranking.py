@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from ncs.config.values import Few, Many, Place, Section, Seed
+from ncs.values import Few, Many, Place, Section, Seed
 
 
 class Simulate(Section):

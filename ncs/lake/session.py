@@ -20,8 +20,8 @@ from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from ncs.config import Config
-from ncs.config.values import SESSION
 from ncs.errors import ConfigError
+from ncs.values import SESSION
 
 _JAVA = 17
 """The oldest Java that Spark runs on."""

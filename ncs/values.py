@@ -117,10 +117,17 @@ def set_key(values: dict[str, Any], key: str, value: Any) -> None:
     values[head] = value
 
 
+def _path(location: tuple[int | str, ...]) -> Iterator[int | str]:
+    """The keys above a value. Pydantic names the types that it tried too: of `fields.<name>`, the kind of feature."""
+    for n, part in enumerate(location):
+        if not str(part).startswith(("list[", "literal[")) and not (n == 2 and location[0] == "fields"):
+            yield part
+
+
 def problems(err: ValidationError) -> Iterator[str]:
     """What is wrong, a line a key, with the key's path."""
     for error in err.errors():
-        where = ".".join(str(part) for part in error["loc"] if not str(part).startswith(("list[", "literal[")))
+        where = ".".join(str(part) for part in _path(error["loc"]))
         if error["type"] == "extra_forbidden":
             yield f"{where or repr(where)} is no key of the configuration"
         elif error["type"] == "missing":

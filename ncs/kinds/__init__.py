@@ -1,0 +1,36 @@
+"""Kinds of features, a file each: the keys of a field, how values become inputs, where these stand in a batch."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ncs.kinds.base import Feature
+from ncs.kinds.buckets import Buckets
+from ncs.kinds.hashed import Hashed
+from ncs.kinds.history import History
+from ncs.kinds.layout import IdSlot, Layout, NumberSlot, Slot
+from ncs.kinds.lists import IdList
+from ncs.kinds.number import Number
+from ncs.kinds.statistics import Statistics
+from ncs.kinds.vector import Vector
+from ncs.kinds.vocabulary import Vocabulary
+
+FeatureField = Annotated[Vocabulary | Buckets | Hashed | IdList | Number | Vector, Field(discriminator="encode")]
+"""A field of the configuration, told from the others by its `encode`."""
+
+__all__ = [
+    "Buckets",
+    "Feature",
+    "FeatureField",
+    "Hashed",
+    "History",
+    "IdList",
+    "IdSlot",
+    "Layout",
+    "Number",
+    "NumberSlot",
+    "Slot",
+    "Statistics",
+    "Vector",
+    "Vocabulary",
+]
