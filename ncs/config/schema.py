@@ -14,6 +14,7 @@ from ncs.config.gates import Gates
 from ncs.config.keeping import Maintain, Privacy, Track
 from ncs.config.launch import Launch
 from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
+from ncs.config.promotion import Promote
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.days import Days
 from ncs.errors import ConfigError
@@ -107,6 +108,7 @@ class Config(Section):
     share: Share
     models: dict[Identifier, Variant]
     compare: Compare
+    promote: Promote
     slices: dict[Identifier, Edges | None]
     calibration: Literal["isotonic"] | None
     views: Views
@@ -144,6 +146,9 @@ class Config(Section):
         for task in self.prune.rates:
             if task not in self.tasks:
                 raise ValueError(f"prune.rates names {task!r}, which is not among tasks")
+        for task in self.promote.better:
+            if task not in self.tasks:
+                raise ValueError(f"promote.better names {task!r}, which is not among tasks")
         check_tasks(self)
         check_features(self)
         check_size(self)
