@@ -26,6 +26,7 @@ _TEXT = 2
 def run(job: Job) -> None:
     """Learn the vocabulary if the training days have changed, then encode the days that are not up to date."""
     days = 0
+    job.place_window()  # what was labelled since may belong to it
     for _ in range(ROUNDS):
         _check_labels(job.now())
         _learn_vocabulary(job)
@@ -57,7 +58,7 @@ def _check_labels(job: Job) -> None:
         encoded = {
             date.fromisoformat(day) for task in tasks_of(job.conf).values() for day in job.lake.records(task.table)
         }
-        days = {*job.open_days, *encoded} - job.blocked.keys()  # all of them, if the vocabulary changes
+        days = {*_asked(job), *encoded} - job.blocked.keys()  # all of them, if the vocabulary changes
         samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
         check_columns(samples, job.conf.fields, tasks_of(job.conf))
         check_labels(samples, tasks_of(job.conf))
@@ -69,7 +70,7 @@ def provenance(job: Job) -> dict[date, dict[str, Any]]:
     Beside the job's days, all that are encoded with an earlier vocabulary: their ids mean other values now.
     """
     vocabulary = job.lake.records(layout.VOCABULARY)
-    if ALL not in vocabulary:
+    if ALL not in vocabulary or not job.conf.has_learning_days:
         return {}
     samples = job.lake.records(layout.SAMPLES)
     labels = {task.name: [task.label, task.expression, task.where] for task in tasks_of(job.conf).values()}
@@ -80,20 +81,30 @@ def provenance(job: Job) -> dict[date, dict[str, Any]]:
             "test": day not in job.conf.train_days,
             "inputs": {layout.VOCABULARY: vocabulary[ALL][0], f"{layout.SAMPLES}/{day}": samples[str(day)][0]},
         }
-        for day in sorted({*job.open_days, *_outdated(job, vocabulary[ALL][0])})
+        for day in sorted({*_asked(job), *_outdated(job, vocabulary[ALL][0])})
         if str(day) in samples
     }
 
 
+def _asked(job: Job) -> list[date]:
+    """The days to encode: the job's, and those that a window stands on; blocked ones aside."""
+    placed = job.conf.learning_days if job.conf.window.train is not None else job.days
+    return sorted({*job.open_days, *(day for day in placed if day not in job.blocked)})
+
+
 def _outdated(job: Job, vocabulary: int) -> list[date]:
-    """The encoded days, held ones aside, whose ids are not of this version of the vocabulary."""
+    """The encoded days, held ones aside, whose ids are not of this version of the vocabulary.
+
+    A window leaves behind those before it: nothing is trained on them any more.
+    """
+    first = job.conf.learning_days.first if job.conf.window.train is not None else date.min
     days = {
         date.fromisoformat(key)
         for task in tasks_of(job.conf).values()
         for key, (_, record) in job.lake.records(task.table).items()
         if record.provenance.get("inputs", {}).get(layout.VOCABULARY) != vocabulary
     }
-    return [day for day in days if day not in job.blocked]
+    return [day for day in days if day >= first and day not in job.blocked]
 
 
 def vocabulary_from(job: Job) -> dict[str, Any]:
@@ -106,6 +117,8 @@ def vocabulary_from(job: Job) -> dict[str, Any]:
 
 def wanted(job: Job) -> dict[str, Wanted]:
     """What the vocabulary would be learnt from now, and the samples of each task encoded from."""
+    if not job.conf.has_learning_days:
+        return {}
     return {layout.VOCABULARY: {ALL: vocabulary_from(job)}, **_of_each_task(job, provenance(job))}
 
 

@@ -1,10 +1,16 @@
-"""What is asked of a candidate before it becomes the champion."""
+"""What is trained each day, and what is asked of a candidate before it becomes the champion."""
 
 from typing import Annotated
 
 from pydantic import Field
 
 from ncs.values import Count, NonNegative, Section
+
+
+class Daily(Section):
+    """What `ncs daily` trains."""
+
+    model: str | None
 
 
 class Promote(Section):

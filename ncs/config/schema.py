@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from ncs.config.checks import check_features, check_size, check_tasks
-from ncs.config.data import Encode, Labels, Logs, Split
+from ncs.config.data import Encode, Labels, Logs, Split, Window
 from ncs.config.gates import Gates
 from ncs.config.keeping import Maintain, Privacy, Track
 from ncs.config.launch import Launch
 from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
-from ncs.config.promotion import Promote
+from ncs.config.promotion import Daily, Promote
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.days import Days
 from ncs.errors import ConfigError
@@ -96,6 +96,7 @@ class Config(Section):
     logs: Logs
     labels: Labels
     split: Split
+    window: Window
     fields: Annotated[dict[Identifier, FeatureField], Field(min_length=1)]
     statistics: list[Statistics]
     history: dict[Identifier, History]
@@ -108,6 +109,7 @@ class Config(Section):
     share: Share
     models: dict[Identifier, Variant]
     compare: Compare
+    daily: Daily
     promote: Promote
     slices: dict[Identifier, Edges | None]
     calibration: Literal["isotonic"] | None
@@ -125,8 +127,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _whole(self) -> "Config":
-        if self.split.test_days >= len(self.logs.days):
-            raise ValueError(f"split.test_days leaves no day of {self.logs.days} for training")
+        if self.has_learning_days and self.test_length >= len(self.learning_days):
+            raise ValueError(f"split.test_days leaves no day of {self.learning_days} for training")
         if self.privacy.key is not None and self.logs.source is None:
             raise ValueError("privacy.key: generated users are nobody; name real logs in logs.source, or leave it null")
         slots = sum(self.launch.slots.values())
@@ -153,7 +155,8 @@ class Config(Section):
         check_features(self)
         check_size(self)
         compared = [name for name in self.compare.models if name != "all"]
-        for key, names in (("train.models", self.train.models), ("compare.models", compared)):
+        daily = [self.daily.model] if self.daily.model else []
+        for key, names in (("train.models", self.train.models), ("compare.models", compared), ("daily.model", daily)):
             for name in names:
                 if name not in self.models:
                     raise ValueError(f"{key}: no model is called {name!r}; there are {', '.join(self.models)}")
@@ -183,17 +186,42 @@ class Config(Section):
         return self.with_keys({**variant.set, **alone})
 
     @property
+    def learning_days(self) -> Days:
+        """The days that models are trained and compared on, those of `window.exclude` left out.
+
+        Raises ConfigError while a window has no place (`ncs.lake.windows`).
+        """
+        if self.window.train is None:
+            excluded = [day for day in self.window.exclude if day in self.logs.days]
+            return Days.of(day for day in self.logs.days if day not in excluded) if excluded else self.logs.days
+        if self.window.days is None:
+            raise ConfigError(
+                f"window: there are no {self.window.test + 1} labelled days yet to train and test on; label them first"
+            )
+        return self.window.days
+
+    @property
+    def has_learning_days(self) -> bool:
+        """Whether they are known: a window is placed once there are labelled days."""
+        return self.window.train is None or self.window.days is not None
+
+    @property
+    def test_length(self) -> int:
+        """How many of the last learning days are test days."""
+        return self.split.test_days if self.window.train is None else self.window.test
+
+    @property
     def train_days(self) -> Days:
         """The days that vocabulary, masks and weights are learnt from."""
-        days, last = self.logs.days, self.split.test_days
-        return days.split(last)[0] if last else days
+        last = self.test_length
+        return self.learning_days.split(last)[0] if last else self.learning_days
 
     @property
     def test_days(self) -> Days:
         """The days that models are compared on."""
-        if not self.split.test_days:
-            raise ConfigError("split.test_days is 0: no day is left to compare on")
-        return self.logs.days.split(self.split.test_days)[1]
+        if not self.test_length:
+            raise ConfigError("split.test_days or window.test is 0: no day is left to compare on")
+        return self.learning_days.split(self.test_length)[1]
 
     @cached_property
     def features(self) -> dict[str, Feature]:

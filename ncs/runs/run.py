@@ -45,6 +45,9 @@ class Run:
         """The same for the same configuration and samples, so that the same command resumes an interrupted run."""
         decisive = self.conf.part("logs.days", "split", "fields", "tasks", "net", "train", "prune", "share", "workers")
         train = {key: value for key, value in decisive.pop("train").items() if key not in _NOT_DECISIVE}
+        decisive["logs.days"] = str(self.conf.learning_days)
+        if self.conf.window.train is not None:
+            decisive["window.test"] = self.conf.window.test
         # A digest sorts keys; the order of the fields is that of their embeddings.
         return f"{self.conf.name}-{digest([decisive, list(self.conf.fields), train, self._data()])}"
 
@@ -158,7 +161,7 @@ def _require_one_encoding(conf: Config, lake: Lake, versions: Mapping[str, int])
     """Raise DataError if days are of several encodings, as a killed one leaves them: an id would mean two values."""
     records = {table: lake.records(table, version) for table, version in versions.items()}
     vocabulary = {version for version, _ in records.pop(layout.VOCABULARY).values()}
-    for day in map(str, conf.logs.days):
+    for day in map(str, conf.learning_days):
         # A later change by another program does not concern the encoding.
         provenance = [
             _without(by_key[day][1].provenance, layout.CHANGED) for by_key in records.values() if day in by_key
