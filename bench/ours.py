@@ -16,8 +16,9 @@ from ncs.pruning.mask import Mask
 from ncs.tasks import CTR, CVR
 from ncs.training.cluster import Cluster
 from ncs.training.hardware import keep_freed_memory
-from ncs.training.loop import Phase, Trainer
+from ncs.training.loop import Trainer
 from ncs.training.optim import MaskedAdam
+from ncs.training.phase import Phase
 from ncs.training.store import Store
 
 KEPT = 0.4

@@ -81,7 +81,7 @@ def trained(lake: str) -> tuple[Model, Config]:
     found = latest_run(Lake.at(lake))
     conf = config.of_run(found)
     folder = Lake.at(lake).uri("models", found["run_id"])
-    return Predictor.load(folder, "connection_share", conf, found["sizes"]).net, conf
+    return Predictor.load(folder, "connection_share", conf, found["sizes"]).nets[CTR], conf
 
 
 def field(net: Model, files: dict[str, bytes]) -> dict[str, Predict]:

@@ -20,10 +20,12 @@ OVERRIDES = (
     "name=toy",
     "logs.days=2022-04-08..2022-04-10",
     "fields={user_id: {side: user, encode: vocabulary}, video_id: {side: video, encode: vocabulary}}",
+    "split.validation=0.2",
     "net.embedding=4",
     "net.hidden=[16, 8]",
     "train.batch_size=64",
     "train.epochs=2",
+    "train.refit=false",
     "train.learning_rate=0.003",
     "train.embedding_learning_rate=0.01",
     "train.threads=1",
@@ -84,7 +86,7 @@ def write_toy_lake(lake: Lake, conf: Config, rows: int = 1200, last_day_rows: in
         split = (
             np.where(random.random(rows) < 0.2, "validation", "train")
             if day in conf.train_days
-            else np.full(rows, "test")
+            else np.full(rows, "train")
         )
         whole = pa.table(
             {

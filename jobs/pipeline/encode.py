@@ -11,7 +11,7 @@ from jobs.job import ROUNDS, Job
 from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import DataError
-from ncs.features.encoding import build_vocabulary, check_columns, check_labels, encode_days
+from ncs.features.encoding import build_vocabulary, check_columns, check_labels, encode_days, late_rows
 from ncs.lake import currency, layout
 from ncs.lake.content import content
 from ncs.lake.currency import Wanted
@@ -74,11 +74,11 @@ def provenance(job: Job) -> dict[date, dict[str, Any]]:
         return {}
     samples = job.lake.records(layout.SAMPLES)
     labels = {task.name: [task.label, task.expression, task.where] for task in tasks_of(job.conf).values()}
-    conf = digest([job.conf.part("fields", "encode", "split.validation"), labels])
+    conf, late = digest([job.conf.part("fields", "encode"), job.conf.split.share, labels]), late_rows(job.conf)
     return {
         day: {
             "conf": conf,
-            "test": day not in job.conf.train_days,
+            **({"validation": f"{job.conf.split.hours} hours"} if late and day == late.day else {}),
             "inputs": {layout.VOCABULARY: vocabulary[ALL][0], f"{layout.SAMPLES}/{day}": samples[str(day)][0]},
         }
         for day in sorted({*_asked(job), *_outdated(job, vocabulary[ALL][0])})
@@ -164,7 +164,7 @@ def _encode(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> None:
     conf, tasks = job.conf, tasks_of(job.conf)
     samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
     vocabulary = job.table_of(layout.VOCABULARY)
-    rows = encode_days(samples, vocabulary, conf.fields, conf.split, conf.encode, conf.train_days, tasks).persist()
+    rows = encode_days(samples, vocabulary, conf.fields, conf.split, conf.encode, late_rows(conf), tasks).persist()
     try:
         contents = content(rows, "day")
         records = [Record("encode", str(day), stale[day], {"content": contents.get(str(day), "empty")}) for day in days]

@@ -96,6 +96,7 @@ class Train(Section):
     models: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
     epochs: Few
     patience: Few
+    refit: bool
     batch_size: Many
     learning_rate: Positive
     embedding_learning_rate: Positive

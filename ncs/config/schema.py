@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from ncs.config.checks import check_features, check_size, check_tasks
-from ncs.config.data import Encode, Labels, Logs, Split, Window
+from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split, Window
 from ncs.config.gates import Gates
 from ncs.config.keeping import Maintain, Privacy, Track
 from ncs.config.launch import Launch
@@ -127,8 +127,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _whole(self) -> "Config":
-        if self.has_learning_days and self.test_length >= len(self.learning_days):
-            raise ValueError(f"split.test_days leaves no day of {self.learning_days} for training")
+        if self.has_learning_days:
+            self._check_split()
         if self.privacy.key is not None and self.logs.source is None:
             raise ValueError("privacy.key: generated users are nobody; name real logs in logs.source, or leave it null")
         slots = sum(self.launch.slots.values())
@@ -165,6 +165,16 @@ class Config(Section):
                 raise ValueError(f"models.{name}.module is missing; there are {', '.join(MODULES)}")
         return self
 
+    def _check_split(self) -> None:
+        """Raise ValueError if no day is left to train on."""
+        if self.test_length >= len(self.learning_days):
+            raise ValueError(f"split.test_days leaves no day of {self.learning_days} for training")
+        if self.split.days >= len(self.train_days):
+            raise ValueError(
+                f"split.validation: {self.split.validation} leaves none of {self.train_days} to train on; name more "
+                f"days in logs.days, or a share of the impressions as 0.1"
+            )
+
     def with_keys(self, overrides: Mapping[str, Any]) -> "Config":
         """The same configuration with some keys (`a.b`) set otherwise. Raises ConfigError where they cannot be."""
         values = self.model_dump()
@@ -196,7 +206,7 @@ class Config(Section):
             return Days.of(day for day in self.logs.days if day not in excluded) if excluded else self.logs.days
         if self.window.days is None:
             raise ConfigError(
-                f"window: there are no {self.window.test + 1} labelled days yet to train and test on; label them first"
+                f"window: there are no {self.least_days} labelled days yet to train, choose and test on; label them first"
             )
         return self.window.days
 
@@ -204,6 +214,11 @@ class Config(Section):
     def has_learning_days(self) -> bool:
         """Whether they are known: a window is placed once there are labelled days."""
         return self.window.train is None or self.window.days is not None
+
+    @property
+    def least_days(self) -> int:
+        """How many learning days there must be: one to train on, those of validation and of the test."""
+        return 1 + self.split.days + self.test_length
 
     @property
     def test_length(self) -> int:
@@ -222,6 +237,17 @@ class Config(Section):
         if not self.test_length:
             raise ConfigError("split.test_days or window.test is 0: no day is left to compare on")
         return self.learning_days.split(self.test_length)[1]
+
+    def select(self, role: Role) -> Selection:
+        """The rows of the sample tables that are for a purpose."""
+        if role == "test":
+            return Selection(self.test_days)
+        if role == "refit":
+            return Selection(self.train_days)
+        if not self.split.days:
+            return Selection(self.train_days, role)
+        train, validation = self.train_days.split(self.split.days)
+        return Selection(train if role == "train" else validation)
 
     @cached_property
     def features(self) -> dict[str, Feature]:

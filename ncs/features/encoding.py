@@ -6,15 +6,17 @@ count from 1 in order of falling frequency (`vocabulary`) or rising value (`buck
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from ncs.config import Encode, Split
+from ncs.config import Config, Encode, Split
 from ncs.config.expressions import parse_expression
-from ncs.days import Days
 from ncs.errors import DataError
 from ncs.kinds import FeatureField
 from ncs.lake.types import as_text, is_empty
@@ -108,21 +110,38 @@ def build_vocabulary(samples: DataFrame, fields: Mapping[str, FeatureField]) -> 
     return counts.select("field", "value", F.row_number().over(order).alias("id"), "count")
 
 
+class LateRows(NamedTuple):
+    """The validation rows of a split by hours: those of the last training day from a moment on."""
+
+    day: date
+    since: datetime
+
+
+def late_rows(conf: Config) -> LateRows | None:
+    """The validation rows of the configuration's split, if it is one by hours."""
+    if not conf.split.hours:
+        return None
+    day = conf.train_days.last
+    midnight = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(conf.logs.timezone))
+    return LateRows(day, midnight.astimezone(UTC) - timedelta(hours=conf.split.hours))
+
+
 def encode_days(
     samples: DataFrame,
     vocabulary: DataFrame,
     fields: Mapping[str, FeatureField],
     split: Split,
     encode: Encode,
-    train_days: Days,
+    late: LateRows | None,
     tasks: Mapping[str, Task],
 ) -> DataFrame:
     """Samples as ids: `impression_id, day, split, day_number, <an int a field>, <a float a task's label>`.
 
     A label is NaN where the task does not apply: Petastorm refuses nulls.
 
-    `split` is `validation` or `train` by a hash of the impression id on the training days, and `test` on all
-    others. Rows are in a seeded random order.
+    `split` is `validation` for the share `split.share` of the rows by a hash of the impression id, and for the `late`
+    rows, `train` for all others: whether a day is trained, validated or tested on is the reader's to say
+    (`Config.select`). Rows are in a seeded random order.
     """
     rows = samples
     for name, field in fields.items():
@@ -133,14 +152,15 @@ def encode_days(
         else:
             known = known.select(F.col("value").alias(f"{name}#value"), F.col("id").alias(f"{name}#"))
             rows = rows.join(known, _text(samples, name) == F.col(f"{name}#value"), "left")
-    share = F.pmod(F.xxhash64("impression_id", F.lit("split")), F.lit(1_000_000)) / 1_000_000
-    training = F.col("day").between(train_days.first, train_days.last)
+    validation = F.pmod(F.xxhash64("impression_id", F.lit("split")), F.lit(1_000_000)) / 1_000_000 < split.share
+    if late is not None:
+        validation |= (F.col("day") == late.day) & (F.col("ts") >= F.lit(late.since))
     order = F.xxhash64("impression_id", F.lit(encode.seed))
     return (
         rows.select(
             "impression_id",
             "day",
-            F.when(~training, "test").when(share < split.validation, "validation").otherwise("train").alias("split"),
+            F.when(validation, "validation").otherwise("train").alias("split"),
             F.unix_date("day").alias("day_number"),
             *[F.coalesce(f"{name}#", F.lit(0)).cast("int").alias(name) for name in fields],
             *[

@@ -59,7 +59,7 @@ def place_window(conf: Config, lake: Lake, last: date | None = None, blocked: Co
                 f"days up to {days[-1]}; window.max_gap allows {window.max_gap} in a row: deliver them, name them in "
                 f"window.exclude, or raise it"
             )
-    return conf.with_keys({"window.days": Days.of(days)}) if len(days) > window.test else conf
+    return conf.with_keys({"window.days": Days.of(days)}) if len(days) >= conf.least_days else conf
 
 
 def _delivered(source: str) -> set[date]:

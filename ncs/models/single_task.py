@@ -14,7 +14,7 @@ from ncs.nets.model import Group, Model, NetSpec
 
 
 class SingleTask(Model):
-    """A net for each task, trained and early-stopped separately."""
+    """A net for each task, trained separately."""
 
     def __init__(self, spec: NetSpec) -> None:
         super().__init__(spec)

@@ -1,6 +1,7 @@
 """The base class of models: a net that predicts every task. The models themselves are in `ncs.models`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -43,7 +44,7 @@ class NetSpec:
 
 @dataclass(frozen=True)
 class Group:
-    """Tasks that are trained and early-stopped together, and the tasks whose samples they are trained on."""
+    """Tasks that are trained together until none gets better, and the tasks whose samples they are trained on."""
 
     tasks: tuple[str, ...]
     samples: tuple[str, ...]
@@ -52,7 +53,7 @@ class Group:
 class Model(nn.Module):
     """A net that predicts every task.
 
-    Tasks of different `groups` have no weight in common; each group is early-stopped separately.
+    Tasks of different `groups` have no weight in common; each group is trained and stopped separately.
     """
 
     def __init__(self, spec: NetSpec) -> None:
@@ -61,6 +62,8 @@ class Model(nn.Module):
         self.tasks = spec.tasks
         self.groups: tuple[Group, ...] = (Group(tuple(spec.tasks), tuple(spec.tasks)),)
         self._task_masks: dict[str, Mask] = {}
+        self.task_weights: dict[str, dict[str, Tensor]] = {}
+        """Weights that a task has otherwise than the net's state says: those of its own best epoch."""
 
     @property
     def device(self) -> torch.device:
@@ -75,6 +78,21 @@ class Model(nn.Module):
     @task_masks.setter
     def task_masks(self, masks: Mapping[str, Mask]) -> None:
         self._task_masks = {task: mask.to(self.device) for task, mask in masks.items()}
+
+    @contextmanager
+    def weights_of(self, task: str) -> Iterator[None]:
+        """While it lasts, the net has the weights that the task has."""
+        own = self.task_weights.get(task)
+        if not own:
+            yield
+            return
+        state = self.state_dict()
+        shared = {name: state[name].clone() for name in own}
+        try:
+            self.load_state_dict(own, strict=False)
+            yield
+        finally:
+            self.load_state_dict(shared, strict=False)
 
     def logits(self, ids: Tensor, task: str) -> Tensor:
         """Ids int64 [batch, fields] -> logits [batch]."""
@@ -115,6 +133,11 @@ class Model(nn.Module):
     def predict(self, ids: Tensor) -> dict[str, Tensor]:
         """Ids int64 [batch, fields] -> each task's prediction [batch], within [0, 1]."""
         return {task: self.probability(ids, task) for task in self.tasks}
+
+
+def differing(weights: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of `others` that differ from the weights of the same name."""
+    return {name: other for name, other in others.items() if not torch.equal(weights[name], other)}
 
 
 def logit_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:

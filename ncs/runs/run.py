@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ncs
-from ncs.config import Config, digest
+from ncs.config import Config, Role, digest
 from ncs.data_loading import Snapshot, TableLoader
 from ncs.errors import DataError
 from ncs.lake import layout, manifest, storage
@@ -79,13 +79,17 @@ class Run:
         confs = map(self.conf.of_model, self.conf.train.models)
         return {len(tasks_of(conf)) for conf in confs if conf.prune.at_once}
 
+    def snapshot(self, table: str, role: Role) -> Snapshot:
+        """The rows of a table that are for a purpose, at the run's version. Raises DataError if there are none."""
+        return Snapshot.of(self.lake, table, self.versions[table], *self.conf.select(role))
+
     def test_loader(self) -> TableLoader:
         """The test days' impressions with the labels of all tasks, in order, streamed since they may be many.
 
         Raises DataError if they are missing.
         """
         conf, tasks = self.conf, tasks_of(self.conf)
-        snapshot = Snapshot.of(self.lake, tasks[CTR].table, self.versions[tasks[CTR].table], conf.test_days, "test")
+        snapshot = self.snapshot(tasks[CTR].table, "test")
         labels = {task.name: task.label for task in tasks.values()}
         size = conf.train.batch_size
         return TableLoader(

@@ -133,7 +133,7 @@ def test_a_program_that_predicts_otherwise_is_not_written(
     trained: tuple[Run, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, _ = trained
-    net = Predictor.load(run.folder, "connection_share", run.conf, field_sizes(run)).net
+    net = Predictor.load(run.folder, "connection_share", run.conf, field_sizes(run)).nets["ctr"]
 
     class Wrong(ServingNet):
         def forward(self, ids: Tensor) -> Tensor:
