@@ -15,8 +15,15 @@ from ncs.tasks import tasks_of
 
 
 def bring_to_gold(job: Job) -> None:
-    """Raw logs to the samples of gold: what is stale of the job's days, and of days close by that their logs change."""
+    """Raw logs to the samples of gold: what is stale of the job's days, and of days close by that their logs change.
+
+    Ids are learnt on training days: as long as a window has none, the days end in silver.
+    """
     for stage in daily_flow(by_day=True):
+        job.place_window()
+        if names.VOCABULARY in stage.writes and not job.conf.has_learning_days:
+            job.say(f"{stage.name}: nothing yet, a window needs {job.conf.least_days} labelled days")
+            return
         take(job, stage)
 
 

@@ -1,10 +1,11 @@
 """Turn samples into ids: a vocabulary from the training days, then each day's samples of each task."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from functools import partial
 from typing import Any
 
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.job import ROUNDS, Job
@@ -160,11 +161,16 @@ def _learn_vocabulary(job: Job) -> None:
     job.say(f"encode: vocabulary of {len(job.conf.fields)} fields learnt on {Days.text(days)}")
 
 
+def encoded(job: Job, days: Collection[date], vocabulary: DataFrame) -> DataFrame:
+    """The labelled rows of days as the ids of a vocabulary, by the job's configuration."""
+    conf = job.conf
+    samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
+    return encode_days(samples, vocabulary, conf.fields, conf.split, conf.encode, late_rows(conf), tasks_of(conf))
+
+
 def _encode(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> None:
     conf, tasks = job.conf, tasks_of(job.conf)
-    samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
-    vocabulary = job.table_of(layout.VOCABULARY)
-    rows = encode_days(samples, vocabulary, conf.fields, conf.split, conf.encode, late_rows(conf), tasks).persist()
+    rows = encoded(job, list(days), job.table_of(layout.VOCABULARY)).persist()
     try:
         contents = content(rows, "day")
         records = [Record("encode", str(day), stale[day], {"content": contents.get(str(day), "empty")}) for day in days]

@@ -1,6 +1,7 @@
 """Score any labelled days with any kept model: the rows are encoded as the model learnt them, whatever gold has now."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from itertools import groupby
 from typing import Any
@@ -11,11 +12,11 @@ from pyspark.sql import functions as F
 
 from jobs.job import Job
 from jobs.pipeline.chosen import Chosen, choose, load
+from jobs.pipeline.encode import encoded
 from jobs.pipeline.runs import latest_run
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.evaluation.scoring import score
-from ncs.features.encoding import encode_days
 from ncs.lake import layout
 from ncs.lake.currency import stale
 from ncs.lake.layout import Lake, Record
@@ -109,10 +110,7 @@ def _score(job: Job, members: Sequence[Chosen], days: Sequence[date], wanted: di
 
 def _encode(job: Job, model: Chosen, days: Sequence[date]) -> DataFrame:
     """The days' impressions as ids of the vocabulary that the model was trained with."""
-    conf, tasks = model.conf, tasks_of(model.conf)
     version = model.described["lineage"]["tables"][layout.VOCABULARY]
     job.lake.table(layout.VOCABULARY, version)  # or a line that says that it is gone
-    samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
-    vocabulary = job.table_of(layout.VOCABULARY, version)
-    rows = encode_days(samples, vocabulary, conf.fields, conf.split, conf.encode, conf.train_days, tasks)
-    return rows.where(~F.isnan(tasks[CTR].label))
+    rows = encoded(replace(job, conf=model.conf), days, job.table_of(layout.VOCABULARY, version))
+    return rows.where(~F.isnan(tasks_of(model.conf)[CTR].label))

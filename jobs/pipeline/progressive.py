@@ -41,6 +41,9 @@ def _take(job: Job, day: date) -> None:
     of_day = _job_of(job, day)
     daily.bring_to_gold(of_day)
     of_day.check_blocked(f"{day} is neither scored nor trained on. Deliver it again and run the same command")
+    if not of_day.conf.has_learning_days:
+        job.say(f"daily: {day} is labelled; {of_day.conf.least_days} days are needed to train on")
+        return
     models = [model for model in _in_use(job.lake) if day > model.conf.train_days.last]
     if models:
         predict_days.predict(of_day, models, [day])

@@ -206,7 +206,7 @@ class Config(Section):
             return Days.of(day for day in self.logs.days if day not in excluded) if excluded else self.logs.days
         if self.window.days is None:
             raise ConfigError(
-                f"window: there are no {self.least_days} labelled days yet to train, choose and test on; label them first"
+                f"window: there are no {self.least_days} labelled days yet to train, validate and test on; label them"
             )
         return self.window.days
 
