@@ -6,7 +6,7 @@ from typing import Any
 from jobs.pipeline.runs import folders, run_of
 from ncs import config
 from ncs.config import Config
-from ncs.errors import DataError
+from ncs.errors import ConfigError, DataError
 from ncs.lake.layout import Lake
 from ncs.lake.registry import CANDIDATE, CHAMPION, ModelRef, Registry
 
@@ -27,9 +27,19 @@ class Chosen:
         return ModelRef(self.described["run_id"], self.model)
 
 
-def names_one_model(text: str | None) -> bool:
-    """Whether a text names a model of the lake by itself, rather than one of the newest run."""
-    return text is not None and (text in (CHAMPION, CANDIDATE) or "/" in text)
+def run_and_model(lake: Lake, run_id: str | None, model: str) -> tuple[str | None, str]:
+    """The run and its model that two options name together, None for the newest run.
+
+    `model` may name a model of the lake by itself, as `choose` takes it; then there is no other run to name.
+    """
+    if model not in (CHAMPION, CANDIDATE) and "/" not in model:
+        return run_id, model
+    if run_id is not None:
+        raise ConfigError(
+            f"--model {model} names its run itself; leave out --run {run_id}, or name a model of that run"
+        )
+    ref = choose(lake, model).ref
+    return ref.run_id, ref.model
 
 
 def choose(lake: Lake, text: str) -> Chosen:
