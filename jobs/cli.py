@@ -103,7 +103,7 @@ def make_job(call: Call) -> Job:
         lake=lake,
         days=given or conf.logs.days,
         days_given=given is not None,
-        until=given and given.last,
+        until=given.last if given else None,
         quiet=values["quiet"],
         debug=values["debug"],
         parallel=values.get("parallel", 1),

@@ -1,6 +1,6 @@
 """Turn samples into ids: a vocabulary from the training days, then each day's samples of each task."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import date
 from functools import partial
 from typing import Any
@@ -13,10 +13,12 @@ from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.features.encoding import build_vocabulary, check_columns, check_labels, encode_days, late_rows
+from ncs.features.growth import grow, largest_ids
 from ncs.lake import currency, layout
 from ncs.lake.content import content
 from ncs.lake.currency import Wanted
 from ncs.lake.layout import ALL, Record
+from ncs.lake.vocabulary import LARGEST, LINEAGE, lineage
 from ncs.lake.writer import replace_all, replace_days
 from ncs.tasks import tasks_of
 
@@ -76,13 +78,15 @@ def provenance(job: Job) -> dict[date, dict[str, Any]]:
     samples = job.lake.records(layout.SAMPLES)
     labels = {task.name: [task.label, task.expression, task.where] for task in tasks_of(job.conf).values()}
     conf, late = digest([job.conf.part("fields", "encode"), job.conf.split.share, labels]), late_rows(job.conf)
+    days = sorted({*_asked(job), *_outdated(job)})
+    versions = _vocabulary_versions(job, days)
     return {
         day: {
             "conf": conf,
             **({"validation": f"{job.conf.split.hours} hours"} if late and day == late.day else {}),
-            "inputs": {layout.VOCABULARY: vocabulary[ALL][0], f"{layout.SAMPLES}/{day}": samples[str(day)][0]},
+            "inputs": {layout.VOCABULARY: versions[day], f"{layout.SAMPLES}/{day}": samples[str(day)][0]},
         }
-        for day in sorted({*_asked(job), *_outdated(job, vocabulary[ALL][0])})
+        for day in days
         if str(day) in samples
     }
 
@@ -93,17 +97,32 @@ def _asked(job: Job) -> list[date]:
     return sorted({*job.open_days, *(day for day in placed if day not in job.blocked)})
 
 
-def _outdated(job: Job, vocabulary: int) -> list[date]:
-    """The encoded days, held ones aside, whose ids are not of this version of the vocabulary.
+def _vocabulary_versions(job: Job, days: Iterable[date]) -> dict[date, int]:
+    """The version of the vocabulary that each day is encoded with: its own, as long as that has only grown since."""
+    now, newest = lineage(job.lake), job.lake.records(layout.VOCABULARY)[ALL][0]
+    records = [job.lake.records(task.table) for task in tasks_of(job.conf).values()]
+    versions = {}
+    for day in days:
+        used = {
+            of_task[str(day)][1].provenance["inputs"][layout.VOCABULARY] for of_task in records if str(day) in of_task
+        }
+        (own,) = used if len(used) == 1 else (newest,)
+        versions[day] = own if own <= newest and lineage(job.lake, own) == now else newest
+    return versions
+
+
+def _outdated(job: Job) -> list[date]:
+    """The encoded days, held ones aside, whose ids mean other values now.
 
     A window leaves behind those before it: nothing is trained on them any more.
     """
     first = job.conf.learning_days.first if job.conf.window.train is not None else date.min
+    now = lineage(job.lake)
     days = {
         date.fromisoformat(key)
         for task in tasks_of(job.conf).values()
         for key, (_, record) in job.lake.records(task.table).items()
-        if record.provenance.get("inputs", {}).get(layout.VOCABULARY) != vocabulary
+        if lineage(job.lake, record.provenance.get("inputs", {}).get(layout.VOCABULARY, 0)) != now
     }
     return [day for day in days if day >= first and day not in job.blocked]
 
@@ -128,7 +147,13 @@ def _of_each_task(job: Job, sources: Mapping[date, dict[str, Any]]) -> dict[str,
     return {task.table: encoded for task in tasks_of(job.conf).values()}
 
 
-def _learn_vocabulary(job: Job) -> None:
+def rebuild_vocabulary(job: Job) -> None:
+    """Learn the vocabulary anew on the training days: other ids, so that all days and models of before are outdated."""
+    job.place_window()
+    _learn_vocabulary(job, rebuild=True)
+
+
+def _learn_vocabulary(job: Job, rebuild: bool = False) -> None:
     days = [day for day in job.conf.train_days if day not in job.blocked]
     if not days:
         raise DataError(f"all training days are blocked: {Days.text(job.blocked)}; nothing to learn from")
@@ -144,7 +169,7 @@ def _learn_vocabulary(job: Job) -> None:
     done = now.lake.records(layout.VOCABULARY)
     # While a day is blocked its earlier rows stay in gold: the ids in them must go on to mean the same.
     fits = ALL in done and done[ALL][1].provenance.get("conf") == wanted["conf"]
-    if not changed or (job.blocked and fits):
+    if not rebuild and (not changed or (job.blocked and fits)):
         return
     samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
     check_columns(samples, job.conf.fields, tasks_of(job.conf))
@@ -152,13 +177,30 @@ def _learn_vocabulary(job: Job) -> None:
         raise DataError(
             f"{layout.SAMPLES} has no clicked row with a label on the training days {Days.text(days)}; nothing to learn"
         )
-    vocabulary = build_vocabulary(samples, job.conf.fields).persist()
+    vocabulary = build_vocabulary(samples, job.conf.fields)
+    before = done[ALL][1].facts if fits and not rebuild and job.conf.grows_vocabulary else {}
+    grows = LINEAGE in before and layout.CHANGED not in before
+    if grows:
+        known = job.table_of(layout.VOCABULARY)
+        vocabulary = grow(known, vocabulary, job.conf.growing_fields, before[LARGEST])
+    vocabulary = vocabulary.persist()
     try:
-        record = Record("encode", ALL, wanted, {"content": content(vocabulary, "field")})
-        replace_all(vocabulary, job.lake.uri(layout.VOCABULARY), record)
+        facts = _vocabulary_facts(job, vocabulary, before if grows else {})
+        replace_all(vocabulary, job.lake.uri(layout.VOCABULARY), Record("encode", ALL, wanted, facts))
     finally:
         vocabulary.unpersist()
-    job.say(f"encode: vocabulary of {len(job.conf.fields)} fields learnt on {Days.text(days)}")
+    how = "grown by" if grows else "learnt on"
+    job.say(f"encode: vocabulary of {len(job.conf.fields)} fields {how} {Days.text(days)}")
+
+
+def _vocabulary_facts(job: Job, vocabulary: DataFrame, before: Mapping[str, Any]) -> dict[str, Any]:
+    """What the commit says of a vocabulary; of one that grows, what it has grown from (`ncs.lake.vocabulary`)."""
+    facts: dict[str, Any] = {"content": content(vocabulary, "field")}
+    if not job.conf.grows_vocabulary:
+        return facts
+    largest = {**before.get(LARGEST, {}), **largest_ids(vocabulary)}
+    largest = {field: max(largest[field], before.get(LARGEST, {}).get(field, 0)) for field in largest}
+    return {**facts, LINEAGE: before.get(LINEAGE, digest(facts)), LARGEST: largest}
 
 
 def encoded(job: Job, days: Collection[date], vocabulary: DataFrame) -> DataFrame:

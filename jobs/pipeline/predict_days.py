@@ -1,6 +1,6 @@
 """Score any labelled days with any kept model: the rows are encoded as the model learnt them, whatever gold has now."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import groupby
@@ -14,6 +14,7 @@ from jobs.job import Job
 from jobs.pipeline.chosen import Chosen, choose, load
 from jobs.pipeline.encode import encoded
 from jobs.pipeline.runs import latest_run
+from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.evaluation.scoring import score
@@ -95,7 +96,7 @@ def _score(job: Job, members: Sequence[Chosen], days: Sequence[date], wanted: di
     described, conf, tasks = first.described, first.conf, tasks_of(first.conf)
     run_id, folder = described["run_id"], job.lake.uri("models", described["run_id"])
     scorers = {one.model: Predictor.load(folder, one.model, conf, described["sizes"]) for one in members}
-    rows = _encode(job, first, days)
+    rows = encoded_for(job, described, conf, days)
     who = job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
     who = who.select("impression_id", "user_id", "video_id", "day")
     scored = score(rows, list(conf.fields), scorers, tasks).join(who, "impression_id")
@@ -108,9 +109,9 @@ def _score(job: Job, members: Sequence[Chosen], days: Sequence[date], wanted: di
     replace_models(scored, job.lake.uri(layout.PREDICTIONS), records, run_id, list(scorers), days)
 
 
-def _encode(job: Job, model: Chosen, days: Sequence[date]) -> DataFrame:
-    """The days' impressions as ids of the vocabulary that the model was trained with."""
-    version = model.described["lineage"]["tables"][layout.VOCABULARY]
+def encoded_for(job: Job, described: Mapping[str, Any], conf: Config, days: Collection[date]) -> DataFrame:
+    """The days' impressions as ids of the vocabulary that a run was trained with."""
+    version = described["lineage"]["tables"][layout.VOCABULARY]
     job.lake.table(layout.VOCABULARY, version)  # or a line that says that it is gone
-    rows = encoded(replace(job, conf=model.conf), days, job.table_of(layout.VOCABULARY, version))
-    return rows.where(~F.isnan(tasks_of(model.conf)[CTR].label))
+    rows = encoded(replace(job, conf=conf), days, job.table_of(layout.VOCABULARY, version))
+    return rows.where(~F.isnan(tasks_of(conf)[CTR].label))

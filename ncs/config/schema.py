@@ -101,6 +101,7 @@ class Config(Section):
     statistics: list[Statistics]
     history: dict[Identifier, History]
     encode: Encode
+    vocabulary: Literal["stable", "rebuild"] | None
     gates: Gates
     tasks: dict[Identifier, TaskLabel]
     net: Net
@@ -214,6 +215,16 @@ class Config(Section):
     def has_learning_days(self) -> bool:
         """Whether they are known: a window is placed once there are labelled days."""
         return self.window.train is None or self.window.days is not None
+
+    @property
+    def grows_vocabulary(self) -> bool:
+        """Whether values keep their ids when the training days change: by default where a window rolls."""
+        return self.vocabulary == "stable" or (self.vocabulary is None and self.window.train is not None)
+
+    @property
+    def growing_fields(self) -> list[str]:
+        """The fields of which each value has an id of its own."""
+        return [name for name, field in self.fields.items() if field.encode in ("vocabulary", "list")]
 
     @property
     def least_days(self) -> int:
