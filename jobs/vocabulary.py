@@ -1,4 +1,4 @@
-"""Learn the vocabulary anew on the training days, where it otherwise only grows: values that are gone are freed.
+"""Rebuild the vocabulary from the training days, where it otherwise only grows: values that are gone are freed.
 
 Ids mean other values then: every day of the window is encoded again, and models of before score with the vocabulary
 that they were trained with.
@@ -12,7 +12,7 @@ from ncs.lake import names
 
 
 def run(job: Job, action: str) -> None:
-    """Learn the vocabulary anew and encode the days of the window with it."""
+    """Rebuild the vocabulary and encode the days of the window with it."""
     from jobs.pipeline import encode
 
     assert action == "rebuild"
@@ -22,7 +22,7 @@ def run(job: Job, action: str) -> None:
 
 STAGE = Stage(
     name="vocabulary",
-    help="Learn the vocabulary anew, where it otherwise only grows.",
+    help="Rebuild the vocabulary, where it otherwise only grows.",
     details=__doc__,
     group=Group.UPKEEP,
     run=run,

@@ -148,7 +148,7 @@ def _of_each_task(job: Job, sources: Mapping[date, dict[str, Any]]) -> dict[str,
 
 
 def rebuild_vocabulary(job: Job) -> None:
-    """Learn the vocabulary anew on the training days: other ids, so that all days and models of before are outdated."""
+    """Rebuild the vocabulary from the training days: other ids, so that all encoded days are outdated."""
     job.place_window()
     _learn_vocabulary(job, rebuild=True)
 

@@ -91,7 +91,7 @@ def as_text(figures: Sequence[DayFigure]) -> list[str]:
     return aligned(lines)
 
 
-def _evaluate(job: Job, model: Chosen, day: date, made_of: dict[str, Any]) -> None:
+def _evaluate(job: Job, model: Chosen, day: date, source: dict[str, Any]) -> None:
     """Compute a model's figures of a day and put them in the place of those that were there."""
     run_id, tasks = model.described["run_id"], list(tasks_of(model.conf).values())
     of_model = (F.col("run_id") == run_id) & (F.col("model") == model.model) & (F.col("day") == F.lit(day))
@@ -108,6 +108,6 @@ def _evaluate(job: Job, model: Chosen, day: date, made_of: dict[str, Any]) -> No
         for one in found
     ]
     frame = job.spark.createDataFrame([asdict(row) for row in rows], table_of(layout.PROGRESS).ddl)
-    record = Record("evaluate", key(model.ref, day), made_of)
+    record = Record("evaluate", key(model.ref, day), source)
     replace_models(frame, job.lake.uri(layout.PROGRESS), [record], run_id, [model.model], [day])
     job.say(f"evaluate: {model.ref} on {day}, in {job.lake.uri(layout.PROGRESS)}")

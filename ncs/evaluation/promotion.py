@@ -75,12 +75,12 @@ def _refusals(task: Task, own: TaskEvidence, rules: Promote) -> list[str]:
         return found
     sign = 1 if task.measure.more_is_better else -1
     gains = sorted(sign * end for end in (own.low, own.high))
-    told = f"{task.title} differs from the champion's by {own.difference:+.5f} [{own.low:+.5f}, {own.high:+.5f}]"
+    text = f"{task.title} differs from the champion's by {own.difference:+.5f} [{own.low:+.5f}, {own.high:+.5f}]"
     allowed = rules.margin * abs(own.reference)
     if gains[0] < -allowed:
-        found.append(f"{told}, up to {allowed:.5f} worse is allowed (promote.margin {rules.margin:g})")
+        found.append(f"{text}, up to {allowed:.5f} worse is allowed (promote.margin {rules.margin:g})")
     elif task.name in rules.better and gains[0] <= 0:
-        found.append(f"{told}, promote.better asks that it is settled as better")
+        found.append(f"{text}, promote.better asks that it is settled as better")
     return found
 
 

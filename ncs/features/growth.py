@@ -11,7 +11,7 @@ def grow(known: DataFrame, learnt: DataFrame, growing: Collection[str], largest:
 
     Args:
         known: rows of gold/vocabulary, `field, value, id, count`, which all stay as they are.
-        learnt: the same, learnt anew on the window; their ids are not looked at.
+        learnt: the same, as learnt from the window alone; their ids are not looked at.
         growing: the fields of whose values each has an id of its own. Others, as buckets, keep what they have: an edge
             more would give the ids another meaning.
         largest: field -> the largest id that it ever had, also of a row that was erased since.

@@ -1,7 +1,7 @@
 """Whether two versions of gold/vocabulary give the same ids to the same values.
 
 A vocabulary that only grows keeps its lineage, which stands in the facts of its commits: rows that were encoded with an
-earlier version of the same lineage mean what they meant. One that is learnt anew begins another.
+earlier version of the same lineage mean what they meant. One that is rebuilt begins another.
 """
 
 from collections.abc import Mapping
