@@ -1,4 +1,4 @@
-"""A day after the other: what was trained yesterday is judged today; a second call does nothing; a kill loses nothing."""
+"""A day after the other: judged by those trained before it, then trained on; a second call does nothing."""
 
 import json
 import time
