@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from ncs import config
-from ncs.data_loading import Batch
+from ncs.data_loading import Batch, Features
 from ncs.models import build
 from ncs.nets.model import Model
 from ncs.training import cluster
@@ -88,7 +88,7 @@ def work(out: str, model: str, batch: int, ids: int, steps: int, embeddings: str
             workers.sent = Sent()
             ended = [time.perf_counter()]
         task = tasks[step % len(tasks)]
-        (net.loss(Batch(batches[step % 8], labels, batch), task) / (batch * workers.size)).backward()
+        (net.loss(Batch(Features.of_ids(batches[step % 8]), labels, batch), task) / (batch * workers.size)).backward()
         optimizer.step(net.masks(task))
         ended.append(time.perf_counter())
     took = together.concatenate(torch.tensor([ended], dtype=torch.float64).diff())

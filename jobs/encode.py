@@ -1,4 +1,4 @@
-"""Turn samples into ids: a vocabulary from the training days, then each day's samples of each task."""
+"""Turn samples into inputs: each day's sums, a vocabulary from the training days, each day's samples of each task."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def run(job: Job) -> None:
-    """Turn samples into ids, learnt from the training days."""
+    """Turn samples into inputs, as the training days teach."""
     from jobs.pipeline import encode
 
     encode.run(job)
@@ -27,13 +27,13 @@ def wanted(job: Job) -> "Mapping[str, Wanted]":
 
 STAGE = Stage(
     name="encode",
-    help="Turn samples into ids, learnt from the training days.",
+    help="Turn samples into inputs, as the training days teach.",
     details=__doc__,
     group=Group.DAILY,
     run=run,
     examples=("ncs encode --conf conf/demo.yaml --lake lake/demo --days 2022-04-08..2022-04-16",),
     reads=(names.SAMPLES,),
-    writes=(names.VOCABULARY, names.ENCODED),
+    writes=(names.DAILY_STATISTICS, names.VOCABULARY, names.ENCODED),
     daily=Daily(by_day=True, gate="tables"),
     wanted=wanted,
 )

@@ -69,7 +69,7 @@ class Task:
 def tasks_of(conf: Config) -> dict[str, Task]:
     """The configured tasks by name."""
     tasks: dict[str, Task] = {}
-    taken = {*KEYS, *conf.fields}
+    taken = {*KEYS, *conf.features}
     for name, one in conf.tasks.items():
         # A label that is computed, or whose column has another meaning already, is kept under the task's own name.
         label = one.label if one.label.isidentifier() and one.label not in taken else name

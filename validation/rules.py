@@ -29,6 +29,7 @@ _SPARK_TYPES = {
     "boolean": "BooleanType",
     "date": "DateType",
     "timestamp": "TimestampType",
+    "array": "ArrayType",
 }
 """A type by Delta's name -> Spark's class."""
 RULE = "rule"

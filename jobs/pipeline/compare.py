@@ -82,7 +82,8 @@ def _scored(
     """
     loader = runs[0].test_loader()
     batches = list(islice(loader.epoch(0), 0, None, -(-loader.rows // job.conf.compare.rows)))
-    ids = np.concatenate([batch.ids.numpy() for batch in batches])
+    inputs = (batch.features for batch in batches)
+    ids, numbers = (np.concatenate(parts) for parts in zip(*((part.ids, part.numbers) for part in inputs), strict=True))
     labels = {task: np.concatenate([batch.labels[task].numpy() for batch in batches]) for task in batches[0].labels}
     for task, values in labels.items():
         if np.isnan(values).all():
@@ -91,7 +92,7 @@ def _scored(
     predictions: list[dict[str, Mapping[str, np.ndarray]]] = []
     for one in job.progress(runs, "score", "seed"):
         scorers = {name: Predictor.load(one.folder, name, one.conf, sizes) for name in names}
-        predictions.append({name: scorer.predict(ids) for name, scorer in scorers.items()})
+        predictions.append({name: scorer.predict(ids, numbers) for name, scorer in scorers.items()})
     return labels, predictions
 
 

@@ -1,7 +1,7 @@
-"""Turn samples into ids: a vocabulary from the training days, then each day's samples of each task."""
+"""Turn samples into inputs: each day's sums, a vocabulary from the training days, each day's samples of each task."""
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
@@ -9,17 +9,20 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.job import ROUNDS, Job
+from jobs.pipeline.vocabulary import facts as vocabulary_facts
+from jobs.pipeline.vocabulary import grows_from, versions_by_day, with_known
 from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import DataError
-from ncs.features.encoding import build_vocabulary, check_columns, check_labels, encode_days, late_rows
-from ncs.features.growth import grow, largest_ids
+from ncs.features.earlier import Earlier, check_earlier
+from ncs.features.encoding import build_vocabulary, check_columns, check_labels, check_values, encode_days, late_rows
+from ncs.kinds.statistics import groups_of, sum_days
 from ncs.lake import currency, layout
 from ncs.lake.content import content
 from ncs.lake.currency import Wanted
 from ncs.lake.layout import ALL, Record
-from ncs.lake.vocabulary import LARGEST, LINEAGE, lineage
-from ncs.lake.writer import replace_all, replace_days
+from ncs.lake.vocabulary import lineage
+from ncs.lake.writer import replace_all, replace_days, replace_samples
 from ncs.tasks import tasks_of
 
 _TEXT = 2
@@ -27,16 +30,20 @@ _TEXT = 2
 
 
 def run(job: Job) -> None:
-    """Learn the vocabulary if the training days have changed, then encode the days that are not up to date."""
+    """Learn the vocabulary if the training days have changed, then encode the days that are not up to date.
+
+    Before either, sum the days that statistics are taken from.
+    """
     days = 0
     job.place_window()  # what was labelled since may belong to it
     for _ in range(ROUNDS):
-        _check_labels(job.now())
+        _check_samples(job.now())
+        _sum_days(job)
         _learn_vocabulary(job)
         stale = _find_stale(job.now())
         if not stale:
             break
-        check_columns(job.table_of(layout.SAMPLES), job.conf.fields, tasks_of(job.conf))
+        _check_columns(job, job.table_of(layout.SAMPLES))
         job.each(partial(_encode, job, stale=stale), stale, "encode")
         days += len(stale)
     job.say(f"encode: {days} days encoded, in {job.lake.uri('gold')}")
@@ -52,19 +59,22 @@ def _find_stale(job: Job) -> dict[date, dict[str, Any]]:
     return {day: source for day, source in wanted.items() if str(day) in changed}
 
 
-def _check_labels(job: Job) -> None:
-    """Before anything is written: the columns are there, and the tasks' labels within [0, 1], of all days to encode."""
+def _check_samples(job: Job) -> None:
+    """Before anything is written: the columns are there, values and labels as they should be, of all days to encode."""
     labelled = job.lake.records(layout.SAMPLES)
     if any(str(day) not in labelled for day in job.open_days):
         return  # `_find_stale` says so
     if ALL not in job.lake.records(layout.VOCABULARY) or _find_stale(job):
-        encoded = {
-            date.fromisoformat(day) for task in tasks_of(job.conf).values() for day in job.lake.records(task.table)
-        }
-        days = {*_asked(job), *encoded} - job.blocked.keys()  # all of them, if the vocabulary changes
+        days = {*_asked(job), *_encoded(job)} - job.blocked.keys()  # all of them, if the vocabulary changes
         samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
-        check_columns(samples, job.conf.fields, tasks_of(job.conf))
+        _check_columns(job, samples)
+        check_values(samples, job.conf.features)
         check_labels(samples, tasks_of(job.conf))
+
+
+def _check_columns(job: Job, samples: DataFrame) -> None:
+    check_earlier(samples, job.conf)
+    check_columns(samples, job.conf.fields, tasks_of(job.conf))
 
 
 def provenance(job: Job) -> dict[date, dict[str, Any]]:
@@ -77,14 +87,14 @@ def provenance(job: Job) -> dict[date, dict[str, Any]]:
         return {}
     samples = job.lake.records(layout.SAMPLES)
     labels = {task.name: [task.label, task.expression, task.where] for task in tasks_of(job.conf).values()}
-    conf, late = digest([job.conf.part("fields", "encode"), job.conf.split.share, labels]), late_rows(job.conf)
-    days = sorted({*_asked(job), *_outdated(job)})
-    versions = _vocabulary_versions(job, days)
+    conf = digest([job.conf.part("fields", "encode"), job.conf.split.share, *_looking_back(job), labels])
+    late, days = late_rows(job.conf), sorted({*_asked(job), *_outdated(job)})
+    versions = versions_by_day(job, days)
     return {
         day: {
             "conf": conf,
             **({"validation": f"{job.conf.split.hours} hours"} if late and day == late.day else {}),
-            "inputs": {layout.VOCABULARY: versions[day], f"{layout.SAMPLES}/{day}": samples[str(day)][0]},
+            "inputs": {layout.VOCABULARY: versions[day], **_samples_of([*_days_before(job, [day]), day], samples)},
         }
         for day in days
         if str(day) in samples
@@ -97,49 +107,83 @@ def _asked(job: Job) -> list[date]:
     return sorted({*job.open_days, *(day for day in placed if day not in job.blocked)})
 
 
-def _vocabulary_versions(job: Job, days: Iterable[date]) -> dict[date, int]:
-    """The version of the vocabulary that each day is encoded with: its own, as long as that has only grown since."""
-    now, newest = lineage(job.lake), job.lake.records(layout.VOCABULARY)[ALL][0]
-    records = [job.lake.records(task.table) for task in tasks_of(job.conf).values()]
-    versions = {}
-    for day in days:
-        used = {
-            of_task[str(day)][1].provenance["inputs"][layout.VOCABULARY] for of_task in records if str(day) in of_task
-        }
-        (own,) = used if len(used) == 1 else (newest,)
-        versions[day] = own if own <= newest and lineage(job.lake, own) == now else newest
-    return versions
+def _looking_back(job: Job) -> list[dict[str, Any]]:
+    """The configuration of what looks back, if anything does: days of before these inputs stay as they are."""
+    parts = job.conf.part("statistics", "history")
+    return [parts] if any(parts.values()) else []
+
+
+def _days_before(job: Job, days: Collection[date], statistics_only: bool = False) -> list[date]:
+    """The labelled days, blocked ones aside, that rows of some days look back to."""
+    conf = job.conf
+    reach = [one.days for one in conf.statistics] + [one.days for one in conf.history.values() if not statistics_only]
+    before = {day - timedelta(days=n) for day in days for n in range(1, max(reach, default=0) + 1)}
+    labelled = job.lake.records(layout.SAMPLES) if before else {}
+    return sorted(day for day in before if str(day) in labelled and day not in job.blocked)
+
+
+def _samples_of(days: Iterable[date], samples: Mapping[str, tuple[int, Record]]) -> dict[str, int]:
+    """The versions of silver/samples that some days were last written in."""
+    return {f"{layout.SAMPLES}/{day}": samples[str(day)][0] for day in days}
 
 
 def _outdated(job: Job) -> list[date]:
-    """The encoded days, held ones aside, whose ids mean other values now.
+    """The encoded days, blocked ones aside, that another vocabulary or a day that they look back to has outdated.
 
     A window leaves behind those before it: nothing is trained on them any more.
     """
+    samples, now = job.lake.records(layout.SAMPLES), lineage(job.lake)
     first = job.conf.learning_days.first if job.conf.window.train is not None else date.min
-    now = lineage(job.lake)
-    days = {
-        date.fromisoformat(key)
-        for task in tasks_of(job.conf).values()
-        for key, (_, record) in job.lake.records(task.table).items()
-        if lineage(job.lake, record.provenance.get("inputs", {}).get(layout.VOCABULARY, 0)) != now
-    }
-    return [day for day in days if day >= first and day not in job.blocked]
+    days = set()
+    for task in tasks_of(job.conf).values():
+        for key, (_, record) in job.lake.records(task.table).items():
+            day, inputs = date.fromisoformat(key), record.provenance.get("inputs", {})
+            before = _samples_of(_days_before(job, [day]), samples)
+            others = lineage(job.lake, inputs.get(layout.VOCABULARY, 0)) != now
+            if day >= first and (others or any(inputs.get(part) != n for part, n in before.items())):
+                days.add(day)
+    return [day for day in days if day not in job.blocked]
 
 
 def vocabulary_from(job: Job) -> dict[str, Any]:
-    """What the vocabulary would be learnt from now: the training days that are labelled and not blocked."""
+    """What the vocabulary would be learnt from now: the training days that are labelled and not blocked.
+
+    With statistics, whose scales are learnt, the days before them too.
+    """
     labelled = job.lake.records(layout.SAMPLES)
     days = [day for day in job.conf.train_days if day not in job.blocked and str(day) in labelled]
-    inputs = {f"{layout.SAMPLES}/{day}": labelled[str(day)][0] for day in days}
-    return {"conf": digest([job.conf.part("fields"), _TEXT]), "inputs": inputs}
+    before = _days_before(job, days, statistics_only=True) if job.conf.statistics else []
+    looking_back = [job.conf.part("statistics")] if job.conf.statistics else []
+    return {
+        "conf": digest([job.conf.part("fields"), *looking_back, _TEXT]),
+        "inputs": _samples_of(sorted({*days, *before}), labelled),
+    }
+
+
+def sums_from(job: Job) -> dict[str, dict[str, Any]]:
+    """What the sums of the days that statistics are taken from would be made from now."""
+    if not job.conf.statistics:
+        return {}
+    labelled = job.lake.records(layout.SAMPLES)
+    days = _days_before(job, {*job.open_days, *job.conf.train_days, *_encoded(job)}, statistics_only=True)
+    conf = digest(groups_of(job.conf.statistics))
+    return {str(day): {"conf": conf, "inputs": _samples_of([day], labelled)} for day in days}
+
+
+def _encoded(job: Job) -> set[date]:
+    records = (job.lake.records(task.table) for task in tasks_of(job.conf).values())
+    return {date.fromisoformat(day) for days in records for day in days}
 
 
 def wanted(job: Job) -> dict[str, Wanted]:
-    """What the vocabulary would be learnt from now, and the samples of each task encoded from."""
+    """What the sums and the vocabulary would be made from now, and the samples of each task encoded from."""
     if not job.conf.has_learning_days:
         return {}
-    return {layout.VOCABULARY: {ALL: vocabulary_from(job)}, **_of_each_task(job, provenance(job))}
+    return {
+        layout.DAILY_STATISTICS: sums_from(job),
+        layout.VOCABULARY: {ALL: vocabulary_from(job)},
+        **_of_each_task(job, provenance(job)),
+    }
 
 
 def _of_each_task(job: Job, sources: Mapping[date, dict[str, Any]]) -> dict[str, Wanted]:
@@ -147,9 +191,40 @@ def _of_each_task(job: Job, sources: Mapping[date, dict[str, Any]]) -> dict[str,
     return {task.table: encoded for task in tasks_of(job.conf).values()}
 
 
+def _sum_days(job: Job) -> None:
+    """Sum the days that statistics are taken from, where their samples or the statistics have changed."""
+    now = job.now()
+    wanted = sums_from(now)
+    stale = {date.fromisoformat(day) for day in currency.stale(now.lake, {layout.DAILY_STATISTICS: wanted})}
+    groups = groups_of(job.conf.statistics)
+
+    def write(days: Days) -> None:
+        samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
+        records = [Record("encode", str(day), wanted[str(day)]) for day in days]
+        replace_days(sum_days(samples, groups), job.lake.uri(layout.DAILY_STATISTICS), records)
+
+    if stale:
+        _check_columns(job, job.table_of(layout.SAMPLES))
+        job.each(write, stale, "sum")
+
+
+def _earlier(job: Job, days: Collection[date]) -> Earlier:
+    """What the rows of some days look back to."""
+    before = _days_before(job, days)
+    further = [day for day in before if day not in days]
+    daily = job.table_of(layout.DAILY_STATISTICS) if job.conf.statistics and before else None
+    rows = job.table_of(layout.SAMPLES)
+    return Earlier(
+        job.conf,
+        daily.where(F.col("day").isin(before)) if daily is not None else None,
+        rows.where(F.col("day").isin(further)) if further and job.conf.history else None,
+    )
+
+
 def rebuild_vocabulary(job: Job) -> None:
     """Rebuild the vocabulary from the training days: other ids, so that all encoded days are outdated."""
     job.place_window()
+    _sum_days(job)
     _learn_vocabulary(job, rebuild=True)
 
 
@@ -172,42 +247,31 @@ def _learn_vocabulary(job: Job, rebuild: bool = False) -> None:
     if not rebuild and (not changed or (job.blocked and fits)):
         return
     samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
-    check_columns(samples, job.conf.fields, tasks_of(job.conf))
+    _check_columns(job, samples)
     if samples.where(F.col("cvr").isNotNull()).isEmpty():
         raise DataError(
             f"{layout.SAMPLES} has no clicked row with a label on the training days {Days.text(days)}; nothing to learn"
         )
-    vocabulary = build_vocabulary(samples, job.conf.fields)
-    before = done[ALL][1].facts if fits and not rebuild and job.conf.grows_vocabulary else {}
-    grows = LINEAGE in before and layout.CHANGED not in before
-    if grows:
-        known = job.table_of(layout.VOCABULARY)
-        vocabulary = grow(known, vocabulary, job.conf.growing_fields, before[LARGEST])
-    vocabulary = vocabulary.persist()
+    earlier = _earlier(job, days)
+    before = None if rebuild or ALL not in done else grows_from(job, done[ALL][1], wanted["conf"])
+    learnt, reports = build_vocabulary(samples, job.conf.features, earlier.with_statistics)
+    vocabulary = with_known(job, learnt, before).persist()
     try:
-        facts = _vocabulary_facts(job, vocabulary, before if grows else {})
-        replace_all(vocabulary, job.lake.uri(layout.VOCABULARY), Record("encode", ALL, wanted, facts))
+        record = Record("encode", ALL, wanted, vocabulary_facts(job, vocabulary, before))
+        replace_all(vocabulary, job.lake.uri(layout.VOCABULARY), record)
     finally:
         vocabulary.unpersist()
-    how = "grown by" if grows else "learnt on"
+    how = "learnt on" if before is None else "grown by"
     job.say(f"encode: vocabulary of {len(job.conf.fields)} fields {how} {Days.text(days)}")
-
-
-def _vocabulary_facts(job: Job, vocabulary: DataFrame, before: Mapping[str, Any]) -> dict[str, Any]:
-    """What the commit says of a vocabulary; of one that grows, what it has grown from (`ncs.lake.vocabulary`)."""
-    facts: dict[str, Any] = {"content": content(vocabulary, "field")}
-    if not job.conf.grows_vocabulary:
-        return facts
-    largest = {**before.get(LARGEST, {}), **largest_ids(vocabulary)}
-    largest = {field: max(largest[field], before.get(LARGEST, {}).get(field, 0)) for field in largest}
-    return {**facts, LINEAGE: before.get(LINEAGE, digest(facts)), LARGEST: largest}
+    for text in reports:
+        job.say(f"encode: {text}")
 
 
 def encoded(job: Job, days: Collection[date], vocabulary: DataFrame) -> DataFrame:
-    """The labelled rows of days as the ids of a vocabulary, by the job's configuration."""
-    conf = job.conf
-    samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
-    return encode_days(samples, vocabulary, conf.fields, conf.split, conf.encode, late_rows(conf), tasks_of(conf))
+    """The labelled rows of days as a vocabulary encodes them, by the job's configuration."""
+    conf, samples = job.conf, job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
+    looked = _earlier(job, days).join(samples, vocabulary)
+    return encode_days(looked, vocabulary, conf.features, conf.split, conf.encode, late_rows(conf), tasks_of(conf))
 
 
 def _encode(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> None:
@@ -219,6 +283,7 @@ def _encode(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> None:
         # A commit a task: killed between them, the days are encoded again.
         for task in tasks.values():
             labelled = rows.where(~F.isnan(task.label))
-            replace_days(labelled, job.lake.uri(task.table), records, ("day", "split"), conf.encode.rows_per_file)
+            labels = [each.label for each in tasks.values()]
+            replace_samples(labelled, job.lake.uri(task.table), records, labels, conf.encode.rows_per_file)
     finally:
         rows.unpersist()

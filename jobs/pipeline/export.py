@@ -39,7 +39,7 @@ def run(job: Job, run_id: str | None = None, model: str = MODEL, task: str | Non
     programs = {}
     for name in asked:
         job.say(f"export: {name} of {model}, run {found['run_id']}")
-        programs[name] = export(predictor.nets[name], tasks[name], list(conf.fields))
+        programs[name] = export(predictor.nets[name], tasks[name])
     place = storage.join(folder, known[model], "serving")
     for name, program in programs.items():
         write(place, name, program, provenance)

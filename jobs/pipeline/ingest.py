@@ -261,6 +261,12 @@ def _name_dropped(job: Job, what: str, columns: list[str]) -> None:
             raise DataError(
                 f"{what}: column {name!r} is gone, which is among fields; deliver it again, or take it out of fields"
             )
+        for statistics in job.conf.statistics:
+            if name in statistics.by:
+                raise DataError(
+                    f"{what}: column {name!r} is gone, which statistics are taken by ({statistics.group}); deliver it "
+                    f"again, or take it out of statistics"
+                )
         job.say(f"ingest: {what}: column {name!r} is gone, it is null there")
 
 

@@ -19,7 +19,7 @@ from ncs.lake.currency import is_current
 from ncs.lake.layout import ALL, Record
 from ncs.lake.tables import table_of
 from ncs.lake.vocabulary import is_successor
-from ncs.lake.writer import replace_run
+from ncs.lake.writer import replace_models, replace_run
 from ncs.runs.predictor import Predictor, validation_rows
 from ncs.tasks import CTR, tasks_of
 
@@ -53,13 +53,13 @@ def run(job: Job) -> None:
     if vocabulary != found["vocabulary"]:  # it has grown: gold may hold ids that the models do not know
         samples = encoded_for(job, found, conf, list(days))
     who = read.load(job.lake.uri(layout.SAMPLES)).where(on_days).select("impression_id", "user_id", "video_id", "day")
-    rows = score(samples, list(conf.fields), scorers, tasks).join(who, "impression_id")
+    rows = score(samples, conf.layout, scorers, tasks).join(who, "impression_id")
     rows = rows.select(
         F.lit(run_id).alias("run_id"), "model", "impression_id", "user_id", "video_id", "day",
         *(task.prediction for task in tasks.values()),
     )  # fmt: skip
     record = Record("predict", run_id, provenance)
-    replace_run(rows, job.lake.uri(layout.PREDICTIONS), record, ("run_id", "day"))
+    replace_models(rows, job.lake.uri(layout.PREDICTIONS), [record], run_id, list(scorers), list(days))
     job.say(f"predict: {len(scorers)} models scored {days}, in {job.lake.uri(layout.PREDICTIONS)}")
 
 

@@ -99,7 +99,7 @@ def _score(job: Job, members: Sequence[Chosen], days: Sequence[date], wanted: di
     rows = encoded_for(job, described, conf, days)
     who = job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
     who = who.select("impression_id", "user_id", "video_id", "day")
-    scored = score(rows, list(conf.fields), scorers, tasks).join(who, "impression_id")
+    scored = score(rows, conf.layout, scorers, tasks).join(who, "impression_id")
     scored = scored.select(
         F.lit(run_id).alias("run_id"), "model", "impression_id", "user_id", "video_id", "day",
         *(task.prediction for task in tasks.values()),

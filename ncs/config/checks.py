@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from ncs.config.learning import Variant
 from ncs.errors import ConfigError
+from ncs.kinds import Hashed, IdList, IdSlot, Vocabulary
 from ncs.values import LARGEST, LARGEST_SEED, problems
 
 if TYPE_CHECKING:
@@ -37,6 +38,61 @@ def check_features(conf: "Config") -> None:
     for field in conf.fields:
         if field.lower() in known:
             raise ValueError(f"fields.{field}: {field} {known[field.lower()]}, so it is no feature; leave it out")
+    for statistics in conf.statistics:
+        for name in statistics.by:
+            if name.lower() in known:
+                raise ValueError(f"statistics by {statistics.group}: {name} {known[name.lower()]}; leave it out of by")
+
+
+def check_split(conf: "Config") -> None:
+    """Raises ValueError if no day is left to train on."""
+    if conf.test_length >= len(conf.learning_days):
+        raise ValueError(f"split.test_days leaves no day of {conf.learning_days} for training")
+    if conf.split.days >= len(conf.train_days):
+        raise ValueError(
+            f"split.validation: {conf.split.validation} leaves none of {conf.train_days} to train on; name more "
+            f"days in logs.days, or a share of the impressions as 0.1"
+        )
+
+
+def check_references(conf: "Config") -> None:
+    """Raises ValueError where a field or a history names another field that cannot be what it needs, or twice a name.
+
+    Before anything asks for `Config.features`.
+    """
+    for name, field in conf.fields.items():
+        if table := getattr(field, "table", None):
+            _check_table(conf, name, table)
+    for name, history in conf.history.items():
+        for of in history.of:
+            if of not in conf.fields:
+                raise ValueError(f"history.{name}.of: {of} is not among fields; add it there, or leave it out")
+            slot = conf.fields[of].slot(of)
+            if not isinstance(slot, IdSlot) or slot.is_list:
+                kind = conf.fields[of].encode
+                raise ValueError(f"history.{name}.of: {of} is encode: {kind}, a history is of fields of one id a row")
+    seen = {name.lower(): f"fields.{name}" for name in conf.fields}
+    derived = [(f"statistics by {one.group}", list(one.fields)) for one in conf.statistics]
+    derived += [(f"history.{name}", list(one.fields(name, conf.fields))) for name, one in conf.history.items()]
+    for key, names in derived:
+        for name in names:
+            if other := seen.get(name.lower()):
+                raise ValueError(f"{key}: its feature {name} is called like one of {other}; leave out one of the two")
+            seen[name.lower()] = key
+
+
+def _check_table(conf: "Config", name: str, table: str) -> None:
+    """The field whose table another shares has one of its own, and ids of the same kind."""
+    field, other = conf.fields[name], conf.fields.get(table)
+    where = f"fields.{name}.table"
+    if other is None:
+        raise ValueError(f"{where}: {table} is not among fields; name one whose values it has")
+    if table == name or getattr(other, "table", None):
+        raise ValueError(f"{where}: {table} has no table of its own; name the field that has, or leave it out")
+    if isinstance(field, Hashed) and not (isinstance(other, Hashed) and other.size == field.size):
+        raise ValueError(f"{where}: {table} is not hashed to {field.size} ids too; give it the same size")
+    if not isinstance(field, Hashed) and not isinstance(other, Vocabulary | IdList):
+        raise ValueError(f"{where}: {table} is encode: {other.encode}, it has no vocabulary to share; leave it out")
 
 
 def check_tasks(conf: "Config") -> None:
@@ -58,7 +114,7 @@ def check_size(conf: "Config") -> None:
     """Raises ValueError for a net that no machine has the memory for."""
     width = conf.net.embedding
     crossed = width * width if conf.net.interaction == "kronecker" else 1
-    fed = len(conf.fields) * width + len(conf.crosses) * crossed
+    fed = len(conf.layout.vectors) * width + 2 * conf.layout.number_width + len(conf.crosses) * crossed
     weights = sum(left * right for left, right in pairwise([fed, *conf.net.hidden]))
     if weights > LARGEST:
         raise ValueError(f"net.hidden: layers of {weights:,} weights; {LARGEST:,} are the most")

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from ncs.config.expressions import parse_expression
 from ncs.metrics import judging
-from ncs.values import Few, Many, NonNegative, Positive, Rate, Section, Seed, digest
+from ncs.values import Few, Many, NonNegative, Part, Positive, Rate, Section, Seed, digest
 
 Members = Annotated[int, Field(ge=1, le=256)]
 """Networks beside each other, or levels of them."""
@@ -71,6 +71,18 @@ class Esm2(Section):
     played: Rate
 
 
+class Gbdt(Section):
+    """Gradient boosted trees."""
+
+    trees: Many
+    leaves: Annotated[int, Field(ge=2, le=65536)]
+    learning_rate: Positive
+    min_rows: Many
+    share: Annotated[float, Field(gt=0, le=1)]
+    categories: Annotated[int, Field(ge=0, le=65536)]
+    patience: Few
+
+
 class Net(Section):
     """Sizes of the networks."""
 
@@ -83,6 +95,7 @@ class Net(Section):
     ple: Ple
     snr: Snr
     esm2: Esm2
+    gbdt: Gbdt
 
 
 def as_list(value: Any) -> Any:
@@ -97,6 +110,7 @@ class Train(Section):
     epochs: Few
     patience: Few
     refit: bool
+    average: Part
     batch_size: Many
     learning_rate: Positive
     embedding_learning_rate: Positive

@@ -13,7 +13,7 @@ RENAMED = {
     "gates.learnt.shift": "gates.learnt.psi",
 }
 """Old key -> new key, both from the top of the configuration."""
-_BEFORE = {"train.refit": False}
+_BEFORE = {"train.refit": False, "train.average": 0.0}
 """Key -> what was done before there was the key, where the value in `base.yaml` says otherwise."""
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from ncs.config.checks import check_features, check_size, check_tasks
+from ncs.config.checks import check_features, check_references, check_size, check_split, check_tasks
 from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split, Window
 from ncs.config.gates import Gates
 from ncs.config.keeping import Maintain, Privacy, Track
@@ -18,7 +18,7 @@ from ncs.config.promotion import Daily, Promote
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.days import Days
 from ncs.errors import ConfigError
-from ncs.kinds import Feature, FeatureField, History, Layout, Statistics
+from ncs.kinds import Feature, FeatureField, History, IdSlot, Layout, Statistics
 from ncs.values import (
     LARGEST,
     SECRET,
@@ -129,16 +129,19 @@ class Config(Section):
     @model_validator(mode="after")
     def _whole(self) -> "Config":
         if self.has_learning_days:
-            self._check_split()
+            check_split(self)
         if self.privacy.key is not None and self.logs.source is None:
             raise ValueError("privacy.key: generated users are nobody; name real logs in logs.source, or leave it null")
+        check_references(self)
         slots = sum(self.launch.slots.values())
         if slots and self.workers > slots:
             raise ValueError(f"launch.hosts has {slots} slots for {self.workers} workers")
         for pair in self.crosses:
             for name in pair:
-                if name not in self.fields:
+                if name not in self.features:
                     raise ValueError(f"net.crosses names {name!r}, which is not among fields")
+                if name not in self.layout.vectors:
+                    raise ValueError(f"net.crosses names {name!r}, a number, which has no embedding to multiply")
         for task in ("ctr", "cvr"):
             if task not in self.tasks:
                 raise ValueError(f"tasks.{task} is missing; other tasks may join these two")
@@ -146,12 +149,10 @@ class Config(Section):
             raise ValueError(f"share.masks: own, swapped, random, none or a task, not {self.share.masks!r}")
         if self.prune.at_once and self.train.embeddings == "sharded":
             raise ValueError("prune.at_once: parts of the workers lack rows; it goes with train.embeddings=replicated")
-        for task in self.prune.rates:
-            if task not in self.tasks:
-                raise ValueError(f"prune.rates names {task!r}, which is not among tasks")
-        for task in self.promote.better:
-            if task not in self.tasks:
-                raise ValueError(f"promote.better names {task!r}, which is not among tasks")
+        for key, tasks in (("prune.rates", list(self.prune.rates)), ("promote.better", self.promote.better)):
+            for task in tasks:
+                if task not in self.tasks:
+                    raise ValueError(f"{key} names {task!r}, which is not among tasks")
         check_tasks(self)
         check_features(self)
         check_size(self)
@@ -165,16 +166,6 @@ class Config(Section):
             if variant.module is None and name not in MODULES:
                 raise ValueError(f"models.{name}.module is missing; there are {', '.join(MODULES)}")
         return self
-
-    def _check_split(self) -> None:
-        """Raise ValueError if no day is left to train on."""
-        if self.test_length >= len(self.learning_days):
-            raise ValueError(f"split.test_days leaves no day of {self.learning_days} for training")
-        if self.split.days >= len(self.train_days):
-            raise ValueError(
-                f"split.validation: {self.split.validation} leaves none of {self.train_days} to train on; name more "
-                f"days in logs.days, or a share of the impressions as 0.1"
-            )
 
     def with_keys(self, overrides: Mapping[str, Any]) -> "Config":
         """The same configuration with some keys (`a.b`) set otherwise. Raises ConfigError where they cannot be."""
@@ -263,9 +254,12 @@ class Config(Section):
     @cached_property
     def features(self) -> dict[str, Feature]:
         """All features by name, in the order of a batch: the fields, statistics of earlier days, histories."""
-        statistics = {name: field for one in self.statistics for name, field in one.fields.items()}
-        histories = {name: field for key, one in self.history.items() for name, field in one.fields(key).items()}
-        return {**self.fields, **statistics, **histories}
+        features: dict[str, Feature] = dict(self.fields)
+        for statistics in self.statistics:
+            features |= statistics.fields
+        for name, history in self.history.items():
+            features |= history.fields(name, self.fields)
+        return features
 
     @cached_property
     def layout(self) -> Layout:
@@ -274,11 +268,11 @@ class Config(Section):
 
     @property
     def crosses(self) -> list[tuple[str, str]]:
-        """The pairs of fields whose embeddings are multiplied."""
+        """The pairs of features whose vectors are multiplied; unless they are named, those of fields of ids."""
         if isinstance(self.net.crosses, list):
             return [(left, right) for left, right in self.net.crosses]
-        users = [name for name, field in self.fields.items() if field.side == "user"]
-        videos = [name for name, field in self.fields.items() if field.side == "video"]
+        of_ids = {name: field.side for name, field in self.fields.items() if isinstance(field.slot(name), IdSlot)}
+        users, videos = ([name for name, of in of_ids.items() if of == side] for side in ("user", "video"))
         return [(left, right) for left in users for right in videos]
 
     def part(self, *keys: str) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""Features: a vocabulary learnt on the training days, and samples as ids.
+"""Features: what is learnt of them on the training days, and samples as the net's inputs.
 
-An id is a position in its field's part of the embedding table: 0 is unknown (unseen, rare or missing), the others
-count from 1 in order of falling frequency (`vocabulary`) or rising value (`buckets`).
+What each kind of feature learns and how it encodes a value stands in its module of `ncs.kinds`. An id is a position in
+its field's part of the embedding table: 0 is unknown (unseen, rare or missing), the others count from 1.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -18,34 +18,42 @@ from pyspark.sql import functions as F
 from ncs.config import Config, Encode, Split
 from ncs.config.expressions import parse_expression
 from ncs.errors import DataError
-from ncs.kinds import FeatureField
-from ncs.lake.types import as_text, is_empty
+from ncs.kinds import Feature, IdSlot, Slot
+from ncs.kinds.base import ColumnFeature
+from ncs.lake.types import is_empty
 from ncs.tasks import KEYS, Task
 
 _NUMBERS = ("int", "bigint", "float", "double", "smallint", "tinyint", "decimal")
 _DATA_EXCEPTION = re.compile(r"(\[[A-Z_.]+\] [^\n]*?) SQLSTATE: 22")
 """What Spark says of a value that an expression cannot compute with, as a division by zero."""
-_QUANTILE_ROWS = 1_000_000
-"""Rows that bucket edges are taken from: enough for a thousand buckets, and bounded whatever the log's size."""
+_SUMMARY_ROWS = 1_000_000
+"""Rows that bucket edges and scales are taken from: enough for a thousand buckets, bounded whatever the log's size."""
 
 
-def check_columns(samples: DataFrame, fields: Mapping[str, FeatureField], tasks: Mapping[str, Task]) -> None:
+class LearntVocabulary(NamedTuple):
+    """What is learnt on the training days."""
+
+    rows: DataFrame
+    """`field, value, id, count`, as gold/vocabulary has them."""
+    reports: list[str]
+    """What somebody should know of single fields, a line each."""
+
+
+def check_columns(samples: DataFrame, features: Mapping[str, Feature], tasks: Mapping[str, Task]) -> None:
     """Raise DataError for what the samples cannot give.
 
-    A configured field that is no column of theirs, a bucketed one that is no number, a task's label or condition that
-    is no expression of their columns.
+    A feature whose column is none of theirs, or of a type that its kind cannot encode; a task's label or condition
+    that is no expression of their columns.
     """
-    types = dict(samples.dtypes)
-    for name, field in fields.items():
-        if name not in types:
-            raise DataError(f"fields.{name}: silver/samples has no such column; it has {', '.join(sorted(types))}")
-        if types[name] == "binary":
-            raise DataError(f"fields.{name}: silver/samples has bytes; write them as text or a number in the log")
-        if field.encode == "buckets" and types[name].partition("(")[0] not in _NUMBERS and not is_empty(samples, name):
+    for name, feature in columns_of(features).items():
+        if name not in samples.columns:
             raise DataError(
-                f"fields.{name}: buckets need numbers, silver/samples has {types[name]}; encode: vocabulary"
+                f"fields.{name}: silver/samples has no such column; it has {', '.join(sorted(samples.columns))}"
             )
-    columns = [name.lower() for name in (*KEYS, *fields, *(task.label for task in tasks.values()))]
+        problem = feature.problem(samples.schema[name].dataType)
+        if problem and not is_empty(samples, name):
+            raise DataError(f"fields.{name}: {problem}")
+    columns = [name.lower() for name in (*KEYS, *features, *(task.label for task in tasks.values()))]
     for task in tasks.values():
         if columns.count(task.label.lower()) > 1:
             raise DataError(
@@ -83,30 +91,64 @@ def _kind(samples: DataFrame, key: str, expression: str) -> str:
         raise DataError(f"{key}: {expression!r} is no SQL expression of silver/samples: {text}") from None
 
 
-def build_vocabulary(samples: DataFrame, fields: Mapping[str, FeatureField]) -> DataFrame:
-    """Learn `field, value, id, count` from the samples of the training days, all fields in one pass.
+def columns_of(features: Mapping[str, Feature]) -> dict[str, ColumnFeature]:
+    """The features that are made from a column each."""
+    return {name: feature for name, feature in features.items() if isinstance(feature, ColumnFeature)}
 
-    The value of a bucket is its lower edge. Values seen fewer than `min_count` times have no row: they are unknown.
+
+def build_vocabulary(
+    samples: DataFrame, features: Mapping[str, Feature], with_statistics: Callable[[DataFrame], DataFrame] = lambda r: r
+) -> LearntVocabulary:
+    """Learn `field, value, id, count` from the samples of the training days.
+
+    Two passes: one over some rows for what is learnt from them as a whole (bucket edges, scales), one over all rows
+    that counts values. Values seen fewer than `min_count` times have no row: they are unknown.
+
+    Args:
+        samples: of the training days.
+        features: those of the configuration.
+        with_statistics: adds the columns that features are made from beside those of silver/samples.
     """
-    edges = _edges(samples, {name: field.buckets for name, field in fields.items() if field.encode == "buckets"})
-    values = [
-        F.struct(
-            F.lit(name).alias("field"),
-            (_lower_edge(F.col(name), edges[name]) if name in edges else _text(samples, name)).alias("value"),
-        )
-        for name in fields
+    columns = columns_of(features)
+    schema = with_statistics(samples).schema
+    types = {name: schema[name].dataType for name in columns}
+    wanted = {name: field.summary(name, types[name]) for name, field in columns.items()}
+    aggregates = [summary.alias(name) for name, summary in wanted.items() if summary is not None]
+    row = with_statistics(_some_rows(samples)).agg(*aggregates).first() if aggregates else None
+    summaries = row.asDict() if row else {}
+    values = {name: field.values(name, types[name], summaries.get(name)) for name, field in columns.items()}
+    counted = _counted(samples, {name: column for name, column in values.items() if column is not None}, columns)
+    learnt = [
+        (name, value, number, count)
+        for name, summary in summaries.items()
+        for number, (value, count) in enumerate(columns[name].learnt(summary), start=1)
     ]
+    rows = samples.sparkSession.createDataFrame(learnt, "field string, value string, id int, count bigint")
+    reports = {name: columns[name].report(summary) for name, summary in summaries.items()}
+    return LearntVocabulary(counted.unionByName(rows), [f"{name}: {text}" for name, text in reports.items() if text])
+
+
+def _some_rows(samples: DataFrame) -> DataFrame:
+    part = F.pmod(F.xxhash64("impression_id", F.lit("edges")), F.lit(samples.count()))
+    return samples.where(part < _SUMMARY_ROWS)
+
+
+def _counted(samples: DataFrame, values: Mapping[str, Column], columns: Mapping[str, ColumnFeature]) -> DataFrame:
+    """The values of each field and their ids, all fields in one pass."""
+    named = [_with_name(name, column) for name, column in values.items()]
+    least = {name: getattr(columns[name], "min_count", 1) for name in values} or {"": 1}
+    none = F.array().cast("array<struct<field:string,value:string>>")
     counts = (
-        samples.select(F.explode(F.array(*values)).alias("v"))
+        samples.select(F.explode(F.concat(none, *named)).alias("v"))
         .select("v.*")
         .where(F.col("value").isNotNull())
         .groupBy("field", "value")
         .count()
-        .where(F.col("count") >= _by_field({name: getattr(field, "min_count", 1) for name, field in fields.items()}))
+        .where(F.col("count") >= _by_field(least))
     )
-    bucketed = F.col("field").isin(*edges) if edges else F.lit(False)
-    by_value, by_count = F.when(bucketed, F.col("value").cast("double")), F.when(~bucketed, -F.col("count"))
-    order = Window.partitionBy("field").orderBy(by_value, by_count, "value")
+    by_value = F.col("field").isin([name for name in values if columns[name].by_value])
+    value, frequency = F.when(by_value, F.col("value").try_cast("double")), F.when(~by_value, -F.col("count"))
+    order = Window.partitionBy("field").orderBy(value, frequency, "value")
     return counts.select("field", "value", F.row_number().over(order).alias("id"), "count")
 
 
@@ -126,32 +168,58 @@ def late_rows(conf: Config) -> LateRows | None:
     return LateRows(day, midnight.astimezone(UTC) - timedelta(hours=conf.split.hours))
 
 
+def check_values(samples: DataFrame, features: Mapping[str, Feature]) -> None:
+    """Raise DataError for a value that its kind cannot encode, with the row. One pass over the samples, if any."""
+    texts = {name: field.bad_rows(name) for name, field in columns_of(features).items()}
+    worst = {
+        name: F.min(F.when(text.isNotNull(), F.struct("day", "impression_id", text.alias("text")))).alias(name)
+        for name, text in texts.items()
+        if text is not None
+    }
+    row = samples.agg(*worst.values()).first() if worst else None
+    for name in worst:
+        bad = row[name] if row else None
+        if bad is not None:
+            raise DataError(
+                f"fields.{name}: silver/samples has impression {bad.impression_id} of {bad.day}, whose {name} "
+                f"{bad.text}; correct it in the log, or leave {name} out of fields"
+            )
+
+
+def encode_columns(rows: DataFrame, vocabulary: DataFrame, features: Mapping[str, Feature]) -> DataFrame:
+    """Add `<name>#`, what the sample tables hold, for each feature of a column that has none yet."""
+    for name, field in columns_of(features).items():
+        if f"{name}#" not in rows.columns:
+            slot = field.slot(name)
+            table = slot.table if isinstance(slot, IdSlot) else name
+            rows = field.encode_column(rows, name, vocabulary.where(F.col("field") == table))
+    return rows
+
+
 def encode_days(
     samples: DataFrame,
     vocabulary: DataFrame,
-    fields: Mapping[str, FeatureField],
+    features: Mapping[str, Feature],
     split: Split,
     encode: Encode,
     late: LateRows | None,
     tasks: Mapping[str, Task],
 ) -> DataFrame:
-    """Samples as ids: `impression_id, day, split, day_number, <an int a field>, <a float a task's label>`.
+    """Samples as inputs: `impression_id, day, split, day_number, <a column a feature>, <a float a task's label>`.
 
-    A label is NaN where the task does not apply: Petastorm refuses nulls.
+    Args:
+        samples: with the statistics as columns, and the histories as `<name>#`.
+        vocabulary: rows of gold/vocabulary.
+        features: those of the configuration; each column has the type of its slot: int or array<int> of ids, float or
+            array<float> of numbers.
+        split: `validation` are the share `split.share` of the rows by a hash of the impression id, and the `late` ones;
+            what a day is for is the reader's to say (`Config.select`).
+        encode: seeds the order of the rows.
+        tasks: a label is NaN where its task does not apply: Petastorm refuses nulls.
 
-    `split` is `validation` for the share `split.share` of the rows by a hash of the impression id, and for the `late`
-    rows, `train` for all others: whether a day is trained, validated or tested on is the reader's to say
-    (`Config.select`). Rows are in a seeded random order.
+    Rows are in a seeded random order.
     """
-    rows = samples
-    for name, field in fields.items():
-        known = vocabulary.where(F.col("field") == name)
-        if field.encode == "buckets":
-            edges = [float(row.value) for row in known.select("value").orderBy("id").collect()]
-            rows = rows.withColumn(f"{name}#", _position(F.col(name), edges))
-        else:
-            known = known.select(F.col("value").alias(f"{name}#value"), F.col("id").alias(f"{name}#"))
-            rows = rows.join(known, _text(samples, name) == F.col(f"{name}#value"), "left")
+    rows = encode_columns(samples, vocabulary, features)
     validation = F.pmod(F.xxhash64("impression_id", F.lit("split")), F.lit(1_000_000)) / 1_000_000 < split.share
     if late is not None:
         validation |= (F.col("day") == late.day) & (F.col("ts") >= F.lit(late.since))
@@ -162,7 +230,7 @@ def encode_days(
             "day",
             F.when(validation, "validation").otherwise("train").alias("split"),
             F.unix_date("day").alias("day_number"),
-            *[F.coalesce(f"{name}#", F.lit(0)).cast("int").alias(name) for name in fields],
+            *[F.col(f"{name}#").cast(_type(feature.slot(name))).alias(name) for name, feature in features.items()],
             *[
                 F.coalesce(label_of(task).cast("float"), F.lit(float("nan")).cast("float")).alias(task.label)
                 for task in tasks.values()
@@ -221,41 +289,14 @@ def label_of(task: Task) -> Column:
     return F.when(F.expr(task.where), F.nanvl(F.expr(task.expression).cast("double"), none))
 
 
-def _text(samples: DataFrame, name: str) -> Column:
-    """A value as the vocabulary writes it: the same when a whole number comes to be kept as a double."""
-    return as_text(F.col(name), samples.schema[name].dataType)
+def _type(slot: Slot) -> str:
+    """The type of a feature's column in the sample tables."""
+    element = "int" if isinstance(slot, IdSlot) else "float"
+    return f"array<{element}>" if slot.is_list else element
 
 
-def _edges(samples: DataFrame, buckets: Mapping[str, int]) -> dict[str, list[float]]:
-    """Lower edges of each field's buckets: the first is minus infinity, equal quantiles fall together."""
-    if not buckets:
-        return {}
-    total = samples.count()
-    part = F.pmod(F.xxhash64("impression_id", F.lit("edges")), F.lit(total)) < _QUANTILE_ROWS
-    quantiles = samples.where(part).agg(
-        *[
-            F.percentile(
-                F.when(~F.isnan(F.col(name).cast("double")), F.col(name).cast("double")),
-                [n / count for n in range(1, count)],
-            ).alias(name)
-            for name, count in buckets.items()
-        ]
-    )
-    row = quantiles.first()
-    assert row is not None
-    return {name: [float("-inf"), *sorted(set(row[name] or []))] for name in buckets}
-
-
-def _lower_edge(value: Column, edges: list[float]) -> Column:
-    position = _position(value, edges)
-    return F.element_at(F.array(*[F.lit(str(edge)) for edge in edges]), position)
-
-
-def _position(value: Column, edges: list[float]) -> Column:
-    """How many edges lie at or below the value, from 1; null for null and NaN."""
-    number = value.cast("double")
-    passed = F.size(F.filter(F.array(*[F.lit(edge) for edge in edges]), lambda edge: edge <= number))
-    return F.when(number.isNotNull() & ~F.isnan(number), passed)
+def _with_name(name: str, values: Column) -> Column:
+    return F.transform(values, lambda value: F.struct(F.lit(name).alias("field"), value.alias("value")))
 
 
 def _by_field(values: Mapping[str, int]) -> Column:

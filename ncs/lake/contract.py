@@ -70,15 +70,16 @@ def creating(uri: str) -> Iterator[None]:
                     storage.remove(uri)
 
 
-def ensure(uri: str, schema: Schema, partition: Sequence[str]) -> None:
+def ensure(uri: str, schema: Schema, partition: Sequence[str], labels: Sequence[str] | None = None) -> None:
     """Create the table under its contract, if it is not there; else refuse one made under another version.
 
-    The checks of a task's sample table follow the labels that `schema` has.
+    The checks of a task's sample table follow its labels.
 
     Args:
         uri: where it stands, `<lake>/<layer>/<name>`.
         schema: its columns; further ones may join later.
         partition: the columns that part its files.
+        labels: the label columns of a task's sample table; None: its floats.
 
     Raises:
         DataError: the table is of an older or a newer version of the contracts.
@@ -89,7 +90,7 @@ def ensure(uri: str, schema: Schema, partition: Sequence[str]) -> None:
             storage.remove(uri)  # never got rows: an earlier version created it so that Spark cannot read it
             raise TableNotFoundError
     except TableNotFoundError:
-        _create(uri, schema, partition)
+        _create(uri, schema, partition, labels)
         _created.add(uri)
         return
     found = version_of(table)
@@ -98,17 +99,18 @@ def ensure(uri: str, schema: Schema, partition: Sequence[str]) -> None:
         raise DataError(f"{uri} is of schema version {found}, this ncs writes {SCHEMA_VERSION}; {remedy}")
     if is_sample_table(layout.name_of(uri)):
         with _lock:
-            _follow_labels(uri, layout.name_of(uri), schema)
+            _follow_labels(uri, layout.name_of(uri), schema, labels_of(schema) if labels is None else labels)
 
 
-def _follow_labels(uri: str, name: str, schema: Schema) -> None:
+def _follow_labels(uri: str, name: str, schema: Schema, labels: Sequence[str]) -> None:
     """Give a task's sample table the checks of its labels as they are now; no row that is there has a new one."""
     table = DeltaTable(storage.alias(uri))
     columns = {column.name for column in schema.fields}
-    gone = [label for label in labels_of(table.schema()) if label not in columns]
-    declared = table_of(name).with_labels([*labels_of(schema), *gone])
-    wanted = {f"{_CHECK}{check}": text for check, text in declared.constraints.items()}
     found = table.metadata().configuration
+    before = [key.removeprefix(_CHECK).removesuffix(SHARE) for key in found if key.endswith(SHARE)]
+    gone = [label for label in before if label not in columns]
+    declared = table_of(name).with_labels([*labels, *gone])
+    wanted = {f"{_CHECK}{check}": text for check, text in declared.constraints.items()}
     for key in found:
         if key.startswith(_CHECK) and key.endswith(SHARE) and key not in wanted:
             table.alter.drop_constraint(key.removeprefix(_CHECK))
@@ -177,17 +179,19 @@ def version_of(table: DeltaTable) -> int:
 
 
 def labels_of(schema: Schema) -> list[str]:
-    """The label columns of a task's sample table: its only floats."""
+    """The label columns of a task's sample table without features that are numbers: its floats."""
     return [column.name for column in schema.fields if getattr(column.type, "type", "") == "float"]
 
 
-def declared_as(name: str, schema: Schema) -> Table:
-    """The declaration of a table; of a task's samples with the labels that `schema` has."""
-    return table_of(name).with_labels(labels_of(schema)) if is_sample_table(name) else table_of(name)
+def declared_as(name: str, schema: Schema, labels: Sequence[str] | None = None) -> Table:
+    """The declaration of a table; of a task's samples with the labels named, or (None) the floats of `schema`."""
+    if not is_sample_table(name):
+        return table_of(name)
+    return table_of(name).with_labels(labels_of(schema) if labels is None else labels)
 
 
-def _create(uri: str, schema: Schema, partition: Sequence[str]) -> None:
-    declared = declared_as(layout.name_of(uri), schema)
+def _create(uri: str, schema: Schema, partition: Sequence[str], labels: Sequence[str] | None) -> None:
+    declared = declared_as(layout.name_of(uri), schema, labels)
     columns = [
         Field(
             column.name,

@@ -27,6 +27,7 @@ from ncs.lake.names import (  # noqa: F401  (by these names for the modules that
     CALIBRATION,
     CLICKS,
     COMPARISONS,
+    DAILY_STATISTICS,
     DIFFERENCES,
     EVALUATIONS,
     IMPRESSIONS,

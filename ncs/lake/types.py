@@ -1,6 +1,6 @@
 """Column types: which hold another's values, and when a table's rows can take another type without loss."""
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ByteType,
@@ -18,8 +18,8 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-EXACT = 2**53
-"""The largest whole number up to which a double holds them all."""
+from ncs.kinds.spark import EXACT, as_text
+
 MAX_DIGITS = 38
 """Of a decimal in Spark."""
 
@@ -73,14 +73,6 @@ def casts(rows: DataFrame, name: str, dtype: DataType) -> bool:
     before = rows.schema[name].dataType
     same = as_text(F.col(name).try_cast(dtype), dtype).eqNullSafe(as_text(F.col(name), before))
     return rows.where(~same).isEmpty()
-
-
-def as_text(value: Column, dtype: DataType) -> Column:
-    """A value as text, a whole number alike whatever the type of number that it is kept as: `65`, not `65.0`."""
-    if not isinstance(dtype, FloatType | DoubleType):
-        return value.cast("string")
-    whole = (F.abs(value) <= EXACT) & (value == F.floor(value))
-    return F.when(whole, value.cast("bigint").cast("string")).otherwise(value.cast("string"))
 
 
 def common(name: str, kept: DataFrame, rows: DataFrame, text: bool) -> DataType | None:

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 
 import delta.exceptions.captured  # noqa: F401  (teaches PySpark to raise the conflicts below, not a nameless Py4J error)
@@ -51,21 +52,40 @@ _FIRST_PAUSE = 0.5
 """Seconds, on average; each further pause is twice as long, so that all of them last about a minute."""
 
 
-def replace_days(
-    rows: DataFrame,
-    uri: str,
-    records: Sequence[Record],
-    partition: tuple[str, ...] = ("day",),
-    rows_per_file: int = 0,
-) -> None:
-    """Put `rows` in the place of the days that `records` name; no other day is last_lookup.
+@dataclass(frozen=True)
+class _Target:
+    """What rows are written to: a table, and what of it they replace."""
+
+    uri: str
+    partition: tuple[str, ...] = ()
+    condition: str | None = None
+    """SQL condition of the rows that are replaced; None: all."""
+    rows_per_file: int = 0
+    """0: no bound."""
+    labels: Sequence[str] | None = None
+    """Of a task's samples."""
+
+
+def replace_days(rows: DataFrame, uri: str, records: Sequence[Record]) -> None:
+    """Put `rows` in the place of the days that `records` name; no other day is changed.
 
     A reader sees these days as they were or as they are now, never between. Writing the same twice changes no
-    meaning. A `rows_per_file` of 0 sets no bound.
+    meaning.
     """
+    _replace(rows, _Target(uri, ("day",), _in_days(records)), records)
+
+
+def replace_samples(
+    rows: DataFrame, uri: str, records: Sequence[Record], labels: Sequence[str], rows_per_file: int
+) -> None:
+    """As `replace_days`, of a task's encoded samples; `labels`: its label columns, floats that Delta checks."""
+    _replace(rows, _Target(uri, ("day", "split"), _in_days(records), rows_per_file, labels), records)
+
+
+def _in_days(records: Sequence[Record]) -> str:
+    """The condition of the days' rows; those of another day are refused by Delta."""
     days = ", ".join(f"'{date.fromisoformat(record.key)}'" for record in records)
-    # Rows of another day are refused by Delta.
-    _replace(rows, uri, records, partition, f"day in ({days})", rows_per_file)
+    return f"day in ({days})"
 
 
 def replace_run(rows: DataFrame, uri: str, record: Record, partition: tuple[str, ...]) -> None:
@@ -73,7 +93,7 @@ def replace_run(rows: DataFrame, uri: str, record: Record, partition: tuple[str,
 
     Raises DataError for an id that is none of a run: Delta takes the condition as SQL alone.
     """
-    _replace(rows, uri, [record], partition, f"run_id = '{check_run_id(record.key, uri)}'")
+    _replace(rows, _Target(uri, partition, f"run_id = '{check_run_id(record.key, uri)}'"), [record])
 
 
 def replace_models(
@@ -83,12 +103,12 @@ def replace_models(
     names = ", ".join(f"'{check_run_id(model, uri)}'" for model in models)
     listed = ", ".join(f"'{day}'" for day in days)
     condition = f"run_id = '{check_run_id(run_id, uri)}' and day in ({listed}) and model in ({names})"
-    _replace(rows, uri, records, table_of(name_of(uri)).partition, condition)
+    _replace(rows, _Target(uri, table_of(name_of(uri)).partition, condition), records)
 
 
 def replace_all(rows: DataFrame, uri: str, record: Record) -> None:
     """Put `rows` in the place of the whole table; a column that they lack is null from now on."""
-    _replace(rows, uri, [record], ())
+    _replace(rows, _Target(uri), [record])
 
 
 def retry_conflicts(work: Callable[[], None], what: str) -> None:
@@ -106,18 +126,12 @@ def retry_conflicts(work: Callable[[], None], what: str) -> None:
     raise DataError(f"{what}: other writers came between {_TRIES} times, the last said {conflict!r}; run it again")
 
 
-def _replace(
-    rows: DataFrame,
-    uri: str,
-    records: Sequence[Record],
-    partition: tuple[str, ...],
-    condition: str | None = None,
-    rows_per_file: int = 0,
-) -> None:
+def _replace(rows: DataFrame, target: _Target, records: Sequence[Record]) -> None:
     """Overwrite what meets a condition, or all. A table that fails to get its first rows is not left behind."""
+    uri = target.uri
 
     def write() -> None:
-        contract.ensure(uri, Schema.from_json(rows.schema.json()), partition)
+        contract.ensure(uri, Schema.from_json(rows.schema.json()), target.partition, target.labels)
         types = _types(uri)
         differing = [
             column.name for column in rows.schema if column.dataType != types.get(column.name, column.dataType)
@@ -125,11 +139,11 @@ def _replace(
         casts = {name: types[name] for name in differing if fits(rows.schema[name].dataType, types[name])}
         taken = rows.withColumns({name: F.col(name).cast(dtype) for name, dtype in casts.items()})
         if casts.keys() != set(differing):
-            _retype(taken, uri, records, partition, condition)
+            _retype(taken, target, records)
             return
-        writer = _writer(taken, records, partition).option("maxRecordsPerFile", rows_per_file)
-        if condition:
-            writer = writer.option("replaceWhere", condition)
+        writer = _writer(taken, records, target.partition).option("maxRecordsPerFile", target.rows_per_file)
+        if target.condition:
+            writer = writer.option("replaceWhere", target.condition)
         writer.option("mergeSchema", "true").save(uri)  # a new column of the logs flows through
 
     with contract.creating(uri), _naming_refusal(uri):
@@ -148,14 +162,13 @@ def _naming_refusal(uri: str) -> Iterator[None]:
         raise DataError(f"{uri} does not take these rows: {' '.join(reason[0].split())}") from err
 
 
-def _retype(
-    rows: DataFrame, uri: str, records: Sequence[Record], partition: tuple[str, ...], condition: str | None
-) -> None:
+def _retype(rows: DataFrame, target: _Target, records: Sequence[Record]) -> None:
     """As `_replace`, where a column takes another type: Delta then wants the whole table written, which is one commit.
 
     The parts that are kept say the same as before. Their records are repeated, so that what was made from them is
     made again, with the new types.
     """
+    uri, condition = target.uri, target.condition
     lake, name = Lake(uri.removesuffix(f"/{name_of(uri)}")), name_of(uri)
     contract.keep_required(uri)
     base = last = lake.version(name)
@@ -166,7 +179,7 @@ def _retype(
         repeated = [record for key, (_, record) in lake.records(name, base).items() if key not in known and condition]
         said = [*records, *repeated]
         whole = _with_types(kept, rows, as_new=name.startswith("gold/"))
-        _writer(whole, said, partition).option("overwriteSchema", "true").save(uri)
+        _writer(whole, said, target.partition).option("overwriteSchema", "true").save(uri)
         log = DeltaTable(storage.alias(uri)).history()
         own = next(commit for commit in log if commit.get("userMetadata") == user_metadata(said))
         if own["readVersion"] == last:

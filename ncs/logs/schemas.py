@@ -8,6 +8,7 @@ from functools import reduce
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
+    ArrayType,
     BinaryType,
     BooleanType,
     ByteType,
@@ -104,6 +105,9 @@ def check_unique_names(found: Sequence[str], where: str) -> None:
 
 def bronze_type(found: DataType) -> DataType | None:
     """The type in bronze of a log's column that has none fixed by its `LogSchema`; None: it cannot be kept there."""
+    if isinstance(found, ArrayType):  # lists of values, for encode: list and encode: vector
+        element = bronze_type(found.elementType)
+        return None if element is None or isinstance(element, ArrayType) else ArrayType(element)
     if type(found) not in _ACCEPTED:
         return None
     if isinstance(found, DecimalType) and not 0 <= found.scale <= found.precision <= MAX_DIGITS:

@@ -121,7 +121,7 @@ def select(rounds: Sequence[Round], task: Task) -> int:
 def describe(search: Search, masks: Mapping[str, Mask], columns: Mapping[str, list[int]]) -> Masks:
     """Densities, validation figures and overlaps of all rounds, and maps: `masks.json`, for report and notebooks.
 
-    `masks` are those that the tasks were trained with; `columns` are the input columns of each field and cross.
+    `masks` are those that the tasks were trained with; `columns` are the input columns of each feature and cross.
     """
     left, right, *_ = search.rounds  # the first two tasks
     pairs = zip(search.rounds[left], search.rounds[right], strict=True)

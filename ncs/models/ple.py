@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ncs.config.learning import Ple
+from ncs.data_loading import Features
 from ncs.models import ModelType
 from ncs.nets.experts import Experts, Gate, shared_and_tower
 from ncs.nets.inputs import Inputs
@@ -62,9 +63,9 @@ class PLE(Model):
         )
         self.towers = nn.ModuleDict({task: Tower(hidden[-1], tower) for task in spec.tasks})
 
-    def logits(self, ids: Tensor, task: str) -> Tensor:
+    def logits(self, features: Features, task: str) -> Tensor:
         """The task's tower on its mixture of the last level."""
-        shared = self.inputs(ids)
+        shared = self.inputs(features)
         own = dict.fromkeys(self.tasks, shared)
         *lower, last = cast(Sequence[Level], self.levels)
         for level in lower:

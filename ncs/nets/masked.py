@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ncs.data_loading import Features
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Layer, MaskedLinear, Subnetwork, hidden_layers, mlp_forward
 from ncs.nets.model import Model, NetSpec
@@ -48,11 +49,11 @@ class MaskedNet(Model):
             weights[OUTPUT] = cast(MaskedLinear, self.outputs[task]).weight
         return cast(dict[str, nn.Parameter], weights)
 
-    def logits(self, ids: Tensor, task: str) -> Tensor:
+    def logits(self, features: Features, task: str) -> Tensor:
         """The output of the task's subnetwork; logits have the weights' type whatever the precision."""
         masks: Mapping[str, Tensor] = self.task_masks.get(task, {})
         biases = cast(nn.ParameterList, self.biases[task]) if self.biases else None
-        hidden = mlp_forward(self.hidden(task), self.inputs.lazy(ids), masks, biases)
+        hidden = mlp_forward(self.hidden(task), self.inputs.lazy(features), masks, biases)
         output = cast(MaskedLinear, self.outputs[task])
         return output(hidden, masks.get(OUTPUT)).squeeze(1).to(output.weight.dtype)
 

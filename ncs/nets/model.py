@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ncs.config import Config, Net, Share
-from ncs.data_loading import Batch
+from ncs.data_loading import Batch, Features
 from ncs.errors import ExportError
 from ncs.nets.embedding import Workers, named_embeddings
 from ncs.nets.inputs import InputSpec
@@ -29,12 +29,9 @@ class NetSpec:
 
     @classmethod
     def of(cls, conf: Config, sizes: Mapping[str, int], workers: Workers | None = None) -> "NetSpec":
-        """From a model's configuration, the number of ids of each field, and the workers that train it."""
-        names = list(conf.fields)
-        crosses = tuple((names.index(left), names.index(right)) for left, right in conf.crosses)
-        rows = tuple(sizes[name] for name in names)
+        """From a model's configuration, the number of ids of each table, and the workers that train it."""
         owners = workers if conf.train.embeddings == "sharded" else None
-        inputs = InputSpec(rows, conf.net.embedding, crosses, conf.net.interaction, owners)
+        inputs = InputSpec(conf.layout, sizes, conf.net.embedding, tuple(conf.crosses), conf.net.interaction, owners)
         return cls(tasks_of(conf), inputs, conf.net, conf.share)
 
     def for_task(self, task: str) -> "NetSpec":
@@ -94,17 +91,17 @@ class Model(nn.Module):
         finally:
             self.load_state_dict(shared, strict=False)
 
-    def logits(self, ids: Tensor, task: str) -> Tensor:
-        """Ids int64 [batch, fields] -> logits [batch]."""
+    def logits(self, features: Features, task: str) -> Tensor:
+        """Inputs of a batch -> logits [batch]."""
         raise NotImplementedError
 
-    def probability(self, ids: Tensor, task: str) -> Tensor:
-        """Ids int64 [batch, fields] -> the task's prediction [batch], within [0, 1]."""
-        return torch.sigmoid(self.logits(ids, task))
+    def probability(self, features: Features, task: str) -> Tensor:
+        """Inputs of a batch -> the task's prediction [batch], within [0, 1]."""
+        return torch.sigmoid(self.logits(features, task))
 
     def loss(self, batch: Batch, task: str) -> Tensor:
         """The loss of a batch of the task's samples, summed over its rows."""
-        return logit_loss(self.tasks[task], self.logits(batch.ids, task), batch.labels[task])
+        return logit_loss(self.tasks[task], self.logits(batch.features, task), batch.labels[task])
 
     def masks(self, task: str) -> Mapping[nn.Parameter, Tensor]:
         """Weight -> mask (0 or 1, of the weight's shape) of what a step of `task` may update; others are not masked."""
@@ -130,9 +127,9 @@ class Model(nn.Module):
         )
 
     @torch.no_grad()
-    def predict(self, ids: Tensor) -> dict[str, Tensor]:
-        """Ids int64 [batch, fields] -> each task's prediction [batch], within [0, 1]."""
-        return {task: self.probability(ids, task) for task in self.tasks}
+    def predict(self, features: Features) -> dict[str, Tensor]:
+        """Inputs of a batch -> each task's prediction [batch], within [0, 1]."""
+        return {task: self.probability(features, task) for task in self.tasks}
 
 
 def differing(weights: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> dict[str, Tensor]:

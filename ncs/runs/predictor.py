@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ncs.config import Config
+from ncs.data_loading import Features
 from ncs.errors import TrainingError
 from ncs.lake import storage
 from ncs.models import build
@@ -75,13 +76,19 @@ class Predictor:
         return net.eval()
 
     @torch.no_grad()
-    def predict(self, ids: np.ndarray, tasks: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-        """Ids int [rows, fields] in the order of `conf.fields` -> each task's prediction, float64 [rows].
+    def predict(
+        self, ids: np.ndarray, numbers: np.ndarray | None = None, tasks: Iterable[str] | None = None
+    ) -> dict[str, np.ndarray]:
+        """Encoded rows, in the columns of `conf.layout` -> each task's prediction, float64 [rows].
 
-        By default of all tasks. Predictions are strictly inside (0, 1), also where float32 would round to 0 or 1.
+        Ids int [rows, layout.id_width], numbers float [rows, layout.number_width], None where there are none. By
+        default of all tasks. Predictions are strictly inside (0, 1), also where float32 would round to 0 or 1.
         """
         predictions: dict[str, list[np.ndarray]] = {task: [] for task in tasks or self.nets}
-        for chunk in torch.from_numpy(ids.astype(np.int64)).split(_CHUNK):
+        whole = Features.of_ids(torch.from_numpy(ids.astype(np.int64)))
+        if numbers is not None:
+            whole = Features(whole.ids, torch.from_numpy(numbers.astype(np.float32)))
+        for chunk in whole.split(_CHUNK):
             for task, chunks in predictions.items():
                 chunks.append(self.nets[task].probability(chunk, task).double().numpy())
         return {task: np.clip(np.concatenate(chunks), *_BOUNDS) for task, chunks in predictions.items()}

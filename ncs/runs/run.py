@@ -44,13 +44,14 @@ class Run:
     @cached_property
     def run_id(self) -> str:
         """The same for the same configuration and samples, so that the same command resumes an interrupted run."""
-        decisive = self.conf.part("logs.days", "split", "fields", "tasks", "net", "train", "prune", "share", "workers")
+        keys = ("fields", "statistics", "history", "tasks", "net", "train", "prune", "share", "workers")
+        decisive = self.conf.part("logs.days", "split", *keys)
         train = {key: value for key, value in decisive.pop("train").items() if key not in _NOT_DECISIVE}
         decisive["logs.days"] = str(self.conf.learning_days)
         if self.conf.window.train is not None:
             decisive["window.test"] = self.conf.window.test
-        # A digest sorts keys; the order of the fields is that of their embeddings.
-        return f"{self.conf.name}-{digest([decisive, list(self.conf.fields), train, self._data()])}"
+        # A digest sorts keys; the order of the features is that of their vectors.
+        return f"{self.conf.name}-{digest([decisive, list(self.conf.features), train, self._data()])}"
 
     @property
     def folder(self) -> str:
@@ -94,7 +95,7 @@ class Run:
         labels = {task.name: task.label for task in tasks.values()}
         size = conf.train.batch_size
         return TableLoader(
-            snapshot, list(conf.fields), labels, batch_size=size, shuffle=False, memory_rows=0, buffer_rows=size
+            snapshot, conf.layout, labels, batch_size=size, shuffle=False, memory_rows=0, buffer_rows=size
         )
 
     @property
@@ -186,11 +187,12 @@ def _without(provenance: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def field_sizes(run: Run) -> dict[str, int]:
-    """The number of ids of each field, 0 (unknown) included."""
+    """The number of ids of each feature that has rows of its own in the embedding table, 0 (unknown) included."""
     rows = run.lake.read(layout.VOCABULARY, run.versions[layout.VOCABULARY], ["field", "id"])
     highest = rows.group_by("field").aggregate([("id", "max")]).to_pydict()
     highest_id = dict(zip(highest["field"], highest["id_max"], strict=True))
-    return {name: highest_id.get(name, 0) + 1 for name in run.conf.fields}
+    features = run.conf.features
+    return {name: features[name].largest_id(highest_id.get(name, 0)) + 1 for name in run.conf.layout.tables}
 
 
 def _versions() -> dict[str, str]:

@@ -92,7 +92,7 @@ def _loaders(run: Run, cluster: Cluster, role: Role, device: torch.device) -> di
     return {
         task.name: TableLoader(
             run.snapshot(task.table, role),
-            list(conf.fields),
+            conf.layout,
             {other.name: other.label for other in tasks.values()},
             batch_size=conf.train.batch_size,
             shard=cluster.rank,

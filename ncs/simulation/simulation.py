@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncs.config import Simulate
+from ncs.kinds.arrays import Arrays, stack
 from ncs.logs.draws import Floats, Ints, uniform
 from ncs.logs.world import World
 from ncs.simulation.encoding import Encoder
@@ -38,8 +39,8 @@ ORACLE, RANDOM = "oracle", "random"
 class Scorer(Protocol):
     """A trained model."""
 
-    def predict(self, ids: NDArray[Any], tasks: Iterable[str]) -> dict[str, Floats]:
-        """Ids [rows, fields] -> the tasks' predictions [rows]."""
+    def predict(self, ids: NDArray[Any], numbers: NDArray[Any], tasks: Iterable[str]) -> dict[str, Floats]:
+        """Ids and numbers in the columns of a layout, [rows, columns] -> the tasks' predictions [rows]."""
 
 
 @dataclass(frozen=True)
@@ -117,13 +118,13 @@ def _ranks(
     """Each arm's score of each candidate [visits, candidates]."""
     shape = visits.candidates.shape
     length = world.videos(np.arange(world.n_videos))["length_seconds"][visits.candidates]
-    ids = _ids(world, visits, encoder)
+    inputs = _inputs(world, visits, encoder)
     requested: dict[str, set[str]] = {}  # predictions take nearly all of the time: only those that an arm needs
     for click, watch in (arm.pair for arm in arms if arm.pair):
         requested.setdefault(click, set()).add(CTR)
         requested.setdefault(watch, set()).add(CVR)
     predicted = {
-        model: {task: values.reshape(shape) for task, values in scorers[model].predict(ids, sorted(tasks)).items()}
+        model: {task: values.reshape(shape) for task, values in scorers[model].predict(*inputs, sorted(tasks)).items()}
         for model, tasks in requested.items()
     }
     truth = world.truth(visits.shown(visits.candidates, np.ones(1, np.int64)))
@@ -140,18 +141,19 @@ def _ranks(
     return scores
 
 
-def _ids(world: World, visits: Visits, encoder: Encoder) -> Ints:
-    """The candidates as ids [visits * candidates, fields], in the order of the fields."""
+def _inputs(world: World, visits: Visits, encoder: Encoder) -> Arrays:
+    """The candidates' encoded features, [visits * candidates] rows."""
     count = visits.candidates.shape[1]
     columns = {**world.users(visits.users), **visits.context, "position": np.ones(len(visits.users), np.int64)}
     videos = world.videos(np.arange(world.n_videos))
     encoder.check({**columns, **videos})
-    visit_ids, video_ids = encoder.encode(columns), encoder.encode(videos)
+    by_visit, by_video = encoder.encode(columns), encoder.encode(videos)
     flat = visits.candidates.ravel()
-    return np.stack(
-        [np.repeat(visit_ids[name], count) if name in visit_ids else video_ids[name][flat] for name in encoder.fields],
-        axis=1,
-    )
+    encoded = {
+        name: np.repeat(by_visit[name], count, axis=0) if name in by_visit else by_video[name][flat]
+        for name in encoder.layout.names
+    }
+    return stack(encoder.layout, encoded, len(flat))
 
 
 def _outcomes(

@@ -4,6 +4,7 @@ import math
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -78,6 +79,7 @@ class Trainer:
             self.conf.embedding_learning_rate,
             self.conf.weight_decay,
             self.conf.embedding_optimizer,
+            self.conf.average if phase.averaged else 0.0,
         )
         self.cluster.broadcast(weight for name, weight in net.state_dict().items() if not is_shard(name))
         progress = self._resume(net, optimizer, phase)
@@ -98,12 +100,13 @@ class Trainer:
     def _epoch(self, net: Model, optimizer: MaskedAdam, phase: Phase, progress: Progress) -> None:
         started = time.monotonic()
         trained = self.train_epoch(net, optimizer, phase, progress.epoch)
-        judged = () if phase.kept else phase.tasks
-        scores = {task: validate(net, task, self.validation[task], self.cluster) for task in judged}
-        _check_finite(net, scores, phase)
         progress.epoch += 1
-        skills = {task: skill(net.tasks[task], scores[task], self.label_variance[task]) for task in judged}
-        self._keep(net, phase, progress, scores, skills)
+        judged = () if phase.kept else phase.tasks
+        with optimizer.average.in_place() if optimizer.average else nullcontext():
+            scores = {task: validate(net, task, self.validation[task], self.cluster) for task in judged}
+            _check_finite(net, scores, phase)
+            skills = {task: skill(net.tasks[task], scores[task], self.label_variance[task]) for task in judged}
+            self._keep(net, phase, progress, scores, skills)
         subgroups = self.cluster.subgroups
         self.store.log(
             Epoch(
@@ -161,7 +164,7 @@ class Trainer:
         return TrainedEpoch(self._mean_losses(summed, rows), sum(rows.values()), wait_share)
 
     def _step(self, net: Model, optimizer: MaskedAdam, task: str, batch: Batch) -> float | Tensor:
-        with autocast_to(self.conf.precision, batch.ids.device):
+        with autocast_to(self.conf.precision, batch.features.device):
             loss = net.loss(batch, task) / batch.total
         loss.backward()
         optimizer.step(net.masks(task))

@@ -18,7 +18,7 @@ def predictions(model: Model, task: str, loader: Loader) -> Iterable[tuple[Tenso
     """Labels and predictions of a task, batch by batch."""
     model.eval()
     for batch in loader.epoch(0):
-        yield batch.labels[task], model.probability(batch.ids, task)
+        yield batch.labels[task], model.probability(batch.features, task)
 
 
 class Validated(NamedTuple):

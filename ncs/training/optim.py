@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import vector_to_parameters
 
 from ncs.nets.embedding import SHARD, FieldEmbedding, ShardedEmbedding, named_embeddings, unique_rows
+from ncs.training.average import WeightAverage
 from ncs.training.cluster import Cluster
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -137,7 +138,9 @@ class MaskedAdam:
         embedding_learning_rate: float,
         weight_decay: float = 0.0,
         embedding_optimizer: str = "adam",
+        average: float = 0.0,
     ) -> None:
+        """`average`: of the weights' moving average what a step keeps; 0: none is taken."""
         self._cluster = cluster
         self._rate, self._decay = learning_rate, weight_decay
         self._weights = [weight for weight in net.parameters() if weight.requires_grad]
@@ -151,6 +154,8 @@ class MaskedAdam:
             name: optimizer(embedding.local_rows, embedding_learning_rate)
             for name, embedding in self._embeddings.items()
         }
+        tables = {name: embedding.local_rows for name, embedding in self._embeddings.items()}
+        self.average = WeightAverage(average, vector, tables) if average else None
 
     @torch.no_grad()
     def step(self, masks: Mapping[nn.Parameter, Tensor]) -> None:
@@ -160,13 +165,25 @@ class MaskedAdam:
         summed = self._all_reduce_async(self._weights[used[0] : used[-1] + 1]) if used else None
         for weight in self._weights:
             weight.grad = None
+        if self.average:
+            self.average.begin_step()
         for name, embedding in self._embeddings.items():
             if embedding.last_lookup is not None:
-                self._rows[name].step(*self._row_gradients(embedding))
+                self._step_rows(name, *self._row_gradients(embedding))
                 embedding.last_lookup = None
         if summed is not None:
             plan = self._plan(used, masks)
             _adam(self._dense.view(plan.span), summed(), plan, self._rate)
+        if self.average:
+            self.average.end_step()
+
+    def _step_rows(self, name: str, rows: Tensor, gradient: Tensor) -> None:
+        """Update unique rows of a table, and their average."""
+        if self.average:
+            self.average.before(name, rows)
+        self._rows[name].step(rows, gradient)
+        if self.average:
+            self.average.after(name, rows)
 
     def _plan(self, used: tuple[int, ...], masks: Mapping[nn.Parameter, Tensor]) -> _Plan:
         key = used, tuple(map(id, masks.values()))
@@ -209,7 +226,8 @@ class MaskedAdam:
 
     def state_dict(self) -> dict[str, Any]:
         """The state that a resumed training needs."""
-        return {"dense": self._dense[1:], "rows": {name: rows.state for name, rows in self._rows.items()}}
+        average = {"average": self.average.state_dict()} if self.average else {}
+        return {"dense": self._dense[1:], "rows": {name: rows.state for name, rows in self._rows.items()}, **average}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Load a `state_dict`."""
@@ -217,6 +235,8 @@ class MaskedAdam:
         self._dense = _Dense(weight, *(vector.to(weight.device) for vector in saved["dense"]))
         for name, state in saved["rows"].items():
             self._rows[name].state = state.to(self._embeddings[name].local_rows.device)
+        if self.average:
+            self.average.load_state_dict(saved["average"])
 
 
 def _key(name: str, embedding: FieldEmbedding) -> str:

@@ -30,6 +30,11 @@ class Phase:
         return self.tasks[0] if len(self.tasks) == 1 else None
 
     @property
+    def averaged(self) -> bool:
+        """Whether its weights are averaged over its steps, where `train.average` says so: those of a final model."""
+        return self.patience is not None or self.kept is not None
+
+    @property
     def key(self) -> str:
         """The name of its files."""
         return "-".join(

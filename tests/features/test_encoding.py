@@ -40,7 +40,7 @@ def training(spark: SparkSession) -> DataFrame:
 
 @pytest.fixture(scope="module")
 def vocabulary(training: DataFrame) -> DataFrame:
-    return build_vocabulary(training, FIELDS).persist()
+    return build_vocabulary(training, FIELDS).rows.persist()
 
 
 def test_ids_count_from_1_by_falling_frequency_and_rare_values_have_none(vocabulary: DataFrame) -> None:

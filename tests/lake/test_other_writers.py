@@ -10,7 +10,7 @@ from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake.commits import parse_message
 from ncs.lake.layout import CHANGED, Lake, Record, user_metadata
-from ncs.lake.writer import replace_days
+from ncs.lake.writer import replace_samples
 
 TABLE = "gold/ctr_samples"
 DAYS = Days.parse("2022-04-08..2022-04-09")
@@ -21,7 +21,7 @@ def table(spark: SparkSession, lake: Lake) -> str:
     """Ten rows a day, in a table with deletion vectors."""
     rows = [(f"{day}-{n}", day, "train", n) for day in DAYS for n in range(10)]
     frame = spark.createDataFrame(rows, "impression_id string, day date, split string, user_id int").coalesce(1)
-    replace_days(frame, lake.uri(TABLE), [Record("encode", str(day), {}) for day in DAYS], ("day", "split"))
+    replace_samples(frame, lake.uri(TABLE), [Record("encode", str(day), {}) for day in DAYS], [], 0)
     name = f"delta.`{lake.uri(TABLE)}`"
     spark.sql(f"ALTER TABLE {name} SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')")
     return name
@@ -55,7 +55,7 @@ def test_deleted_rows_are_not_read_and_not_counted(spark: SparkSession, lake: La
     rows = [(f"{day}-0", date.fromisoformat(str(day)), "train", 0) for day in DAYS]
     frame = spark.createDataFrame(rows, "impression_id string, day date, split string, user_id int")
     records = [Record("encode", str(day), {"again": 1}) for day in DAYS]
-    replace_days(frame, lake.uri(TABLE), records, ("day", "split"))
+    replace_samples(frame, lake.uri(TABLE), records, [], 0)
     assert Snapshot.of(lake, TABLE, lake.version(TABLE), DAYS, "train").rows == 2
     assert [record for _, record in lake.records(TABLE).values()] == records
 

@@ -12,7 +12,7 @@ import pytest
 from ncs.config import Config
 from ncs.config import load as load_conf
 from ncs.errors import DataError
-from ncs.kinds import Vocabulary
+from ncs.kinds import Buckets, Vocabulary
 from ncs.lake import contract, layout
 from ncs.lake.layout import Lake
 from ncs.logs.world import World
@@ -34,7 +34,7 @@ class Knows:
     def __init__(self, world: World, blur: float) -> None:
         self.world, self.blur = world, blur
 
-    def predict(self, ids: np.ndarray, tasks: Iterable[str]) -> dict[str, np.ndarray]:
+    def predict(self, ids: np.ndarray, numbers: np.ndarray, tasks: Iterable[str]) -> dict[str, np.ndarray]:
         """The truth, blurred."""
         count = len(ids)
         shown = {
@@ -127,12 +127,12 @@ def test_the_table_is_what_the_data_dictionary_tells(simulation: Simulation, lak
 
 def test_an_unknown_value_is_id_0_and_a_missing_column_is_named(conf: Config) -> None:
     encoder = Encoder(conf.fields, vocabulary(conf))
-    assert encoder.ids("user_id", np.array([0, 599, 600])).tolist() == [1, 600, 0]
+    assert encoder.column("user_id", np.array([0, 599, 600])).tolist() == [1, 600, 0]
     with pytest.raises(DataError, match=r"fields.video_id.*the synthetic world has no such column"):
         encoder.check({"user_id": np.array([1])})
     edges = pa.Table.from_pylist([{"field": "user_id", "value": v, "id": n} for n, v in [(1, "-inf"), (2, "3.5")]])
-    bucketed = Encoder({"user_id": conf.fields["user_id"].model_copy(update={"encode": "buckets"})}, edges)
-    assert bucketed.ids("user_id", np.array([3.0, 3.5, 9.0, np.nan])).tolist() == [1, 2, 2, 0]
+    bucketed = Encoder({"user_id": Buckets(side="user")}, edges)
+    assert bucketed.column("user_id", np.array([3.0, 3.5, 9.0, np.nan])).tolist() == [1, 2, 2, 0]
 
 
 def test_whole_numbers_are_the_same_value_whatever_their_type() -> None:
@@ -140,5 +140,5 @@ def test_whole_numbers_are_the_same_value_whatever_their_type() -> None:
     fields = {"age": Vocabulary(side="user")}
     known = pa.table({"field": ["age"] * 2, "value": ["65", "0.5"], "id": [1, 2]})
     encoder = Encoder(fields, known)
-    assert encoder.ids("age", np.array([65.0, 0.5, np.nan, 7.0])).tolist() == [1, 2, 0, 0]
-    assert encoder.ids("age", np.array([65, 7])).tolist() == [1, 0]
+    assert encoder.column("age", np.array([65.0, 0.5, np.nan, 7.0])).tolist() == [1, 2, 0, 0]
+    assert encoder.column("age", np.array([65, 7])).tolist() == [1, 0]

@@ -63,7 +63,7 @@ def after(run: Run, epochs: int, role: str, tmp_path: Path) -> Model:
     loaders = {
         task.name: TableLoader(
             run.snapshot(task.table, role),
-            list(conf.fields),
+            conf.layout,
             {other.name: other.label for other in tasks.values()},
             batch_size=conf.train.batch_size,
             seed=conf.train.seed,

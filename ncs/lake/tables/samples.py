@@ -118,13 +118,39 @@ QUARANTINE = Table(
     },
     ("day",),
 )
+DAILY_STATISTICS = Table(
+    names.DAILY_STATISTICS,
+    "encode",
+    "What happened on a day to the impressions that agree in some columns: a row a day, group of columns and key",
+    {
+        "day": DAY,
+        "group": Column("string", "the columns, as user_id,category; *: all rows of the day").required,
+        "key": Column("string", "their values: of one column as text, of several as a JSON list").required,
+        "impressions": Column("long", "rows", values=Between("rows_are_positive", 1)).required,
+        "clicks": Column("long", "rows that were clicked", values=Between("clicks_are_counted", 0)).required,
+        "labelled": Column("long", "rows with a cvr", values=Between("labels_are_counted", 0)).required,
+        "cvr": Column("double", "sum of cvr", values=Between("cvr_is_summed", 0)).required,
+        "watched_seconds": Column(
+            "double", "sum of watched_seconds, at most a day of each row", values=Between("watched_is_summed", 0)
+        ).required,
+    },
+    ("day",),
+    key=("day", "group", "key"),
+    checks={"clicks_are_impressions": "clicks <= impressions"},
+    cluster_by=("group",),
+)
 VOCABULARY = Table(
     names.VOCABULARY,
     "encode",
-    "Ids of the fields' values, learnt on the training days; 0, which has no row, is unknown or rare",
+    "What encoding learns on the training days: ids of values (0, which has no row, is unknown or rare), edges of "
+    "buckets, scales of numbers",
     {
-        "field": Column("string", "a configured field").required,
-        "value": Column("string", "the value; of a bucket its lower edge").required,
+        "field": Column("string", "a feature").required,
+        "value": Column(
+            "string",
+            "the value; of a bucket its lower edge; of a number on a standard or log scale its mean (id 1) and "
+            "standard deviation (id 2), of one on a quantile scale its percentiles from the least to the largest",
+        ).required,
         "id": Column(
             "integer", "from 1: by falling frequency, buckets by rising value", values=Between("id_is_known", 1)
         ).required,
@@ -144,7 +170,7 @@ def samples_of(task: str, rows: str, label: Column) -> Table:
     return Table(
         f"gold/{task}_samples",
         "encode",
-        f"{rows}, as ids; rows of a day in a seeded random order",
+        f"{rows}, as inputs of the net; rows of a day in a seeded random order",
         {
             "impression_id": IMPRESSION.required,
             "day": DAY,
@@ -160,8 +186,9 @@ def samples_of(task: str, rows: str, label: Column) -> Table:
             "clicked" if task == CTR else task: label,
         },
         ("day", "split"),
-        "an integer for each configured field, its id in gold/vocabulary or 0; a float for the label of each "
-        "other task, NaN where the row has none",
+        "a column for each feature: an integer, its id in gold/vocabulary or 0; of a list or history an array of "
+        "ids, -1 behind the last; a float, NaN where a number or statistic is missing; of a vector an array of floats; "
+        "and a float for the label of each other task, NaN where the row has none",
         key=("impression_id",),
         compact=False,
     )
@@ -179,6 +206,7 @@ SAMPLE_TABLES = (
     VIDEOS,
     SAMPLES,
     QUARANTINE,
+    DAILY_STATISTICS,
     VOCABULARY,
     CTR_SAMPLES,
     CVR_SAMPLES,

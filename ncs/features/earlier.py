@@ -1,0 +1,67 @@
+"""What rows look back to: statistics of earlier days and histories of their users."""
+
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame
+
+from ncs.config import Config
+from ncs.errors import DataError
+from ncs.features.encoding import encode_columns
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """Earlier days of some rows."""
+
+    conf: Config
+    daily: DataFrame | None
+    """gold/daily_statistics; None: no day lies before the rows, or there are no statistics."""
+    rows: DataFrame | None
+    """silver/samples of further days; None: no day lies before the rows, or there are no histories."""
+
+    def join(self, samples: DataFrame, vocabulary: DataFrame) -> DataFrame:
+        """Add the statistics of `samples` as columns, and their histories, `<name>#`, encoded by the vocabulary."""
+        return self.with_statistics(self._with_histories(samples, vocabulary))
+
+    def with_statistics(self, samples: DataFrame) -> DataFrame:
+        """Add each statistic as a column, double, null where there is none."""
+        for statistics in self.conf.statistics:
+            samples = statistics.join(samples, self.daily)
+        return samples
+
+    def _with_histories(self, samples: DataFrame, vocabulary: DataFrame) -> DataFrame:
+        """Add each history as `<name>#`, array<int>. The ids that they are of are encoded once, for all rows."""
+        if not self.conf.history:
+            return samples
+        fields = {name: self.conf.fields[name] for history in self.conf.history.values() for name in history.of}
+        rows = encode_columns(samples, vocabulary, fields)
+        shown = rows
+        if self.rows is not None:
+            shown = rows.unionByName(encode_columns(self.rows, vocabulary, fields), allowMissingColumns=True)
+        for name, history in self.conf.history.items():
+            rows = history.join(rows, shown, name)
+        return rows
+
+
+def check_earlier(samples: DataFrame, conf: Config) -> None:
+    """Raise DataError for a statistic by a column that the samples lack, or a name that a column of theirs has."""
+    names = {name.lower(): name for name in samples.columns}
+    for statistics in conf.statistics:
+        for name in statistics.by:
+            if name not in samples.columns:
+                there = ", ".join(sorted(samples.columns))
+                raise DataError(
+                    f"statistics by {statistics.group}: silver/samples has no column {name}; it has {there}"
+                )
+            if samples.schema[name].dataType.typeName() in ("array", "binary"):
+                kind = samples.schema[name].dataType.simpleString()
+                raise DataError(
+                    f"statistics by {statistics.group}: {name} is {kind} in silver/samples, rows cannot agree in it; "
+                    f"leave it out of by"
+                )
+    for name in conf.features.keys() - conf.fields.keys():
+        if name.lower() in names:
+            raise DataError(
+                f"{name}: a statistic or history is called like column {names[name.lower()]} of silver/samples; "
+                f"rename the column in the log, or the history"
+            )

@@ -1,0 +1,54 @@
+"""Raw values of rows as a model's inputs, without Spark: what `ncs encode` makes of the same values."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from ncs.errors import DataError
+from ncs.kinds import Feature, IdSlot, Layout
+from ncs.kinds.arrays import Arrays, stack
+from ncs.kinds.base import Raw
+
+_COLUMNS = ("field", "value", "id")
+
+
+class Encoder:
+    """Inputs of raw values, feature by feature, by what a run's training days taught.
+
+    Raw values are what stands in silver/samples: scalars; lists, or texts with a separator; vectors. A history is
+    given as lists of the raw values of its field, the newest first; a statistic as the number that
+    `ncs.kinds.Statistics` says. A missing value is None, or NaN in an array of numbers.
+    """
+
+    def __init__(self, features: Mapping[str, Feature], vocabulary: pa.Table) -> None:
+        """`features`: `Config.features`; `vocabulary`: the columns `field, value, id` of gold/vocabulary."""
+        self.fields = features
+        self.layout = Layout.of(feature.slot(name) for name, feature in features.items())
+        known: dict[str, list[tuple[int, str]]] = {}
+        for field, value, position in zip(*(vocabulary[name].to_pylist() for name in _COLUMNS), strict=True):
+            known.setdefault(field, []).append((position, value))
+        learnt = {field: [value for _, value in sorted(values)] for field, values in known.items()}
+        self._encoders = {
+            slot.name: features[slot.name].encoder(
+                slot.name, learnt.get(slot.table if isinstance(slot, IdSlot) else slot.name, [])
+            )
+            for slot in self.layout.slots
+        }
+
+    def column(self, name: str, values: Raw) -> NDArray[Any]:
+        """A feature's values [rows] -> what its column in the sample tables holds, [rows] or [rows, length]."""
+        return self._encoders[name](values)
+
+    def encode(self, columns: Mapping[str, Raw]) -> dict[str, NDArray[Any]]:
+        """The columns of the sample tables of those features that are among the given columns."""
+        return {name: self.column(name, columns[name]) for name in self.fields if name in columns}
+
+    def inputs(self, columns: Mapping[str, Raw]) -> Arrays:
+        """A model's inputs of rows. Raises DataError for a feature that is not among the columns."""
+        missing = [name for name in self.fields if name not in columns]
+        if missing:
+            raise DataError(f"the request has no {missing[0]}; it has {', '.join(columns)}; name each of its features")
+        encoded = self.encode(columns)
+        return stack(self.layout, encoded, len(next(iter(encoded.values()))))
