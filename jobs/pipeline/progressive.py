@@ -49,8 +49,9 @@ def _take(job: Job, day: date) -> None:
         predict_days.predict(of_day, models, [day])
         print("\n".join(progress.as_text(progress.evaluate_days(of_day, models, [day]))))
         _promote(of_day, models)
-    train.run(of_day)
-    _register(of_day, day)
+    parent = _parent(of_day)
+    train.run(of_day, parent)
+    _register(of_day, day, parent)
 
 
 def _job_of(job: Job, day: date) -> Job:
@@ -84,9 +85,24 @@ def _promote(job: Job, models: list[Chosen]) -> None:
         print(f"candidate: {err}")
 
 
-def _register(job: Job, day: date) -> None:
+def _parent(job: Job) -> str | None:
+    """The run of the day before, to go on from; None: it is time to begin from nothing, or there is none."""
+    candidate, days = Registry.read(job.lake).current(CANDIDATE), 1
+    newest = candidate
+    while newest is not None and days < job.conf.daily.scratch_every:
+        lineage = load(job.lake, newest).described["lineage"]
+        if lineage.get("parent") is None:
+            break
+        newest, days = ModelRef(lineage["parent"], newest.model), days + 1
+    if newest is None or candidate is None or days >= job.conf.daily.scratch_every:
+        return None
+    known = load(job.lake, candidate).conf.train_days.last
+    return candidate.run_id if known < job.conf.train_days.last else None
+
+
+def _register(job: Job, day: date, parent: str | None) -> None:
     """Make the model that was trained on the day the candidate."""
-    this = Run.of(job.conf, job.lake)
+    this = Run.of(job.conf, job.lake, parent)
     ref, registry = ModelRef(this.run_id, job.conf.train.models[0]), Registry.read(job.lake)
     if registry.current(CANDIDATE) != ref or not _taken(registry, day):
         days = job.conf.learning_days

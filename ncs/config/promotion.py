@@ -11,6 +11,7 @@ class Daily(Section):
     """What `ncs daily` trains."""
 
     model: str | None
+    scratch_every: Count
 
 
 class Promote(Section):
