@@ -38,6 +38,7 @@ class Job:
     quiet: bool = False
     debug: bool = False
     days_given: bool = True  # whether --days named them, or they are logs.days
+    until: date | None = None  # the day that a window ends with at the latest
     parallel: int = 1  # parts of the days that are worked on at once
     blocked: dict[date, str] = field(default_factory=dict)  # day -> why it is blocked
 
@@ -45,6 +46,12 @@ class Job:
     def open_days(self) -> list[date]:
         """The days to work on that are not blocked."""
         return [day for day in self.days if day not in self.blocked]
+
+    def place_window(self) -> None:
+        """Place the window of learning days, if there is one, on what is labelled now, at most up to `until`."""
+        from ncs.lake.windows import place_window
+
+        self.conf = place_window(self.conf, self.lake, self.until, self.blocked)
 
     def now(self) -> "Job":
         """The job at one look at the lake, which reads each table's history once (`ncs.lake.currency`)."""

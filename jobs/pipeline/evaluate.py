@@ -109,7 +109,7 @@ def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataF
     labels = [label_of(task).alias(task.label) for task in tasks.values()]
     sliced = [F.col(name).alias(parts.OWN + name) for name in slices]
     rows = samples.select("impression_id", "user_id", *sliced, *labels)
-    predictions = job.table_of(layout.PREDICTIONS).where(F.col("run_id") == run_id)
+    predictions = job.table_of(layout.PREDICTIONS).where((F.col("run_id") == run_id) & F.col("day").isin(*days))
     predictions = predictions.select("impression_id", "model", *[task.prediction for task in tasks.values()])
     # A left join: predictions without a sample are counted and refused, not lost.
     scored = predictions.join(rows, "impression_id", "left")
@@ -127,7 +127,7 @@ def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataF
 
 
 def _samples(job: Job, days: Days) -> DataFrame:
-    return job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
+    return job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
 
 
 def _write(job: Job, table: str, rows: Sequence[dict[str, Any]], record: Record) -> None:

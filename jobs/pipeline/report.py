@@ -63,8 +63,8 @@ def write(
     path, note = path_of(job.lake, run_id), job.lake.uri("reports", run_id, "provenance.json")
     if storage.exists(path) and storage.derived_json(note) == provenance:
         return
-    days = conf.logs.days
-    samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
+    days = conf.learning_days
+    samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
     of_models = trained(job.lake, run_id, models)
     page = report.render(
         report.Report(

@@ -34,7 +34,9 @@ from ncs.lake.names import (  # noqa: F401  (by these names for the modules that
     MASKS,
     PLAYS,
     PREDICTIONS,
+    PROGRESS,
     QUARANTINE,
+    REGISTRY,
     RUN_DIFFERENCES,
     SAMPLES,
     SIMULATIONS,
@@ -106,11 +108,17 @@ class Lake:
         remedy = "restore it, or remove it: the same command, with the logs that the lake was made from, writes it"
         found = storage.read_json(path, Origin, remedy)["logs"]
         differing = [key for key in sorted({*found, *logs}) if found.get(key) != logs.get(key)]
-        if differing:
+        if differing and self._is_empty():
+            storage.write_json(path, {"logs": logs})  # whatever was wrong before, nothing was made from it
+        elif differing:
             what = "; ".join(f"logs.{key} is {found.get(key)!r} there, {logs.get(key)!r} here" for key in differing)
             raise DataError(
                 f"the lake {self.root} was made from other logs: {what}. Use another --lake, or remove this one"
             )
+
+    def _is_empty(self) -> bool:
+        """Whether no log has come into the lake yet."""
+        return not any(storage.exists(self.uri(name)) for name in ("bronze", "landing"))
 
     def table(self, name: str, version: int | None = None) -> DeltaTable:
         """A Delta table at a version. Raises DataError if the table or the version is gone."""

@@ -15,6 +15,7 @@ from ncs.lake.documents import Epoch, Facts, TaskFacts
 from ncs.models import build, model_type
 from ncs.nets.model import Model
 from ncs.runs.run import Run, field_sizes
+from ncs.runs.warm_start import Parent
 from ncs.soundness import judge, unsound
 from ncs.tasks import tasks_of
 from ncs.training.artefact import TrainedModel
@@ -34,7 +35,8 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
     keep_freed_memory()
     device = select_device(conf.train.device, cluster.local_rank)
     loaders, validation = (_loaders(run, cluster, role, device) for role in ("train", "validation"))
-    all_rows = _loaders(run, cluster, "refit", device) if conf.train.refit else None
+    parent = None if run.parent is None else Parent(run.lake, run.parent)
+    all_rows = _loaders(run, cluster, "refit", device) if conf.train.refit and parent is None else None
     sizes = field_sizes(run)
     variance = {task: _variance(task, loader, cluster) for task, loader in validation.items()}
     for name in run.pending():
@@ -43,7 +45,11 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
         store = Store(run.folder_of(name), cluster)
         trainer = Trainer(model_conf.train, loaders, validation, cluster, store, variance, all_rows, quiet)
         net = build(model_conf, sizes, model_conf.train.seed, cluster).to(device)
-        model_type(model_conf).train(net, trainer, model_conf)
+        if parent is None:
+            model_type(model_conf).train(net, trainer, model_conf)
+        else:
+            parent.load(net, name, model_conf, sizes)
+            parent.train(net, trainer, name)
         facts = _facts(net, store.logged(), trainer)
         store.write_json("facts", facts)
         masks = {task: dict(mask) for task, mask in net.task_masks.items()}
