@@ -197,6 +197,7 @@ def _earlier(job: Job, days: Collection[date]) -> Earlier:
     rows = job.table_of(layout.SAMPLES)
     return Earlier(
         job.conf,
+        days,
         daily.where(F.col("day").isin(before)) if daily is not None else None,
         rows.where(F.col("day").isin(further)) if further and job.conf.history else None,
     )

@@ -4,7 +4,8 @@ A statistic of a row is taken from the `days` days before the row's own day, so 
 Each day is summed once, in gold/daily_statistics; a row joins the sums of the days before its own.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -54,20 +55,23 @@ class Statistics(Section):
             for statistic in self.of
         }
 
-    def join(self, rows: "DataFrame", daily: "DataFrame | None") -> "DataFrame":
+    def join(self, rows: "DataFrame", days: Collection[date], daily: "DataFrame | None") -> "DataFrame":
         """Add the statistics to rows of silver/samples, double, null where there is none.
 
-        `daily`: rows of gold/daily_statistics; those of other days than the `days` before a row's change nothing.
-        None: there is no day before.
+        Args:
+            rows: rows of `days`.
+            days: their days, so that no job has to find them.
+            daily: rows of gold/daily_statistics; those of other days than the `days` before a row's change nothing.
+                None: there is no day before.
         """
         from pyspark.sql import functions as F
 
         if daily is None:
             return rows.withColumns({name: F.lit(None).cast("double") for name in self.fields})
-        days = rows.select(F.col("day").alias("#day")).distinct()
-        sums = daily.where(F.col("group").isin(self.group, ALL_ROWS)).join(
-            F.broadcast(days), F.col("day").between(F.date_sub("#day", self.days), F.date_sub("#day", 1))
+        later = F.filter(
+            F.array(*map(F.lit, sorted(days))), lambda day: F.datediff(day, F.col("day")).between(1, self.days)
         )
+        sums = daily.where(F.col("group").isin(self.group, ALL_ROWS)).withColumn("#day", F.explode(later))
         age = F.datediff("#day", "day") - 1
         weight = F.lit(1.0) if self.half_life is None else F.pow(F.lit(0.5), age / self.half_life)
         sums = sums.groupBy("#day", "group", "key").agg(*[_sum(F.col(name) * weight).alias(name) for name in _SUMS])

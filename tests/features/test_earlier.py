@@ -79,7 +79,7 @@ def look_back(silver: DataFrame, vocabulary: DataFrame, conf: Config, day: date)
     before = silver.where((F.col("day") < day) & (F.col("day") >= day - timedelta(days=3)))
     daily = sum_days(silver, groups_of(conf.statistics)).where(F.col("day") < day)
     samples = silver.where(F.col("day") == day)
-    return {row.impression_id: row for row in Earlier(conf, daily, before).join(samples, vocabulary).collect()}
+    return {row.impression_id: row for row in Earlier(conf, [day], daily, before).join(samples, vocabulary).collect()}
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def test_no_later_day_changes_a_row(silver: DataFrame, vocabulary: DataFrame, co
 
 def test_the_first_day_has_nothing_to_look_back_to(silver: DataFrame, vocabulary: DataFrame, conf: Config) -> None:
     samples = silver.where(F.col("day") == FIRST)
-    found = Earlier(conf, None, None).join(samples, vocabulary).collect()
+    found = Earlier(conf, [FIRST], None, None).join(samples, vocabulary).collect()
     assert {row[name] for row in found for name in [*NAMES, DECAYED]} == {None}
     assert {tuple(row["clicked_video_id#"]) for row in found} == {(-1, -1, -1)}
 
