@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.work import Work
 from ncs.config import Config
-from ncs.data_loading import Batch
+from ncs.data_loading import Batch, Features
 from ncs.models import build
 from ncs.models.mmoe import MMoE
 from ncs.nets.model import Group, Model, NetSpec, logit_loss
@@ -16,8 +16,9 @@ from ncs.pruning.mask import Mask
 from ncs.tasks import CTR, CVR
 from ncs.training.cluster import Cluster
 from ncs.training.hardware import keep_freed_memory
-from ncs.training.loop import Phase, Trainer
+from ncs.training.loop import Trainer
 from ncs.training.optim import MaskedAdam
+from ncs.training.phase import Phase
 from ncs.training.store import Store
 
 KEPT = 0.4
@@ -33,7 +34,7 @@ class BothLosses(MMoE):
 
     def loss(self, batch: Batch, task: str) -> torch.Tensor:
         """The sum of the tasks' losses on the same rows."""
-        input = self.inputs(batch.ids)
+        input = self.inputs(batch.features)
         experts = self.experts(input)
         logits = {name: self.towers[name](self.gates[name](input, experts)) for name in self.tasks}
         return torch.stack([logit_loss(self.tasks[name], logits[name], batch.labels[name]) for name in logits]).sum()
@@ -66,7 +67,7 @@ class Ours:
 
     def predict(self, ids: dict[str, np.ndarray]) -> np.ndarray:
         """Both tasks' predictions [rows, 2]."""
-        rows = torch.from_numpy(np.stack(list(ids.values()), 1))
+        rows = Features.of_ids(torch.from_numpy(np.stack(list(ids.values()), 1)))
         self.net.eval()
         parts = [self.net.predict(part.to(self.net.device)) for part in rows.split(8192)]
         return np.stack([torch.cat([part[task] for part in parts]).cpu().numpy() for task in (CTR, CVR)], 1)
@@ -74,8 +75,8 @@ class Ours:
     def operations(self, rows: int = 2048) -> float:
         """Floating-point operations of the matrix products of one row's forward and backward pass."""
         on = self.net.device
-        ids = torch.zeros(rows, len(self.net.spec.inputs.sizes), dtype=torch.long, device=on)
-        batch = Batch(ids, dict.fromkeys(self.net.tasks, torch.zeros(rows, device=on)), rows)
+        ids = torch.zeros(rows, self.net.spec.inputs.layout.id_width, dtype=torch.long, device=on)
+        batch = Batch(Features.of_ids(ids), dict.fromkeys(self.net.tasks, torch.zeros(rows, device=on)), rows)
         with FlopCounterMode(display=False) as counter:
             self.net.loss(batch, CTR).backward()
         self.net.zero_grad()

@@ -19,7 +19,7 @@ import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 import torch
 
 from bench.scaling import drawn, made
-from ncs.data_loading import Batch
+from ncs.data_loading import Batch, Features
 from ncs.models.layer_share import LayerShare
 from ncs.nets.embedding import unique_rows
 from ncs.training.cluster import Cluster
@@ -56,7 +56,7 @@ class Measured:
 
         def step(n: int) -> None:
             task = tasks[n % len(tasks)]
-            (net.loss(Batch(batches[n % 8], labels, batch), task) / batch).backward()
+            (net.loss(Batch(Features.of_ids(batches[n % 8]), labels, batch), task) / batch).backward()
             optimizer.step(net.masks(task))
 
         rows = [unique_rows((one + embedding.offsets).flatten())[0] for one in batches]

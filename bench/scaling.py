@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from ncs import config
-from ncs.data_loading import Batch
+from ncs.data_loading import Batch, Features
 from ncs.models import build
 from ncs.nets.model import Model
 from ncs.training import cluster
@@ -61,7 +61,7 @@ class Counted(Cluster):
     def all_gather(self, tensor: Tensor) -> Tensor:
         """Count and pass on."""
         self.sent.concatenated += tensor.nbytes
-        return self._inner.concatenate(tensor)
+        return self._inner.all_gather(tensor)
 
     def all_to_all(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Count what is for others and pass on."""
@@ -88,10 +88,10 @@ def work(out: str, model: str, batch: int, ids: int, steps: int, embeddings: str
             workers.sent = Sent()
             ended = [time.perf_counter()]
         task = tasks[step % len(tasks)]
-        (net.loss(Batch(batches[step % 8], labels, batch), task) / (batch * workers.size)).backward()
+        (net.loss(Batch(Features.of_ids(batches[step % 8]), labels, batch), task) / (batch * workers.size)).backward()
         optimizer.step(net.masks(task))
         ended.append(time.perf_counter())
-    took = together.concatenate(torch.tensor([ended], dtype=torch.float64).diff())
+    took = together.all_gather(torch.tensor([ended], dtype=torch.float64).diff())
     seconds = float(took.amax(0).sum() if apart else took[0].sum())
     if together.rank == 0:
         a_step = {name: sent / steps for name, sent in asdict(workers.sent).items()}

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 import torch
 from torch import Tensor
@@ -20,16 +19,19 @@ from bench.work import ROOT, sizes_of
 from jobs.pipeline.runs import latest_run
 from ncs import config
 from ncs.config import Config
+from ncs.data_loading import Features
 from ncs.lake.layout import Lake
 from ncs.models import build
+from ncs.nets.inputs import InputSpec
 from ncs.nets.masked import MaskedNet
 from ncs.nets.model import Model
 from ncs.pruning.mask import Mask
 from ncs.runs.predictor import Predictor
 from ncs.serving.export import export, onnx_predictor, torch_predictor
+from ncs.serving.samples import draw, of_one_request
 from ncs.tasks import CTR, tasks_of
 
-Predict = Callable[[Tensor], Tensor]
+Predict = Callable[[Features], Tensor]
 DENSE = "dense"
 """The row that ratios are taken from."""
 
@@ -48,15 +50,16 @@ def main() -> None:
     nets = [trained(args.lake)] if args.lake else [drawn(density, args.ids) for density in args.density]
     figures = []
     for net, conf in nets:
-        program = export(net, tasks_of(conf)[CTR], list(conf.fields))
+        program = export(net, tasks_of(conf)[CTR])
         layers = program.card["layers"]
         density = net.task_masks[CTR].density()["all"] if CTR in net.task_masks else 1.0
         print(f"\ndensity {density:.2f}, layers {layers['before']} -> {layers['after']}, 1 thread\n")
         several = field(net, program.files)
-        request = [list(conf.fields).index(name) for name in program.card["request"]["fields"]]
+        spec = net.spec.inputs
+        request = [spec.layout.vectors.index(name) for name in program.card["request"]["fields"]]
         for batch in args.batches:
-            for kind, ids in rows(net.spec.inputs.sizes, batch, request).items():
-                measured = measure(several, ids, args.repeats)
+            for kind, features in rows(spec, batch, request).items():
+                measured = measure(several, features, args.repeats)
                 about = {"density": density, "layers": layers, "batch": batch, "rows": kind}
                 figures.append({**about, "milliseconds": measured})
                 print(table(f"{batch:,} {kind}", measured), flush=True)
@@ -81,7 +84,7 @@ def trained(lake: str) -> tuple[Model, Config]:
     found = latest_run(Lake.at(lake))
     conf = config.of_run(found)
     folder = Lake.at(lake).uri("models", found["run_id"])
-    return Predictor.load(folder, "connection_share", conf, found["sizes"]).net, conf
+    return Predictor.load(folder, "connection_share", conf, found["sizes"]).nets[CTR], conf
 
 
 def field(net: Model, files: dict[str, bytes]) -> dict[str, Predict]:
@@ -89,9 +92,9 @@ def field(net: Model, files: dict[str, bytes]) -> dict[str, Predict]:
     masks = net.task_masks
 
     def under(task_masks: dict[str, Mask]) -> Predict:
-        def predict(ids: Tensor) -> Tensor:
+        def predict(features: Features) -> Tensor:
             net.task_masks = task_masks
-            return net.probability(ids, CTR)
+            return net.probability(features, CTR)
 
         return predict
 
@@ -103,28 +106,27 @@ def field(net: Model, files: dict[str, bytes]) -> dict[str, Predict]:
     }
 
 
-def rows(sizes: tuple[int, ...], batch: int, request: list[int]) -> dict[str, Tensor]:
-    """Ids [batch, fields]: drawn, and the same with the first row's request in all; a row alone is one request."""
-    random = np.random.default_rng(0)
-    many = torch.from_numpy(random.integers(0, sizes, size=(batch, len(sizes))))
-    one = many.clone()
-    one[:, request] = many[0, request]
-    return {"row": many} if batch == 1 else {"rows of one request": one, "rows of many requests": many}
+def rows(spec: InputSpec, batch: int, request: list[int]) -> dict[str, Features]:
+    """Rows at random, and the same with the first one's request in all; a row alone is one request."""
+    many = draw(spec, batch)
+    if batch == 1:
+        return {"row": many}
+    return {"rows of one request": of_one_request(many, spec, request), "rows of many requests": many}
 
 
 @torch.no_grad()
-def measure(several: dict[str, Predict], ids: Tensor, repeats: int) -> dict[str, list[float]]:
+def measure(several: dict[str, Predict], features: Features, repeats: int) -> dict[str, list[float]]:
     """Milliseconds of a call, of each in turn; a measurement is as many calls as give about as many rows.
 
     CPU time: with one thread it is what a call takes on idle cores, and busy ones interrupt long calls more often.
     """
-    calls = max(1, min(200, 4096 // len(ids)))
+    calls = max(1, min(200, 4096 // features.rows))
     found: dict[str, list[float]] = {name: [] for name in several}
     for repeat in range(-2, repeats):  # the first two warm up
         for name, predict in several.items():
             started = time.process_time()
             for _ in range(calls):
-                predict(ids)
+                predict(features)
             if repeat >= 0:
                 found[name].append(1000 * (time.process_time() - started) / calls)
     return found

@@ -60,7 +60,7 @@ class Work:
         snapshot = Snapshot.of(self.lake, TABLE, self.lake.version(TABLE), Days(DAY, DAY), split)
         labels = {task.name: task.label for task in tasks_of(conf).values()}
         size, shuffle = conf.train.batch_size, split == "train"
-        return TableLoader(snapshot, list(self.sizes), labels, batch_size=size, shuffle=shuffle, device=self.device)
+        return TableLoader(snapshot, conf.layout, labels, batch_size=size, shuffle=shuffle, device=self.device)
 
     def arrays(self, split: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """All rows of a split as the peers want them: ids by field, both labels [rows, 2]."""

@@ -1,8 +1,11 @@
 """What mkdocs makes while it builds: the data dictionary from the tables, the commands from the declared stages."""
 
+import posixpath
+
 import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 from jobs.cli import command_line
 from jobs.stage import Group, Stage, stages
@@ -16,6 +19,7 @@ and a test compares them with the tables that the stages write.
 """
 
 
+_WORKER = "https://unpkg.com/iframe-worker/shim"
 _COMMANDS = """This page is made of the declarations in `jobs/` when the site is built. Every stage exits with 0 on
 success, 2 for bad usage or configuration, 3 when data quality blocks days or the run, 130 when it is interrupted, and 1
 for any other error. `NCS_CONF` and `NCS_LAKE` stand in for `--conf` and `--lake`; every stage takes `--workers`,
@@ -29,6 +33,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     files.append(File.generated(config, "dictionary.md", content=dictionary()))
     files.append(File.generated(config, "commands.md", content=commands()))
     return files
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """The page with the site's own script for a search without a server; the theme names one on another host."""
+    own = posixpath.relpath("javascripts/worker.js", posixpath.dirname(page.file.dest_uri) or ".")
+    return output.replace(_WORKER, own)
+
+
+def on_post_template(output_content: str, template_name: str, config: MkDocsConfig) -> str:
+    """The page of a missing page, which a server shows at any depth."""
+    return output_content.replace(_WORKER, "/javascripts/worker.js")
 
 
 def commands() -> str:

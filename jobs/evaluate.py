@@ -39,7 +39,7 @@ STAGE = Stage(
         "ncs evaluate --conf conf/demo.yaml --lake lake/demo --set calibration=isotonic",
     ),
     reads=(names.MODELS, names.SAMPLES, names.PREDICTIONS, names.CALIBRATION, names.SIMULATIONS),
-    writes=(names.EVALUATIONS, names.SLICES, names.MASKS),
+    writes=(names.EVALUATIONS, names.RUN_DIFFERENCES, names.SLICES, names.MASKS),
     daily=Daily(),
     wanted=wanted,
 )

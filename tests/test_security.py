@@ -149,8 +149,8 @@ def test_data_is_never_unpickled(lake: Lake, tmp_path: Path) -> None:
     for folder in (path.parent for path in list(Path(lake.uri("gold/ctr_samples")).rglob("*.parquet"))):
         pq.write_metadata(schema, folder / "_common_metadata")
     snapshot = Snapshot.of(lake, "gold/ctr_samples", lake.version("gold/ctr_samples"), conf.train_days, "train")
-    loader = TableLoader(snapshot, list(conf.fields), {"ctr": "clicked"}, batch_size=64, shuffle=False)
-    assert sum(len(batch.ids) for batch in loader.epoch(0)) == snapshot.rows
+    loader = TableLoader(snapshot, conf.layout, {"ctr": "clicked"}, batch_size=64, shuffle=False)
+    assert sum(batch.features.rows for batch in loader.epoch(0)) == snapshot.rows
     assert not loaded.exists()
 
 

@@ -2,9 +2,8 @@
 
 import sys
 
-import numpy as np
-
 from ncs import config
+from ncs.kinds.arrays import stack
 from ncs.lake import storage
 from ncs.lake.layout import Lake
 from ncs.runs.predictor import Predictor
@@ -16,8 +15,8 @@ conf = config.of_run(run)
 model = Predictor.load(lake.uri("models", run_id), "connection_share", conf, run["sizes"])
 
 table = "gold/ctr_samples"
-rows = lake.read(table, run["lineage"]["tables"][table], ["impression_id", *conf.fields]).slice(0, 3)
-ids = np.stack([rows[name].to_numpy() for name in conf.fields], axis=1)  # [rows, fields], in the order of the fields
-predicted = model.predict(ids)
+rows = lake.read(table, run["lineage"]["tables"][table], ["impression_id", *conf.layout.names]).slice(0, 3)
+columns = {name: rows[name].to_pandas().to_numpy() for name in conf.layout.names}
+predicted = model.predict(*stack(conf.layout, columns, len(rows)))  # ids and numbers, in the layout's columns
 for n, impression in enumerate(rows["impression_id"].to_pylist()):
     print(impression, {task: round(float(values[n]), 4) for task, values in predicted.items()})

@@ -14,6 +14,7 @@ from ncs.days import Days
 from ncs.errors import DataError
 from ncs.features.earlier import Earlier, check_earlier
 from ncs.features.encoding import build_vocabulary, check_columns, check_labels, check_values, encode_days
+from ncs.features.split import late_rows
 from ncs.kinds.statistics import groups_of, sum_days
 from ncs.lake import currency, layout
 from ncs.lake.content import content
@@ -83,11 +84,12 @@ def provenance(job: Job) -> dict[date, dict[str, Any]]:
         return {}
     samples = job.lake.records(layout.SAMPLES)
     labels = {task.name: [task.label, task.expression, task.where] for task in tasks_of(job.conf).values()}
-    conf = digest([job.conf.part("fields", "encode", "split.validation"), *_looking_back(job), labels])
+    conf = digest([job.conf.part("fields", "encode"), job.conf.split.share, *_looking_back(job), labels])
+    late = late_rows(job.conf)
     return {
         day: {
             "conf": conf,
-            "test": day not in job.conf.train_days,
+            **({"validation": f"{job.conf.split.hours} hours"} if late and day == late.day else {}),
             "inputs": {layout.VOCABULARY: vocabulary[ALL][0], **_samples_of([*_days_before(job, [day]), day], samples)},
         }
         for day in sorted({*job.open_days, *_outdated(job, vocabulary[ALL][0])})
@@ -195,11 +197,13 @@ def _earlier(job: Job, days: Collection[date]) -> Earlier:
     further = [day for day in before if day not in days]
     daily = job.table_of(layout.DAILY_STATISTICS) if job.conf.statistics and before else None
     rows = job.table_of(layout.SAMPLES)
+    single_rows = job.conf.history or any(one.lag_hours is not None for one in job.conf.statistics)
     return Earlier(
         job.conf,
         days,
         daily.where(F.col("day").isin(before)) if daily is not None else None,
-        rows.where(F.col("day").isin(further)) if further and job.conf.history else None,
+        rows.where(F.col("day").isin(further)) if further and single_rows else None,
+        rows.where(F.col("day").isin(list(days))),
     )
 
 
@@ -245,7 +249,7 @@ def _encode(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> None:
     samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
     vocabulary = job.table_of(layout.VOCABULARY)
     looked = _earlier(job, list(days)).join(samples, vocabulary)
-    rows = encode_days(looked, vocabulary, conf.features, conf.split, conf.encode, conf.train_days, tasks).persist()
+    rows = encode_days(looked, vocabulary, conf.features, conf.split, conf.encode, late_rows(conf), tasks).persist()
     try:
         contents = content(rows, "day")
         records = [Record("encode", str(day), stale[day], {"content": contents.get(str(day), "empty")}) for day in days]

@@ -27,7 +27,7 @@ def run(job: Job, run_id: str | None = None, model: str = MODEL, task: str | Non
     _check_unknown("--task", asked, tasks, found["run_id"])
     folder = job.lake.uri("models", found["run_id"])
     _check_unsound(storage.join(folder, known[model], "facts.json"), model, asked)
-    net = Predictor.load(folder, model, conf, found["sizes"]).net
+    predictor = Predictor.load(folder, model, conf, found["sizes"])
     provenance = {
         "run_id": found["run_id"],
         "model": model,
@@ -37,7 +37,7 @@ def run(job: Job, run_id: str | None = None, model: str = MODEL, task: str | Non
     programs = {}
     for name in asked:
         job.say(f"export: {name} of {model}, run {found['run_id']}")
-        programs[name] = export(net, tasks[name], list(conf.fields))
+        programs[name] = export(predictor.nets[name], tasks[name])
     place = storage.join(folder, known[model], "serving")
     for name, program in programs.items():
         write(place, name, program, provenance)

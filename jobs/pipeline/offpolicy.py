@@ -1,6 +1,6 @@
 """Estimate what rankings by the newest run's predictions would earn in watch time, from KuaiRand's random logs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,8 @@ from jobs.job import Job
 from jobs.pipeline.rankers import Rankers, load
 from ncs.config import digest
 from ncs.errors import ConfigError, DataError
+from ncs.kinds import Layout
+from ncs.kinds.arrays import stack
 from ncs.lake import layout, storage
 from ncs.logs.kuairand import KuaiRand
 from ncs.logs.pseudonyms import Pseudonyms
@@ -29,6 +31,11 @@ def run(job: Job) -> None:
             f"synthetic logs have `ncs simulate`"
         )
     wanted, rankers = conf.offpolicy, load(job)
+    if rankers.conf.statistics or rankers.conf.history:
+        raise ConfigError(
+            f"statistics, history: run {rankers.run_id} has them as inputs, the random log's rows lack them; train and "
+            f"estimate with `--set statistics=[] --set history={{}}`"
+        )
     shown = _exposed(job, rankers)
     if len(shown.pool_lengths) <= wanted.others:
         raise DataError(
@@ -62,28 +69,36 @@ def _exposed(job: Job, rankers: Rankers) -> Exposed:
     share = wanted.rows / max(log.count(), 1)
     chosen = F.pmod(F.xxhash64("user_id", F.lit(wanted.seed)), F.lit(1_000_000)) < int(share * 1_000_000)
     rows = log.drop("length_seconds").where(chosen).join(job.table_of(layout.USERS), "user_id", "left")
-    fields = list(conf.fields)
-    of_videos = [name for name in fields if conf.fields[name].side == "video"]
-    of_rows = [name for name in fields if conf.fields[name].side != "video"]
-    pool = _ids(rankers, videos.orderBy("video_id"), of_videos, ["video_id", "length_seconds"])
-    own = _ids(rankers, rows.orderBy("user_id", "ts", "video_id"), of_rows, ["user_id", "video_id", "watched_seconds"])
+    slots, features = conf.layout, conf.features
+    of_videos = [name for name in slots.names if features[name].side == "video"]
+    of_rows = [name for name in slots.names if features[name].side != "video"]
+    pool = _encoded(rankers, videos.orderBy("video_id"), of_videos, ["video_id", "length_seconds"])
+    own = _encoded(
+        rankers, rows.orderBy("user_id", "ts", "video_id"), of_rows, ["user_id", "video_id", "watched_seconds"]
+    )
     if not len(own["#user_id"]):
         raise DataError(f"the random log has no rows with a length of {wanted.rows} that were asked for; see offpolicy")
     shown = np.searchsorted(pool["#video_id"], own["#video_id"])
-    by_name = {**own, **{name: pool[name][shown] for name in of_videos}}
+    columns = {**own, **{name: pool[name][shown] for name in of_videos}}
     return Exposed(
         users=own["#user_id"],
-        ids=np.stack([by_name[name] for name in fields], axis=1),
+        inputs=stack(slots, columns, len(shown)),
         videos=shown,
         rewards=own["#watched_seconds"],
-        pool_ids=np.stack([pool[name] for name in of_videos], axis=1),
+        pool=stack(Layout.of(slot for slot in slots.slots if slot.name in of_videos), pool, len(pool["#video_id"])),
         pool_lengths=pool["#length_seconds"],
-        video_fields=[fields.index(name) for name in of_videos],
+        id_columns=_columns(slots.id_spans, of_videos),
+        number_columns=_columns(slots.number_spans, of_videos),
     )
 
 
-def _ids(rankers: Rankers, rows: DataFrame, fields: Sequence[str], plain: Sequence[str]) -> dict[str, np.ndarray]:
-    """The ids of fields, and further columns as they are (`#name`). Values become text in Spark, as in `ncs encode`."""
+def _columns(spans: Mapping[str, slice], names: Sequence[str]) -> list[int]:
+    """The columns of some features."""
+    return [column for name in names if name in spans for column in range(spans[name].start, spans[name].stop)]
+
+
+def _encoded(rankers: Rankers, rows: DataFrame, fields: Sequence[str], plain: Sequence[str]) -> dict[str, np.ndarray]:
+    """The encoded columns of fields, and further ones as they are (`#name`). Spark makes text, as in `ncs encode`."""
     conf = rankers.conf.fields
     for name in fields:
         if name not in rows.columns:

@@ -11,13 +11,14 @@ from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError
 from ncs.evaluation import calibration
+from ncs.evaluation.calibration import fit
 from ncs.evaluation.scoring import score
 from ncs.lake import layout
 from ncs.lake.currency import is_current
 from ncs.lake.layout import Record
 from ncs.lake.tables import table_of
 from ncs.lake.writer import replace_run
-from ncs.runs.predictor import Predictor
+from ncs.runs.predictor import Predictor, validation_rows
 from ncs.tasks import CTR, tasks_of
 
 
@@ -40,7 +41,7 @@ def run(job: Job) -> None:
     folder = job.lake.uri("models", run_id)
     scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in found["models"]}
     if job.conf.calibration is not None:
-        _calibrate(job, found, conf, scorers)
+        _calibrate(job, found, conf)
     if is_current(job.lake, layout.PREDICTIONS, run_id, provenance):
         job.say(f"predict: {run_id} has scored {days} already")
         return
@@ -48,7 +49,7 @@ def run(job: Job) -> None:
     on_days = F.col("day").between(days.first, days.last)
     samples = read.load(job.lake.uri(shown)).where(on_days)
     who = read.load(job.lake.uri(layout.SAMPLES)).where(on_days).select("impression_id", "user_id", "video_id", "day")
-    rows = score(samples, list(conf.fields), scorers, tasks).join(who, "impression_id")
+    rows = score(samples, conf.layout, scorers, tasks).join(who, "impression_id")
     rows = rows.select(
         F.lit(run_id).alias("run_id"), "model", "impression_id", "user_id", "video_id", "day",
         *(task.prediction for task in tasks.values()),
@@ -58,23 +59,17 @@ def run(job: Job) -> None:
     job.say(f"predict: {len(scorers)} models scored {days}, in {job.lake.uri(layout.PREDICTIONS)}")
 
 
-def _calibrate(job: Job, found: dict[str, Any], conf: Config, scorers: dict[str, Predictor]) -> None:
-    """Fit the curves of the run's predictions on its validation rows, unless they are there.
-
-    The rows are those of the version that it was trained on: another split could hold some that it has learnt from.
-    """
-    run_id, tasks, days = found["run_id"], tasks_of(conf), conf.train_days
-    shown = tasks[CTR].table
-    version = found["lineage"]["tables"][shown]
-    provenance = {"models": list(folders(found, conf).values()), "inputs": {shown: version}}
+def _calibrate(job: Job, found: dict[str, Any], conf: Config) -> None:
+    """Fit the curves of the run's models on the predictions of validation rows that training has kept."""
+    run_id, own = found["run_id"], folders(found, conf)
+    provenance = {"models": list(own.values())}
     if is_current(job.lake, layout.CALIBRATION, run_id, provenance):
         return
-    rows = job.spark.read.format("delta").option("versionAsOf", version).load(job.lake.uri(shown))
-    rows = rows.where(F.col("day").between(days.first, days.last) & (F.col("split") == "validation"))
-    labels = rows.select("impression_id", *(task.label for task in tasks.values()))
-    scored = score(rows, list(conf.fields), scorers, tasks).join(labels, "impression_id")
-    knots = calibration.as_rows(run_id, calibration.fit(scored, tasks.values()))
-    record = Record("predict", run_id, provenance)
-    frame = job.spark.createDataFrame(knots, table_of(layout.CALIBRATION).ddl)
-    replace_run(frame, job.lake.uri(layout.CALIBRATION), record, ("run_id",))
-    job.say(f"predict: calibration fitted on the validation rows of {days}, in {job.lake.uri(layout.CALIBRATION)}")
+    curves = {
+        (model, task): fit(*validation_rows(job.lake.uri("models", run_id, folder), task))
+        for model, folder in own.items()
+        for task in tasks_of(conf)
+    }
+    frame = job.spark.createDataFrame(calibration.as_rows(run_id, curves), table_of(layout.CALIBRATION).ddl)
+    replace_run(frame, job.lake.uri(layout.CALIBRATION), Record("predict", run_id, provenance), ("run_id",))
+    job.say(f"predict: calibration fitted on validation rows, in {job.lake.uri(layout.CALIBRATION)}")

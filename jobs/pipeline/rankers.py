@@ -41,5 +41,5 @@ def load(job: Job) -> Rankers:
     folder = job.lake.uri("models", run_id)
     scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in models}
     version = found["lineage"]["tables"][layout.VOCABULARY]
-    encoder = Encoder(conf.fields, job.lake.read(layout.VOCABULARY, version, ["field", "value", "id"]))
+    encoder = Encoder(conf.features, job.lake.read(layout.VOCABULARY, version, ["field", "value", "id"]))
     return Rankers(run_id, conf, scorers, encoder)

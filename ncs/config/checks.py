@@ -103,7 +103,7 @@ def check_size(conf: "Config") -> None:
     """Raises ValueError for a net that no machine has the memory for."""
     width = conf.net.embedding
     crossed = width * width if conf.net.interaction == "kronecker" else 1
-    fed = len(conf.fields) * width + len(conf.crosses) * crossed
+    fed = len(conf.layout.vectors) * width + 2 * conf.layout.number_width + len(conf.crosses) * crossed
     weights = sum(left * right for left, right in pairwise([fed, *conf.net.hidden]))
     if weights > LARGEST:
         raise ValueError(f"net.hidden: layers of {weights:,} weights; {LARGEST:,} are the most")

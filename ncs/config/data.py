@@ -1,10 +1,11 @@
 """The logs, how events become labels, the split, the features and their encoding."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
+from ncs.days import Days
 from ncs.encodings import UTF8, canonical
 from ncs.values import LARGEST, DayRange, Many, Part, Place, Rate, Section, Seed
 
@@ -61,10 +62,42 @@ class Labels(Section):
 
 
 class Split(Section):
-    """Which rows train, which choose, which test."""
+    """Which rows train, which are validation rows, which test."""
 
     test_days: Annotated[int, Field(ge=0, le=LARGEST)]
-    validation: Part
+    validation: Part | Annotated[str, Field(pattern=r"^(last_day|[1-9]\d{0,3} (days?|hours?))$")]
+
+    @property
+    def share(self) -> float:
+        """The share of the training days' impressions that are validation rows by a hash of their id."""
+        return 0.0 if isinstance(self.validation, str) else self.validation
+
+    @property
+    def days(self) -> int:
+        """How many of the last training days are validation days."""
+        return self._last("day")
+
+    @property
+    def hours(self) -> int:
+        """How many hours at the end of the last training day are of validation."""
+        return self._last("hour")
+
+    def _last(self, unit: str) -> int:
+        if self.validation == "last_day":
+            return int(unit == "day")
+        count, _, of = str(self.validation).partition(" ")
+        return int(count) if of.startswith(unit) else 0
+
+
+class Selection(NamedTuple):
+    """Rows of the sample tables: those of some days whose column `split` has one value, or any (None)."""
+
+    days: Days
+    split: str | None = None
+
+
+Role = Literal["train", "validation", "refit", "test"]
+"""What rows are for; refit: training and validation rows together."""
 
 
 class Encode(Section):

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 import ncs
 from ncs.config.checks import check_names
-from ncs.config.renamed import rename_key, rename_keys
+from ncs.config.renamed import add_keys, rename_key, rename_keys
 from ncs.config.schema import Config
 from ncs.errors import ConfigError
 from ncs.text import read_text
@@ -60,13 +60,13 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
 def of_run(described: Mapping[str, Any]) -> Config:
     """The configuration of a run, by its description (`run.json`), which an earlier version may have written.
 
-    A key that came later has the value of `base.yaml`: it says what was done before there was the key.
+    A key that came later has the value that says what was done before there was the key, mostly that of `base.yaml`.
 
     Raises ConfigError if the versions do not agree on more than that.
     """
     check_values(described["conf"], f"run {described['run_id']}")
     try:
-        values = rename_keys(deepcopy(described["conf"]), None)
+        values = add_keys(rename_keys(deepcopy(described["conf"]), None))
         return Config.model_validate(_completed(Config, values, _read(PACKAGED / "base.yaml")))
     except ValidationError as err:
         raise ConfigError(

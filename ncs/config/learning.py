@@ -8,10 +8,12 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from ncs.config.expressions import parse_expression
 from ncs.metrics import judging
-from ncs.values import Few, Many, NonNegative, Positive, Rate, Section, Seed, digest
+from ncs.values import Few, Many, NonNegative, Part, Positive, Rate, Section, Seed, digest
 
 Members = Annotated[int, Field(ge=1, le=256)]
 """Networks beside each other, or levels of them."""
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+"""The share of values that is dropped."""
 MODULES = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent.parent / "models")])]
 """The models that there is code for; found without importing them, for they import the configuration."""
 
@@ -71,6 +73,18 @@ class Esm2(Section):
     played: Rate
 
 
+class Gbdt(Section):
+    """Gradient boosted trees."""
+
+    trees: Many
+    leaves: Annotated[int, Field(ge=2, le=65536)]
+    learning_rate: Positive
+    min_rows: Many
+    share: Annotated[float, Field(gt=0, le=1)]
+    categories: Annotated[int, Field(ge=0, le=65536)]
+    patience: Few
+
+
 class Net(Section):
     """Sizes of the networks."""
 
@@ -79,10 +93,14 @@ class Net(Section):
     hidden: Annotated[list[Annotated[int, Field(ge=1, le=65536)]], Field(min_length=1, max_length=64)]
     crosses: Literal["user*video"] | list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     mask_output: bool
+    norm: Literal["none", "layer"]
+    dropout: Dropout
+    embedding_dropout: Dropout
     experts: Members
     ple: Ple
     snr: Snr
     esm2: Esm2
+    gbdt: Gbdt
 
 
 def as_list(value: Any) -> Any:
@@ -96,12 +114,15 @@ class Train(Section):
     models: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
     epochs: Few
     patience: Few
+    refit: bool
+    average: Part
     batch_size: Many
     learning_rate: Positive
     embedding_learning_rate: Positive
     embedding_optimizer: Literal["adam", "adagrad"]
     embeddings: Literal["replicated", "sharded"]
     weight_decay: NonNegative
+    embedding_weight_decay: NonNegative
     seed: Seed
     threads: Few | None
     device: Literal["auto", "cpu", "cuda"]

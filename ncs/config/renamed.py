@@ -13,6 +13,8 @@ RENAMED = {
     "gates.learnt.shift": "gates.learnt.psi",
 }
 """Old key -> new key, both from the top of the configuration."""
+_BEFORE = {"train.refit": False, "train.average": 0.0}
+"""Key -> what was done before there was the key, where the value in `base.yaml` says otherwise."""
 
 
 def rename_key(key: str, where: str) -> str:
@@ -22,6 +24,15 @@ def rename_key(key: str, where: str) -> str:
             _log.warning("%s: %s is called %s now", where, old, new)
             return new + key.removeprefix(old)
     return key
+
+
+def add_keys(values: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of an earlier version with the keys that came later, where `base.yaml` says otherwise."""
+    for key, value in _BEFORE.items():
+        section, _, name = key.partition(".")
+        if isinstance(values.get(section), dict):
+            values[section].setdefault(name, value)
+    return values
 
 
 def rename_keys(values: dict[str, Any], where: str | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from ncs.config.checks import check_features, check_references, check_size, check_tasks
-from ncs.config.data import Encode, Labels, Logs, Split
+from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split
 from ncs.config.gates import Gates
 from ncs.config.keeping import Maintain, Privacy, Track
 from ncs.config.launch import Launch
@@ -17,7 +17,7 @@ from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Va
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.days import Days
 from ncs.errors import ConfigError
-from ncs.kinds import Feature, FeatureField, History, Layout, Statistics
+from ncs.kinds import Feature, FeatureField, History, IdSlot, Layout, Statistics
 from ncs.values import (
     LARGEST,
     SECRET,
@@ -125,6 +125,11 @@ class Config(Section):
     def _whole(self) -> "Config":
         if self.split.test_days >= len(self.logs.days):
             raise ValueError(f"split.test_days leaves no day of {self.logs.days} for training")
+        if self.split.days >= len(self.train_days):
+            raise ValueError(
+                f"split.validation: {self.split.validation} leaves none of {self.train_days} to train on; name more "
+                f"days in logs.days, or a share of the impressions as 0.1"
+            )
         if self.privacy.key is not None and self.logs.source is None:
             raise ValueError("privacy.key: generated users are nobody; name real logs in logs.source, or leave it null")
         check_references(self)
@@ -133,8 +138,10 @@ class Config(Section):
             raise ValueError(f"launch.hosts has {slots} slots for {self.workers} workers")
         for pair in self.crosses:
             for name in pair:
-                if name not in self.fields:
+                if name not in self.features:
                     raise ValueError(f"net.crosses names {name!r}, which is not among fields")
+                if name not in self.layout.vectors:
+                    raise ValueError(f"net.crosses names {name!r}, a number, which has no embedding to multiply")
         for task in ("ctr", "cvr"):
             if task not in self.tasks:
                 raise ValueError(f"tasks.{task} is missing; other tasks may join these two")
@@ -191,6 +198,17 @@ class Config(Section):
             raise ConfigError("split.test_days is 0: no day is left to compare on")
         return self.logs.days.split(self.split.test_days)[1]
 
+    def select(self, role: Role) -> Selection:
+        """The rows of the sample tables that are for a purpose."""
+        if role == "test":
+            return Selection(self.test_days)
+        if role == "refit":
+            return Selection(self.train_days)
+        if not self.split.days:
+            return Selection(self.train_days, role)
+        train, validation = self.train_days.split(self.split.days)
+        return Selection(train if role == "train" else validation)
+
     @cached_property
     def features(self) -> dict[str, Feature]:
         """All features by name, in the order of a batch: the fields, statistics of earlier days, histories."""
@@ -208,11 +226,11 @@ class Config(Section):
 
     @property
     def crosses(self) -> list[tuple[str, str]]:
-        """The pairs of fields whose embeddings are multiplied."""
+        """The pairs of features whose vectors are multiplied; unless they are named, those of fields of ids."""
         if isinstance(self.net.crosses, list):
             return [(left, right) for left, right in self.net.crosses]
-        users = [name for name, field in self.fields.items() if field.side == "user"]
-        videos = [name for name, field in self.fields.items() if field.side == "video"]
+        of_ids = {name: field.side for name, field in self.fields.items() if isinstance(field.slot(name), IdSlot)}
+        users, videos = ([name for name, of in of_ids.items() if of == side] for side in ("user", "video"))
         return [(left, right) for left in users for right in videos]
 
     def part(self, *keys: str) -> dict[str, Any]:

@@ -1,33 +1,21 @@
 """Batches of one task for one worker: an epoch has every row of the shard once, in as many steps on each worker."""
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
 
+from ncs.data_loading.batch import Batch, Features
 from ncs.data_loading.prefetch import prefetched
 from ncs.data_loading.reader import Rows, concatenate, read_shard
 from ncs.data_loading.snapshot import Snapshot
 from ncs.errors import TrainingError
+from ncs.kinds import Layout
 
 AHEAD = 8
 """Batches that are prefetched, so that the shuffle buffer can be refilled meanwhile."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One worker's slice of a global batch.
-
-    `ids` int64 [rows, fields]; `labels` float32 [rows] of every task, NaN where a row has no label of a task other than
-    the batch's own; `total` is the number of rows of the global batch, by which every worker divides its summed loss.
-    """
-
-    ids: torch.Tensor
-    labels: Mapping[str, torch.Tensor]
-    total: int
 
 
 class Loader(Protocol):
@@ -54,7 +42,7 @@ class TableLoader:
     def __init__(
         self,
         snapshot: Snapshot,
-        fields: Sequence[str],
+        layout: Layout,
         labels: Mapping[str, str],
         *,
         batch_size: int,
@@ -66,11 +54,12 @@ class TableLoader:
         buffer_rows: int = 200_000,
         device: str | torch.device = "cpu",
     ) -> None:
-        """`labels` are the label columns by task; `batch_size` is the global one, of which each worker has a slice.
+        """`layout` says which columns are read, and their order in a batch; `labels` are the label columns by task;
+        `batch_size` is the global one, of which each worker has a slice.
 
         Batches are on `device`.
         """
-        self._snapshot, self._fields, self._labels = snapshot, tuple(fields), dict(labels)
+        self._snapshot, self._layout, self._labels = snapshot, layout, dict(labels)
         self._batch_size, self._seed, self._shuffle = batch_size, seed, shuffle
         self._memory_rows, self._buffer_rows = memory_rows, buffer_rows
         self._device = torch.device(device)
@@ -109,22 +98,20 @@ class TableLoader:
 
     def _batches(self, number: int) -> Generator[Batch, None, None]:
         slices = self._slices(np.random.default_rng([self._seed, number, self._shard]))
-        empty = Rows(
-            np.empty((0, len(self._fields)), dtype=np.int32), np.empty((0, len(self._labels)), dtype=np.float32)
-        )
+        empty = Rows.empty(self._layout, len(self._labels))
         for step in range(self.steps):
             rows = next(slices, empty)
             total = sum(min(max(rows - step * self._local_batch, 0), self._local_batch) for rows in self._shard_rows)
-            ids, labels = self._tensors(rows)
-            yield Batch(ids, {task: labels[:, n] for n, task in enumerate(self._labels)}, total)
+            ids, numbers, labels = self._tensors(rows)
+            features = Features(ids.long(), numbers)  # after the copy: half as much to copy as int64
+            yield Batch(features, {task: labels[:, n] for n, task in enumerate(self._labels)}, total)
 
-    def _tensors(self, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
-        ids, labels = torch.from_numpy(rows.ids), torch.from_numpy(rows.labels)
+    def _tensors(self, rows: Rows) -> list[torch.Tensor]:
+        tensors = [torch.from_numpy(values) for values in rows]
         if self._device.type == "cpu":
-            return ids.long(), labels
+            return tensors
         # Copies out of pinned memory are asynchronous; all threads use one stream, so they end before a step reads.
-        ids, labels = (tensor.pin_memory().to(self._device, non_blocking=True) for tensor in (ids, labels))
-        return ids.long(), labels  # half as much to copy as int64
+        return [tensor.pin_memory().to(self._device, non_blocking=True) for tensor in tensors]
 
     def _slices(self, random: np.random.Generator) -> Iterator[Rows]:
         if self._in_memory:
@@ -164,4 +151,4 @@ class TableLoader:
 
     def _read(self, seed: int | None) -> Iterator[Rows]:
         columns = list(self._labels.values())
-        return read_shard(self._snapshot, self._fields, columns, self._shard, self._shards, seed)
+        return read_shard(self._snapshot, self._layout, columns, self._shard, self._shards, seed)

@@ -13,6 +13,8 @@ from petastorm.unischema import Unischema
 
 from ncs.data_loading.snapshot import Snapshot
 from ncs.errors import DataError, TrainingError
+from ncs.kinds import Layout
+from ncs.kinds.arrays import stack
 from ncs.lake import storage
 
 
@@ -24,41 +26,50 @@ class _ByName(Unischema):
 
 
 class Rows(NamedTuple):
-    """Decoded rows: `ids` int32 [rows, fields], `labels` float32 [rows, labels]."""
+    """Decoded rows: `ids` int32 and `numbers` float32 in the columns of a layout, `labels` float32 [rows, labels]."""
 
     ids: np.ndarray
+    numbers: np.ndarray
     labels: np.ndarray
+
+    @classmethod
+    def empty(cls, layout: Layout, labels: int) -> "Rows":
+        """No rows."""
+        return cls(*stack(layout, {name: np.empty(0) for name in layout.names}, 0), np.empty((0, labels), np.float32))
 
     def take(self, index: np.ndarray | slice) -> "Rows":
         """Some of the rows: views for a slice, copies for an array of indices."""
         if isinstance(index, slice):
-            return Rows(self.ids[index], self.labels[index])
-        return Rows(self.ids.take(index, axis=0), self.labels.take(index, axis=0))
+            return Rows(*(values[index] for values in self))
+        return Rows(*(values.take(index, axis=0) for values in self))
 
 
 def concatenate(groups: Sequence[Rows]) -> Rows:
     """The rows of all groups."""
-    return Rows(np.concatenate([rows.ids for rows in groups]), np.concatenate([rows.labels for rows in groups]))
+    return Rows(*map(np.concatenate, zip(*groups, strict=True)))
 
 
 def read_shard(
-    snapshot: Snapshot, fields: Sequence[str], labels: Sequence[str], shard: int, shards: int, seed: int | None
+    snapshot: Snapshot, layout: Layout, labels: Sequence[str], shard: int, shards: int, seed: int | None
 ) -> Iterator[Rows]:
     """Yield each row group of a shard once, in file order or, with a seed, in a seeded one.
+
+    Columns of arrays come as matrices: the arrays of a column are all of the same length.
 
     Petastorm decodes ahead in a single thread: with several the order would be random. Raises DataError if a file is
     gone or broken, TrainingError if the number of rows is not that of the footers.
     """
     expected, count = snapshot.shard_rows(shards)[shard], 0
+    names = [*layout.names, *labels]
     urls = [_url(file) for file in snapshot.files]
     with _as_data_errors(snapshot), warnings.catch_warnings():
-        snapshot.verify([*fields, *labels], shard, shards)
+        snapshot.verify(names, shard, shards)
         warnings.simplefilter("ignore", FutureWarning)  # petastorm reads through pyarrow's older classes
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.filterwarnings("ignore", "Can not create dynamic property")  # of a column called like a method
         reader = make_batch_reader(
             urls,
-            schema_fields=[f"^{re.escape(name)}$" for name in (*fields, *labels)],
+            schema_fields=[f"^{re.escape(name)}$" for name in names],
             reader_pool_type="thread",
             workers_count=1,
             results_queue_size=4,
@@ -71,9 +82,9 @@ def read_shard(
         reader.schema = _ByName("rows", list(reader.schema.fields.values()))
         with reader:
             for group in reader:
-                ids, values = (np.stack([group[n] for n in names], axis=1) for names in (fields, labels))
-                rows = Rows(ids.astype(np.int32, copy=False), values.astype(np.float32, copy=False))
-                count += len(rows.labels)
+                values = np.stack([group[name] for name in labels], axis=1).astype(np.float32, copy=False)
+                rows = Rows(*stack(layout, group, len(values)), values)
+                count += len(values)
                 yield rows
     if count != expected:
         raise TrainingError(

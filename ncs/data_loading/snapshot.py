@@ -14,7 +14,7 @@ from ncs.lake.layout import Lake
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The live files of some days and one split, in a fixed order, with the number of rows of each row group."""
+    """The live files of some days, in a fixed order, with the number of rows of each row group."""
 
     table: str
     version: int
@@ -25,10 +25,10 @@ class Snapshot:
     _verified: set[str] = field(default_factory=set, compare=False, repr=False)
 
     @classmethod
-    def of(cls, lake: Lake, table: str, version: int, days: Days, split: str) -> "Snapshot":
-        """The live files of `version`: the folder also has files that later commits have removed.
+    def of(cls, lake: Lake, table: str, version: int, days: Days, split: str | None = None) -> "Snapshot":
+        """The live files of `version`, of one split or of all; the folder also has files that later commits removed.
 
-        Raises DataError if the version is gone, has deletion vectors, a day is missing from it, or the split is empty.
+        Raises DataError if the version is gone, has deletion vectors, lacks a day, or has no such rows.
         """
         delta = lake.table(table, version)
         lake.require_whole_files(delta, table)  # Petastorm reads files whole
@@ -37,13 +37,14 @@ class Snapshot:
         # File names are random: sorted by their first rows, equal tables are read in the same order.
         names = ("partition.day", "partition.split", "min.impression_id", "path")
         columns = (added.column(name).to_pylist() for name in names)
-        live = [(str(day), of_split, first or "", path) for day, of_split, first, path in zip(*columns, strict=True)]
+        live = [(str(day), of, first or "", path) for day, of, first, path in zip(*columns, strict=True)]
         missing = selected - {day for day, *_ in live}
         if missing:
             raise DataError(f"{table} version {version} lacks {', '.join(sorted(missing))}; run `ncs encode` on them")
-        paths = [path for day, of_split, _, path in sorted(live) if day in selected and of_split == split]
+        paths = [path for day, of, _, path in sorted(live) if day in selected and split in (None, of)]
         if not paths:
-            raise DataError(f"{table} version {version} has no {split} rows on {days}; see split in the configuration")
+            what = f"{split} rows" if split else "rows"
+            raise DataError(f"{table} version {version} has no {what} on {days}; see split in the configuration")
         files = tuple(lake.uri(table, path) for path in paths)
         groups = [_row_groups(file, table) for file in files]
         numbers = tuple(n for n, rows in enumerate(groups) for _ in rows)

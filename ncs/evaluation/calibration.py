@@ -30,22 +30,16 @@ Curves = Mapping[tuple[str, str], Curve]
 """(Model, task) -> its curve."""
 
 
-def fit(scored: DataFrame, tasks: Iterable[Task]) -> dict[tuple[str, str], Curve]:
-    """The curve of every model and task: least squares among all that never fall (Zadrozny and Elkan, KDD 2002).
+def fit(labels: np.ndarray, predictions: np.ndarray) -> Curve:
+    """The curve of a task's validation rows: least squares among all that never fall (Zadrozny and Elkan, KDD 2002).
 
-    `scored` are validation rows: `model`, of every task its label (null or NaN where there is none) and prediction,
-    strictly inside (0, 1). Equal predictions get equal values.
+    Both float [rows]; rows without a label (NaN) are left out, predictions are within (0, 1).
     """
-    curves = {}
-    for task in tasks:
-        label, prediction = F.col(task.label).cast("double"), F.col(task.prediction)
-        odds = F.round(F.log(prediction) - F.log1p(-prediction), _DECIMALS).alias("odds")
-        points = scored.where(label.isNotNull() & ~F.isnan(label)).groupBy("model", odds)
-        means = points.agg(F.avg(prediction).alias("x"), F.avg(label).alias("y"), F.count("*").alias("n"))
-        found: pd.DataFrame = means.toPandas()
-        for model, mine in found.sort_values("x").groupby("model"):
-            curves[str(model), task.name] = _fitted(*(mine[name].to_numpy(dtype=float) for name in ("x", "y", "n")))
-    return curves
+    known = ~np.isnan(labels)
+    prediction, label = predictions[known].astype(float), labels[known].astype(float)
+    odds = np.round(np.log(prediction) - np.log1p(-prediction), _DECIMALS)
+    _, point, n = np.unique(odds, return_inverse=True, return_counts=True)
+    return _fitted(np.bincount(point, prediction) / n, np.bincount(point, label) / n, n)
 
 
 def _fitted(x: np.ndarray, y: np.ndarray, n: np.ndarray) -> Curve:

@@ -1,36 +1,36 @@
 """Scoring encoded samples in parallel: any picklable thing with `predict`, sent to each executor once."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame
 
+from ncs.kinds import Layout
+from ncs.kinds.arrays import stack
 from ncs.tasks import Task
 
 
 class Scorer(Protocol):
-    """What turns ids into predictions."""
+    """What turns encoded rows into predictions."""
 
-    def predict(self, ids: np.ndarray) -> Mapping[str, np.ndarray]:
-        """Ids int [rows, fields] -> each task's prediction, float [rows]."""
+    def predict(self, ids: np.ndarray, numbers: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Ids and numbers in the columns of a layout, [rows, columns] -> each task's prediction, float [rows]."""
 
 
-def score(
-    samples: DataFrame, fields: Sequence[str], scorers: Mapping[str, Scorer], tasks: Mapping[str, Task]
-) -> DataFrame:
+def score(samples: DataFrame, layout: Layout, scorers: Mapping[str, Scorer], tasks: Mapping[str, Task]) -> DataFrame:
     """Every model's predictions for every row: `impression_id, model, <a column a task>`."""
     broadcast = samples.sparkSession.sparkContext.broadcast(dict(scorers))
-    columns = list(fields)
+    columns = layout.names
     predictions = {task.prediction: name for name, task in tasks.items()}
     schema = ", ".join(["impression_id string, model string", *(f"`{column}` double" for column in predictions)])
 
     def predict(parts: Iterable[pd.DataFrame]) -> Iterable[pd.DataFrame]:
         for part in parts:
-            ids = part[columns].to_numpy(dtype=np.int64)
+            inputs = stack(layout, {name: part[name].to_numpy() for name in columns}, len(part))
             for model, scorer in broadcast.value.items():
-                predicted = scorer.predict(ids)
+                predicted = scorer.predict(*inputs)
                 yield pd.DataFrame(
                     {
                         "impression_id": part["impression_id"],

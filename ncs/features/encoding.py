@@ -15,8 +15,8 @@ from pyspark.sql import functions as F
 
 from ncs.config import Encode, Split
 from ncs.config.expressions import parse_expression
-from ncs.days import Days
 from ncs.errors import DataError
+from ncs.features.split import LateRows, is_validation
 from ncs.kinds import Feature, IdSlot, Slot
 from ncs.kinds.base import ColumnFeature
 from ncs.lake.types import is_empty
@@ -186,7 +186,7 @@ def encode_days(
     features: Mapping[str, Feature],
     split: Split,
     encode: Encode,
-    train_days: Days,
+    late: LateRows | None,
     tasks: Mapping[str, Task],
 ) -> DataFrame:
     """Samples as inputs: `impression_id, day, split, day_number, <a column a feature>, <a float a task's label>`.
@@ -196,23 +196,20 @@ def encode_days(
         vocabulary: rows of gold/vocabulary.
         features: those of the configuration; each column has the type of its slot: int or array<int> of ids, float or
             array<float> of numbers.
-        split: which rows are validation.
+        split: `validation` are the share `split.share` of the rows by a hash of the impression id, and the `late` ones;
+            what a day is for is the reader's to say (`Config.select`).
         encode: seeds the order of the rows.
-        train_days: other days are `test`.
         tasks: a label is NaN where its task does not apply: Petastorm refuses nulls.
 
-    `split` is `validation` or `train` by a hash of the impression id on the training days, and `test` on all
-    others. Rows are in a seeded random order.
+    Rows are in a seeded random order.
     """
     rows = encode_columns(samples, vocabulary, features)
-    share = F.pmod(F.xxhash64("impression_id", F.lit("split")), F.lit(1_000_000)) / 1_000_000
-    training = F.col("day").between(train_days.first, train_days.last)
     order = F.xxhash64("impression_id", F.lit(encode.seed))
     return (
         rows.select(
             "impression_id",
             "day",
-            F.when(~training, "test").when(share < split.validation, "validation").otherwise("train").alias("split"),
+            F.when(is_validation(split, late), "validation").otherwise("train").alias("split"),
             F.unix_date("day").alias("day_number"),
             *[F.col(f"{name}#").cast(_type(feature.slot(name))).alias(name) for name, feature in features.items()],
             *[

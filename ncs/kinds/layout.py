@@ -17,7 +17,7 @@ class IdSlot:
 
     name: str
     table: str
-    """The feature whose rows of the embedding table it looks up: mostly itself."""
+    """The feature whose rows of the embedding table it looks up, which are that one's own: mostly itself."""
     length: int = 1
     pooling: Pooling | None = None
     """None: a single id."""
@@ -75,6 +75,27 @@ class Layout:
         return [slot for slot in self.slots if isinstance(slot, NumberSlot)]
 
     @property
+    def id_spans(self) -> dict[str, slice]:
+        """The columns of ids of each feature."""
+        return _spans(self.ids)
+
+    @property
+    def number_spans(self) -> dict[str, slice]:
+        """The columns of numbers of each feature."""
+        return _spans(self.numbers)
+
+    @property
+    def tables(self) -> list[str]:
+        """The features that have rows of their own in the embedding table, in order."""
+        return [slot.name for slot in self.ids if slot.table == slot.name]
+
+    @property
+    def vectors(self) -> list[str]:
+        """The features that are a vector of the embedding's width: those of ids, then the projected ones."""
+        projected = [slot.name for slot in self.numbers if slot.projected]
+        return [*(slot.name for slot in self.ids), *projected]
+
+    @property
     def id_width(self) -> int:
         """Columns of a batch's ids."""
         return sum(slot.length for slot in self.ids)
@@ -83,3 +104,11 @@ class Layout:
     def number_width(self) -> int:
         """Columns of a batch's numbers."""
         return sum(slot.length for slot in self.numbers)
+
+
+def _spans(slots: Iterable[Slot]) -> dict[str, slice]:
+    spans, start = {}, 0
+    for slot in slots:
+        spans[slot.name] = slice(start, start + slot.length)
+        start += slot.length
+    return spans

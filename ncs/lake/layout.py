@@ -35,6 +35,7 @@ from ncs.lake.names import (  # noqa: F401  (by these names for the modules that
     PLAYS,
     PREDICTIONS,
     QUARANTINE,
+    RUN_DIFFERENCES,
     SAMPLES,
     SIMULATIONS,
     SLICES,

@@ -12,7 +12,8 @@ from ncs.nets.masked import MaskedNet
 from ncs.pruning.mask import Mask, by_input, maps, overlap
 from ncs.pruning.prune import SCORES, Scope, prune
 from ncs.tasks import Task
-from ncs.training.loop import Phase, Trainer
+from ncs.training.loop import Trainer
+from ncs.training.phase import Phase
 
 Theta = Mapping[str, Tensor]
 T = TypeVar("T")
@@ -95,11 +96,11 @@ def search_mask(
         def train_and_prune(i: int = i, mask: Mask = mask) -> dict[str, Any]:
             net.load_state_dict(theta)  # line 8
             net.task_masks = {task: mask}
-            validation = trainer.fit(net, Phase("search", (task,), (task,), 1, round=i))  # line 6
+            kept = trainer.fit(net, Phase("search", (task,), (task,), 1, round=i))  # line 6
             trained = {name: weight.detach().cpu() for name, weight in net.maskable(task).items()}
             scores = {name: SCORES[conf.score](weight, at_theta[name]) for name, weight in trained.items()}
             pruned = prune(mask, scores, conf.rate_of(task), conf.scope)  # line 7
-            return {"validation": validation[net.tasks[task].score], "next": dict(pruned)}
+            return {"validation": kept[task].score, "next": dict(pruned)}
 
         artefact = trainer.store.get_or_compute(f"search-{task}-{i:02d}", train_and_prune)
         rounds.append(Round(mask, artefact["validation"]))
@@ -120,7 +121,7 @@ def select(rounds: Sequence[Round], task: Task) -> int:
 def describe(search: Search, masks: Mapping[str, Mask], columns: Mapping[str, list[int]]) -> Masks:
     """Densities, validation figures and overlaps of all rounds, and maps: `masks.json`, for report and notebooks.
 
-    `masks` are those that the tasks were trained with; `columns` are the input columns of each field and cross.
+    `masks` are those that the tasks were trained with; `columns` are the input columns of each feature and cross.
     """
     left, right, *_ = search.rounds  # the first two tasks
     pairs = zip(search.rounds[left], search.rounds[right], strict=True)

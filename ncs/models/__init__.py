@@ -30,7 +30,7 @@ def model_type(conf: Config) -> ModelType[Any]:
 
 
 def build(conf: Config, sizes: Mapping[str, int], seed: int, workers: Workers | None = None) -> Model:
-    """The model of such a configuration, with weights drawn from `seed`; `sizes` are the numbers of ids by field.
+    """The model of such a configuration, with weights drawn from `seed`; `sizes` are the numbers of ids by table.
 
     Without `workers` that train it no table is sharded, whatever `train.embeddings` is.
     """

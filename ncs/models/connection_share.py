@@ -38,8 +38,7 @@ def train(net: MaskedNet, trainer: Trainer, conf: Config, prune: PruneRound = pr
     net.task_masks = {}
     at_theta = conflict(net, trainer)
     net.task_masks = assign(search.masks, conf.share.masks, conf.train.seed)
-    columns = net.spec.inputs.columns(list(conf.fields))
-    trainer.store.write_json("masks", describe(search, net.task_masks, columns))
+    trainer.store.write_json("masks", describe(search, net.task_masks, net.spec.inputs.columns()))
     train_groups(net, trainer, conf)  # lines 14 to 18: a batch of a task trains its subnetwork, sNET * mask
     trainer.store.write_json("conflict", Conflict(theta=at_theta, final=conflict(net, trainer)))
 

@@ -11,6 +11,7 @@ loss and weight (`tasks.ctr`); further tasks have towers and samples of their ow
 import torch
 from torch import Tensor, nn
 
+from ncs.data_loading import Features
 from ncs.models import ModelType
 from ncs.nets.entire_space import EntireSpace, Outcome, probability_loss
 from ncs.nets.model import NetSpec
@@ -27,13 +28,17 @@ class ESM2(EntireSpace):
         super().__init__(spec)
         self.after_click = nn.ModuleDict({name: self.tower() for name in AFTER_CLICK})
 
-    def probability(self, ids: Tensor, task: str) -> Tensor:
+    def probability(self, features: Features, task: str) -> Tensor:
         """A sigmoid; of CVR, the two ways to a conversion after a click."""
-        return self._action_and_conversion(self.inputs(ids))[1] if task == CVR else super().probability(ids, task)
+        if task != CVR:
+            return super().probability(features, task)
+        return self._action_and_conversion(self.inputs(features))[1]
 
-    def logits(self, ids: Tensor, task: str) -> Tensor:
+    def logits(self, features: Features, task: str) -> Tensor:
         """The task's tower on the shared inputs; CVR, which has none, by its probability."""
-        return torch.logit(self.probability(ids, task), eps=1e-6) if task == CVR else super().logits(ids, task)
+        if task != CVR:
+            return super().logits(features, task)
+        return torch.logit(self.probability(features, task), eps=1e-6)
 
     def loss_after(self, click: Tensor, input: Tensor, outcome: Outcome) -> Tensor:
         """The losses of CTAVR and CTCVR."""

@@ -7,6 +7,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from ncs.data_loading import Features
 from ncs.models import ModelType
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Subnetwork, Tower
@@ -19,15 +20,15 @@ class LayerShare(Model):
     def __init__(self, spec: NetSpec) -> None:
         super().__init__(spec)
         self.inputs = Inputs(spec.inputs)
-        self.towers = nn.ModuleDict({task: Tower(spec.inputs.width, spec.net.hidden) for task in spec.tasks})
+        self.towers = nn.ModuleDict({task: Tower(spec.inputs.width, spec.net.hidden, spec.net) for task in spec.tasks})
 
-    def logits(self, ids: Tensor, task: str) -> Tensor:
+    def logits(self, features: Features, task: str) -> Tensor:
         """The task's tower on the shared inputs."""
-        return self.towers[task](self.inputs.lazy(ids))
+        return self.towers[task](self.inputs.lazy(features))
 
     def subnetwork(self, task: str) -> Subnetwork:
         """The task's tower on the shared inputs."""
-        return Subnetwork(self.inputs, cast(Tower, self.towers[task]).layers())
+        return cast(Tower, self.towers[task]).subnetwork(self.inputs)
 
 
 MODEL = ModelType(LayerShare)

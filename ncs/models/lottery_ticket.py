@@ -10,6 +10,7 @@ from typing import cast
 from torch import Tensor, nn
 
 from ncs.config import Config
+from ncs.data_loading import Features
 from ncs.methods.search import find_masks
 from ncs.models import ModelType
 from ncs.nets.layers import Subnetwork
@@ -26,9 +27,9 @@ class LotteryTicket(Model):
         self.groups = tuple(Group((task,), (task,)) for task in spec.tasks)
         self.nets = nn.ModuleDict({task: MaskedNet(spec.for_task(task)) for task in spec.tasks})
 
-    def logits(self, ids: Tensor, task: str) -> Tensor:
+    def logits(self, features: Features, task: str) -> Tensor:
         """The task's own subnetwork."""
-        return self._own(task).logits(ids, task)
+        return self._own(task).logits(features, task)
 
     def masks(self, task: str) -> Mapping[nn.Parameter, Tensor]:
         """The masks of the task's own net."""

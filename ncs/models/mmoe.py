@@ -7,6 +7,7 @@ read them as experts do; a step is of one task's batch, where the source adds up
 
 from torch import Tensor, nn
 
+from ncs.data_loading import Features
 from ncs.models import ModelType
 from ncs.nets.experts import Experts, Gate, shared_and_tower
 from ncs.nets.inputs import Inputs
@@ -22,13 +23,13 @@ class MMoE(Model):
         width, count = spec.inputs.width, spec.net.experts
         shared, tower = shared_and_tower(spec.net.hidden)
         self.inputs = Inputs(spec.inputs)
-        self.experts = Experts(count, width, shared)
+        self.experts = Experts(count, width, shared, spec.net)
         self.gates = nn.ModuleDict({task: Gate(width, count) for task in spec.tasks})
-        self.towers = nn.ModuleDict({task: Tower(shared[-1], tower) for task in spec.tasks})
+        self.towers = nn.ModuleDict({task: Tower(shared[-1], tower, spec.net) for task in spec.tasks})
 
-    def logits(self, ids: Tensor, task: str) -> Tensor:
+    def logits(self, features: Features, task: str) -> Tensor:
         """The task's tower on its mixture of the experts."""
-        input = self.inputs(ids)
+        input = self.inputs(features)
         return self.towers[task](self.gates[task](input, self.experts(input)))
 
 

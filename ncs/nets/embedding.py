@@ -1,4 +1,4 @@
-"""The embedding table of all fields: replicated on each worker, or sharded over them."""
+"""The embedding table of all features: replicated on each worker, or sharded over them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -25,22 +25,29 @@ class Workers(Protocol):
 
 
 class FieldEmbedding(nn.Module):
-    """One table for all fields, field f's ids offset by the sizes of the fields before it.
+    """The tables of all features as one, the ids of table t offset by the sizes of the tables before it.
 
-    Rows are initialised at random, but the row of each field's id 0 (unknown) with zeros: if no training row has an
+    Rows are initialised at random, but the row of each table's id 0 (unknown) with zeros: if no training row has an
     unknown value, it stays zero, and an unknown value has no effect.
 
     In training only the looked-up vectors are part of the graph: their gradient is as large as the batch, whatever the
-    size of the table. `last_lookup` keeps them for the optimiser: rows of the table [batch * fields], repeated as often
-    as they were looked up, and their vectors.
+    size of the table. `last_lookup` keeps them for the optimiser: rows of the table [n], repeated as often as they were
+    looked up, and their vectors [n, width]. Padding is not looked up.
     """
 
-    def __init__(self, sizes: Sequence[int], width: int) -> None:
+    def __init__(
+        self, sizes: Sequence[int], width: int, columns: Sequence[int] | None = None, padded: bool = False
+    ) -> None:
+        """`sizes` are the rows of each table; `columns` the table of each column of ids, by default one a table.
+
+        `padded`: ids may be -1, and have zeros as their vector.
+        """
         super().__init__()
-        self.rows, self.width = sum(sizes), width
+        self.rows, self.width, self._padded = sum(sizes), width, padded
         self._draw()
-        offsets = torch.tensor([0, *sizes[:-1]]).cumsum(0)
-        self._clear(offsets)
+        starts = torch.tensor([0, *sizes]).cumsum(0)[:-1]
+        self._clear(starts)
+        offsets = starts[list(range(len(sizes)) if columns is None else columns)]
         self.register_buffer("offsets", offsets, persistent=False)
         self.offsets: Tensor
         self.last_lookup: tuple[Tensor, Tensor] | None = None
@@ -64,12 +71,21 @@ class FieldEmbedding(nn.Module):
         return self.table.index_select(0, rows)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Ids [batch, fields] -> embeddings [batch, fields, width]."""
+        """Ids [batch, columns] -> their vectors [batch, columns, width]."""
         rows = (ids + self.offsets).flatten()
+        if not self._padded:
+            return self._recorded(rows).view(*ids.shape, self.width)
+        present = (ids >= 0).flatten().nonzero().squeeze(1)
+        embedded = self._recorded(rows.index_select(0, present))
+        whole = embedded.new_zeros(ids.numel(), self.width).index_copy(0, present, embedded)
+        return whole.view(*ids.shape, self.width)
+
+    def _recorded(self, rows: Tensor) -> Tensor:
+        """Rows [n] of the table -> [n, width], kept for the optimiser where there are gradients."""
         embedded = self.look_up(rows)
         if torch.is_grad_enabled():
             self.last_lookup = (rows, embedded.requires_grad_())
-        return embedded.view(*ids.shape, self.width)
+        return embedded
 
 
 class ShardedEmbedding(FieldEmbedding):
@@ -79,9 +95,16 @@ class ShardedEmbedding(FieldEmbedding):
     requested once. All workers have to look up, and to step, equally often.
     """
 
-    def __init__(self, sizes: Sequence[int], width: int, workers: Workers) -> None:
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        width: int,
+        workers: Workers,
+        columns: Sequence[int] | None = None,
+        padded: bool = False,
+    ) -> None:
         self._workers = workers
-        super().__init__(sizes, width)
+        super().__init__(sizes, width, columns, padded)
 
     def _draw(self) -> None:
         """The rows of the whole table that belong here; it is drawn in chunks and never whole in memory."""

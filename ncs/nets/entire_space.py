@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ncs.data_loading import Batch
+from ncs.data_loading import Batch, Features
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
 from ncs.nets.model import Group, Model, NetSpec, logit_loss
@@ -53,17 +53,17 @@ class EntireSpace(Model):
 
     def tower(self) -> Tower:
         """A new tower on the inputs."""
-        return Tower(self.spec.inputs.width, self.spec.net.hidden)
+        return Tower(self.spec.inputs.width, self.spec.net.hidden, self.spec.net)
 
-    def logits(self, ids: Tensor, task: str) -> Tensor:
+    def logits(self, features: Features, task: str) -> Tensor:
         """The task's tower on the shared inputs."""
-        return self.towers[task](self.inputs(ids))
+        return self.towers[task](self.inputs(features))
 
     def loss(self, batch: Batch, task: str) -> Tensor:
         """For CTR the sum of its loss and that of what follows a click; for another task its own loss."""
         if task != CTR:
             return super().loss(batch, task)
-        input = self.inputs(batch.ids)  # once: the optimiser sees the last lookup of the embedding only
+        input = self.inputs(batch.features)  # once: the optimiser sees the last lookup of the embedding only
         click = self.towers[CTR](input)
         after = self.loss_after(torch.sigmoid(click), input, Outcome.of(batch))
         return logit_loss(self.tasks[CTR], click, batch.labels[CTR]) + after

@@ -1,6 +1,6 @@
-"""The input of the FC layers: embeddings of ids, and their crosses (paper section 2.1, Fig. 1a)."""
+"""The input of the FC layers: a vector a feature, their crosses (paper section 2.1, Fig. 1a), and numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Literal
@@ -8,38 +8,80 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ncs.data_loading import Features
+from ncs.kinds import Layout
 from ncs.nets.crosses import Crossed, DotProducts, KroneckerProducts, field_columns, grids
+from ncs.nets.dropout import Dropout
 from ncs.nets.embedding import FieldEmbedding, ShardedEmbedding, Workers
+from ncs.nets.numbers import Numbers
+from ncs.nets.pooling import Pooling
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """Sizes of the input layers: number of ids of each field, embedding width, pairs of field positions to cross."""
+    """What the input layers are built from.
 
-    sizes: tuple[int, ...]
+    Features of ids, and projected vectors of numbers, have a vector of the embedding's width each; numbers stand beside
+    these vectors, after them; then come the crosses of pairs of vectors.
+    """
+
+    layout: Layout
+    sizes: Mapping[str, int]
+    """The rows of each of `layout.tables`."""
     embedding: int
-    crosses: tuple[tuple[int, int], ...]
+    crosses: tuple[tuple[str, str], ...]
+    """Names of features that have a vector."""
     interaction: Literal["kronecker", "dot"] = "kronecker"
     workers: Workers | None = field(default=None, compare=False, repr=False)
     """The workers that the embedding table is sharded over; None if each has all of it."""
+    dropout: float = 0.0
+    """The share of the vectors' numbers that a training step leaves out."""
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """The crosses as positions in `layout.vectors`."""
+        position = {name: n for n, name in enumerate(self.layout.vectors)}
+        return [(position[left], position[right]) for left, right in self.crosses]
+
+    @property
+    def table_of_column(self) -> list[int]:
+        """The table of each column of ids, as its position in `layout.tables`."""
+        position = {name: n for n, name in enumerate(self.layout.tables)}
+        return [position[slot.table] for slot in self.layout.ids for _ in range(slot.length)]
+
+    @property
+    def size_of_column(self) -> list[int]:
+        """The number of ids of each column of ids."""
+        tables = self.layout.tables
+        return [self.sizes[tables[table]] for table in self.table_of_column]
+
+    @property
+    def base(self) -> int:
+        """Width of the output before the crosses: vectors, numbers and flags."""
+        numbers = [slot for slot in self.layout.numbers if not slot.projected]
+        flags = sum(slot.length for slot in numbers if slot.nullable)
+        return len(self.layout.vectors) * self.embedding + sum(slot.length for slot in numbers) + flags
 
     @property
     def width(self) -> int:
         """Width of the output."""
-        fields = len(self.sizes)
+        vectors = len(self.layout.vectors)
         if self.interaction == "dot":
-            return fields * self.embedding + fields * (fields - 1) // 2
-        return fields * self.embedding + len(self.crosses) * self.embedding**2
+            return self.base + vectors * (vectors - 1) // 2
+        return self.base + len(self.crosses) * self.embedding**2
 
-    def columns(self, fields: Sequence[str]) -> dict[str, list[int]]:
-        """The output columns of each field's embedding, and of each cross (`<field> x <field>`)."""
-        each = range(self.embedding)
-        names = [name for name in fields for _ in each]
+    def columns(self) -> dict[str, list[int]]:
+        """The output columns of each feature, and of each cross (`<feature> x <feature>`)."""
+        each, vectors = range(self.embedding), self.layout.vectors
+        plain = [slot for slot in self.layout.numbers if not slot.projected]
+        names = [name for name in vectors for _ in each]
+        names += [slot.name for slot in plain for _ in range(slot.length)]
+        names += [slot.name for slot in plain if slot.nullable for _ in range(slot.length)]
         if self.interaction == "dot":
-            names += [f"{left} x {right}" for left, right in combinations(fields, 2)]
+            names += [f"{left} x {right}" for left, right in combinations(vectors, 2)]
         else:
-            for lefts, rights in grids(self.crosses):
-                names += [f"{fields[m]} x {fields[n]}" for m in lefts for _ in each for n in rights for _ in each]
+            for lefts, rights in grids(self.pairs):
+                names += [f"{vectors[m]} x {vectors[n]}" for m in lefts for _ in each for n in rights for _ in each]
         columns: dict[str, list[int]] = {}
         for column, name in enumerate(names):
             columns.setdefault(name, []).append(column)
@@ -47,26 +89,45 @@ class InputSpec:
 
 
 class Inputs(nn.Module):
-    """Embedding layer and feature-cross layer, concatenated."""
+    """Embedding, pooling, numbers and feature-cross layer, concatenated."""
 
     def __init__(self, spec: InputSpec) -> None:
         super().__init__()
+        layout, width = spec.layout, spec.embedding
+        self.pooling = Pooling(layout, width)
+        rows = [spec.sizes[table] for table in layout.tables]
+        columns, padded = spec.table_of_column, self.pooling.is_needed
         self.embedding = (
-            ShardedEmbedding(spec.sizes, spec.embedding, spec.workers)
+            ShardedEmbedding(rows, width, spec.workers, columns, padded)
             if spec.workers
-            else FieldEmbedding(spec.sizes, spec.embedding)
+            else FieldEmbedding(rows, width, columns, padded)
         )
-        self.cross = DotProducts(len(spec.sizes)) if spec.interaction == "dot" else KroneckerProducts(spec.crosses)
+        self.numbers = Numbers(layout, width)
+        self.dropout = Dropout(spec.dropout)
+        self.cross = DotProducts(len(layout.vectors)) if spec.interaction == "dot" else KroneckerProducts(spec.pairs)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Ids [batch, fields] -> [batch, `InputSpec.width`]."""
-        embedded = self.embedding(ids)
-        return torch.cat([embedded.flatten(1), *self.cross(embedded)], dim=1)
+    def forward(self, features: Features) -> Tensor:
+        """Features of a batch -> [batch, `InputSpec.width`]."""
+        vectors, numbers = self._parts(features)
+        return torch.cat([vectors.flatten(1), numbers, *self.cross(vectors)], dim=1)
 
-    def lazy(self, ids: Tensor) -> Tensor | Crossed:
+    def lazy(self, features: Features) -> Tensor | Crossed:
         """The same for a single FC layer, which computes the crosses tile by tile; dot products are not lazy."""
         if isinstance(self.cross, DotProducts):
-            return self(ids)
+            return self(features)
+        vectors, numbers = self._parts(features)
         width = self.embedding.width
         blocks = [(field_columns(left, width), field_columns(right, width)) for left, right in self.cross.blocks]
-        return Crossed(self.embedding(ids).flatten(1), blocks)
+        flat = vectors.flatten(1)
+        return Crossed(torch.cat([flat, numbers], 1) if numbers.shape[1] else flat, blocks)
+
+    def _parts(self, features: Features) -> tuple[Tensor, Tensor]:
+        """Vectors [batch, features, width], and numbers with their flags [batch, numbers + flags]."""
+        numbers, projected = self.numbers(features.numbers)
+        vectors = self.pooling(self.embedding(features.ids), features.ids)
+        return self.dropout(with_vectors(vectors, projected)), numbers
+
+
+def with_vectors(vectors: Tensor, projected: list[Tensor]) -> Tensor:
+    """The vectors of ids [batch, features, width], and behind them those of projected numbers [batch, width] each."""
+    return torch.cat([vectors, *(vector.unsqueeze(1) for vector in projected)], 1) if projected else vectors

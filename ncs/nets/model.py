@@ -1,6 +1,7 @@
 """The base class of models: a net that predicts every task. The models themselves are in `ncs.models`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ncs.config import Config, Net, Share
-from ncs.data_loading import Batch
+from ncs.data_loading import Batch, Features
 from ncs.errors import ExportError
 from ncs.nets.embedding import Workers, named_embeddings
 from ncs.nets.inputs import InputSpec
@@ -28,12 +29,17 @@ class NetSpec:
 
     @classmethod
     def of(cls, conf: Config, sizes: Mapping[str, int], workers: Workers | None = None) -> "NetSpec":
-        """From a model's configuration, the number of ids of each field, and the workers that train it."""
-        names = list(conf.fields)
-        crosses = tuple((names.index(left), names.index(right)) for left, right in conf.crosses)
-        rows = tuple(sizes[name] for name in names)
+        """From a model's configuration, the number of ids of each table, and the workers that train it."""
         owners = workers if conf.train.embeddings == "sharded" else None
-        inputs = InputSpec(rows, conf.net.embedding, crosses, conf.net.interaction, owners)
+        inputs = InputSpec(
+            conf.layout,
+            sizes,
+            conf.net.embedding,
+            tuple(conf.crosses),
+            conf.net.interaction,
+            owners,
+            conf.net.embedding_dropout,
+        )
         return cls(tasks_of(conf), inputs, conf.net, conf.share)
 
     def for_task(self, task: str) -> "NetSpec":
@@ -43,7 +49,7 @@ class NetSpec:
 
 @dataclass(frozen=True)
 class Group:
-    """Tasks that are trained and early-stopped together, and the tasks whose samples they are trained on."""
+    """Tasks that are trained together until none gets better, and the tasks whose samples they are trained on."""
 
     tasks: tuple[str, ...]
     samples: tuple[str, ...]
@@ -52,7 +58,7 @@ class Group:
 class Model(nn.Module):
     """A net that predicts every task.
 
-    Tasks of different `groups` have no weight in common; each group is early-stopped separately.
+    Tasks of different `groups` have no weight in common; each group is trained and stopped separately.
     """
 
     def __init__(self, spec: NetSpec) -> None:
@@ -61,6 +67,8 @@ class Model(nn.Module):
         self.tasks = spec.tasks
         self.groups: tuple[Group, ...] = (Group(tuple(spec.tasks), tuple(spec.tasks)),)
         self._task_masks: dict[str, Mask] = {}
+        self.task_weights: dict[str, dict[str, Tensor]] = {}
+        """Weights that a task has otherwise than the net's state says: those of its own best epoch."""
 
     @property
     def device(self) -> torch.device:
@@ -76,17 +84,32 @@ class Model(nn.Module):
     def task_masks(self, masks: Mapping[str, Mask]) -> None:
         self._task_masks = {task: mask.to(self.device) for task, mask in masks.items()}
 
-    def logits(self, ids: Tensor, task: str) -> Tensor:
-        """Ids int64 [batch, fields] -> logits [batch]."""
+    @contextmanager
+    def weights_of(self, task: str) -> Iterator[None]:
+        """While it lasts, the net has the weights that the task has."""
+        own = self.task_weights.get(task)
+        if not own:
+            yield
+            return
+        state = self.state_dict()
+        shared = {name: state[name].clone() for name in own}
+        try:
+            self.load_state_dict(own, strict=False)
+            yield
+        finally:
+            self.load_state_dict(shared, strict=False)
+
+    def logits(self, features: Features, task: str) -> Tensor:
+        """Inputs of a batch -> logits [batch]."""
         raise NotImplementedError
 
-    def probability(self, ids: Tensor, task: str) -> Tensor:
-        """Ids int64 [batch, fields] -> the task's prediction [batch], within [0, 1]."""
-        return torch.sigmoid(self.logits(ids, task))
+    def probability(self, features: Features, task: str) -> Tensor:
+        """Inputs of a batch -> the task's prediction [batch], within [0, 1]."""
+        return torch.sigmoid(self.logits(features, task))
 
     def loss(self, batch: Batch, task: str) -> Tensor:
         """The loss of a batch of the task's samples, summed over its rows."""
-        return logit_loss(self.tasks[task], self.logits(batch.ids, task), batch.labels[task])
+        return logit_loss(self.tasks[task], self.logits(batch.features, task), batch.labels[task])
 
     def masks(self, task: str) -> Mapping[nn.Parameter, Tensor]:
         """Weight -> mask (0 or 1, of the weight's shape) of what a step of `task` may update; others are not masked."""
@@ -112,9 +135,14 @@ class Model(nn.Module):
         )
 
     @torch.no_grad()
-    def predict(self, ids: Tensor) -> dict[str, Tensor]:
-        """Ids int64 [batch, fields] -> each task's prediction [batch], within [0, 1]."""
-        return {task: self.probability(ids, task) for task in self.tasks}
+    def predict(self, features: Features) -> dict[str, Tensor]:
+        """Inputs of a batch -> each task's prediction [batch], within [0, 1]."""
+        return {task: self.probability(features, task) for task in self.tasks}
+
+
+def differing(weights: Mapping[str, Tensor], others: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Those of `others` that differ from the weights of the same name."""
+    return {name: other for name, other in others.items() if not torch.equal(weights[name], other)}
 
 
 def logit_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ncs.data_loading import Batch
+from ncs.data_loading import Batch, Features
 from ncs.nets.experts import Experts, shared_and_tower
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
@@ -74,19 +74,19 @@ class RoutedNet(Model):
         hidden, tower = shared_and_tower(spec.net.hidden)
         width = hidden[-1]
         self.inputs = Inputs(spec.inputs)
-        self.lower = Experts(count, spec.inputs.width, hidden)
+        self.lower = Experts(count, spec.inputs.width, hidden, spec.net)
         self.between = Routing(count, count, width, transform)
-        self.upper = Experts(count, width, hidden)
+        self.upper = Experts(count, width, hidden, spec.net)
         self.to_task = nn.ModuleDict({task: Routing(1, count, width, transform) for task in spec.tasks})
-        self.towers = nn.ModuleDict({task: Tower(width, tower) for task in spec.tasks})
+        self.towers = nn.ModuleDict({task: Tower(width, tower, spec.net) for task in spec.tasks})
 
-    def logits(self, ids: Tensor, task: str) -> Tensor:
+    def logits(self, features: Features, task: str) -> Tensor:
         """The task's tower on the gated outputs of the upper level."""
-        upper = self.upper(self.between(self.lower(self.inputs(ids))))
+        upper = self.upper(self.between(self.lower(self.inputs(features))))
         return self.towers[task](self.to_task[task](upper).squeeze(1))
 
     def loss(self, batch: Batch, task: str) -> Tensor:
         """The task's loss, and for each row the penalty of the gates that the task uses."""
         to_task = cast(Routing, self.to_task[task])
         open_ = self.between.gates.penalty() + to_task.gates.penalty()
-        return super().loss(batch, task) + self.spec.net.snr.l0 * len(batch.ids) * open_
+        return super().loss(batch, task) + self.spec.net.snr.l0 * batch.features.rows * open_

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ncs.kinds.arrays import Arrays
 from ncs.logs.draws import Floats, Ints
 from ncs.simulation.simulation import Scorer
 from ncs.tasks import CTR, CVR
@@ -15,19 +16,28 @@ _CHUNK = 64
 
 @dataclass(frozen=True)
 class Exposed:
-    """Impressions of randomly shown videos, and the pool; ids are in the order of the configured fields.
+    """Impressions of randomly shown videos, and the pool.
 
-    `ids` [rows, fields]; `videos` [rows] are positions in the pool; `pool_ids` [pool, video fields] are of the fields
-    at the positions `video_fields`; lengths in seconds.
+    `inputs` [rows] are encoded as a model reads them; `videos` [rows] are positions in the pool; `pool` [pool videos]
+    are the encoded features of videos alone, which stand in `id_columns` and `number_columns` of the inputs; lengths in
+    seconds.
     """
 
     users: Ints
-    ids: Ints
+    inputs: Arrays
     videos: Ints
     rewards: Floats
-    pool_ids: Ints
+    pool: Arrays
     pool_lengths: Floats
-    video_fields: Sequence[int]
+    id_columns: Sequence[int]
+    number_columns: Sequence[int]
+
+    def of_pool(self, rows: slice, videos: Ints) -> Arrays:
+        """The inputs of some rows with other videos [rows, videos] in their place, [rows * videos]."""
+        ids, numbers = (np.repeat(block[rows, None], videos.shape[1], axis=1) for block in self.inputs)
+        ids[:, :, self.id_columns] = self.pool.ids[videos]
+        numbers[:, :, self.number_columns] = self.pool.numbers[videos]
+        return Arrays(*(block.reshape(videos.size, block.shape[2]) for block in (ids, numbers)))
 
 
 def ranked(
@@ -47,10 +57,8 @@ def ranked(
         np.put_along_axis(drawn, own, 2.0, axis=1)  # never sampled beside itself
         order = tie_breaks.random((len(own), others + 1))
         videos = np.concatenate([own, np.argpartition(drawn, others, axis=1)[:, :others]], axis=1)
-        ids = np.repeat(shown.ids[rows, None], videos.shape[1], axis=1)
-        ids[:, :, shown.video_fields] = shown.pool_ids[videos]
-        flat = ids.reshape(-1, ids.shape[2])
-        predicted = {name: scorer.predict(flat, (CTR, CVR)) for name, scorer in scorers.items()}
+        inputs = shown.of_pool(rows, videos)
+        predicted = {name: scorer.predict(*inputs, (CTR, CVR)) for name, scorer in scorers.items()}
         for (click, watch), of_pair in zip(pairs, chunks, strict=True):
             product = (predicted[click][CTR] * predicted[watch][CVR]).reshape(videos.shape)
             scores = product * shown.pool_lengths[videos]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ncs
-from ncs.config import Config, digest
+from ncs.config import Config, Role, digest
 from ncs.data_loading import Snapshot, TableLoader
 from ncs.errors import DataError
 from ncs.lake import layout, manifest, storage
@@ -43,10 +43,11 @@ class Run:
     @cached_property
     def run_id(self) -> str:
         """The same for the same configuration and samples, so that the same command resumes an interrupted run."""
-        decisive = self.conf.part("logs.days", "split", "fields", "tasks", "net", "train", "prune", "share", "workers")
+        keys = ("fields", "statistics", "history", "tasks", "net", "train", "prune", "share", "workers")
+        decisive = self.conf.part("logs.days", "split", *keys)
         train = {key: value for key, value in decisive.pop("train").items() if key not in _NOT_DECISIVE}
-        # A digest sorts keys; the order of the fields is that of their embeddings.
-        return f"{self.conf.name}-{digest([decisive, list(self.conf.fields), train, self._data()])}"
+        # A digest sorts keys; the order of the features is that of their vectors.
+        return f"{self.conf.name}-{digest([decisive, list(self.conf.features), train, self._data()])}"
 
     @property
     def folder(self) -> str:
@@ -76,17 +77,21 @@ class Run:
         confs = map(self.conf.of_model, self.conf.train.models)
         return {len(tasks_of(conf)) for conf in confs if conf.prune.at_once}
 
+    def snapshot(self, table: str, role: Role) -> Snapshot:
+        """The rows of a table that are for a purpose, at the run's version. Raises DataError if there are none."""
+        return Snapshot.of(self.lake, table, self.versions[table], *self.conf.select(role))
+
     def test_loader(self) -> TableLoader:
         """The test days' impressions with the labels of all tasks, in order, streamed since they may be many.
 
         Raises DataError if they are missing.
         """
         conf, tasks = self.conf, tasks_of(self.conf)
-        snapshot = Snapshot.of(self.lake, tasks[CTR].table, self.versions[tasks[CTR].table], conf.test_days, "test")
+        snapshot = self.snapshot(tasks[CTR].table, "test")
         labels = {task.name: task.label for task in tasks.values()}
         size = conf.train.batch_size
         return TableLoader(
-            snapshot, list(conf.fields), labels, batch_size=size, shuffle=False, memory_rows=0, buffer_rows=size
+            snapshot, conf.layout, labels, batch_size=size, shuffle=False, memory_rows=0, buffer_rows=size
         )
 
     @property
@@ -176,11 +181,12 @@ def _without(provenance: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def field_sizes(run: Run) -> dict[str, int]:
-    """The number of ids of each field, 0 (unknown) included."""
+    """The number of ids of each feature that has rows of its own in the embedding table, 0 (unknown) included."""
     rows = run.lake.read(layout.VOCABULARY, run.versions[layout.VOCABULARY], ["field", "id"])
     highest = rows.group_by("field").aggregate([("id", "max")]).to_pydict()
     highest_id = dict(zip(highest["field"], highest["id_max"], strict=True))
-    return {name: highest_id.get(name, 0) + 1 for name in run.conf.fields}
+    features = run.conf.features
+    return {name: features[name].largest_id(highest_id.get(name, 0)) + 1 for name in run.conf.layout.tables}
 
 
 def _versions() -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Training the models of a run: loaders of its samples, a trainer for each model, the facts that a model leaves."""
 
 import logging
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -9,7 +8,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from ncs.data_loading import Snapshot, TableLoader
+from ncs.config import Role
+from ncs.data_loading import TableLoader
 from ncs.errors import TrainingError
 from ncs.lake.documents import Epoch, Facts, TaskFacts
 from ncs.models import build, model_type
@@ -19,10 +19,10 @@ from ncs.soundness import judge, unsound
 from ncs.tasks import tasks_of
 from ncs.training.artefact import TrainedModel
 from ncs.training.cluster import Cluster
-from ncs.training.hardware import keep_freed_memory, select_device
+from ncs.training.hardware import available_cores, keep_freed_memory, select_device
 from ncs.training.loop import Trainer
-from ncs.training.metrics import skill, validated
-from ncs.training.store import Store
+from ncs.training.metrics import Validated, skill
+from ncs.training.store import Store, validation_of
 
 _log = logging.getLogger(__name__)
 
@@ -30,22 +30,24 @@ _log = logging.getLogger(__name__)
 def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -> None:
     """Train the pending models of a run."""
     conf = run.conf
-    torch.set_num_threads(conf.train.threads or cluster.cores or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(conf.train.threads or cluster.cores or available_cores())
     keep_freed_memory()
     device = select_device(conf.train.device, cluster.local_rank)
-    loaders, validation = (_loaders(run, cluster, split, device) for split in ("train", "validation"))
+    loaders, validation = (_loaders(run, cluster, role, device) for role in ("train", "validation"))
+    all_rows = _loaders(run, cluster, "refit", device) if conf.train.refit else None
     sizes = field_sizes(run)
     variance = {task: _variance(task, loader, cluster) for task, loader in validation.items()}
     for name in run.pending():
         started = time.monotonic()
         model_conf = conf.of_model(name)
         store = Store(run.folder_of(name), cluster)
-        trainer = Trainer(model_conf.train, loaders, validation, cluster, store, variance, quiet)
+        trainer = Trainer(model_conf.train, loaders, validation, cluster, store, variance, all_rows, quiet)
         net = build(model_conf, sizes, model_conf.train.seed, cluster).to(device)
         model_type(model_conf).train(net, trainer, model_conf)
         facts = _facts(net, store.logged(), trainer)
         store.write_json("facts", facts)
-        trained = TrainedModel(net.state_dict(), {task: dict(mask) for task, mask in net.task_masks.items()})
+        masks = {task: dict(mask) for task, mask in net.task_masks.items()}
+        trained = TrainedModel(net.state_dict(), masks, {task: own for task, own in net.task_weights.items() if own})
         store.save("model", vars(trained))
         store.clear_checkpoints()
         if cluster.rank == 0:
@@ -57,45 +59,45 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
 
 def _facts(net: Model, epochs: Sequence[Epoch], trainer: Trainer) -> Facts:
     """What `facts.json` says of a trained model, by the epochs that it took."""
-    best: dict[str | None, float] = {}
     by_subgroup: defaultdict[int | None, float] = defaultdict(float)
     for epoch in epochs:
         by_subgroup[epoch.subgroup] += epoch.seconds
-        if epoch.phase == "joint":
-            best[epoch.task] = max(epoch.skill, best.get(epoch.task, -np.inf))
     seconds = sum(epoch.seconds for epoch in epochs)
+    tasks = {task: _task_facts(net, task, trainer) for task in net.tasks}
     densities = [mask.density()["all"] for mask in net.task_masks.values()]
     return Facts(
-        skill=sum(best.values()),
+        skill=sum(facts.skill for facts in tasks.values()),
         seconds=by_subgroup.pop(None, 0.0) + max(by_subgroup.values(), default=0.0),  # subgroups train at the same time
         wait_share=sum(epoch.wait_share * epoch.seconds for epoch in epochs) / max(seconds, 1e-9),
         parameters=net.size(),
         density=float(np.mean(densities)) if densities else 1.0,
         workers=sorted({epoch.workers for epoch in epochs}),  # fewer than configured, once one was lost
-        tasks={task: _task_facts(net, task, trainer) for task in net.tasks},
+        tasks=tasks,
     )
 
 
 def _task_facts(net: Model, task: str, trainer: Trainer) -> TaskFacts:
-    """A task of a trained model on the validation rows, and whether it is fit to be served."""
-    validation = validated(net, task, trainer.validation[task], trainer.cluster)
-    gained = skill(net.tasks[task], validation.score, trainer.label_variance[task])
-    soundness = judge(gained, validation.lowest, validation.highest)
-    return TaskFacts(**validation._asdict(), skill=gained, soundness=soundness.value)
+    """A task of a trained model on the validation rows, before a refit, and whether it is fit to be served."""
+    rows = Validated.from_artefact(trainer.store.load(validation_of(task)))
+    score = rows.figure(net.tasks[task])
+    gained = skill(net.tasks[task], score, trainer.label_variance[task])
+    lowest, highest = float(rows.predictions.min()), float(rows.predictions.max())
+    soundness = judge(gained, lowest, highest)
+    return TaskFacts(score=score, lowest=lowest, highest=highest, skill=gained, soundness=soundness.value)
 
 
-def _loaders(run: Run, cluster: Cluster, split: str, device: torch.device) -> dict[str, TableLoader]:
+def _loaders(run: Run, cluster: Cluster, role: Role, device: torch.device) -> dict[str, TableLoader]:
     conf, tasks = run.conf, tasks_of(run.conf)
     return {
         task.name: TableLoader(
-            Snapshot.of(run.lake, task.table, run.versions[task.table], conf.train_days, split),
-            list(conf.fields),
+            run.snapshot(task.table, role),
+            conf.layout,
             {other.name: other.label for other in tasks.values()},
             batch_size=conf.train.batch_size,
             shard=cluster.rank,
             shards=cluster.size,
             seed=conf.train.seed,
-            shuffle=split == "train",
+            shuffle=role != "validation",
             memory_rows=conf.data_loading.memory_rows,
             buffer_rows=conf.data_loading.buffer_rows,
             device=device,

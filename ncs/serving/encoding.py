@@ -1,26 +1,17 @@
 """Raw values of rows as a model's inputs, without Spark: what `ncs encode` makes of the same values."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from ncs.errors import DataError
 from ncs.kinds import Feature, IdSlot, Layout
+from ncs.kinds.arrays import Arrays, stack
 from ncs.kinds.base import Raw
 
 _COLUMNS = ("field", "value", "id")
-
-
-class Inputs(NamedTuple):
-    """A model's inputs, in the order of the layout."""
-
-    ids: NDArray[np.int64]
-    """[rows, layout.id_width], -1 behind the last element of a list."""
-    numbers: NDArray[np.float32]
-    """[rows, layout.number_width], NaN where missing."""
 
 
 class Encoder:
@@ -54,16 +45,10 @@ class Encoder:
         """The columns of the sample tables of those features that are among the given columns."""
         return {name: self.column(name, columns[name]) for name in self.fields if name in columns}
 
-    def inputs(self, columns: Mapping[str, Raw]) -> Inputs:
+    def inputs(self, columns: Mapping[str, Raw]) -> Arrays:
         """A model's inputs of rows. Raises DataError for a feature that is not among the columns."""
         missing = [name for name in self.fields if name not in columns]
         if missing:
             raise DataError(f"the request has no {missing[0]}; it has {', '.join(columns)}; name each of its features")
         encoded = self.encode(columns)
-        rows = len(next(iter(encoded.values())))
-        ids = [encoded[slot.name].reshape(rows, -1) for slot in self.layout.ids]
-        numbers = [encoded[slot.name].reshape(rows, -1) for slot in self.layout.numbers]
-        return Inputs(
-            np.concatenate([np.empty((rows, 0), np.int64), *ids], axis=1),
-            np.concatenate([np.empty((rows, 0), np.float32), *numbers], axis=1),
-        )
+        return stack(self.layout, encoded, len(next(iter(encoded.values()))))

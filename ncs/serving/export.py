@@ -13,21 +13,26 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.export import Dim
 
+from ncs.data_loading import Features
 from ncs.errors import ExportError
+from ncs.kinds.layout import NO_ID
+from ncs.nets.inputs import InputSpec
 from ncs.nets.layers import Subnetwork
 from ncs.nets.model import Model
 from ncs.serving.model import ServingNet, macs
+from ncs.serving.samples import draw, extremes, of_one_request
 from ncs.tasks import Task
 
-INPUT = "ids"
-"""The name of the input: int64 [batch, fields]."""
+IDS, NUMBERS = "ids", "numbers"
+"""The names of the inputs: int64 and float32, [batch, columns]. Only a layout with numbers has the second one."""
 TOLERANCE = 1e-5
 """The largest difference of a prediction from the model's: a few times the rounding of float32."""
+Predictor = Callable[[Features], Tensor]
+"""What an exported program computes: inputs of a batch -> predictions [batch]."""
 _ROWS = 4096
 _LARGEST = 2**31 - 2**20
 """Bytes: the limit of a protocol buffer, and so of an ONNX file, without some room for its graph."""
@@ -41,8 +46,8 @@ class Program:
     card: dict[str, Any]
 
 
-def export(net: Model, task: Task, fields: Sequence[str]) -> Program:
-    """The task's subnetwork as files; `fields` are the names of the columns of ids.
+def export(net: Model, task: Task) -> Program:
+    """The task's subnetwork as files.
 
     Raises ExportError if packages are missing, if the model has no subnetwork, and if a file, read again, predicts
     otherwise than the model.
@@ -56,15 +61,13 @@ def export(net: Model, task: Task, fields: Sequence[str]) -> Program:
     with _silent():
         files = {"pt2": _pt2(small), "onnx": _onnx(small, task.prediction)}
     predictors = {"pt2": torch_predictor(files["pt2"]), "onnx": onnx_predictor(files["onnx"])}
-    samples = _samples(net.spec.inputs.sizes, small.request)
+    samples = _samples(net.spec.inputs, small.request)
     differences = {ending: _checked(net, task.name, ending, predict, samples) for ending, predict in predictors.items()}
     card = {
         "task": task.name,
-        "fields": list(fields),
-        "ids": dict(zip(fields, net.spec.inputs.sizes, strict=True)),
-        "input": {"name": INPUT, "dtype": "int64", "shape": ["batch", len(fields)], "other_ids": "as 0"},
+        **_inputs(net.spec.inputs),
         "output": {"name": task.prediction, "dtype": "float32", "shape": ["batch"], "range": [0, 1]},
-        "request": {"fields": [fields[n] for n in small.request], "macs": small.request_macs()},
+        "request": {"fields": [net.spec.inputs.layout.vectors[n] for n in small.request], "macs": small.request_macs()},
         **_sizes(subnetwork, small),
         "difference": differences,
         "difference_allowed": TOLERANCE,
@@ -74,12 +77,36 @@ def export(net: Model, task: Task, fields: Sequence[str]) -> Program:
     return Program(files, card)
 
 
+def _inputs(spec: InputSpec) -> dict[str, Any]:
+    """The features in order, where each stands, the number of ids of those that have some, the inputs' forms."""
+    layout = spec.layout
+    columns = {
+        name: {"input": input, "first": span.start, "length": span.stop - span.start}
+        for input, spans in ((IDS, layout.id_spans), (NUMBERS, layout.number_spans))
+        for name, span in spans.items()
+    }
+    numbers = {"name": NUMBERS, "dtype": "float32", "shape": ["batch", layout.number_width], "missing": "NaN"}
+    return {
+        "fields": layout.names,
+        "columns": columns,
+        "ids": {slot.name: spec.sizes[slot.table] for slot in layout.ids},
+        "input": {
+            "name": IDS,
+            "dtype": "int64",
+            "shape": ["batch", layout.id_width],
+            "other_ids": "as 0",
+            **({"padding": NO_ID} if any(slot.is_list for slot in layout.ids) else {}),
+        },
+        **({"numbers": numbers} if layout.number_width else {}),
+    }
+
+
 def _sizes(subnetwork: Subnetwork, small: ServingNet) -> dict[str, Any]:
     """Widths, parameters and multiplications a row before (with all connections) and after."""
     before, after = [layer.weight.shape[1] for layer in subnetwork.layers] + [1], small.widths()
     embeddings = small.table.numel()
     kept = sum(int((layer.weight != 0).sum()) for layer in subnetwork.layers)
-    whole = embeddings + macs(before) + sum(before[1:])
+    whole = small.input_size() + macs(before) + sum(before[1:])
     return {
         "layers": {"before": before, "after": after},
         "parameters": {"before": whole, "after": small.size(), "embeddings": embeddings, "connections_kept": kept},
@@ -87,19 +114,30 @@ def _sizes(subnetwork: Subnetwork, small: ServingNet) -> dict[str, Any]:
     }
 
 
-def torch_predictor(content: bytes) -> Callable[[Tensor], Tensor]:
-    """The function in a .pt2 file: ids int64 [batch, fields] -> predictions [batch]."""
+def torch_predictor(content: bytes) -> Predictor:
+    """The function in a .pt2 file: inputs of a batch -> predictions [batch]."""
     # Its guards check what the card says of the input, and take longer than a small batch.
-    return torch.export.load(io.BytesIO(content)).module(check_guards=False)
+    module = torch.export.load(io.BytesIO(content)).module(check_guards=False)
+    return lambda features: module(*_arguments(features))
 
 
-def onnx_predictor(content: bytes, threads: int = 1) -> Callable[[Tensor], Tensor]:
+def onnx_predictor(content: bytes, threads: int = 1) -> Predictor:
     """The function in an ONNX file, run by onnxruntime."""
     onnxruntime = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    return lambda ids: torch.from_numpy(session.run(None, {INPUT: ids.numpy()})[0])
+
+    def predict(features: Features) -> Tensor:
+        named = {name: values.numpy() for name, values in zip((IDS, NUMBERS), _arguments(features), strict=False)}
+        return torch.from_numpy(session.run(None, named)[0])
+
+    return predict
+
+
+def _arguments(features: Features) -> tuple[Tensor, ...]:
+    """The inputs of a program."""
+    return (features.ids, features.numbers) if features.numbers.shape[1] else (features.ids,)
 
 
 def _pt2(net: ServingNet) -> bytes:
@@ -116,9 +154,9 @@ def _onnx(net: ServingNet, output: str) -> bytes:
         _traced(net),
         dynamo=True,
         verbose=False,
-        input_names=[INPUT],
+        input_names=[IDS, NUMBERS][: len(_example(net))],
         output_names=[output],
-        dynamic_shapes=({0: Dim("batch")},),
+        dynamic_shapes=tuple({0: Dim("batch")} for _ in _example(net)),
     )
     assert program is not None
     # Branches leave unused constants, of which onnxruntime warns when the model is loaded.
@@ -127,14 +165,19 @@ def _onnx(net: ServingNet, output: str) -> bytes:
 
 
 def _traced(net: ServingNet) -> torch.export.ExportedProgram:
-    ids = torch.zeros(2, len(net.sizes), dtype=torch.int64)
-    return torch.export.export(net, (ids,), dynamic_shapes=({0: Dim("batch", min=1)},))
+    batch, example = Dim("batch", min=1), _example(net)
+    return torch.export.export(net, example, dynamic_shapes=tuple({0: batch} for _ in example))
+
+
+def _example(net: ServingNet) -> tuple[Tensor, ...]:
+    """Two rows."""
+    layout = net.layout
+    ids = torch.zeros(2, layout.id_width, dtype=torch.int64)
+    return _arguments(Features(ids, torch.zeros(2, layout.number_width)))
 
 
 @torch.no_grad()
-def _checked(
-    net: Model, task: str, ending: str, predict: Callable[[Tensor], Tensor], samples: Sequence[Tensor]
-) -> float:
+def _checked(net: Model, task: str, ending: str, predict: Predictor, samples: Sequence[Features]) -> float:
     """The largest difference from the model's predictions, over all samples."""
     largest = 0.0
     for rows in samples:
@@ -142,23 +185,17 @@ def _checked(
         if not difference <= TOLERANCE:  # nor NaN
             raise ExportError(
                 f"the {ending} program of {task} predicts otherwise than the trained model, by {difference:.2g} on "
-                f"{len(rows)} rows, at most {TOLERANCE:.0e} expected; nothing is written"
+                f"{rows.rows} rows, at most {TOLERANCE:.0e} expected; nothing is written"
             )
         largest = max(largest, difference)
     return largest
 
 
-def _samples(sizes: Sequence[int], request: Sequence[int]) -> list[Tensor]:
-    """Ids int64 [rows, fields]: of many requests, of one request, of one except for the last row, and a single row.
-
-    They are random, with the first and the last id of each field.
-    """
-    random = np.random.default_rng(0)
-    drawn = torch.from_numpy(random.integers(0, sizes, size=(_ROWS, len(sizes))))
-    many = torch.cat([drawn, torch.zeros(1, len(sizes), dtype=torch.int64), torch.tensor([sizes]) - 1])
-    single = many.clone()
-    single[:, request] = many[0, request]
-    return [many, single, torch.cat([single[:-1], many[-1:]]), many[:1]]
+def _samples(spec: InputSpec, request: Sequence[int]) -> list[Features]:
+    """Rows of many requests, of one request, of one except for the last row, and a single row."""
+    many = Features.joined([draw(spec, _ROWS), extremes(spec)])
+    one = of_one_request(many, spec, request)
+    return [many, one, Features.joined([one[:-1], many[-1:]]), many[:1]]
 
 
 def _version(package: str) -> str:

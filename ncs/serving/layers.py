@@ -1,9 +1,9 @@
 """The layers of a served net, with buffers instead of parameters: nothing requires gradients.
 
-The first layer has two equivalent forms. `AnyRows` is a sum of matrix products, one for the embeddings and one for each
-crossed field: the crosses of a batch are never in memory all at once, which would cost more than the multiplications.
-`OneRequest` is for rows that agree in the left fields of all crosses, the candidates of one user: a cross is linear in
-its left side, so that the user's embedding is folded into the weights once, and rows need no crosses.
+The first layer has two equivalent forms. `AnyRows` is a sum of matrix products, one for the base (vectors and numbers)
+and one for each crossed field: the crosses of a batch are never in memory all at once, which would cost more than the
+multiplications. `OneRequest` is for rows that agree in the left vectors of all crosses, the candidates of one user: a
+cross is linear in its left side, so that the user's vectors are folded into the weights once, and rows need no crosses.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ncs.nets.crosses import DotProducts, KroneckerProducts
+from ncs.nets.inputs import InputSpec
 from ncs.nets.layers import Layer
 from ncs.serving.compact import read_columns
 
@@ -49,7 +50,7 @@ class Columns(nn.Module):
 
 
 class Block(NamedTuple):
-    """Products of two blocks of the embeddings' columns, [m] and [n], and the weights that read them [out, m, n]."""
+    """Products of two blocks of the vectors' columns, [m] and [n], and the weights that read them [out, m, n]."""
 
     left: Tensor
     right: Tensor
@@ -67,27 +68,27 @@ class Products(nn.Module):
         self.register_buffer("weight", weight.detach()[:, in_left][:, :, in_right].flatten(1).T.contiguous())
         self.weight: Tensor
 
-    def forward(self, embedded: Tensor, total: Tensor) -> Tensor:
-        """Embeddings [batch, fields * width], the sum of other terms [batch, out] -> the sum with this term."""
-        products = self.left(embedded).unsqueeze(2) * self.right(embedded).unsqueeze(1)
+    def forward(self, base: Tensor, total: Tensor) -> Tensor:
+        """Base [batch, base width], the sum of other terms [batch, out] -> the sum with this term."""
+        products = self.left(base).unsqueeze(2) * self.right(base).unsqueeze(1)
         return torch.addmm(total, products.flatten(1), self.weight)
 
 
 class DotTerm(nn.Module):
-    """A term of the first layer: dot products of pairs of embeddings that some kept connection reads."""
+    """A term of the first layer: dot products of pairs of vectors that some kept connection reads."""
 
-    def __init__(self, cross: DotProducts, fields: int, weight: Tensor) -> None:
+    def __init__(self, cross: DotProducts, spec: InputSpec, weight: Tensor) -> None:
         super().__init__()
         read = read_columns(weight)
-        self.fields = fields
-        self.register_buffer("pairs", (cross.left * fields + cross.right)[read])
+        self.vectors, self.width = len(spec.layout.vectors), spec.embedding
+        self.register_buffer("pairs", (cross.left * self.vectors + cross.right)[read])
         self.register_buffer("weight", weight.detach()[:, read].T.contiguous())
         self.pairs: Tensor
         self.weight: Tensor
 
-    def forward(self, embedded: Tensor, total: Tensor) -> Tensor:
+    def forward(self, base: Tensor, total: Tensor) -> Tensor:
         """As `Products`."""
-        rows = embedded.unflatten(1, (self.fields, -1))
+        rows = base[:, : self.vectors * self.width].unflatten(1, (self.vectors, self.width))
         dots = torch.bmm(rows, rows.transpose(1, 2)).flatten(1)
         return torch.addmm(total, dots.index_select(1, self.pairs), self.weight)
 
@@ -95,24 +96,23 @@ class DotTerm(nn.Module):
 class AnyRows(nn.Module):
     """The first layer for any rows."""
 
-    def __init__(self, first: Layer, cross: nn.Module, fields: int, width: int) -> None:
+    def __init__(self, first: Layer, cross: nn.Module, spec: InputSpec) -> None:
         super().__init__()
-        embedded = fields * width
-        self.first = Linear(Layer(first.weight[:, :embedded], first.bias))
-        crossed = first.weight[:, embedded:]
+        self.first = Linear(Layer(first.weight[:, : spec.base], first.bias))
+        crossed = first.weight[:, spec.base :]
         terms: list[Products | DotTerm] = []
         if isinstance(cross, KroneckerProducts):
-            terms = [Products(block) for block in blocks(cross, width, crossed) if block.weight.any()]
+            terms = [Products(block) for block in blocks(cross, spec.embedding, crossed) if block.weight.any()]
         elif crossed.any():
             assert isinstance(cross, DotProducts)
-            terms = [DotTerm(cross, fields, crossed)]
+            terms = [DotTerm(cross, spec, crossed)]
         self.terms = nn.ModuleList(terms)
 
-    def forward(self, embedded: Tensor) -> Tensor:
-        """Embeddings [batch, fields * width] -> [batch, out], before the ReLU."""
-        output: Tensor = self.first(embedded)
+    def forward(self, base: Tensor) -> Tensor:
+        """Vectors and numbers [batch, base width] -> [batch, out], before the ReLU."""
+        output: Tensor = self.first(base)
         for term in self.terms:
-            output = term(embedded, output)
+            output = term(base, output)
         return output
 
     def shape(self) -> tuple[int, int]:
@@ -122,18 +122,19 @@ class AnyRows(nn.Module):
 
 
 class OneRequest(nn.Module):
-    """The first layer for rows that agree in the fields of the request, the left ones of all crosses."""
+    """The first layer for rows that agree in the vectors of the request, the left ones of all crosses."""
 
-    def __init__(self, first: Layer, cross: KroneckerProducts, fields: int, width: int) -> None:
+    def __init__(self, first: Layer, cross: KroneckerProducts, spec: InputSpec) -> None:
         super().__init__()
-        left, neurons = request_fields(cross), len(first.bias)
-        request = _columns(left, width)
-        rest = _columns([field for field in range(fields) if field not in left], width)
+        width, neurons = spec.embedding, len(first.bias)
+        request = vector_columns(request_vectors(cross), width)
+        rest = torch.arange(spec.base)
+        rest = rest[~torch.isin(rest, request)]
         weight = first.weight.detach()
         # One more column of the rest: the request's term of the biases.
         crossed = torch.zeros(len(request), len(rest) + 1, neurons)
         crossed[:, -1] = weight[:, request].T
-        for block in blocks(cross, width, weight[:, fields * width :]):
+        for block in blocks(cross, width, weight[:, spec.base :]):
             rows, columns = torch.searchsorted(request, block.left), torch.searchsorted(rest, block.right)
             at = (rows.unsqueeze(1), columns)
             crossed.index_put_(at, block.weight.permute(1, 2, 0), accumulate=True)  # a pair may be named twice
@@ -144,32 +145,33 @@ class OneRequest(nn.Module):
         self.crossed: Tensor
         self.weight: Tensor
 
-    def forward(self, embedded: Tensor) -> Tensor:
+    def forward(self, base: Tensor) -> Tensor:
         """As `AnyRows`."""
-        request = self.request(embedded[:1]).sum(0, keepdim=True)  # of no rows: zeros
+        request = self.request(base[:1]).sum(0, keepdim=True)  # of no rows: zeros
         folded = torch.addmm(self.weight, request, self.crossed).view(-1, self.neurons)
         weight, bias = folded.split([len(folded) - 1, 1])
-        return torch.addmm(bias, self.rest(embedded), weight)
+        return torch.addmm(bias, self.rest(base), weight)
 
 
-def request_fields(cross: nn.Module) -> list[int]:
-    """The left fields of all crosses; none if one of them is a right field too, and none for dot products."""
+def request_vectors(cross: nn.Module) -> list[int]:
+    """The left vectors of all crosses; none if one of them is a right one too, and none for dot products."""
     grids = cross.blocks if isinstance(cross, KroneckerProducts) else []
-    left, right = ({field for grid in grids for field in grid[side]} for side in (0, 1))
+    left, right = ({vector for grid in grids for vector in grid[side]} for side in (0, 1))
     return [] if left & right else sorted(left)
 
 
 def blocks(cross: KroneckerProducts, width: int, weight: Tensor) -> Iterator[Block]:
-    """The crosses' weights in the first layer [out, products], a block for each left field of each grid."""
+    """The crosses' weights in the first layer [out, products], a block for each left vector of each grid."""
     start = 0
     for lefts, rights in cross.blocks:
-        right = _columns(rights, width)
-        for field in lefts:
-            left = _columns([field], width)
+        right = vector_columns(rights, width)
+        for vector in lefts:
+            left = vector_columns([vector], width)
             end = start + len(left) * len(right)
             yield Block(left, right, weight[:, start:end].unflatten(1, (len(left), len(right))))
             start = end
 
 
-def _columns(fields: Sequence[int], width: int) -> Tensor:
-    return torch.cat([torch.arange(field * width, (field + 1) * width) for field in fields])
+def vector_columns(vectors: Sequence[int], width: int) -> Tensor:
+    """The columns of some vectors, by their positions."""
+    return torch.cat([torch.arange(vector * width, (vector + 1) * width) for vector in vectors])

@@ -1,6 +1,7 @@
-"""The net that is served: ids in, one task's prediction out, with only the weights that the task uses."""
+"""The net that is served: ids and numbers in, one task's prediction out, with only the weights that the task uses."""
 
 from collections.abc import Sequence
+from copy import deepcopy
 from itertools import pairwise
 from typing import cast
 
@@ -8,50 +9,74 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ncs.kinds.layout import NO_ID
 from ncs.nets.crosses import KroneckerProducts
+from ncs.nets.inputs import with_vectors
 from ncs.nets.layers import Subnetwork
 from ncs.nets.model import NetSpec
 from ncs.serving.compact import compact
-from ncs.serving.layers import AnyRows, Columns, Linear, OneRequest, request_fields
+from ncs.serving.layers import AnyRows, Columns, Linear, OneRequest, request_vectors, vector_columns
 
 
 class ServingNet(nn.Module):
-    """One task of a trained model, for ids of all fields in the order of the configuration.
+    """One task of a trained model, for ids and numbers in the columns of the run's layout.
 
-    Ids outside the vocabulary become 0, unknown. Rows of one request take the faster form of the first layer.
+    Ids outside the vocabulary become 0, unknown; in columns of lists those below 0 are padding. Rows of one request
+    take the faster form of the first layer.
     """
 
     def __init__(self, spec: NetSpec, subnetwork: Subnetwork) -> None:
         super().__init__()
-        first, *rest = compact(subnetwork.layers)
-        inputs, sizes, width = subnetwork.inputs, spec.inputs.sizes, spec.inputs.embedding
-        self.register_buffer("sizes", torch.tensor(sizes))
+        first, *rest = compact(subnetwork.layers, subnetwork.norm)
+        inputs, of_inputs = subnetwork.inputs, spec.inputs
+        self.layout = of_inputs.layout
+        lowest = [NO_ID if slot.is_list else 0 for slot in self.layout.ids for _ in range(slot.length)]
+        self.register_buffer("sizes", torch.tensor(of_inputs.size_of_column, dtype=torch.int64))
+        self.register_buffer("lowest", torch.tensor(lowest, dtype=torch.int64))
         self.register_buffer("offsets", inputs.embedding.offsets.clone())
         self.register_buffer("table", inputs.embedding.table.detach().clone())
-        self.width = len(sizes) * width
-        self.any_rows = AnyRows(first, inputs.cross, len(sizes), width)
-        self.request = request_fields(inputs.cross) if len(self.any_rows.terms) else []
+        self.pooling, self.numbers = (
+            deepcopy(module).requires_grad_(False) for module in (inputs.pooling, inputs.numbers)
+        )
+        self.any_rows = AnyRows(first, inputs.cross, of_inputs)
+        self.request = request_vectors(inputs.cross) if len(self.any_rows.terms) else []
         if self.request:
             assert isinstance(inputs.cross, KroneckerProducts)
-            self.request_ids = Columns(torch.tensor(self.request))
-            self.one_request = OneRequest(first, inputs.cross, len(sizes), width)
+            self.request_columns = Columns(vector_columns(self.request, of_inputs.embedding))
+            self.one_request = OneRequest(first, inputs.cross, of_inputs)
         self.layers = nn.ModuleList([Linear(layer) for layer in rest])
+        self.norm = subnetwork.norm
         self.sizes: Tensor
+        self.lowest: Tensor
         self.offsets: Tensor
         self.table: Tensor
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Ids int64 [batch, fields] -> the task's prediction float32 [batch], within [0, 1]."""
-        known = torch.where((ids >= 0) & (ids < self.sizes), ids, 0)
-        embedded = F.embedding(known + self.offsets, self.table).view(-1, self.width)
+    def forward(self, ids: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """Ids int64 and numbers float32 [batch, columns] -> the task's prediction float32 [batch], within [0, 1].
+
+        A layout without numbers needs none.
+        """
+        base = self._base(ids, numbers)
         if self.request:
-            request = self.request_ids(known)
-            output = torch.cond((request == request[:1]).all(), self.one_request, self.any_rows, (embedded,))
+            request = self.request_columns(base)
+            output = torch.cond((request == request[:1]).all(), self.one_request, self.any_rows, (base,))
         else:
-            output = self.any_rows(embedded)
+            output = self.any_rows(base)
         for layer in self.layers:
-            output = layer(F.relu(output))
+            output = layer(F.relu(F.layer_norm(output, output.shape[-1:]) if self.norm else output))
         return torch.sigmoid(output.squeeze(1))
+
+    def _base(self, ids: Tensor, numbers: Tensor | None) -> Tensor:
+        """Vectors and numbers [batch, base width], as `ncs.nets.inputs` has them."""
+        known = torch.where(ids < self.sizes, ids, 0).maximum(self.lowest)
+        embedded = F.embedding(known.clamp(min=0) + self.offsets, self.table)
+        if self.pooling.is_needed:
+            embedded = embedded * (known >= 0).unsqueeze(2)
+        vectors = self.pooling(embedded, known)
+        if numbers is None:
+            return vectors.flatten(1)
+        plain, projected = self.numbers(numbers)
+        return torch.cat([with_vectors(vectors, projected).flatten(1), plain], 1)
 
     def widths(self) -> list[int]:
         """The widths of the first layer's computed input for any rows, of the hidden layers, and of the output."""
@@ -67,11 +92,15 @@ class ServingNet(nn.Module):
     def size(self) -> int:
         """Embeddings, weights and biases; each counted once, though those for rows of one request are stored again."""
         widths = self.widths()
-        return self.table.numel() + macs(widths) + sum(widths[1:])
+        return self.input_size() + macs(widths) + sum(widths[1:])
+
+    def input_size(self) -> int:
+        """Embeddings, and the weights of pooling and projections."""
+        return self.table.numel() + sum(weight.numel() for weight in self.parameters())
 
     def bytes(self) -> int:
-        """The size of all buffers in bytes."""
-        return sum(buffer.numel() * buffer.element_size() for buffer in self.buffers())
+        """The size of all buffers and parameters in bytes."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in (*self.buffers(), *self.parameters()))
 
 
 def macs(widths: list[int]) -> int:

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncs.config import Simulate
+from ncs.kinds.arrays import Arrays, stack
 from ncs.logs.draws import Floats, Ints, uniform
 from ncs.logs.world import World
 from ncs.simulation.encoding import Encoder
+from ncs.simulation.past import Past
 from ncs.simulation.trial import (
     METRICS,
     Estimate,
@@ -38,8 +40,8 @@ ORACLE, RANDOM = "oracle", "random"
 class Scorer(Protocol):
     """A trained model."""
 
-    def predict(self, ids: NDArray[Any], tasks: Iterable[str]) -> dict[str, Floats]:
-        """Ids [rows, fields] -> the tasks' predictions [rows]."""
+    def predict(self, ids: NDArray[Any], numbers: NDArray[Any], tasks: Iterable[str]) -> dict[str, Floats]:
+        """Ids and numbers in the columns of a layout, [rows, columns] -> the tasks' predictions [rows]."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,17 @@ def make_arms(pairs: Sequence[Sequence[str]]) -> list[Arm]:
 
 
 def simulate(
-    world: World, conf: Simulate, scorers: Mapping[str, Scorer], encoder: Encoder, days: Iterable[int]
+    world: World,
+    conf: Simulate,
+    scorers: Mapping[str, Scorer],
+    encoder: Encoder,
+    days: Iterable[int],
+    past: Past | None = None,
 ) -> Simulation:
-    """Simulate the responses of the users of `days` (0 is the day after the logs' end) to every arm."""
+    """Simulate the responses of the users of `days` (0 is the day after the logs' end) to every arm.
+
+    `past`: statistics and histories, if the models have any.
+    """
     arms = make_arms(conf.pairs)
     users = np.arange(world.n_users)
     bucket = assign_buckets(users, conf.buckets, conf.seed)
@@ -96,7 +106,7 @@ def simulate(
     for day in days:
         visits = draw_visits(world, conf, day)
         seen[visits.users] = True
-        ranks = _ranks(world, conf, visits, arms, scorers, encoder)
+        ranks = _ranks(world, conf, visits, arms, scorers, _inputs(world, visits, encoder, past))
         for arm in arms:
             for figure, values in respond(world, visits, ranks[arm], conf.top).items():
                 np.add.at(sums[arm][figure], bucket[visits.users], values)
@@ -112,18 +122,17 @@ def _ranks(
     visits: Visits,
     arms: Sequence[Arm],
     scorers: Mapping[str, Scorer],
-    encoder: Encoder,
+    inputs: Arrays,
 ) -> dict[Arm, Floats]:
     """Each arm's score of each candidate [visits, candidates]."""
     shape = visits.candidates.shape
     length = world.videos(np.arange(world.n_videos))["length_seconds"][visits.candidates]
-    ids = _ids(world, visits, encoder)
     requested: dict[str, set[str]] = {}  # predictions take nearly all of the time: only those that an arm needs
     for click, watch in (arm.pair for arm in arms if arm.pair):
         requested.setdefault(click, set()).add(CTR)
         requested.setdefault(watch, set()).add(CVR)
     predicted = {
-        model: {task: values.reshape(shape) for task, values in scorers[model].predict(ids, sorted(tasks)).items()}
+        model: {task: values.reshape(shape) for task, values in scorers[model].predict(*inputs, sorted(tasks)).items()}
         for model, tasks in requested.items()
     }
     truth = world.truth(visits.shown(visits.candidates, np.ones(1, np.int64)))
@@ -140,18 +149,23 @@ def _ranks(
     return scores
 
 
-def _ids(world: World, visits: Visits, encoder: Encoder) -> Ints:
-    """The candidates as ids [visits * candidates, fields], in the order of the fields."""
-    count = visits.candidates.shape[1]
+def _inputs(world: World, visits: Visits, encoder: Encoder, past: Past | None) -> Arrays:
+    """The candidates' encoded features, [visits * candidates] rows."""
+    count, flat = visits.candidates.shape[1], visits.candidates.ravel()
     columns = {**world.users(visits.users), **visits.context, "position": np.ones(len(visits.users), np.int64)}
     videos = world.videos(np.arange(world.n_videos))
-    encoder.check({**columns, **videos})
-    visit_ids, video_ids = encoder.encode(columns), encoder.encode(videos)
-    flat = visits.candidates.ravel()
-    return np.stack(
-        [np.repeat(visit_ids[name], count) if name in visit_ids else video_ids[name][flat] for name in encoder.fields],
-        axis=1,
-    )
+    raw = {name: np.repeat(values, count) for name, values in columns.items()}
+    raw = {**{name: values[flat] for name, values in videos.items()}, **raw}
+    known = past.statistics(raw) if past else {}
+    latest = past.histories(visits.users) if past else {}
+    encoder.check({**columns, **videos, **known, **latest})
+    by_visit, by_video = encoder.encode({**columns, **latest}), encoder.encode(videos)
+    encoded = {
+        **{name: values[flat] for name, values in by_video.items()},
+        **{name: np.repeat(values, count, axis=0) for name, values in by_visit.items()},
+        **encoder.encode(known),
+    }
+    return stack(encoder.layout, encoded, len(flat))
 
 
 def _outcomes(

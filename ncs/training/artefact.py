@@ -7,7 +7,7 @@ r, r + n, ... (`ncs.nets.embedding`). Keys that end with `shard` are of such row
 import io
 import zipfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,10 +23,11 @@ _Piece = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """The content of the artefact `model`: weights by name, and each task's mask by layer."""
+    """The content of the artefact `model`: weights by name, each task's mask by layer, and its own weights, if any."""
 
     net: dict[str, Tensor]
     masks: dict[str, dict[str, Tensor]]
+    task_weights: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
 
 def pack(value: dict[str, Any]) -> bytes:

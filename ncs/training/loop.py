@@ -3,8 +3,9 @@
 import math
 import time
 import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,75 +21,12 @@ from ncs.nets.model import Model
 from ncs.training.artefact import is_shard
 from ncs.training.cluster import Cluster
 from ncs.training.hardware import autocast_to
-from ncs.training.metrics import skill, validate
+from ncs.training.metrics import skill, validate, validated
 from ncs.training.optim import MaskedAdam
-from ncs.training.store import Store
+from ncs.training.phase import Checkpoint, Kept, Phase, Progress
+from ncs.training.store import Store, validation_of
 
 _REMEDY = "lower train.learning_rate, the weights of the last epoch are kept"
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A phase of training with a fresh optimiser: theta, a pruning round of a task, the joint training."""
-
-    name: str
-    tasks: tuple[str, ...]
-    samples: tuple[str, ...]
-    """The tasks whose samples it trains on: mostly `tasks` itself."""
-    epochs: float
-    round: int | None = None
-    patience: int | None = None
-    """Epochs without a better score before it stops; None: train all epochs and keep the last weights."""
-
-    @property
-    def task(self) -> str | None:
-        """The task, if there is only one."""
-        return self.tasks[0] if len(self.tasks) == 1 else None
-
-    @property
-    def key(self) -> str:
-        """The name of its files."""
-        return "-".join(
-            [
-                self.name,
-                *([self.task] if self.task else []),
-                *([f"{self.round:02d}"] if self.round is not None else []),
-            ]
-        )
-
-
-@dataclass
-class Progress:
-    """How far a phase has come."""
-
-    epoch: int = 0
-    best: float = -math.inf
-    best_epoch: int = 0
-    best_net: dict[str, Tensor] | None = None
-    """The weights of the best epoch, if the phase ends with them: a checkpoint needs no other file."""
-    scores: dict[str, float] = field(default_factory=dict)
-
-    def stale(self, patience: int | None) -> bool:
-        """Whether the last `patience` epochs were no better than the best one."""
-        return patience is not None and self.epoch - self.best_epoch >= patience and self.best_epoch > 0
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A phase after a whole epoch: state dicts of net and optimiser, progress."""
-
-    net: dict[str, Tensor]
-    optimizer: dict[str, Any]
-    progress: Progress
-
-    @classmethod
-    def from_artefact(cls, saved: Mapping[str, Any]) -> "Checkpoint":
-        """The checkpoint that `artefact` gave."""
-        return cls(saved["net"], saved["optimizer"], Progress(**saved["progress"]))
-
-    def artefact(self) -> dict[str, Any]:
-        """As nested dicts, for `Store.save_checkpoint`."""
-        return {"net": self.net, "optimizer": self.optimizer, "progress": vars(self.progress)}
 
 
 class TrainedEpoch(NamedTuple):
@@ -109,6 +47,8 @@ class Trainer:
     cluster: Cluster
     store: Store
     label_variance: Mapping[str, float]
+    refit_loaders: Mapping[str, Loader] | None = None
+    """Training and validation rows together, for `train.refit`."""
     quiet: bool = True
 
     def for_subgroup(self, subgroup: Cluster) -> "Trainer":
@@ -120,11 +60,17 @@ class Trainer:
         store = self.store.for_subgroup(subgroup)
         return replace(self, loaders=loaders, validation=validation, cluster=subgroup, store=store)
 
-    def fit(self, net: Model, phase: Phase) -> dict[str, float]:
-        """Train `net` for a phase from its current weights; leave in it the weights of the best epoch, or of the last.
+    def on_all_rows(self) -> "Trainer":
+        """The same on training and validation rows together."""
+        assert self.refit_loaders is not None
+        return replace(self, loaders=self.refit_loaders)
 
-        An interrupted phase resumes after its last whole epoch, with the same result. Returns the validation figures
-        (`ctr_auc`, `cvr_mse`) of the epoch that was kept, for the phase's tasks.
+    def fit(self, net: Model, phase: Phase) -> dict[str, Kept]:
+        """Train `net` for a phase from its current weights, and leave in it what is kept, for each task.
+
+        That is, by the phase, the task's best epoch, the epoch that it names, or the last one; the paper's lines 19
+        and 20 take a model for each task. An interrupted phase resumes after its last whole epoch, with the same
+        result. Returns what was kept.
         """
         optimizer = MaskedAdam(
             net,
@@ -133,14 +79,15 @@ class Trainer:
             self.conf.embedding_learning_rate,
             self.conf.weight_decay,
             self.conf.embedding_optimizer,
+            self.conf.embedding_weight_decay,
+            self.conf.average if phase.averaged else 0.0,
         )
         self.cluster.broadcast(weight for name, weight in net.state_dict().items() if not is_shard(name))
         progress = self._resume(net, optimizer, phase)
         while progress.epoch < phase.epochs and not progress.stale(phase.patience):
             self._epoch(net, optimizer, phase, progress)
-        if progress.best_net is not None:
-            net.load_state_dict(progress.best_net)
-        return progress.scores
+        progress.leave_in(net)
+        return progress.kept
 
     def _resume(self, net: Model, optimizer: MaskedAdam, phase: Phase) -> Progress:
         saved = self.store.newest_checkpoint(phase.key)
@@ -154,18 +101,13 @@ class Trainer:
     def _epoch(self, net: Model, optimizer: MaskedAdam, phase: Phase, progress: Progress) -> None:
         started = time.monotonic()
         trained = self.train_epoch(net, optimizer, phase, progress.epoch)
-        scores = {
-            net.tasks[task].score: validate(net, task, self.validation[task], self.cluster) for task in phase.tasks
-        }
-        _check_finite(net, scores, phase)
         progress.epoch += 1
-        total = sum(
-            skill(net.tasks[task], scores[net.tasks[task].score], self.label_variance[task]) for task in phase.tasks
-        )
-        if phase.patience is None or total > progress.best:
-            progress.best, progress.best_epoch, progress.scores = total, progress.epoch, scores
-            if phase.patience is not None:
-                progress.best_net = {name: weight.clone() for name, weight in net.state_dict().items()}
+        judged = () if phase.kept else phase.tasks
+        with optimizer.average.in_place() if optimizer.average else nullcontext():
+            scores = {task: validate(net, task, self.validation[task], self.cluster) for task in judged}
+            _check_finite(net, scores, phase)
+            skills = {task: skill(net.tasks[task], scores[task], self.label_variance[task]) for task in judged}
+            self._keep(net, phase, progress, scores, skills)
         subgroups = self.cluster.subgroups
         self.store.log(
             Epoch(
@@ -176,8 +118,8 @@ class Trainer:
                 workers=self.cluster.size * subgroups,
                 subgroup=self.cluster.subgroup_number if subgroups > 1 else None,
                 device=net.device.type,
-                validation=scores,
-                skill=total,
+                validation={net.tasks[task].score: score for task, score in scores.items()},
+                skill=sum(skills.values(), 0.0),
                 seconds=time.monotonic() - started,
                 **trained._asdict(),
             )
@@ -185,6 +127,21 @@ class Trainer:
         if phase.epochs > 1:
             checkpoint = Checkpoint(net.state_dict(), optimizer.state_dict(), progress)
             self.store.save_checkpoint(phase.key, progress.epoch, checkpoint.artefact())
+
+    def _keep(
+        self, net: Model, phase: Phase, progress: Progress, scores: Mapping[str, float], skills: Mapping[str, float]
+    ) -> None:
+        """Keep the epoch that has just ended for the tasks that it is the best of, or the named or last one."""
+        if phase.kept is not None:
+            tasks = [task for task in phase.tasks if progress.epoch == phase.kept[task]]
+        else:
+            before = {task: kept.skill for task, kept in progress.kept.items()} if phase.patience is not None else {}
+            tasks = [task for task in phase.tasks if skills[task] > before.get(task, -math.inf)]
+        last = phase.patience is None and phase.kept is None
+        weights = None if last or not tasks else {name: weight.clone() for name, weight in net.state_dict().items()}
+        for task in tasks:
+            score, gained = scores.get(task, math.nan), skills.get(task, math.nan)
+            progress.kept[task] = Kept(progress.epoch, score, gained, weights)
 
     def train_epoch(self, net: Model, optimizer: MaskedAdam, phase: Phase, epoch: int) -> TrainedEpoch:
         """One epoch, or the fraction of one that a phase with a fractional number of epochs ends with."""
@@ -208,7 +165,7 @@ class Trainer:
         return TrainedEpoch(self._mean_losses(summed, rows), sum(rows.values()), wait_share)
 
     def _step(self, net: Model, optimizer: MaskedAdam, task: str, batch: Batch) -> float | Tensor:
-        with autocast_to(self.conf.precision, batch.ids.device):
+        with autocast_to(self.conf.precision, batch.features.device):
             loss = net.loss(batch, task) / batch.total
         loss.backward()
         optimizer.step(net.masks(task))
@@ -249,6 +206,28 @@ def _check_finite(net: Model, scores: Mapping[str, float], phase: Phase) -> None
 
 
 def train_groups(net: Model, trainer: Trainer, conf: Config) -> None:
-    """Train a model's groups of tasks one after another: the default of a `ModelType`."""
+    """Train a model's groups of tasks one after another: the default of a `ModelType`.
+
+    With `train.refit` each is trained again from the same start on all training days, for the epochs that validation
+    has chosen.
+    """
     for group in net.groups:
-        trainer.fit(net, Phase("joint", group.tasks, group.samples, conf.train.epochs, patience=conf.train.patience))
+        start = {name: weight.clone() for name, weight in net.state_dict().items()}
+        joint = Phase("joint", group.tasks, group.samples, conf.train.epochs, patience=conf.train.patience)
+        kept = {task: kept.epoch for task, kept in trainer.fit(net, joint).items()}
+        record_validation(net, trainer, group.tasks)
+        if conf.train.refit:
+            net.load_state_dict(start)
+            refit = Phase("refit", group.tasks, group.samples, max(kept.values()), kept=kept)
+            trainer.on_all_rows().fit(net, refit)
+
+
+def record_validation(net: Model, trainer: Trainer, tasks: Sequence[str]) -> None:
+    """Store labels and predictions of the validation rows, by which the tasks are judged and calibrated.
+
+    Before a refit: the refitted weights have learnt from these rows.
+    """
+    for task in tasks:
+        with net.weights_of(task):
+            rows = validated(net, task, trainer.validation[task], trainer.cluster)
+        trainer.store.save(validation_of(task), rows.artefact())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import vector_to_parameters
 
 from ncs.nets.embedding import SHARD, FieldEmbedding, ShardedEmbedding, named_embeddings, unique_rows
+from ncs.training.average import WeightAverage
 from ncs.training.cluster import Cluster
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -31,15 +32,15 @@ class RowOptimizer(Protocol):
 
 
 class LazyAdam:
-    """Adam for the rows of a table, with the bias correction of the steps that each row has had.
+    """Adam for the rows of a table, with the bias correction of the steps that each row has had, and weight decay.
 
     The state of a row is contiguous in `state`, for one read and one write a row: the moments (2 * width), and the sums
     of the weights of these means.
     """
 
-    def __init__(self, table: Tensor, rate: float) -> None:
+    def __init__(self, table: Tensor, rate: float, decay: float = 0.0) -> None:
         rows, width = table.shape
-        self._table, self._rate, self._width = table, rate, width
+        self._table, self._rate, self._decay, self._width = table, rate, decay, width
         self.state = table.new_zeros(rows, 2 * width + 2)
         self._step = table.new_tensor([*[1 - BETA1] * width, *[1 - BETA2] * width, 1 - BETA1, 1 - BETA2])
 
@@ -50,7 +51,7 @@ class LazyAdam:
         self.state.index_copy_(0, rows, state)
         first, second, first_sum, second_sum = state.split([self._width, self._width, 1, 1], 1)
         size = (second / second_sum).sqrt_().add_(EPSILON)
-        _move(self._table, rows, (first / first_sum).div_(size), self._rate)
+        _move(self._table, rows, (first / first_sum).div_(size), self._rate, self._decay)
 
 
 class RowwiseAdagrad:
@@ -59,20 +60,26 @@ class RowwiseAdagrad:
     All weights of a row have the same rate (Gupta et al. 2014; DLRM trains its tables so).
     """
 
-    def __init__(self, table: Tensor, rate: float) -> None:
-        self._table, self._rate = table, rate
+    def __init__(self, table: Tensor, rate: float, decay: float = 0.0) -> None:
+        self._table, self._rate, self._decay = table, rate, decay
         self.state = table.new_zeros(len(table))
 
     def step(self, rows: Tensor, gradient: Tensor) -> None:
         """See `RowOptimizer`."""
         sums = self.state.index_select(0, rows).add_(gradient.square().mean(1))
         self.state.index_copy_(0, rows, sums)
-        _move(self._table, rows, gradient / sums.sqrt().add_(EPSILON).unsqueeze(1), self._rate)
+        _move(self._table, rows, gradient / sums.sqrt().add_(EPSILON).unsqueeze(1), self._rate, self._decay)
 
 
-def _move(table: Tensor, rows: Tensor, steps: Tensor, rate: float) -> None:
-    """Subtract `rate` times its step from each row; rows are unique, so a gather and a write do it, and faster."""
-    table.index_copy_(0, rows, table.index_select(0, rows).sub_(steps, alpha=rate))
+def _move(table: Tensor, rows: Tensor, steps: Tensor, rate: float, decay: float) -> None:
+    """Shrink each row by `rate * decay` of itself and subtract `rate` times its step.
+
+    Rows are unique, so a gather and a write do it, and faster.
+    """
+    moved = table.index_select(0, rows)
+    if decay:
+        moved.mul_(1 - rate * decay)
+    table.index_copy_(0, rows, moved.sub_(steps, alpha=rate))
 
 
 ROW_OPTIMIZERS: dict[str, type[LazyAdam] | type[RowwiseAdagrad]] = {"adam": LazyAdam, "adagrad": RowwiseAdagrad}
@@ -137,7 +144,10 @@ class MaskedAdam:
         embedding_learning_rate: float,
         weight_decay: float = 0.0,
         embedding_optimizer: str = "adam",
+        embedding_weight_decay: float = 0.0,
+        average: float = 0.0,
     ) -> None:
+        """`average`: of the weights' moving average what a step keeps; 0: none is taken."""
         self._cluster = cluster
         self._rate, self._decay = learning_rate, weight_decay
         self._weights = [weight for weight in net.parameters() if weight.requires_grad]
@@ -148,9 +158,11 @@ class MaskedAdam:
         self._embeddings = {_key(name, embedding): embedding for name, embedding in named_embeddings(net)}
         optimizer = ROW_OPTIMIZERS[embedding_optimizer]
         self._rows: dict[str, RowOptimizer] = {
-            name: optimizer(embedding.local_rows, embedding_learning_rate)
+            name: optimizer(embedding.local_rows, embedding_learning_rate, embedding_weight_decay)
             for name, embedding in self._embeddings.items()
         }
+        tables = {name: embedding.local_rows for name, embedding in self._embeddings.items()}
+        self.average = WeightAverage(average, vector, tables) if average else None
 
     @torch.no_grad()
     def step(self, masks: Mapping[nn.Parameter, Tensor]) -> None:
@@ -160,13 +172,25 @@ class MaskedAdam:
         summed = self._all_reduce_async(self._weights[used[0] : used[-1] + 1]) if used else None
         for weight in self._weights:
             weight.grad = None
+        if self.average:
+            self.average.begin_step()
         for name, embedding in self._embeddings.items():
             if embedding.last_lookup is not None:
-                self._rows[name].step(*self._row_gradients(embedding))
+                self._step_rows(name, *self._row_gradients(embedding))
                 embedding.last_lookup = None
         if summed is not None:
             plan = self._plan(used, masks)
             _adam(self._dense.view(plan.span), summed(), plan, self._rate)
+        if self.average:
+            self.average.end_step()
+
+    def _step_rows(self, name: str, rows: Tensor, gradient: Tensor) -> None:
+        """Update unique rows of a table, and their average."""
+        if self.average:
+            self.average.before(name, rows)
+        self._rows[name].step(rows, gradient)
+        if self.average:
+            self.average.after(name, rows)
 
     def _plan(self, used: tuple[int, ...], masks: Mapping[nn.Parameter, Tensor]) -> _Plan:
         key = used, tuple(map(id, masks.values()))
@@ -209,7 +233,8 @@ class MaskedAdam:
 
     def state_dict(self) -> dict[str, Any]:
         """The state that a resumed training needs."""
-        return {"dense": self._dense[1:], "rows": {name: rows.state for name, rows in self._rows.items()}}
+        average = {"average": self.average.state_dict()} if self.average else {}
+        return {"dense": self._dense[1:], "rows": {name: rows.state for name, rows in self._rows.items()}, **average}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Load a `state_dict`."""
@@ -217,6 +242,8 @@ class MaskedAdam:
         self._dense = _Dense(weight, *(vector.to(weight.device) for vector in saved["dense"]))
         for name, state in saved["rows"].items():
             self._rows[name].state = state.to(self._embeddings[name].local_rows.device)
+        if self.average:
+            self.average.load_state_dict(saved["average"])
 
 
 def _key(name: str, embedding: FieldEmbedding) -> str:

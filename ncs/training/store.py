@@ -29,9 +29,14 @@ def _shard(name: str, rank: int, of: int) -> str:
     return f"{name}.{rank}-of-{of}"
 
 
+def validation_of(task: str) -> str:
+    """The artefact with labels and predictions of a task's validation rows."""
+    return f"validation-{task}"
+
+
 def artefacts(folder: str) -> list[str]:
     """The files of a trained model that later stages read: names in its folder."""
-    kept = re.compile(r"model(\.\d+-of-\d+)?\.pt|(facts|masks|conflict)\.json|metrics\.jsonl")
+    kept = re.compile(r"(model|validation-\w+)(\.\d+-of-\d+)?\.pt|(facts|masks|conflict)\.json|metrics\.jsonl")
     return [name for name in storage.files(folder) if kept.fullmatch(name)]
 
 

@@ -17,6 +17,7 @@ from ncs.data_loading.reader import Rows
 from ncs.days import Days
 from ncs.errors import DataError, TrainingError
 from ncs.lake.layout import Lake
+from tests.factories import id_layout
 
 TABLE = "gold/ctr_samples"
 DAYS = Days(date(2022, 4, 8), date(2022, 4, 9))
@@ -60,17 +61,17 @@ def test_any_name_is_a_field(lake: Lake) -> None:
         partition_by=["day", "split"],
     )
     snapshot = Snapshot.of(lake, TABLE, 0, Days(DAYS.first, DAYS.first), "train")
-    (batch,) = TableLoader(snapshot, names, {"ctr": "from"}, batch_size=40, shuffle=False).epoch(0)
-    assert batch.ids.tolist() == [[row + n for n in range(len(names))] for row in range(40)]
+    (batch,) = TableLoader(snapshot, id_layout(*names), {"ctr": "from"}, batch_size=40, shuffle=False).epoch(0)
+    assert batch.features.ids.tolist() == [[row + n for n in range(len(names))] for row in range(40)]
     assert batch.labels["ctr"].tolist() == plain["clicked"].to_pylist()
 
 
 def loader(snapshot: Snapshot, **settings: int | bool) -> TableLoader:
-    return TableLoader(snapshot, ["user_id", "video_id"], {"ctr": "clicked"}, **{"batch_size": 16, **settings})  # type: ignore[arg-type]
+    return TableLoader(snapshot, id_layout("user_id", "video_id"), {"ctr": "clicked"}, **{"batch_size": 16, **settings})  # type: ignore[arg-type]
 
 
 def users(loader: TableLoader, epoch: int = 0) -> list[int]:
-    return [int(user) for batch in loader.epoch(epoch) for user in batch.ids[:, 0]]
+    return [int(user) for batch in loader.epoch(epoch) for user in batch.features.ids[:, 0]]
 
 
 EXPECTED = sorted([100 * n + k for n in range(10) for k in range(30 + n)] + list(range(5000, 5020)))
@@ -88,20 +89,20 @@ def test_an_epoch_is_every_row_once_in_equal_steps(table: Lake, memory_rows: int
     for epoch in range(2):
         batches = [list(one.epoch(epoch)) for one in loaders]
         assert [len(one) for one in batches] == [loaders[0].steps] * shards
-        assert sorted(int(user) for one in batches for batch in one for user in batch.ids[:, 0]) == EXPECTED
+        assert sorted(int(user) for one in batches for batch in one for user in batch.features.ids[:, 0]) == EXPECTED
         for parts in zip(*batches, strict=True):
-            assert {part.total for part in parts} == {sum(len(part.ids) for part in parts)}
-            assert all(len(part.ids) <= 48 // shards for part in parts)
+            assert {part.total for part in parts} == {sum(part.features.rows for part in parts)}
+            assert all(part.features.rows <= 48 // shards for part in parts)
         for batch in batches[0][:-1]:
-            assert len(batch.ids) == 48 // shards, "exact, whatever the row groups"
+            assert batch.features.rows == 48 // shards, "exact, whatever the row groups"
 
 
 def test_labels_stay_with_their_rows(table: Lake) -> None:
     snapshot = Snapshot.of(table, TABLE, table.version(TABLE), DAYS, "train")
     for batch in loader(snapshot).epoch(0):
-        assert batch.ids.dtype.is_floating_point is False
-        assert (batch.labels["ctr"] == batch.ids[:, 0] % 2).all()
-        assert (batch.ids[:, 1] == -batch.ids[:, 0]).all()
+        assert batch.features.ids.dtype.is_floating_point is False
+        assert (batch.labels["ctr"] == batch.features.ids[:, 0] % 2).all()
+        assert (batch.features.ids[:, 1] == -batch.features.ids[:, 0]).all()
 
 
 @pytest.mark.parametrize("memory_rows", [10_000, 0], ids=["in memory", "streamed"])
@@ -191,7 +192,7 @@ def test_streaming_holds_as_much_of_a_table_ten_times_its_buffer_as_of_one_of_tw
         """The most bytes that an epoch takes at a time."""
         snapshot = Snapshot.of(lake, TABLE, 1, days, "train")
         tracemalloc.start()
-        seen = sum(len(batch.ids) for batch in loader(snapshot, batch_size=100, **settings).epoch(0))
+        seen = sum(batch.features.rows for batch in loader(snapshot, batch_size=100, **settings).epoch(0))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert seen == snapshot.rows
@@ -204,7 +205,7 @@ def test_streaming_holds_as_much_of_a_table_ten_times_its_buffer_as_of_one_of_tw
 
 def test_a_broken_row_group_is_heard_of_where_the_training_waits(table: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> Iterator[Rows]:
-        yield Rows(np.zeros((16, 2), np.int32), np.zeros((16, 1), np.float32))
+        yield Rows(np.zeros((16, 2), np.int32), np.zeros((16, 0), np.float32), np.zeros((16, 1), np.float32))
         raise TrainingError("a row group is broken")
 
     monkeypatch.setattr("ncs.data_loading.loader.read_shard", broken)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 import pytest
+import yaml
 
 from jobs.stage import stages
 from ncs.lake.tables import TABLES
@@ -74,3 +75,13 @@ def test_a_page_fetches_nothing_from_a_network(site: Path) -> None:
         for tag in re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", path.read_text()):
             fetched = re.search(r'(?:src|href)="(https?:)?//', tag)
             assert not fetched or 'rel="canonical"' in tag, f"{path.name}: {tag}"
+
+
+def test_the_configuration_page_has_every_key(site: Path) -> None:
+    page = (site / "configuration.html").read_text()
+    values = yaml.safe_load((ROOT / "conf" / "base.yaml").read_text())
+    for section, inner in values.items():
+        assert f'<h2 id="{section}">' in page
+        for key, value in inner.items() if isinstance(inner, dict) else ():
+            assert f'id="{section}.{key}' in page or isinstance(value, dict), key
+    assert "the last days of logs.days, never trained on" in page

@@ -24,14 +24,17 @@ def bold(rows: int, seed: int) -> pd.DataFrame:
     return pd.concat([pd.DataFrame({"model": s, **whole, "pctr": chance, "pcvr": chance}) for s in ("a", "b")])
 
 
-def test_the_curve_is_that_of_least_squares_and_never_falls(spark: SparkSession) -> None:
+def curve_of(rows: pd.DataFrame, task: str) -> Curve:
+    label = {"ctr": "clicked", "cvr": "cvr"}[task]
+    return fit(rows[label].to_numpy(), rows[f"p{task}"].to_numpy())
+
+
+def test_the_curve_is_that_of_least_squares_and_never_falls() -> None:
     rows = bold(3000, seed=1)
-    curves = fit(spark.createDataFrame(rows), TASKS)
-    assert set(curves) == {(model, task) for model in ("a", "b") for task in ("ctr", "cvr")}
     mine = rows[rows["model"] == "a"].dropna(subset="cvr")
     points = mine.groupby("pcvr")["cvr"].agg(["mean", "size"])
     expected = isotonic_regression(points["mean"].to_numpy(), weights=points["size"].to_numpy()).x
-    curve = curves["a", "cvr"]
+    curve = curve_of(rows[rows["model"] == "a"], "cvr")
     assert curve.of(points.index.to_numpy()) == pytest.approx(expected)
     assert (np.diff(curve.prediction) > 0).all()
     assert (np.diff(curve.calibrated) >= 0).all()
@@ -42,7 +45,8 @@ def test_the_curve_is_that_of_least_squares_and_never_falls(spark: SparkSession)
 
 
 def test_rows_that_were_not_seen_are_calibrated(spark: SparkSession) -> None:
-    curves = fit(spark.createDataFrame(bold(3000, seed=1)), TASKS)
+    seen = bold(3000, seed=1)
+    curves = {(model, task): curve_of(seen, task) for model in ("a", "b") for task in ("ctr", "cvr")}
     test = bold(3000, seed=2)
     found = evaluate(spark.createDataFrame(test).replace(float("nan"), None), "r", ["a", "b"], TASKS, {}, curves)
     errors = {(one.model, one.task, one.metric): one.value for one in found.figures}

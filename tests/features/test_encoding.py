@@ -1,16 +1,17 @@
 """The vocabulary learns from what it is given alone; encoding is exact, seeded and shuffled."""
 
 from collections import Counter
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from ncs.config import Encode, Split
-from ncs.days import Days
 from ncs.errors import DataError
 from ncs.features.encoding import build_vocabulary, check_columns, encode_days, label_of
+from ncs.features.split import LateRows, late_rows
 from ncs.kinds import Buckets, Vocabulary
 from ncs.tasks import tasks_of
 from tests.factories import toy_conf
@@ -21,7 +22,6 @@ FIELDS = {
     "scene": Vocabulary(side="context"),
     "length_seconds": Buckets(side="video", buckets=4),
 }
-TRAINING, TESTING = Days(DAY, DAY), Days(date(2022, 4, 1), date(2022, 4, 7))
 TASKS = tasks_of(toy_conf())
 SPLIT = Split(test_days=1, validation=0.2)
 LAYOUT = Encode(seed=1, rows_per_file=64)
@@ -75,7 +75,7 @@ def test_values_become_their_ids_and_what_is_unknown_becomes_0(spark: SparkSessi
         (None, None, None, 0, None),
         (7, "feed", 1e9, 1, None),
     ]
-    day = encode_days(samples(spark, rows), vocabulary, FIELDS, SPLIT, LAYOUT, TESTING, TASKS)
+    day = encode_days(samples(spark, rows), vocabulary, FIELDS, SPLIT, LAYOUT, None, TASKS)
     found = {row.impression_id: row for row in day.collect()}
     assert [(found[f"i{n}"].user_id, found[f"i{n}"].scene, found[f"i{n}"].length_seconds) for n in range(5)] == [
         (1, 1, 3),
@@ -85,7 +85,7 @@ def test_values_become_their_ids_and_what_is_unknown_becomes_0(spark: SparkSessi
         (2, 1, 4),
     ]
     assert found["i0"].asDict() | {"user_id": 1} == {
-        "impression_id": "i0", "day": DAY, "split": "test", "day_number": 19090, "user_id": 1, "scene": 1,
+        "impression_id": "i0", "day": DAY, "split": found["i0"].split, "day_number": 19090, "user_id": 1, "scene": 1,
         "length_seconds": 3, "clicked": 1.0, "cvr": 0.25,
     }  # fmt: skip
     assert dict(day.dtypes)["user_id"] == "int"
@@ -93,13 +93,25 @@ def test_values_become_their_ids_and_what_is_unknown_becomes_0(spark: SparkSessi
 
 def test_the_split_hangs_on_the_impression_alone_and_has_its_share(spark: SparkSession, vocabulary: DataFrame) -> None:
     many = samples(spark, [(5, "feed", 1.0, 0, None)] * 4000)
-    day = encode_days(many, vocabulary, FIELDS, SPLIT, LAYOUT, TRAINING, TASKS)
+    day = encode_days(many, vocabulary, FIELDS, SPLIT, LAYOUT, None, TASKS)
     split = {row.impression_id: row.split for row in day.collect()}
     share = Counter(split.values())["validation"] / 4000
     assert set(split.values()) == {"train", "validation"}
     assert share == pytest.approx(0.2, abs=0.025)
-    other = encode_days(many.limit(500).repartition(3), vocabulary, FIELDS, SPLIT, LAYOUT, TRAINING, TASKS)
+    other = encode_days(many.limit(500).repartition(3), vocabulary, FIELDS, SPLIT, LAYOUT, None, TASKS)
     assert all(split[row.impression_id] == row.split for row in other.collect())
+
+
+def test_late_rows_of_the_last_training_day_are_validation(spark: SparkSession, vocabulary: DataFrame) -> None:
+    conf = toy_conf("split.validation=6 hours", "logs.timezone=Asia/Shanghai")
+    late = late_rows(conf)
+    assert late == LateRows(date(2022, 4, 9), datetime(2022, 4, 9, 10, tzinfo=UTC)), "six hours before 16:00 UTC"
+    rows = samples(spark, [(5, "feed", 1.0, 0, None)] * 3).withColumn("day", F.lit(late.day))
+    hours = F.element_at(F.array(F.lit(9), F.lit(10), F.lit(15)), F.substring("impression_id", 2, 1).cast("int") + 1)
+    rows = rows.withColumn("ts", F.make_timestamp(F.lit(2022), F.lit(4), F.lit(9), hours, F.lit(0), F.lit(0)))
+    encoded = encode_days(rows, vocabulary, FIELDS, conf.split, LAYOUT, late, TASKS)
+    split = {row.impression_id: row.split for row in encoded.collect()}
+    assert split == {"i0": "train", "i1": "validation", "i2": "validation"}
 
 
 def test_rows_of_a_day_are_shuffled_by_the_seed(spark: SparkSession, vocabulary: DataFrame) -> None:
@@ -107,7 +119,7 @@ def test_rows_of_a_day_are_shuffled_by_the_seed(spark: SparkSession, vocabulary:
 
     def order(seed: int) -> list[str]:
         layout = Encode(seed=seed, rows_per_file=64)
-        day = encode_days(many, vocabulary, FIELDS, SPLIT, layout, TESTING, TASKS)
+        day = encode_days(many, vocabulary, FIELDS, SPLIT, layout, None, TASKS)
         return [row.impression_id for row in day.select("impression_id").collect()]
 
     assert order(1) == order(1) != order(2)
@@ -143,7 +155,7 @@ def test_a_further_task_has_a_label_where_its_condition_holds(spark: SparkSessio
     given = samples(spark, rows)
     tasks = of_task(label="cast(cvr >= 0.95 as float)")
     check_columns(given, FIELDS, tasks)
-    day = encode_days(given, vocabulary, FIELDS, SPLIT, LAYOUT, TESTING, tasks)
+    day = encode_days(given, vocabulary, FIELDS, SPLIT, LAYOUT, None, tasks)
     assert dict(day.dtypes)["finish"] == "float"
     found = {row.impression_id: (row.clicked, row.cvr, row.finish) for row in day.collect()}
     assert found["i0"] == (1.0, pytest.approx(0.96), 1.0)

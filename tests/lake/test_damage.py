@@ -19,6 +19,7 @@ from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake import damage
 from ncs.lake.layout import Lake
+from tests.factories import id_layout
 
 TABLE, DAY, ROWS = "gold/ctr_samples", date(2022, 4, 8), 500
 
@@ -92,9 +93,9 @@ def test_no_changed_bit_gives_another_value(written: Lake) -> None:
 def test_the_feed_names_the_file(lake: Lake) -> None:
     def loader() -> TableLoader:
         snapshot = Snapshot.of(lake, TABLE, 0, Days(DAY, DAY), "train")
-        return TableLoader(snapshot, ["user_id", "video_id"], {"ctr": "clicked"}, batch_size=64, shuffle=False)
+        return TableLoader(snapshot, id_layout("user_id", "video_id"), {"ctr": "clicked"}, batch_size=64, shuffle=False)
 
-    users = np.concatenate([batch.ids[:, 0].numpy() for batch in loader().epoch(0)])
+    users = np.concatenate([batch.features.ids[:, 0].numpy() for batch in loader().epoch(0)])
     assert sorted(users) == sorted(n * 7919 % 100_003 for n in range(ROWS))
     path = file_of(lake)
     flip(path, page_of(path, "cvr"))

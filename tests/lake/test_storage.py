@@ -15,6 +15,7 @@ from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake import contract, layout, storage, upkeep
 from ncs.lake.layout import Lake
+from tests.factories import id_layout
 
 NAMES = ["a b#数据 %25", "q?x&y+z[x]", 'it\'s "one"', "a::b", "back\\slash", "{a,b}*", "100%", "plain"]
 
@@ -64,7 +65,7 @@ def test_petastorm_reads_the_files_there(root: Path, tmp_path: Path) -> None:
     (root / "gold").mkdir()
     made.rename(root / "gold" / "ctr_samples")  # a lake that was moved
     snapshot = Snapshot.of(lake, "gold/ctr_samples", 0, Days(day, day), "train")
-    (read,) = read_shard(snapshot, ["user_id"], ["clicked"], shard=0, shards=1, seed=None)
+    (read,) = read_shard(snapshot, id_layout("user_id"), ["clicked"], shard=0, shards=1, seed=None)
     assert (read.ids.tolist(), read.labels.tolist()) == ([[3], [4]], [[1.0], [0.0]])
 
 

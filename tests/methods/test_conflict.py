@@ -6,14 +6,14 @@ from typing import Any, cast
 import pytest
 import torch
 
-from ncs.data_loading import Batch
+from ncs.data_loading import Batch, Features
 from ncs.methods.conflict import conflict
 from ncs.nets.inputs import Inputs, InputSpec
 from ncs.nets.masked import MaskedNet
 from ncs.pruning.mask import Mask, by_input, overlap
 from ncs.training.cluster import Cluster
 from ncs.training.loop import Trainer
-from tests.factories import toy_spec
+from tests.factories import id_layout, toy_spec
 
 
 def made(spec: Any, towers: bool = False) -> MaskedNet:
@@ -25,7 +25,9 @@ def batches(rows: int, seed: int, dtype: torch.dtype = torch.float32) -> list[Ba
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(1, 3, (rows, 3), generator=generator)
     clicked = torch.randint(0, 2, (rows,), generator=generator).to(dtype)
-    return [Batch(ids, {"ctr": clicked, "cvr": torch.rand(rows, generator=generator, dtype=dtype)}, rows)]
+    return [
+        Batch(Features.of_ids(ids), {"ctr": clicked, "cvr": torch.rand(rows, generator=generator, dtype=dtype)}, rows)
+    ]
 
 
 def trainer(**loaders: list[Batch]) -> Trainer:
@@ -74,7 +76,9 @@ def test_the_cosine_is_that_of_the_gradients() -> None:
 
 def test_towers_have_only_the_embedding_in_common_and_empty_parts_do_not_count() -> None:
     net = made(toy_spec(), towers=True)
-    empty = Batch(torch.zeros((0, 3), dtype=torch.long), {"ctr": torch.zeros(0), "cvr": torch.zeros(0)}, 9)
+    empty = Batch(
+        Features.of_ids(torch.zeros((0, 3), dtype=torch.long)), {"ctr": torch.zeros(0), "cvr": torch.zeros(0)}, 9
+    )
     ctr, cvr = batches(9, 1), batches(9, 2)
     found = conflict(net, trainer(ctr=ctr, cvr=cvr))
     assert list(found) == ["embedding"]
@@ -84,18 +88,18 @@ def test_towers_have_only_the_embedding_in_common_and_empty_parts_do_not_count()
 @pytest.mark.parametrize("interaction", ["kronecker", "dot"])
 def test_columns_are_where_an_input_comes_out(interaction: Any) -> None:
     """Each field's embedding is changed alone: what changes in the output is its own columns and its crosses'."""
-    spec = InputSpec((3, 3, 3), 2, ((0, 1), (0, 2)), interaction)
     fields = ["u", "v", "w"]
-    columns = spec.columns(fields)
+    spec = InputSpec(id_layout(*fields), dict.fromkeys(fields, 3), 2, (("u", "v"), ("u", "w")), interaction)
+    columns = spec.columns()
     assert sorted(sum(columns.values(), [])) == list(range(spec.width))
     inputs = Inputs(spec)
     ids = torch.ones((1, 3), dtype=torch.long)
     with torch.no_grad():
-        before = inputs(ids)
+        before = inputs(Features.of_ids(ids))
         for number, field in enumerate(fields):
             changed = ids.clone()
             changed[0, number] = 2
-            differs = (inputs(changed) != before)[0]
+            differs = (inputs(Features.of_ids(changed)) != before)[0]
             expected = torch.zeros(spec.width, dtype=torch.bool)
             for name, part in columns.items():
                 expected[part] = field in name.split(" x ")
@@ -103,7 +107,7 @@ def test_columns_are_where_an_input_comes_out(interaction: Any) -> None:
 
 
 def test_overlap_by_input_adds_up_to_the_layer() -> None:
-    columns = InputSpec((5, 7), 2, ((0, 1),)).columns(["u", "v"])
+    columns = InputSpec(id_layout("u", "v"), {"u": 5, "v": 7}, 2, (("u", "v"),)).columns()
     generator = torch.Generator().manual_seed(0)
     left, right = (Mask({"hidden.0": (torch.rand((6, 8), generator=generator) < 0.5).float()}) for _ in range(2))
     found = overlap(by_input(left, columns), by_input(right, columns))

@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from ncs.data_loading import Features
 from ncs.nets import crosses
 from ncs.nets.crosses import Crossed, KroneckerProducts, field_columns, grids, kronecker, linear
 from ncs.nets.inputs import Inputs, InputSpec
+from tests.factories import id_layout
 
 
 def test_all_pairs_of_two_blocks_are_one_grid_and_others_as_few_as_there_are_blocks() -> None:
@@ -40,7 +42,9 @@ CROSSES = {
 
 
 def inputs(crosses: tuple[tuple[int, int], ...]) -> tuple[Inputs, int]:
-    spec = InputSpec((5, 7, 3, 9), 3, crosses)
+    names = "abcd"
+    named = tuple((names[left], names[right]) for left, right in crosses)
+    spec = InputSpec(id_layout(*names), dict(zip(names, (5, 7, 3, 9), strict=True)), 3, named)
     torch.manual_seed(0)
     return Inputs(spec), spec.width
 
@@ -61,7 +65,7 @@ def test_output_and_gradients_are_those_of_the_joined_input(
     weight, bias = torch.randn(6, width, requires_grad=True), torch.randn(6, requires_grad=True)
     factor, found = torch.randn(rows, 6), []
     for whole in (made, made.lazy):
-        output = linear(whole(ids), weight, bias)
+        output = linear(whole(Features.of_ids(ids)), weight, bias)
         (output * factor).sum().backward()
         assert made.embedding.last_lookup is not None
         found.append((output.detach(), made.embedding.last_lookup[1].grad, weight.grad, bias.grad))
@@ -84,6 +88,6 @@ def test_gradients_of_a_tile_are_those_of_the_definition(monkeypatch: pytest.Mon
 
 def test_under_autocast_it_is_the_plain_layer() -> None:
     made, width = inputs(CROSSES["apart"])
-    ids, weight, bias = torch.zeros(3, 4, dtype=torch.long), torch.randn(6, width), torch.randn(6)
+    rows, weight, bias = Features.of_ids(torch.zeros(3, 4, dtype=torch.long)), torch.randn(6, width), torch.randn(6)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(made.lazy(ids).linear(weight, bias), F.linear(made(ids), weight, bias))
+        assert torch.equal(made.lazy(rows).linear(weight, bias), F.linear(made(rows), weight, bias))

@@ -6,6 +6,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from ncs.kinds.arrays import Arrays
 from ncs.off_policy.estimators import estimate, weights
 from ncs.off_policy.exposed import Exposed, ranked
 
@@ -14,13 +15,17 @@ POOL, ROWS = 9, 150
 LENGTHS = RNG.uniform(5, 60, POOL)
 
 
+def only_ids(ids: np.ndarray) -> Arrays:
+    return Arrays(ids, np.empty((len(ids), 0), np.float32))
+
+
 class ByTable:
     """Predictions looked up by user and video."""
 
     def __init__(self, seed: int) -> None:
         self.table = np.random.default_rng(seed).random((2, 4, POOL + 1))
 
-    def predict(self, ids: np.ndarray, tasks: Iterable[str]) -> dict[str, np.ndarray]:
+    def predict(self, ids: np.ndarray, numbers: np.ndarray, tasks: Iterable[str]) -> dict[str, np.ndarray]:
         """Ids are [user, video]."""
         return {task: self.table[n, ids[:, 0], ids[:, 1]] for n, task in enumerate(tasks)}
 
@@ -30,12 +35,13 @@ def test_every_rival_is_counted_once() -> None:
     users, videos = RNG.integers(0, 4, ROWS), RNG.integers(0, POOL, ROWS)
     shown = Exposed(
         users=users,
-        ids=np.stack([users, videos + 1], axis=1),
+        inputs=only_ids(np.stack([users, videos + 1], axis=1)),
         videos=videos,
         rewards=np.zeros(ROWS),
-        pool_ids=np.arange(1, POOL + 1)[:, None],
+        pool=only_ids(np.arange(1, POOL + 1)[:, None]),
         pool_lengths=LENGTHS,
-        video_fields=[1],
+        id_columns=[1],
+        number_columns=[],
     )
     scorers = {"one": ByTable(1), "two": ByTable(2)}
     pairs = [("one", "one"), ("one", "two")]
@@ -72,12 +78,13 @@ def test_estimates_are_unbiased_where_scores_are_tied(values: int) -> None:
         late = np.tile(np.arange(6), 40)  # later ones earn more, which is no merit of a video
         shown = Exposed(
             users=np.repeat(np.arange(40), 6),
-            ids=np.stack([np.zeros(240, int), videos + 1], axis=1),
+            inputs=only_ids(np.stack([np.zeros(240, int), videos + 1], axis=1)),
             videos=videos,
             rewards=worth[videos] + late - late.mean(),
-            pool_ids=np.arange(1, POOL + 1)[:, None],
+            pool=only_ids(np.arange(1, POOL + 1)[:, None]),
             pool_lengths=np.ones(POOL),
-            video_fields=[1],
+            id_columns=[1],
+            number_columns=[],
         )
         ((own, beaten),) = ranked(shown, [("x", "x")], {"x": scorer}, POOL - 1, seed)
         weight = weights(beaten, POOL - 1, candidates)

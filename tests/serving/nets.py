@@ -2,13 +2,14 @@
 
 import torch
 
+from ncs.data_loading import Features
 from ncs.models import model_type
 from ncs.nets.masked import MaskedNet
 from ncs.nets.model import Model
 from ncs.pruning.mask import Mask
 from tests.factories import toy_conf, toy_spec
 
-IDS = torch.cartesian_prod(*map(torch.arange, (5, 7, 3)))
+IDS = Features.of_ids(torch.cartesian_prod(*map(torch.arange, (5, 7, 3))))
 """Every row that there is: user_id, video_id, scene."""
 
 

@@ -79,7 +79,7 @@ def test_a_served_subnetwork_predicts_what_the_masked_net_does(interaction: str,
     masked(net, density)
     for task in net.tasks:
         small = ServingNet(net.spec, net.subnetwork(task))
-        torch.testing.assert_close(small(IDS), net.probability(IDS, task))
+        torch.testing.assert_close(small(IDS.ids), net.probability(IDS, task))
         dense = [net.spec.inputs.width, *net.spec.net.hidden, 1]
         assert macs(small.widths()) < macs(dense) if density < 1 else small.widths() == dense
 
@@ -95,14 +95,14 @@ def test_only_products_that_a_kept_connection_reads_are_computed() -> None:
     small = ServingNet(net.spec, net.subnetwork("ctr"))
     assert width == embeddings + 8
     assert small.widths()[0] == embeddings + 1
-    torch.testing.assert_close(small(IDS), net.probability(IDS, "ctr"))
+    torch.testing.assert_close(small(IDS.ids), net.probability(IDS, "ctr"))
 
 
 @pytest.mark.parametrize("name", ["single_task", "single_task_dot", "lottery_ticket", "layer_share", "full_share"])
 def test_other_models_of_inputs_and_layers_can_be_served(name: str) -> None:
     net = of_catalogue(name)
     for task in net.tasks:
-        torch.testing.assert_close(ServingNet(net.spec, net.subnetwork(task))(IDS), net.probability(IDS, task))
+        torch.testing.assert_close(ServingNet(net.spec, net.subnetwork(task))(IDS.ids), net.probability(IDS, task))
 
 
 def test_a_model_of_other_parts_is_refused() -> None:

@@ -11,6 +11,7 @@ import yaml
 from torch import Tensor
 
 from jobs.cli import main
+from ncs.data_loading import Features
 from ncs.errors import ExportError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
@@ -86,7 +87,7 @@ def test_what_is_written_predicts_as_the_model_does(
             assert card["difference"][ending] <= card["difference_allowed"] == TOLERANCE
             predict = read(content)
             for rows in (1, 777):
-                found = predict(torch.from_numpy(ids[:rows]))
+                found = predict(Features.of_ids(torch.from_numpy(ids[:rows])))
                 np.testing.assert_allclose(found.numpy(), expected[task][:rows], atol=TOLERANCE)
         assert card["run_id"] == run.run_id
         assert card["model"] == "connection_share"
@@ -133,15 +134,15 @@ def test_a_program_that_predicts_otherwise_is_not_written(
     trained: tuple[Run, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, _ = trained
-    net = Predictor.load(run.folder, "connection_share", run.conf, field_sizes(run)).net
+    net = Predictor.load(run.folder, "connection_share", run.conf, field_sizes(run)).nets["ctr"]
 
     class Wrong(ServingNet):
-        def forward(self, ids: Tensor) -> Tensor:
-            return super().forward(ids) + 1e-3
+        def forward(self, ids: Tensor, numbers: Tensor | None = None) -> Tensor:
+            return super().forward(ids, numbers) + 1e-3
 
     monkeypatch.setattr(exporting, "ServingNet", Wrong)
     with pytest.raises(ExportError, match="pt2 program of ctr predicts otherwise than the trained model"):
-        exporting.export(net, tasks_of(run.conf)["ctr"], list(run.conf.fields))
+        exporting.export(net, tasks_of(run.conf)["ctr"])
 
 
 def test_without_the_packages_of_onnx_the_remedy_is_named(

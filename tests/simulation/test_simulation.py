@@ -34,7 +34,7 @@ class Knows:
     def __init__(self, world: World, blur: float) -> None:
         self.world, self.blur = world, blur
 
-    def predict(self, ids: np.ndarray, tasks: Iterable[str]) -> dict[str, np.ndarray]:
+    def predict(self, ids: np.ndarray, numbers: np.ndarray, tasks: Iterable[str]) -> dict[str, np.ndarray]:
         """The truth, blurred."""
         count = len(ids)
         shown = {

@@ -35,9 +35,10 @@ def saved_state(run: Run, model: str) -> dict:
 def same(left: dict, right: dict) -> bool:
     """Whether two models agree in every bit."""
     return all(torch.equal(weight, right["net"][name]) for name, weight in left["net"].items()) and all(
-        torch.equal(mask, right["masks"][task][name])
-        for task, layers in left["masks"].items()
-        for name, mask in layers.items()
+        left[key].keys() == right[key].keys() and torch.equal(tensor, right[key][task][name])
+        for key in ("masks", "task_weights")
+        for task, tensors in left[key].items()
+        for name, tensor in tensors.items()
     )
 
 

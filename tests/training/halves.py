@@ -12,13 +12,13 @@ import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 import torch
 
 from ncs.config import Config
-from ncs.data_loading import Batch
+from ncs.data_loading import Batch, Features
 from ncs.models import build, connection_share
 from ncs.nets.masked import MaskedNet
 from ncs.training.cluster import Cluster, connect
 from ncs.training.loop import Trainer
 from ncs.training.store import Store
-from tests.factories import USERS, VIDEOS, toy_conf, toy_rows
+from tests.factories import TAGS, USERS, VIDEOS, rich_rows, toy_conf, toy_rows
 
 
 @dataclass
@@ -26,7 +26,7 @@ class HalvesFeed:
     """All rows in a seeded order, cut into global batches; a worker takes its part of each."""
 
     task: str
-    ids: torch.Tensor
+    features: Features
     labels: torch.Tensor
     shard: int
     shards: int
@@ -40,30 +40,35 @@ class HalvesFeed:
         order = torch.from_numpy(np.random.default_rng(number).permutation(len(self.labels)))
         for whole in order.split(self.batch_size):
             part = whole.tensor_split(self.shards)[self.shard]
-            yield Batch(self.ids[part], {self.task: self.labels[part]}, len(whole))
+            yield Batch(self.features[part], {self.task: self.labels[part]}, len(whole))
 
     def resharded(self, shard: int, shards: int) -> "HalvesFeed":
         return replace(self, shard=shard, shards=shards)
 
 
-def loaders(seed: int, rows: int, cluster: Cluster) -> dict[str, HalvesFeed]:
-    ids, clicked, cvr = toy_rows(rows, seed)
-    labelled = ~np.isnan(cvr)
-    rows = {"ctr": (ids, clicked), "cvr": (ids[labelled], cvr[labelled].astype(np.float32))}
-    return {
-        task: HalvesFeed(task, *map(torch.from_numpy, arrays), cluster.rank, cluster.size)
-        for task, arrays in rows.items()
-    }
+def loaders(conf: Config, seed: int, rows: int, cluster: Cluster) -> dict[str, HalvesFeed]:
+    """Of the plain toy, or of features of all kinds, if the configuration has them."""
+    if "tag" in conf.fields:
+        inputs, clicked, cvr = rich_rows(rows, seed)
+        features = Features(torch.from_numpy(inputs.ids).long(), torch.from_numpy(inputs.numbers))
+    else:
+        ids, clicked, cvr = toy_rows(rows, seed)
+        features = Features.of_ids(torch.from_numpy(ids))
+    labelled = torch.from_numpy(~np.isnan(cvr))
+    labels = {"ctr": torch.from_numpy(clicked), "cvr": torch.from_numpy(cvr).float()[labelled]}
+    of_task = {"ctr": features, "cvr": features[labelled]}
+    return {task: HalvesFeed(task, of_task[task], labels[task], cluster.rank, cluster.size) for task in labels}
 
 
 def made(folder: str, cluster: Cluster, *settings: str) -> tuple[MaskedNet, Trainer, Config]:
     torch.set_num_threads(1)
     conf = toy_conf(*settings).of_model("connection_share")
-    net = build(conf, {"user_id": USERS + 1, "video_id": VIDEOS + 1}, 5, cluster)
+    net = build(conf, {"user_id": USERS + 1, "video_id": VIDEOS + 1, "tag": TAGS + 1}, 5, cluster)
     assert isinstance(net, MaskedNet)
     store = Store(folder, cluster)
     variance = dict.fromkeys(net.tasks, 0.1)
-    return net, Trainer(conf.train, loaders(1, 2030, cluster), loaders(2, 600, cluster), cluster, store, variance), conf
+    training, validation = loaders(conf, 1, 2030, cluster), loaders(conf, 2, 600, cluster)
+    return net, Trainer(conf.train, training, validation, cluster, store, variance), conf
 
 
 def run(folder: str, cluster: Cluster, *settings: str) -> None:

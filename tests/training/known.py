@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ncs.data_loading import Batch
+from ncs.data_loading import Batch, Features
 from ncs.models import model_type
 from ncs.nets.inputs import FieldEmbedding
 from ncs.nets.layers import Tower
@@ -17,7 +17,7 @@ KNOWN = ["mmoe", "ple", "ple_2", "snr_trans", "snr_aver", "esmm", "esm2"]
 THIRD = "tasks.finish={label: finished, loss: cross_entropy, metric: auc}"
 TASKS = ("ctr", "cvr", "finish")
 NAN = math.nan
-IDS = torch.tensor([[0, 0, 0], [4, 6, 2], [1, 3, 2], [2, 5, 1], [3, 1, 0]])
+IDS = Features.of_ids(torch.tensor([[0, 0, 0], [4, 6, 2], [1, 3, 2], [2, 5, 1], [3, 1, 0]]))
 # Not clicked; clicked and watched to the end, in part, not at all; clicked without a label of CVR.
 CLICKED = [0.0, 1.0, 1.0, 1.0, 1.0]
 CVR = [NAN, 1.0, 0.3, 0.0, NAN]
@@ -34,13 +34,13 @@ def built(name: str, *overrides: str) -> Model:
     return model
 
 
-def batch(ids: Tensor = IDS, **labels: list[float]) -> Batch:
+def batch(features: Features = IDS, **labels: list[float]) -> Batch:
     columns = {"ctr": CLICKED, "cvr": CVR, "finish": FINISHED} | labels
-    return Batch(ids, {task: torch.tensor(values) for task, values in columns.items()}, len(ids))
+    return Batch(features, {task: torch.tensor(values) for task, values in columns.items()}, features.rows)
 
 
 def part(whole: Batch, rows: list[int]) -> Batch:
-    return Batch(whole.ids[rows], {task: labels[rows] for task, labels in whole.labels.items()}, whole.total)
+    return Batch(whole.features[rows], {task: labels[rows] for task, labels in whole.labels.items()}, whole.total)
 
 
 def gradients(model: Model, one: Batch, task: str) -> dict[str, Tensor]:

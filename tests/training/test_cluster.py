@@ -20,7 +20,7 @@ from ncs.runs.run import Run, field_sizes
 from ncs.training.cluster import Cluster, launch
 from ncs.training.cluster.launch import check_startable
 from ncs.training.store import Store
-from tests.factories import ROOT, toy_conf, toy_rows, write_toy_lake
+from tests.factories import RICH, ROOT, toy_conf, toy_rows, write_toy_lake
 from tests.training import halves
 from tests.training.faults import same, saved_state
 
@@ -51,10 +51,16 @@ def masks_of(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
     return {f"{task}-{i}": store.load(f"search-{task}-{i:02d}")["next"] for task in ("ctr", "cvr") for i in range(3)}
 
 
-@pytest.mark.parametrize("launcher", ["horovodrun", pytest.param("torch", marks=pytest.mark.slow)])
-def test_two_workers_fed_the_halves_of_each_batch_end_as_one_does(tmp_path: Path, launcher: str) -> None:
-    halves.run(str(tmp_path / "one"), Cluster())
-    one, two = result(tmp_path / "one"), halved(tmp_path / "two", launcher)
+@pytest.mark.parametrize(
+    ("launcher", "features"),
+    [("horovodrun", ()), ("horovodrun", RICH), pytest.param("torch", (), marks=pytest.mark.slow)],
+    ids=["horovodrun", "horovodrun, lists and numbers", "torch"],
+)
+def test_two_workers_fed_the_halves_of_each_batch_end_as_one_does(
+    tmp_path: Path, launcher: str, features: tuple[str, ...]
+) -> None:
+    halves.run(str(tmp_path / "one"), Cluster(), *features)
+    one, two = result(tmp_path / "one"), halved(tmp_path / "two", launcher, *features)
     assert (one["size"], two["size"]) == (1, 2)
     others = masks_of(tmp_path / "two")
     for key, masks in masks_of(tmp_path / "one").items():

@@ -11,7 +11,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ncs.config.learning import Variant
-from ncs.data_loading import Batch
+from ncs.data_loading import Batch, Features
 from ncs.errors import TrainingError
 from ncs.lake.layout import Lake
 from ncs.models import build
@@ -46,11 +46,11 @@ def batch(net: Model, device: str, seed: int = 0, rows: int = 64) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     ids = torch.stack([torch.randint(size, (rows,), generator=generator) for size in SIZES.values()], 1)
     labels = {task: torch.rand(rows, generator=generator).round().to(device) for task in net.tasks}
-    return Batch(ids.to(device), labels, rows)
+    return Batch(Features.of_ids(ids.to(device)), labels, rows)
 
 
 def step(net: Model, optimizer: MaskedAdam, one: Batch, task: str, precision: str = "float32") -> float:
-    with autocast_to(precision, one.ids.device):  # type: ignore[arg-type]
+    with autocast_to(precision, one.features.device):  # type: ignore[arg-type]
         loss = net.loss(one, task) / one.total
     loss.backward()
     optimizer.step(net.masks(task))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ncs.data_loading import Features
 from ncs.models import model_type
 from ncs.models.layer_share import LayerShare
 from ncs.models.single_task import SingleTask
@@ -14,7 +15,7 @@ from ncs.pruning.mask import Mask
 from tests.factories import toy_conf, toy_spec
 
 SPEC, TASKS = toy_spec(), ("ctr", "cvr")
-IDS = torch.tensor([[0, 0, 0], [4, 6, 2], [1, 3, 2]])
+IDS = Features.of_ids(torch.tensor([[0, 0, 0], [4, 6, 2], [1, 3, 2]]))
 
 
 def test_the_input_is_the_embeddings_and_their_kronecker_products() -> None:
@@ -142,6 +143,6 @@ def test_task_biases_are_each_tasks_own() -> None:
 
 def test_dot_interaction_is_the_dot_products_of_all_pairs() -> None:
     inputs = Inputs(toy_spec("net.interaction=dot").inputs)
-    rows = inputs.embedding(IDS)
+    rows = inputs.embedding(IDS.ids)
     pairs = [(rows[:, i] * rows[:, j]).sum(1) for i, j in ((0, 1), (0, 2), (1, 2))]
     torch.testing.assert_close(inputs(IDS), torch.cat([rows.flatten(1), torch.stack(pairs, 1)], 1))

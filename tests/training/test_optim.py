@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ncs.data_loading import Features
 from ncs.nets.inputs import FieldEmbedding
 from ncs.nets.masked import MaskedNet
 from ncs.nets.model import NetSpec
@@ -36,7 +37,7 @@ def steps(net: MaskedNet, optimizer: MaskedAdam, task: str, count: int, seed: in
     for _ in range(count):
         ids = torch.stack([torch.randint(size, (32,), generator=generator) for size in (20, 30)], 1)
         labels = (torch.rand(32, generator=generator) < 0.5).float()
-        F.binary_cross_entropy_with_logits(net.logits(ids, task), labels).backward()
+        F.binary_cross_entropy_with_logits(net.logits(Features.of_ids(ids), task), labels).backward()
         optimizer.step(net.masks(task))
 
 
@@ -58,11 +59,11 @@ def test_plain_adam_would_have_moved_them(net: MaskedNet) -> None:
     weight = net.maskable("ctr")["hidden.0"]
     plain = torch.optim.AdamW([weight], lr=0.01, weight_decay=0.1)
     ids = torch.zeros(4, 2, dtype=torch.long)
-    net.logits(ids, "ctr").sum().backward()
+    net.logits(Features.of_ids(ids), "ctr").sum().backward()
     plain.step()
     before = weight.clone()
     plain.zero_grad()
-    net.logits(ids, "cvr").sum().backward()
+    net.logits(Features.of_ids(ids), "cvr").sum().backward()
     plain.step()
     outside = net.task_masks["cvr"]["hidden.0"] == 0
     assert not torch.equal(weight[outside], before[outside])

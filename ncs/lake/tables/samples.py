@@ -177,7 +177,8 @@ def samples_of(task: str, rows: str, label: Column) -> Table:
             "day": DAY,
             "split": Column(
                 "string",
-                "train or validation (by a hash of the id) on training days, else test",
+                "validation: rows that split.validation takes by a hash of their id or by the hour, else train; "
+                "test in rows of earlier versions",
                 values=OneOf("split_is_known", ("train", "validation", "test")),
             ).required,
             "day_number": Column(
