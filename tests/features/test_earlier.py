@@ -75,11 +75,10 @@ def vocabulary(silver: DataFrame, conf: Config) -> DataFrame:
 
 
 def look_back(silver: DataFrame, vocabulary: DataFrame, conf: Config, day: date) -> dict[str, Row]:
-    """The rows of a day with what they look back to, as the stage joins it."""
-    before = silver.where((F.col("day") < day) & (F.col("day") >= day - timedelta(days=3)))
-    daily = sum_days(silver, groups_of(conf.statistics)).where(F.col("day") < day)
-    samples = silver.where(F.col("day") == day)
-    return {row.impression_id: row for row in Earlier(conf, [day], daily, before).join(samples, vocabulary).collect()}
+    """The rows of a day with what they look back to, though they could look at all days."""
+    samples, others = silver.where(F.col("day") == day), silver.where(F.col("day") != day)
+    earlier = Earlier(conf, [day], sum_days(silver, groups_of(conf.statistics)), others)
+    return {row.impression_id: row for row in earlier.join(samples, vocabulary).collect()}
 
 
 @pytest.fixture(scope="module")
