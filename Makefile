@@ -57,6 +57,7 @@ bench: .venv-bench/.ready
 	@$(BENCH)/python -m bench.peers $(ARGS)
 	@$(BENCH)/python -m bench.sizes
 	@$(BENCH)/python -m bench.profile
+	@$(BENCH)/python -m bench.inputs
 
 bench-gpu: .venv-bench/.ready
 	@$(BENCH)/python -m bench.peers --device cuda --threads 1 $(ARGS)

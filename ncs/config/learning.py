@@ -159,6 +159,8 @@ class Variant(Section):
 
     module: str | None = None
     set: dict[str, Any] = Field(default_factory=dict)
+    space: dict[str, Annotated[list[Any], Field(min_length=1)]] | None = None
+    """What a try but the first draws from; None: from `compare.space`."""
 
     def key(self, name: str) -> str:
         """What its folder in a run is called: another definition is another model."""
