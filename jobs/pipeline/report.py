@@ -100,7 +100,8 @@ def quality(lake: Lake, conf: Config) -> list[Quality]:
     for table in dict.fromkeys(table for table, _ in newest):
         rows = [row for (name, day), row in newest.items() if name == table and day in days]
         outcomes = [row.outcome for row in rows]
-        failures = dict.fromkeys(text for row in rows for text in row.failures)
+        # The rule alone: what was found may name rows, and the pages of the checks show it.
+        failures = dict.fromkeys(text.partition("; found")[0] for row in rows for text in row.failures)
         if rows:
             passed, warned, blocked = (outcomes.count(outcome) for outcome in ("pass", "warn", "stop"))
             found.append(Quality(table, passed, warned, blocked, list(failures)))
