@@ -13,6 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from jobs.interrupt import is_interrupt
 from jobs.job import Job
 from jobs.stage import Group, KeyOption, Stage, stages, worker_options
 from ncs.days import Days
@@ -41,11 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         own = {param.name: call.values[param.name] for param in call.stage.arguments if _is_own(param)}
         call.stage.run(job, **own)
         job.check_blocked()
-    except KeyboardInterrupt:
-        print("ncs: stopped; the same command goes on from here", file=sys.stderr)
-        _name_blocked_days(job)
-        return 130
     except BaseException as err:
+        if is_interrupt(err):
+            print("ncs: stopped; the same command goes on from here", file=sys.stderr)
+            _name_blocked_days(job)
+            return 130
         from ncs.lake import damage
         from ncs.values import redact
 

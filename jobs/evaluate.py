@@ -46,7 +46,7 @@ STAGE = Stage(
     ),
     arguments=(model_option(),),
     reads=(names.MODELS, names.SAMPLES, names.PREDICTIONS, names.CALIBRATION, names.SIMULATIONS),
-    writes=(names.EVALUATIONS, names.SLICES, names.MASKS, names.PROGRESS),
+    writes=(names.EVALUATIONS, names.RUN_DIFFERENCES, names.SLICES, names.MASKS, names.PROGRESS),
     daily=Daily(),
     wanted=wanted,
 )

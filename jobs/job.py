@@ -81,14 +81,17 @@ class Job:
     @cached_property
     def spark(self) -> "SparkSession":
         """The Spark session; stages that train never ask, so they start no JVM."""
+        from jobs.interrupt import restore_handler
         from ncs.lake.session import spark_session
 
-        if self.debug:
-            return spark_session(self.conf)
-        # A name that nobody can foresee, for others may write into the folder too.
-        descriptor, log = tempfile.mkstemp(prefix="ncs-spark-", suffix=".log")
-        os.close(descriptor)
-        return spark_session(self.conf, Path(log))
+        log = None
+        if not self.debug:
+            # A name that nobody can foresee, for others may write into the folder too.
+            descriptor, log = tempfile.mkstemp(prefix="ncs-spark-", suffix=".log")
+            os.close(descriptor)
+        session = spark_session(self.conf, Path(log) if log else None)
+        restore_handler()
+        return session
 
     def table_of(self, name: str, version: int | None = None) -> "DataFrame":
         """A table of the lake at a version, or as it is now."""
@@ -122,5 +125,8 @@ class Job:
         pool = ThreadPoolExecutor(self.parallel)
         try:
             return list(self.progress(pool.map(work, parts), what, total=len(parts)))
+        except KeyboardInterrupt:
+            self.spark.sparkContext.cancelAllJobs()  # threads that wait for them end
+            raise
         finally:
             pool.shutdown(cancel_futures=True)

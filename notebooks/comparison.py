@@ -1,14 +1,16 @@
 # Databricks notebook source
 # MAGIC %md
 # MAGIC # Which model is better, by how much, and where
-# MAGIC All figures are of the test days, which no model has seen. One run settles a difference only where intervals lie well
-# MAGIC apart: the rows that were tested on are a sample, and another seed of training would give other figures. `ncs compare`
-# MAGIC trains several seeds; where it has run, its verdict stands below.
+# MAGIC All figures are of the test days, which no model has seen. Models are compared row by row: a difference is settled where
+# MAGIC its own interval excludes 0, whether or not the intervals of the two figures overlap. One run settles it for its seed of
+# MAGIC training; `ncs compare` trains several seeds, and where it has run, its differences stand below.
 
 # COMMAND ----------
 
 from matplotlib import pyplot as plt
 
+from ncs.evaluation.looks import look
+from ncs.metrics import METRICS
 from ncs.notebook import start
 
 notebook = start(globals())
@@ -19,24 +21,30 @@ notebook = start(globals())
 # MAGIC ## The figures
 # MAGIC AUC: how often a clicked impression ranks above one that was not; GAUC: the same within each user, which is what a
 # MAGIC ranking is about. MSE and log loss: less is better. Spearman: whether the order of the predicted CVR is right. ECE: how
-# MAGIC far predictions are from what happens, on average. `better` and `apart` compare with the baseline.
+# MAGIC far predictions are from what happens, on average. `better` compares with the baseline; `difference` is the paired one
+# MAGIC from it, `low` to `high` its 95 % interval, `settled` whether that excludes 0. Metrics without a paired difference have none.
 
 # COMMAND ----------
 
 comparison = notebook.sql("SELECT * FROM v_model_comparison WHERE run_id = {run} ORDER BY task, metric, rank, model")
-shown = ["task", "metric", "rank", "model", "value", "ci_low", "ci_high", "gain", "better", "apart"]
+shown = ["task", "metric", "rank", "model", "value", "difference", "low", "high", "better", "settled"]
 print(comparison[shown].to_string(index=False, float_format="{:.5f}".format))
 
 # COMMAND ----------
 
-panels = list(comparison[comparison["model"] != "truth"].groupby(["task", "metric"]))
-figure, axes = plt.subplots(-(-len(panels) // 3), 3, figsize=(13, 2.6 * -(-len(panels) // 3)), layout="constrained")
-for axis, ((task, metric), rows) in zip(axes.flat, panels, strict=False):
-    low, high = rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]
-    axis.errorbar(rows["value"], rows["model"], xerr=[low, high], fmt="o")
-    axis.set(title=f"{task.upper()} {metric}, 95 % interval", ylim=(-0.5, len(rows) - 0.5))
-for axis in axes.flat[len(panels) :]:
-    axis.remove()
+paired = comparison[comparison["settled"].notna()]
+panels = list(paired.groupby(["task", "metric"]))
+figure, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 2.8), layout="constrained", squeeze=False)
+for axis, ((task, metric), rows) in zip(axes[0], panels, strict=True):
+    sign = 1 if METRICS[metric].more_is_better else -1
+    for place, row in enumerate(rows.itertuples()):
+        colour, marker = look(row.model)
+        axis.plot([sign * row.low, sign * row.high], [place, place], color=colour)
+        axis.plot(sign * row.difference, place, marker, color=colour, fillstyle="full" if row.settled else "none")
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set_yticks(range(len(rows)), rows["model"])
+    axis.set(title=f"{task.upper()} {METRICS[metric].title}", ylim=(len(rows) - 0.5, -0.5))
+    axis.set_xlabel(f"← worse   from {rows['baseline'].iloc[0]}, 95 % interval   better →")
 
 # COMMAND ----------
 
@@ -54,7 +62,8 @@ figure, axes = plt.subplots(1, len(tasks), figsize=(4.6 * len(tasks), 4), layout
 for axis, task in zip(axes[0], tasks, strict=True):
     axis.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
     for model, rows in bins[(bins["task"] == task) & (bins["model"] != "truth")].groupby("model"):
-        axis.plot(rows["prediction"], rows["label"], "o-", markersize=3, label=model)
+        colour, marker = look(model)
+        axis.plot(rows["prediction"], rows["label"], f"{marker}-", color=colour, markersize=3, label=model)
     axis.set(title=task.upper(), xlabel="predicted", ylabel="what happened", xlim=(0, 1), ylim=(0, 1))
     axis.legend()
 
@@ -77,7 +86,8 @@ for task in tasks:
         order = list(dict.fromkeys(rows.sort_values(["place", "part"])["part"]))
         for model, found in rows.groupby("model"):
             places = [order.index(part) for part in found["part"]]
-            axis.errorbar(places, found["log_loss"], 1.96 * found["log_loss_error"], fmt="o-", capsize=2, label=model)
+            (colour, marker), half = look(model), 1.96 * found["log_loss_error"]
+            axis.errorbar(places, found["log_loss"], half, fmt=f"{marker}-", color=colour, capsize=2, label=model)
         axis.set_xticks(range(len(order)), order, rotation=45, ha="right")
         axis.set(title=f"{task.upper()} by {name}", ylabel="log loss")
     axes[0][0].legend(fontsize=7)

@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 from pyspark.sql import functions as F
 
 from ncs import config
+from ncs.evaluation.looks import look
 from ncs.lake import layout, storage
 from ncs.notebook import start
 from ncs.tasks import in_order, tasks_of
@@ -112,17 +113,14 @@ for model, masks in masked.items():
 # MAGIC %md
 # MAGIC ## Which model is better
 # MAGIC Each task by its metric, mean squared error (less is better) or AUC (more is better), with 95 % intervals over the
-# MAGIC test impressions. `gain` is relative to the baseline. `truth` is what the generator itself would reach, where the logs
-# MAGIC are synthetic. Where intervals overlap, one run does not settle which model is better.
+# MAGIC test impressions. `truth` is what the generator itself would reach, where the logs are synthetic. `difference` is from
+# MAGIC the baseline on the same impressions, `low` to `high` its 95 % interval; it is `settled` where that excludes 0.
 
 # COMMAND ----------
 
-comparison = (
-    table(layout.EVALUATIONS)
-    .where((F.col("run_id") == run_id) & F.col("metric").isin("mse", "auc"))
-    .select("task", "metric", "model", "value", "ci_low", "ci_high", "n", "baseline", "gain")
-    .orderBy("task", "model")
-    .toPandas()
+comparison = notebook.sql(
+    """SELECT task, metric, model, value, ci_low, ci_high, baseline, difference, low, high, settled
+    FROM v_model_comparison WHERE run_id = {run} AND metric IN ('mse', 'auc') ORDER BY task, model"""
 )
 print(comparison.to_string(index=False))
 
@@ -131,6 +129,9 @@ print(comparison.to_string(index=False))
 figure, axes = plt.subplots(1, len(tasks), figsize=(5 * len(tasks), 2.8), layout="constrained")
 for axis, task in zip(axes, tasks, strict=True):
     rows = comparison[(comparison["task"] == task.name) & comparison["model"].isin(models)]
-    low, high = rows["value"] - rows["ci_low"], rows["ci_high"] - rows["value"]
-    axis.errorbar(rows["value"], rows["model"], xerr=[low, high], fmt="o")
-    axis.set(title=f"{task.title}, 95 % interval", ylim=(-0.5, len(rows) - 0.5))
+    for place, row in enumerate(rows.itertuples()):
+        colour, marker = look(row.model)
+        axis.plot([row.ci_low, row.ci_high], [place, place], color=colour)
+        axis.plot(row.value, place, marker, color=colour)
+    axis.set_yticks(range(len(rows)), rows["model"])
+    axis.set(title=f"{task.title}, {task.measure.direction}", ylim=(len(rows) - 0.5, -0.5))

@@ -1,5 +1,6 @@
 """A small encoded lake without Spark: two tasks with a common and an opposed part, ready to train on."""
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,12 @@ def write_toy_lake(lake: Lake, conf: Config, rows: int = 1200, last_day_rows: in
 
 def _column(values: np.ndarray) -> pa.Array:
     return pa.array(values) if values.ndim == 1 else pa.array(list(values), pa.list_(pa.from_numpy_dtype(values.dtype)))
+
+
+def write_day(lake: Lake, table: str, rows: pa.Table, day: date) -> None:
+    """Append a day to a table that is partitioned by day."""
+    days = pa.array([day] * rows.num_rows, pa.date32())
+    _write(lake, table, rows.append_column("day", days), str(day), ["day"])
 
 
 def _write(lake: Lake, table: str, rows: pa.Table, key: str, partition: list[str]) -> None:

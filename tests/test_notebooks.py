@@ -89,7 +89,9 @@ def test_comparison(names: dict[str, Any]) -> None:
     _, printed = read("comparison", names)
     rows = names["comparison"].set_index(["task", "metric", "model"])
     better = rows.loc["ctr", "auc", "connection_share"]
-    assert (better["rank"], better["better"]) == (1, True)
+    assert (better["rank"], better["better"], better["settled"]) == (1, True, True)
+    assert better["low"] < better["difference"] < better["high"]
+    assert rows.loc["cvr", "ece", "connection_share"]["settled"] is None, "it has no paired difference"
     assert set(names["slices"]["slice"]) == {"all", "prediction", "length_seconds", *HISTORIES}
     assert "run `ncs compare`" in printed
 

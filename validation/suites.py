@@ -5,7 +5,7 @@ and several columns are queries whose rows are the exceptions, so that a failure
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -14,7 +14,7 @@ from ncs.config import Config, Gates
 from ncs.kinds import IdSlot, NumberSlot, Slot
 from ncs.kinds.layout import NO_ID
 from ncs.labels.join import DUPLICATE, REASONS
-from ncs.lake.columns import Between, Column, Nulls, OneOf, probability
+from ncs.lake.columns import UPDATED_AT, Between, Column, Nulls, OneOf, probability
 from ncs.lake.layout import CLICKS, IMPRESSIONS, PLAYS, PREDICTIONS, SAMPLES, USERS, VIDEOS
 from ncs.lake.tables import table_of
 from ncs.tasks import CTR, CVR, KEYS, Task, tasks_of
@@ -39,6 +39,7 @@ def build(
     ids: Mapping[str, int] | None = None,
     learnt: Mapping[date, Bands] | None = None,
     reconciled_days: Mapping[date, Mapping[str, Any]] | None = None,
+    columns: Collection[str] = (),
 ) -> Suite:
     """The suite of a table.
 
@@ -49,13 +50,14 @@ def build(
         ids: the largest id of each field, for the encoded samples; a field that is not there may hold 0 alone.
         learnt: the bands of days that have some, for `silver/samples`.
         reconciled_days: what the commits of labelled days say of them, for `silver/samples`.
+        columns: those of users and videos, which may have a row each or one of each time since when it holds.
     """
     task = {task.table: task for task in tasks_of(conf).values()}.get(table)
     declared = _columns(table, task, conf, ids or {})
     names = {*declared, *(_columns_of_samples(conf) if table == SAMPLES else ())}
     rules = [HasColumns(tuple(sorted(names))), HasRows(), *as_declared(declared)]
     if key := table_of(table).key:
-        rules.append(unique(*key))
+        rules.append(unique(*key, *([UPDATED_AT] if UPDATED_AT in columns else [])))
     if table not in (USERS, VIDEOS):
         rules.append(every_day(days))
     rules += [*_other_labels(task, conf), *_inputs(conf, ids or {})] if task else _RULES.get(table, _no_more)(conf)

@@ -103,23 +103,31 @@ def keep(lake: Lake, found: Iterable[Verdict], run: str) -> None:
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check said of one day of a table: the version of the table that it read, and when."""
+    """What a check said of one day of a table: the version of the table that it read, and when; what failed."""
 
     version: int
     outcome: Outcome
     checked: datetime
+    failures: tuple[str, ...] = ()
 
 
 def by_day(lake: Lake) -> dict[tuple[str, str], list[Checked]]:
     """Table and day (or `all`) -> the checks of it, the newest last."""
     if not lake.has(VERDICTS):
         return {}
-    rows = lake.read(VERDICTS, lake.version(VERDICTS), ["table", "day", "version", "outcome", "checked"]).to_pylist()
+    columns = ["table", "day", "version", "outcome", "checked", "failures"]
+    rows = lake.read(VERDICTS, lake.version(VERDICTS), columns).to_pylist()
     found: dict[tuple[str, str], list[Checked]] = {}
     for row in sorted(rows, key=lambda row: row["checked"]):
-        checked = Checked(row["version"], row["outcome"], row["checked"])
+        failures = tuple(json.loads(row["failures"] or "[]"))
+        checked = Checked(row["version"], row["outcome"], row["checked"], failures)
         found.setdefault((row["table"], row["day"]), []).append(checked)
     return found
+
+
+def newest_rows(lake: Lake) -> dict[tuple[str, str], Checked]:
+    """Table and day (or `all`) -> the last check of it, whatever version it is of."""
+    return {key: checks[-1] for key, checks in by_day(lake).items()}
 
 
 def newest(lake: Lake) -> dict[tuple[str, str], Outcome]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -10,11 +11,14 @@ import numpy as np
 import pyarrow as pa  # before torch: the other order has crashed
 
 from jobs.job import Job
+from jobs.pipeline import index
 from jobs.pipeline.train import complete
 from ncs.config import Config, digest
 from ncs.errors import DataError
 from ncs.evaluation import paired
 from ncs.evaluation.comparison import Compared, as_table, differences, legend
+from ncs.evaluation.comparison_page import Comparison, render
+from ncs.evaluation.index import Entry
 from ncs.lake import contract, layout, storage
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
@@ -23,17 +27,24 @@ from ncs.tasks import tasks_of
 
 
 def run(job: Job) -> None:
-    """Compare, print the table."""
-    compared = compare(job, Run.of(job.conf, job.lake).versions)
-    tasks, references = tasks_of(job.conf), job.conf.compare.references
-    table = as_table(compared, tasks, references)
-    path = job.lake.uri("reports", f"comparison-{job.conf.digest()}.md")
-    storage.write_bytes(path, f"{table}\n\n{legend(references, job.conf.compare.seeds)}\n".encode())
-    print(table)
+    """Compare, print table and verdict, write the page."""
+    comparison = compare(job, Run.of(job.conf, job.lake).versions)
+    references = job.conf.compare.references
+    table = as_table(comparison.compared, tasks_of(job.conf), references)
+    text = f"{table}\n\n{legend(references, comparison.seeds)}\n"
+    folder = f"comparison-{comparison.comparison_id}"
+    path = job.lake.uri("reports", folder, "comparison.html")
+    storage.write_bytes(job.lake.uri("reports", folder, "comparison.md"), text.encode())
+    storage.write_bytes(path, render(comparison).encode())
+    detail = f"{', '.join(comparison.models)}; {comparison.seeds} seeds; tested on {job.conf.test_days}"
+    headline, made_at = comparison.verdict.headline, comparison.made_at
+    page = Entry(index.COMPARISON, comparison.comparison_id, made_at, f"{folder}/comparison.html", headline, detail)
+    index.add(job.lake, page)
+    print("\n".join([table, "", *comparison.verdict.lines()]))
     print(f"comparison: {path}")
 
 
-def compare(job: Job, versions: Mapping[str, int]) -> list[Compared]:
+def compare(job: Job, versions: Mapping[str, int]) -> Comparison:
     """Tune, train, score; each model's figures, which the lake keeps too.
 
     All of it on these versions of the tables: a comparison takes hours, in which days may be encoded again.
@@ -63,8 +74,8 @@ def compare(job: Job, versions: Mapping[str, int]) -> list[Compared]:
         tuned = {key: value for key, value in own.items() if before.get(key) != value}
         of_name = {task: found[name] for task, found in figures.items()}
         compared.append(Compared(name, tuned, [one.facts(name).model_dump() for one in runs], of_name))
-    _keep(job, conf, runs, compared)
-    return compared
+    comparison_id, made_at = _keep(job, conf, runs, compared)
+    return Comparison(comparison_id, made_at, job.conf, compared, len(next(iter(labels.values()))))
 
 
 def _trained(job: Job, conf: Config, versions: Mapping[str, int]) -> Run:
@@ -96,12 +107,13 @@ def _scored(
     return labels, predictions
 
 
-def _keep(job: Job, conf: Config, runs: Sequence[Run], compared: Sequence[Compared]) -> None:
-    """Append the comparison to the lake's tables, to each unless it is there."""
+def _keep(job: Job, conf: Config, runs: Sequence[Run], compared: Sequence[Compared]) -> tuple[str, datetime]:
+    """Append the comparison to the lake's tables, to each unless it is there. Returns its id and when it was made."""
     tasks = tasks_of(conf)
     keys = [conf.models[model.model].key(model.model) for model in compared]
     comparison = digest([[one.run_id for one in runs], keys, conf.part("compare.rows", "compare.resamples")])
-    made = {"comparison_id": comparison, "made_at": datetime.now(UTC)}
+    made_at = _known(job, layout.COMPARISONS).get(comparison, datetime.now(UTC))
+    made = {"comparison_id": comparison, "made_at": made_at}
     by_seed: list[dict[str, Any]] = []
     for n, one in enumerate(runs):
         lineage = one.lineage
@@ -123,14 +135,16 @@ def _keep(job: Job, conf: Config, runs: Sequence[Run], compared: Sequence[Compar
                         "git": lineage.git,
                     }
                 )
-    found = [{**made, **one} for one in differences(compared, tasks, conf.compare.references)]
+    found = [{**made, **asdict(one)} for one in differences(compared, tasks, conf.compare.references)]
     for table, rows in ((layout.COMPARISONS, by_seed), (layout.DIFFERENCES, found)):
         if rows and comparison not in _known(job, table):
             contract.append(job.lake, table, pa.Table.from_pylist(rows))
+    return comparison, made_at
 
 
-def _known(job: Job, table: str) -> set[str]:
-    """The comparisons that a table holds."""
+def _known(job: Job, table: str) -> dict[str, datetime]:
+    """The comparisons that a table holds, and when they were made."""
     if not job.lake.has(table):
-        return set()
-    return set(job.lake.read(table, job.lake.version(table), ["comparison_id"])["comparison_id"].to_pylist())
+        return {}
+    rows = job.lake.read(table, job.lake.version(table), ["comparison_id", "made_at"])
+    return {row["comparison_id"]: row["made_at"] for row in rows.to_pylist()}

@@ -15,7 +15,8 @@ from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.features.earlier import Earlier, check_earlier
-from ncs.features.encoding import build_vocabulary, check_columns, check_labels, check_values, encode_days, late_rows
+from ncs.features.encoding import build_vocabulary, check_columns, check_labels, check_values, encode_days
+from ncs.features.split import late_rows
 from ncs.kinds.statistics import groups_of, sum_days
 from ncs.lake import currency, layout
 from ncs.lake.content import content
@@ -214,10 +215,12 @@ def _earlier(job: Job, days: Collection[date]) -> Earlier:
     further = [day for day in before if day not in days]
     daily = job.table_of(layout.DAILY_STATISTICS) if job.conf.statistics and before else None
     rows = job.table_of(layout.SAMPLES)
+    single_rows = job.conf.history or any(one.lag_hours is not None for one in job.conf.statistics)
     return Earlier(
         job.conf,
         daily.where(F.col("day").isin(before)) if daily is not None else None,
-        rows.where(F.col("day").isin(further)) if further and job.conf.history else None,
+        rows.where(F.col("day").isin(further)) if further and single_rows else None,
+        rows.where(F.col("day").isin(list(days))),
     )
 
 

@@ -14,20 +14,23 @@ from ncs import config
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError
-from ncs.evaluation import calibration, masks, parts
+from ncs.evaluation import calibration, masks, parts, scored_rows
 from ncs.evaluation.calibration import Curves
-from ncs.evaluation.metrics import TRUTH, evaluate
-from ncs.evaluation.report import Trained, warnings
+from ncs.evaluation.metrics import evaluate
+from ncs.evaluation.names import TRUTH
+from ncs.evaluation.report import Trained
 from ncs.evaluation.table import as_text
+from ncs.evaluation.unsound import unsound_models
+from ncs.evaluation.verdict import Evidence, verdict
 from ncs.features.encoding import label_of
 from ncs.lake import layout, storage
 from ncs.lake.currency import stale
 from ncs.lake.layout import Record
 from ncs.lake.tables import table_of
-from ncs.lake.tables.rows import Figure
+from ncs.lake.tables.rows import Figure, RunDifference
 from ncs.lake.writer import replace_run
 from ncs.logs.files import spark_path
-from ncs.tasks import CTR, CVR, tasks_of
+from ncs.tasks import CTR, CVR, Task, tasks_of
 
 
 def run(job: Job) -> None:
@@ -38,25 +41,55 @@ def run(job: Job) -> None:
     if run_id not in job.lake.records(layout.PREDICTIONS):
         raise DataError(f"{layout.PREDICTIONS} has nothing of run {run_id}; run `ncs predict`")
     curves, slices = _curves(job, run_id), parts.slices_of(job.lake, job.conf.slices)  # of the run they may be older
-    provenance = evaluation_from(job.lake, described, conf, slices, calibrated=bool(curves))
+    provenance = evaluation_from(job, described, conf, slices, calibrated=bool(curves))
     path = report.path_of(job.lake, run_id)
-    wanted = {layout.EVALUATIONS: {run_id: provenance}}
-    if not stale(job.lake, wanted, beside=[layout.SLICES, layout.MASKS]) and storage.exists(path):
-        rows = job.table_of(layout.EVALUATIONS).where(F.col("run_id") == run_id)
-        figures = [Figure(**row.asDict()) for row in rows.collect()]
-    else:
+    wanted, beside = {layout.EVALUATIONS: {run_id: provenance}}, [layout.RUN_DIFFERENCES, layout.SLICES, layout.MASKS]
+    if stale(job.lake, wanted, beside) or not storage.exists(path):
         own = {parts.OWN + name: edges for name, edges in slices.items()}
-        found = evaluate(_scored(job, run_id, conf, slices), run_id, list(models), tasks, own, curves)
+        scored = _scored(job, run_id, conf, slices)
+        found = evaluate(scored, run_id, list(models), tasks, own, curves)
         figures, record = found.figures, Record("evaluate", run_id, provenance)
+        differences = _differences(job, run_id, scored, list(models), tasks, figures)
+        _write(job, layout.RUN_DIFFERENCES, [asdict(one) for one in differences], record)
         _write(job, layout.SLICES, [asdict(one) for one in found.parts], record)
         _write(job, layout.MASKS, _masks(run_id, report.trained(job.lake, run_id, models)), record)
         _write(job, layout.EVALUATIONS, [asdict(one) for one in figures], record)  # last: it says done
-    print(as_text(figures, list(models), tasks))
-    by_key = {(one.model, one.task): one for one in figures if one.metric == tasks_of(conf)[one.task].metric}
-    for sentence in warnings(by_key, list(models), report.trained(job.lake, run_id, models), tasks):
-        print(f"warning: {sentence}")
-    report.write(job, described, models, figures, provenance["inputs"])
+    else:
+        figures = [Figure(**row) for row in report.rows_of(job, layout.EVALUATIONS, run_id)]
+        differences = [RunDifference(**row) for row in report.rows_of(job, layout.RUN_DIFFERENCES, run_id)]
+    evidence = _evidence(figures, differences, list(models), tasks, report.trained(job.lake, run_id, models))
+    print("\n".join([as_text(figures, list(models), tasks), "", *verdict(evidence).lines()]))
+    report.write(job, described, models, figures, evidence, provenance["inputs"])
     print(f"report: {path}")
+
+
+def _differences(
+    job: Job, run_id: str, scored: DataFrame, models: Sequence[str], tasks: Sequence[Task], figures: Sequence[Figure]
+) -> list[RunDifference]:
+    """The paired differences of the run's models, over at most `compare.rows` test impressions."""
+    if len(models) < 2:
+        return []
+    wanted = job.conf.compare
+    rows = scored_rows.collect(scored, models, tasks, _impressions(figures), wanted.rows)
+    return scored_rows.run_differences(rows, run_id, tasks, wanted.resamples, job.conf.train.seed)
+
+
+def _impressions(figures: Sequence[Figure]) -> int:
+    """The test impressions, all of which have a CTR label."""
+    return max(one.n for one in figures if one.task == CTR)
+
+
+def _evidence(
+    figures: Sequence[Figure],
+    differences: Sequence[RunDifference],
+    models: Sequence[str],
+    tasks: Sequence[Task],
+    trained: Mapping[str, Trained],
+) -> Evidence:
+    """What the verdict on the run is made from."""
+    rows = max((one.n for one in differences), default=_impressions(figures))
+    why = unsound_models(figures, {model: trained[model].facts for model in models}, tasks)
+    return Evidence(models, differences, tasks, figures[0].baseline, rows, unsound=why)
 
 
 def _curves(job: Job, run_id: str) -> Curves:

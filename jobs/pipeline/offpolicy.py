@@ -31,6 +31,11 @@ def run(job: Job) -> None:
             f"synthetic logs have `ncs simulate`"
         )
     wanted, rankers = conf.offpolicy, load(job)
+    if rankers.conf.statistics or rankers.conf.history:
+        raise ConfigError(
+            f"statistics, history: run {rankers.run_id} has them as inputs, the random log's rows lack them; train and "
+            f"estimate with `--set statistics=[] --set history={{}}`"
+        )
     shown = _exposed(job, rankers)
     if len(shown.pool_lengths) <= wanted.others:
         raise DataError(

@@ -1,6 +1,8 @@
 """The page of a run: written when it is evaluated, and again once there is more to tell of it."""
 
+import posixpath
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -8,14 +10,21 @@ from pyspark.sql import functions as F
 
 import ncs
 from jobs.job import Job
+from jobs.pipeline import index
 from ncs import config
+from ncs.config import Config
 from ncs.evaluation import rankings, report
+from ncs.evaluation.index import Entry
+from ncs.evaluation.label_days import label_days
 from ncs.evaluation.mask_maps import subnetworks
+from ncs.evaluation.report import Quality
+from ncs.evaluation.verdict import Evidence, verdict
 from ncs.lake import layout, storage
 from ncs.lake.documents import Conflict, Epoch, Facts, Masks
 from ncs.lake.erasure import models_with_erased_users
 from ncs.lake.layout import Lake
 from ncs.lake.tables.rows import Figure
+from validation import verdicts
 
 _SHAPES: dict[str, Any] = {"masks": Masks, "conflict": Conflict, "facts": Facts}
 
@@ -26,18 +35,27 @@ def path_of(lake: Lake, run_id: str) -> str:
 
 
 def write(
-    job: Job, run: dict[str, Any], models: dict[str, str], figures: Sequence[Figure], inputs: dict[str, int]
+    job: Job,
+    run: dict[str, Any],
+    models: dict[str, str],
+    figures: Sequence[Figure],
+    evidence: Evidence,
+    inputs: dict[str, int],
 ) -> None:
-    """Write the page, unless the one that is there tells the same.
+    """Write the page, unless the one that is there tells the same; list it in the index.
 
-    `models` are the run's and their folders, `inputs` the parts of tables that it was compared on.
+    `models` are the run's and their folders, `evidence` what the verdict is made from, `inputs` the parts of tables
+    that it was compared on.
     """
     run_id, conf = run["run_id"], config.of_run(run)
-    simulation = rankings.newest(_rows(job, layout.SIMULATIONS, run_id))
+    simulation = rankings.newest(rows_of(job, layout.SIMULATIONS, run_id))
+    commit = job.lake.commits(layout.EVALUATIONS)[run_id]
+    checked = quality(job.lake, conf)
     provenance = {
         "ncs": ncs.__version__,
-        "evaluation": job.lake.records(layout.EVALUATIONS)[run_id][0],
+        "evaluation": commit.version,
         "simulation": simulation[0]["simulation_id"] if simulation else None,
+        "quality": [asdict(one) for one in checked],
     }
     if run_id in models_with_erased_users(job.lake):
         run = run | {"saw_erased_users": True}
@@ -49,21 +67,50 @@ def write(
     samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
     of_models = trained(job.lake, run_id, models)
     page = report.render(
-        run,
-        figures,
-        of_models,
-        report.label_days(samples),
-        _newest(inputs),
-        simulation,
-        _rows(job, layout.SLICES, run_id),
-        {key: facts for key, facts in _labelled(job.lake).items() if date.fromisoformat(key) in days},
+        report.Report(
+            run,
+            figures,
+            of_models,
+            label_days(samples),
+            _newest(inputs),
+            evidence,
+            simulation,
+            rows_of(job, layout.SLICES, run_id),
+            {key: facts for key, facts in _labelled(job.lake).items() if date.fromisoformat(key) in days},
+            checked,
+            commit.written,
+            {name: text for name, text in (("quality", _quality_page(job.lake)), ("index", index.LINK)) if text},
+        )
     )
     storage.write_bytes(path, page.encode())
     for picture in (subnetworks(one.masks) for one in of_models.values() if one.masks):
         if picture:  # of the first model with masks, to be shown elsewhere
             storage.write_bytes(job.lake.uri("reports", run_id, "subnetworks.svg"), picture.encode())
             break
+    headline = verdict(evidence).headline
+    detail = f"{', '.join(run['models'])}; tested on {conf.test_days}"
+    index.add(job.lake, Entry(index.RUN, run_id, commit.written, f"{run_id}/report.html", headline, detail))
     storage.write_json(note, provenance)
+
+
+def quality(lake: Lake, conf: Config) -> list[Quality]:
+    """What validation last said of each table, over the days of a run's logs."""
+    days, found = {*map(str, conf.logs.days), layout.ALL}, []
+    newest = verdicts.newest_rows(lake)
+    for table in dict.fromkeys(table for table, _ in newest):
+        rows = [row for (name, day), row in newest.items() if name == table and day in days]
+        outcomes = [row.outcome for row in rows]
+        failures = dict.fromkeys(text for row in rows for text in row.failures)
+        if rows:
+            passed, warned, blocked = (outcomes.count(outcome) for outcome in ("pass", "warn", "stop"))
+            found.append(Quality(table, passed, warned, blocked, list(failures)))
+    return found
+
+
+def _quality_page(lake: Lake) -> str | None:
+    """The way from a report to the pages of the checks, if there are such."""
+    pages = ("validation", "data_docs", "index.html")
+    return posixpath.join("..", "..", *pages) if storage.exists(lake.uri(*pages)) else None
 
 
 def _labelled(lake: Lake) -> dict[str, dict[str, Any]]:
@@ -71,7 +118,7 @@ def _labelled(lake: Lake) -> dict[str, dict[str, Any]]:
     return {key: record.facts for key, (_, record) in lake.records(layout.SAMPLES).items()}
 
 
-def _rows(job: Job, name: str, run_id: str) -> list[dict[str, Any]]:
+def rows_of(job: Job, name: str, run_id: str) -> list[dict[str, Any]]:
     """A run's rows of a table, none if there is no table."""
     if not job.lake.has(name):
         return []

@@ -88,7 +88,7 @@ def evaluation_wanted(job: Job) -> dict[str, Wanted]:
         from ncs.evaluation.parts import slices_of  # imports Spark, which the stages that train need not
 
         slices = slices_of(job.lake, job.conf.slices)
-        return evaluation_from(job.lake, found, conf, slices, job.conf.calibration is not None)
+        return evaluation_from(job, found, conf, slices, job.conf.calibration is not None)
 
     return {layout.EVALUATIONS: _of_newest(job, made)}
 
@@ -107,16 +107,17 @@ def _of_newest(job: Job, made: Callable[[dict[str, Any], Config], dict[str, Any]
 
 
 def evaluation_from(
-    lake: Lake, described: dict[str, Any], conf: Config, slices: Mapping[str, Any], calibrated: bool
+    job: Job, described: dict[str, Any], conf: Config, slices: Mapping[str, Any], calibrated: bool
 ) -> dict[str, Any]:
-    """What decides a run's evaluation: its predictions, the labels, the slices and calibration that are asked for."""
-    run_id = described["run_id"]
+    """What decides a run's evaluation: predictions, labels, and the slices, resamples, calibration asked for."""
+    lake, run_id = job.lake, described["run_id"]
     predictions = lake.records(layout.PREDICTIONS).get(run_id)
     inputs = {f"{layout.PREDICTIONS}/{run_id}": predictions[0]} if predictions else {}
     found: dict[str, Any] = {
         "inputs": inputs | lake.inputs(layout.SAMPLES, days=conf.learning_days),
         "models": list(folders(described, conf).values()),
         "slices": dict(slices),
+        **job.conf.part("compare.rows", "compare.resamples"),
     }
     if calibrated and run_id in (fitted := lake.records(layout.CALIBRATION)):
         found["calibration"] = fitted[run_id][0]

@@ -2,16 +2,21 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pyarrow as pa  # before torch: the other order has crashed
 
 from jobs.job import Job
+from jobs.pipeline import index
 from jobs.pipeline.chosen import choose
 from jobs.pipeline.rankers import load
 from ncs.config import digest
 from ncs.errors import ConfigError
-from ncs.lake import contract, layout
+from ncs.evaluation import rankings
+from ncs.evaluation.index import Entry
+from ncs.lake import contract, layout, storage
 from ncs.logs.world import World
+from ncs.simulation.past import Past
 from ncs.simulation.simulation import simulate
 from ncs.simulation.table import as_rows, as_text
 
@@ -32,15 +37,32 @@ def run(job: Job, model: str | None = None) -> None:
         job = replace(job, conf=job.conf.with_keys({"simulate.pairs": pairs}))
     rankers, wanted = load(job, run_id), job.conf.simulate
     days = job.progress(range(wanted.days), "simulate")
-    simulation = simulate(World(job.conf.logs), wanted, rankers.scorers, rankers.encoder, days)
+    past = Past(job.lake, rankers.conf) if rankers.conf.statistics or rankers.conf.history else None
+    simulation = simulate(World(job.conf.logs), wanted, rankers.scorers, rankers.encoder, days, past)
     made = {"simulation_id": digest([*rankers.made(), wanted.model_dump()]), "run_id": rankers.run_id}
-    if not job.lake.has(layout.SIMULATIONS) or made["simulation_id"] not in _known(job):
-        rows = as_rows(simulation, {**made, "made_at": datetime.now(UTC)})
+    made_at = _known(job).get(made["simulation_id"])
+    rows = as_rows(simulation, {**made, "made_at": made_at or datetime.now(UTC)})
+    if made_at is None:
         contract.append(job.lake, layout.SIMULATIONS, pa.Table.from_pylist(rows))
-    print(as_text(simulation))
-    print(f"simulation: {made['simulation_id']} in {job.lake.uri(layout.SIMULATIONS)}; `ncs evaluate` reports it")
+    print("\n".join([as_text(simulation), "", *rankings.verdict(rows).lines()]))
+    print(f"simulation: {_page(job, rows)}; `ncs evaluate` puts it into the report")
 
 
-def _known(job: Job) -> set[str]:
-    table = job.lake.read(layout.SIMULATIONS, job.lake.version(layout.SIMULATIONS), ["simulation_id"])
-    return set(table["simulation_id"].to_pylist())
+def _page(job: Job, rows: list[dict[str, Any]]) -> str:
+    """Write the page and list it in the index; returns where it stands."""
+    simulation_id, folder = rows[0]["simulation_id"], f"simulation-{rows[0]['simulation_id']}"
+    path = job.lake.uri("reports", folder, "simulation.html")
+    storage.write_bytes(path, rankings.render(rows).encode())
+    headline, made_at = rankings.verdict(rows).headline, rows[0]["made_at"]
+    detail = f"run {rows[0]['run_id']}; {job.conf.simulate.days} days"
+    index.add(job.lake, Entry(index.SIMULATION, simulation_id, made_at, f"{folder}/simulation.html", headline, detail))
+    return path
+
+
+def _known(job: Job) -> dict[str, datetime]:
+    """The simulations that the lake has, and when they were made."""
+    if not job.lake.has(layout.SIMULATIONS):
+        return {}
+    columns = ["simulation_id", "made_at"]
+    rows = job.lake.read(layout.SIMULATIONS, job.lake.version(layout.SIMULATIONS), columns)
+    return {row["simulation_id"]: row["made_at"] for row in rows.to_pylist()}

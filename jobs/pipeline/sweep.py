@@ -1,15 +1,17 @@
 """Compare models along the values of one key of the configuration, and draw the curves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from jobs.job import Job
-from jobs.pipeline import compare
+from jobs.pipeline import compare, index
 from jobs.stage import daily_flow
 from ncs.config import digest, parse
 from ncs.errors import ConfigError
 from ncs.evaluation import curves
+from ncs.evaluation.comparison_page import Comparison
+from ncs.evaluation.index import Entry
 from ncs.lake import storage
 from ncs.lake.layout import Lake
 from ncs.runs.run import Run
@@ -35,13 +37,26 @@ def run(job: Job, key: str, listed: str) -> None:
             pinned[one.lake] = Run.of(one.conf, one.lake).versions
         found.append((value, compare.compare(one, pinned[one.lake])))
         job.say(f"sweep: {key} {value} is compared")
-    folder = job.lake.uri("reports", f"sweep-{key}-{digest([values, job.conf.digest()])}")
-    table = curves.as_table(key, found, tasks_of(job.conf))
+    _write(job, key, found, digest([values, job.conf.digest()]))
+
+
+def _write(job: Job, key: str, sweep: Sequence[tuple[Any, Comparison]], sweep_id: str) -> None:
+    """Print the table; keep it, the curves and the page, and list the page in the index."""
+    tasks, swept = tasks_of(job.conf), [(value, comparison.compared) for value, comparison in sweep]
+    name = f"sweep-{key}-{sweep_id}"
+    folder, table = job.lake.uri("reports", name), curves.as_table(key, swept, tasks)
+    pictures = curves.draw(key, swept, tasks, sweep[0][1].baseline)
     storage.write_bytes(storage.join(folder, "sweep.md"), f"{table}\n".encode())
-    for name, picture in curves.draw(key, found, tasks_of(job.conf), job.conf.compare.references[0]).items():
-        storage.write_bytes(storage.join(folder, f"{name}.svg"), picture.encode())
+    for score, picture in pictures.items():
+        storage.write_bytes(storage.join(folder, f"{score}.svg"), picture.encode())
+    storage.write_bytes(storage.join(folder, "sweep.html"), curves.render(key, sweep, list(pictures.values())).encode())
+    made_at = max(comparison.made_at for _, comparison in sweep)
+    detail = f"{key} in {', '.join(str(value) for value, _ in sweep)}; {', '.join(sweep[0][1].models)}"
+    sweep_name, headline = name.removeprefix("sweep-"), curves.headline(sweep)
+    index.add(job.lake, Entry(index.SWEEP, sweep_name, made_at, f"{name}/sweep.html", headline, detail))
     print(table)
-    print(f"sweep: {folder}")
+    print(f"verdict: {headline}")
+    print(f"sweep: {storage.join(folder, 'sweep.html')}")
 
 
 def _with(job: Job, key: str, value: Any) -> Job:

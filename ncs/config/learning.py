@@ -12,6 +12,8 @@ from ncs.values import Few, Many, NonNegative, Part, Positive, Rate, Section, Se
 
 Members = Annotated[int, Field(ge=1, le=256)]
 """Networks beside each other, or levels of them."""
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+"""The share of values that is dropped."""
 MODULES = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent.parent / "models")])]
 """The models that there is code for; found without importing them, for they import the configuration."""
 
@@ -91,6 +93,9 @@ class Net(Section):
     hidden: Annotated[list[Annotated[int, Field(ge=1, le=65536)]], Field(min_length=1, max_length=64)]
     crosses: Literal["user*video"] | list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     mask_output: bool
+    norm: Literal["none", "layer"]
+    dropout: Dropout
+    embedding_dropout: Dropout
     experts: Members
     ple: Ple
     snr: Snr
@@ -117,6 +122,7 @@ class Train(Section):
     embedding_optimizer: Literal["adam", "adagrad"]
     embeddings: Literal["replicated", "sharded"]
     weight_decay: NonNegative
+    embedding_weight_decay: NonNegative
     seed: Seed
     threads: Few | None
     device: Literal["auto", "cpu", "cuda"]

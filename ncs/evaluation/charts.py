@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 from typing import Any
+from xml.sax.saxutils import escape
 
 import matplotlib
 
@@ -17,13 +18,19 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from ncs.evaluation.looks import COLOURS, GREY, look
 from ncs.evaluation.names import legend_name, printable
 from ncs.tasks import Task
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of caches and fonts it warns whoever reads the terminal
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c")  # Okabe and Ito
-GREY = "#8a8f98"
+_OF_THE_PAGE = {
+    "#000000": "currentColor",
+    "#ffffff": "var(--paper, #fff)",
+    "#e6e8eb": "var(--grid, #e6e8eb)",
+    "#d9dce1": "var(--dead, #d9dce1)",
+}
+"""Colours of the drawing -> the page's own, which are others in dark mode."""
 LOSSES = {"squared_error": "mean squared error", "cross_entropy": "log loss"}
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -58,26 +65,13 @@ def svg(draw: Callable[[Axes], None], title: str, height: float = 2.9) -> str:
             plt.close(figure)
     text = printable(buffer.getvalue())
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    for colour, of_the_page in _OF_THE_PAGE.items():
+        text = text.replace(f": {colour}", f": {of_the_page}")
     # Names of groups would come again in every panel, and an id must not.
-    return re.sub(r'<g id="[^"]*">', "<g>", text).replace("<svg ", '<svg role="img" ', 1)
-
-
-def forest(
-    tasks: Sequence[Task], rows: Mapping[str, Sequence[tuple[str, float, float, float]]], truth: Mapping[str, float]
-) -> list[str]:
-    """Task -> (model, value, low, high): points with their 95 % intervals; the reachable end in words."""
-
-    def draw(axis: Axes, task: Task) -> None:
-        for n, (_, value, low, high) in enumerate(rows[task.name]):
-            axis.plot([low, high], [n, n], color=_colour(n), linewidth=2)
-            axis.plot(value, n, "o", color=_colour(n), markersize=6)
-        axis.set_yticks(range(len(rows[task.name])), [model for model, *_ in rows[task.name]])
-        axis.set_ylim(len(rows[task.name]) - 0.5, -0.5)
-        axis.xaxis.set_major_locator(MaxNLocator(4))
-        reach = f"\nthe truth itself would reach {truth[task.name]:.5f}" if task.name in truth else ""
-        axis.set_xlabel(f"{task.measure.label}, 95 % interval{reach}")
-
-    return [svg(partial(draw, task=task), task.title, 1.1 + 0.3 * len(rows[task.name])) for task in tasks]
+    text = re.sub(r'<g id="[^"]*">', "<g>", text)
+    start, end = text.index("<svg "), text.index(">", text.index("<svg ")) + 1
+    head = text[start:end].replace("<svg ", '<svg role="img" ', 1)
+    return f"{head}<title>{escape(printable(title))}</title>{text[end:]}"
 
 
 def learning_curves(
@@ -91,12 +85,13 @@ def learning_curves(
     """
 
     def draw(axis: Axes, task: str, unit: str, value: Callable[[str, Mapping[str, Any]], float]) -> None:
-        for n, (model, lines) in enumerate(models.items()):
-            epochs, mine = trained_epochs(lines, task)
-            axis.plot(epochs, [value(model, line) for line in mine], "-", color=_colour(n), label=legend_name(model))
+        for model, lines in models.items():
+            (colour, marker), (epochs, mine) = look(model), trained_epochs(lines, task)
+            axis.plot(epochs, [value(model, line) for line in mine], "-", color=colour)
+            axis.plot([], [], f"{marker}-", color=colour, label=legend_name(model))
             for x, line in zip(epochs, mine, strict=True):
-                face = "white" if line["phase"] == "theta" else _colour(n)
-                axis.plot(x, value(model, line), "o", color=_colour(n), markerfacecolor=face)
+                face = "white" if line["phase"] == "theta" else colour
+                axis.plot(x, value(model, line), marker, color=colour, markerfacecolor=face)
         axis.set(xlabel="epochs of training", ylabel=unit)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.legend()

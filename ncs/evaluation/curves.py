@@ -1,14 +1,22 @@
-"""Figures of models along the values of a key: a table, and curves with their intervals."""
+"""Figures of models along the values of a key: a table, curves with their intervals, the page of both."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
 
-from ncs.evaluation.charts import COLOURS, svg
+from ncs.evaluation import page
+from ncs.evaluation.cells import cells
+from ncs.evaluation.charts import svg
 from ncs.evaluation.comparison import Compared
+from ncs.evaluation.comparison_page import Comparison
+from ncs.evaluation.looks import look
 from ncs.evaluation.names import legend_name
+from ncs.evaluation.paired import difference
+from ncs.evaluation.verdict import oriented
 from ncs.tasks import Task
 from ncs.text import markdown
 
@@ -38,29 +46,60 @@ def draw(key: str, swept: Swept, tasks: Mapping[str, Task], reference: str) -> d
     base = reference if reference in names else names[0]
 
     def panel(axis: Axes, task: Task) -> None:
-        unit = task.measure.unit
         for n, name in enumerate(name for name in names if name != base):
             points = []
             for _, compared in swept:
                 by_name = {one.model: one.figures[task.name] for one in compared}
-                points.append(by_name[name].minus(by_name[base]))
-            middle = [point.value / unit for point in points]
-            below = [(point.value - point.over_both.low) / unit for point in points]
-            above = [(point.over_both.high - point.value) / unit for point in points]
-            at = [x + 0.06 * n for x in range(len(points))]  # beside each other, not on each other
+                found = difference(name, base, task, task.measure, by_name)
+                points.append([oriented(found, value) for value in (found.difference, found.low, found.high)])
+            (colour, marker), at = look(name), [x + 0.06 * n for x in range(len(points))]  # beside, not on each other
+            bars = [[middle - min(ends), max(ends) - middle] for middle, *ends in points]
+            errors = [list(side) for side in zip(*bars, strict=True)]
             axis.errorbar(
                 at,
-                middle,
-                [below, above],
-                fmt="o-",
-                color=COLOURS[n % len(COLOURS)],
+                [middle for middle, *_ in points],
+                errors,
+                fmt=f"{marker}-",
+                color=colour,
                 label=legend_name(name),
                 capsize=2,
             )
         axis.axhline(0, color="black", linewidth=0.8)
         axis.set_xticks(range(len(swept)), [str(value) for value, _ in swept])
-        axis.set_xlabel(key)
-        axis.set_ylabel(f"difference from {base}, {unit:g}")
-        axis.legend(fontsize=7)
+        axis.set(xlabel=key, ylabel=f"from {base}, better ↑")
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: "0" if abs(value) < 1e-12 else f"{value:+g}"))
+        if len(names) > 1:
+            axis.figure.legend(loc="outside lower center", ncols=2)
 
-    return {task.score: svg(partial(panel, task=task), task.title, height=3.2) for task in tasks.values()}
+    return {task.score: svg(partial(panel, task=task), f"{task.title} by {key}", height=3.4) for task in tasks.values()}
+
+
+def render(key: str, sweep: Sequence[tuple[Any, Comparison]], pictures: Sequence[str]) -> str:
+    """The page of a sweep: the verdict at each value, the curves, a table to sort."""
+    tasks = sweep[0][1].tasks
+    return page.render(
+        "sweep.html",
+        key=key,
+        sweep=[(str(value), comparison, comparison.verdict) for value, comparison in sweep],
+        headline=headline(sweep),
+        pictures=pictures,
+        tasks=tasks,
+        rows=[
+            {
+                "value": str(value),
+                "model": one.model,
+                "figures": [one.figures[task.name].value for task in tasks],
+                "differences": cells(comparison.differences, one.model, comparison.baseline, tasks),
+                "seconds": one.mean("seconds"),
+            }
+            for value, comparison in sweep
+            for one in comparison.compared
+        ],
+    )
+
+
+def headline(sweep: Sequence[tuple[Any, Comparison]]) -> str:
+    """Which model is to be used at how many of the values."""
+    chosen = Counter(comparison.verdict.recommended for _, comparison in sweep)
+    named = [f"{model or 'no model'} at {count}" for model, count in chosen.most_common()]
+    return f"{', '.join(named)} of {len(sweep)} values"

@@ -10,7 +10,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ncs.evaluation.charts import COLOURS, svg
+from ncs.evaluation.charts import svg
+from ncs.evaluation.looks import COLOURS
 
 DEAD = "#e4e7eb"
 

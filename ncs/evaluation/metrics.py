@@ -13,15 +13,13 @@ from ncs.errors import DataError
 from ncs.evaluation import intervals
 from ncs.evaluation.calibration import Curves, apply
 from ncs.evaluation.estimate import Estimate
+from ncs.evaluation.names import BASELINE, TRUTH
 from ncs.evaluation.parts import CALIBRATED, PREDICTION, Slices, by_part, calibration_error
 from ncs.evaluation.ranks import Form
+from ncs.evaluation.verdict import baseline_of
 from ncs.lake.tables.rows import Figure, Part
 from ncs.metrics import METRICS
 from ncs.tasks import CTR, CVR, Task
-
-BASELINE = "single_task"
-TRUTH = "truth"
-"""The model whose predictions, of CTR and CVR alone, are the generator's own: the reachable end, not a competitor."""
 
 
 class Evaluation(NamedTuple):
@@ -75,7 +73,7 @@ def evaluate(
 
 
 def _figures(estimates: Sequence[Estimate], run_id: str, models: Sequence[str]) -> list[Figure]:
-    baseline = BASELINE if BASELINE in models else models[0]
+    baseline = baseline_of(models, [BASELINE])
     base = {(one.task, one.metric): one.value for one in estimates if one.model == baseline}
     return [
         Figure(

@@ -1,7 +1,10 @@
-"""Names as pictures show them: whatever a model, a column or a value is called, it breaks none."""
+"""Names of models that mean something; names as pictures show them: whatever a thing is called, it breaks none."""
 
 import re
 
+BASELINE = "single_task"
+TRUTH = "truth"
+"""The model whose predictions, of CTR and CVR alone, are the generator's own: the reachable end, not a competitor."""
 LONGEST = 60
 """Characters of a name in a legend."""
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")

@@ -8,7 +8,8 @@ from scipy import stats
 
 from ncs.errors import DataError
 from ncs.evaluation.intervals import Interval
-from ncs.metrics import Kind
+from ncs.lake.tables.rows import SeedDifference
+from ncs.metrics import Kind, Metric
 from ncs.tasks import Task
 
 
@@ -59,17 +60,23 @@ class Figures:
 
 
 def figures(
-    task: Task, labels: np.ndarray, predictions: Sequence[Mapping[str, np.ndarray]], resamples: int, seed: int
+    task: Task,
+    labels: np.ndarray,
+    predictions: Sequence[Mapping[str, np.ndarray]],
+    resamples: int,
+    seed: int,
+    metric: Metric | None = None,
 ) -> dict[str, Figures]:
     """Every model's figures of a task.
 
     Args:
-        task: whose metric is taken.
+        task: whose labels these are.
         labels: [rows], NaN where the task does not apply.
         predictions: for each seed, model -> [rows].
         resamples: of the rows: every row counts as often as a Poisson variable of mean 1 says, the same for all.
             Those of few rows that the metric is not defined on (no row, or for AUC none of a label) are left out.
         seed: of the resamples.
+        metric: what is taken, one of `resampled_metrics`; by default the one that the task is judged by.
 
     Raises:
         DataError: the rows hold no label, or for AUC of one kind alone.
@@ -78,7 +85,8 @@ def figures(
     labels = labels[there]
     weights = np.random.default_rng(seed).poisson(1.0, (len(labels), resamples)).astype(np.int8)
     weights = np.concatenate([np.ones((len(labels), 1), dtype=np.int8), weights], axis=1)  # first, the rows themselves
-    both = task.measure.judges is Kind.CLASSIFICATION
+    metric = metric or task.measure
+    both = metric.judges is Kind.CLASSIFICATION
     kinds = [labels > 0.5, labels <= 0.5] if both else [np.ones(len(labels), bool)]
     if not all(kind.any() for kind in kinds):
         raise DataError(
@@ -88,6 +96,38 @@ def figures(
     weights = weights[:, np.all([weights[kind].any(axis=0) for kind in kinds], axis=0)]
     found = {}
     for model in predictions[0]:
-        of_seeds = np.stack([task.measure.weighted(labels, one[model][there], weights) for one in predictions])
+        of_seeds = np.stack([metric.weighted(labels, one[model][there], weights) for one in predictions])
         found[model] = Figures(of_seeds[:, 0], of_seeds[:, 1:].mean(0))
     return found
+
+
+def resampled_metrics(task: Task) -> list[Metric]:
+    """The metrics of a task that can be taken of resampled rows, the one that it is judged by first."""
+    others = [metric for metric in task.metrics if metric.name != task.metric and (metric.error or metric.resampled)]
+    return [task.measure, *others]
+
+
+def difference(model: str, reference: str, task: Task, metric: Metric, found: Mapping[str, Figures]) -> SeedDifference:
+    """A model's difference from a reference, whose figures are both in `found`.
+
+    `better` is true where the interval over seeds and rows excludes zero on the better side, false on the worse, None
+    where it contains zero: nothing is claimed then.
+    """
+    base = found[reference].value
+    apart = found[model].minus(found[reference])
+    both, seeds, rows = apart.over_both, apart.over_seeds, apart.over_rows
+    return SeedDifference(
+        model=model,
+        reference=reference,
+        task=task.name,
+        metric=metric.name,
+        difference=apart.value,
+        relative=apart.value / base if base else None,
+        low=both.low,
+        high=both.high,
+        better=metric.better(apart.value, 0.0) if both.excludes_zero else None,
+        seeds_low=seeds.low,
+        seeds_high=seeds.high,
+        rows_low=rows.low,
+        rows_high=rows.high,
+    )

@@ -7,9 +7,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from ncs.evaluation.charts import COLOURS, svg
+from ncs.evaluation import page
+from ncs.evaluation.charts import svg
+from ncs.evaluation.looks import look
 from ncs.evaluation.names import legend_name
 from ncs.evaluation.paper import TABLE_3
+from ncs.evaluation.verdict import SEEDS, Finding, Tone, Verdict
 
 METRICS = ("view_seconds", "cvr", "ctr")
 
@@ -48,14 +51,18 @@ def by_day(rows: Sequence[Row]) -> str:
     on which nobody came to an arm.
     """
     of_time = [row for row in rows if row["metric"] == "view_seconds"]
-    names = [arm for arm in dict.fromkeys(row["arm"] for row in of_time) if _is_pair(arm)]
+    pairs = {row["arm"]: (row["pctr_model"], row["pcvr_model"]) for row in of_time if _is_pair(row["arm"])}
+    names = list(pairs)
 
     def draw(axis: Axes, base: str) -> None:
-        for n, arm in enumerate(names[1:], start=1):
+        for arm in names[1:]:
             known = (row for row in of_time if row["arm"] == arm and row["paired_gain"] is not None)
             mine = sorted(known, key=lambda row: row["day"])
-            days, colour = [row["day"] for row in mine], COLOURS[n % len(COLOURS)]
-            axis.plot(days, [row["paired_gain"] for row in mine], "o-", color=colour, label=legend_name(arm))
+            days, gains = ([row[name] for row in mine] for name in ("day", "paired_gain"))
+            click, watch = pairs[arm]
+            colour, marker = look(watch)  # of the pCVR model; dashed: with another pCTR model than the first arm's
+            style = "-" if click == pairs[base][0] else "--"
+            axis.plot(days, gains, f"{marker}{style}", color=colour, label=legend_name(arm))
             axis.fill_between(
                 days,
                 [row["paired_low"] for row in mine],
@@ -64,12 +71,68 @@ def by_day(rows: Sequence[Row]) -> str:
                 alpha=0.15,
             )
         axis.axhline(0, color="black", linewidth=0.8)
-        axis.set(xlabel="day of the simulation", ylabel=f"from {base}")
+        axis.set(xlabel="day of the simulation", ylabel="difference, better ↑")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
         axis.figure.legend(loc="outside lower center")
 
-    return svg(partial(draw, base=names[0]), "View time, all users paired", 2.9 + 0.2 * len(names))
+    title = f"View time of all users, from {names[0]}"
+    return svg(partial(draw, base=names[0]), title, 2.9 + 0.2 * len(names))
+
+
+def verdict(rows: Sequence[Row]) -> Verdict:
+    """Which pair of models to rank by: the one with the most view time, if its paired interval excludes 0."""
+    lines = {line["arm"]: line for line in table(rows) if _is_pair(line["arm"])}
+    base, *others = lines
+    days = max(row["day"] for row in rows)
+    judged = [arm for arm in others if lines[arm]["paired"]]
+    if not judged:
+        step, command = "simulate more days", f"ncs simulate --set simulate.days={2 * days}"
+        return Verdict(base, None, False, f"rank by {base}, for nothing was compared", [], [], "", step, command)
+    settled = [arm for arm in judged if lines[arm]["paired"]["low"] > 0]
+    best = max(settled or judged, key=lambda arm: lines[arm]["paired"]["gain"])
+    titles = {"paired": "all users, paired", "test": "A/B test"}
+    found = [_finding(best, base, titles[kind], lines[best][kind]) for kind in titles if lines[best][kind]]
+    confidence = f"over {days} simulated days, with one training seed of each model"
+    split = next(row["sample_ratio"] for row in rows)
+    notes = (
+        []
+        if split > 0.001
+        else [f"the users are not split as they should be (p = {split:.3f}): do not use the A/B test"]
+    )
+    if not settled:
+        headline, step = f"keep {base}, no other pair of models earns more view time", "simulate more days"
+        command = f"ncs simulate --set simulate.days={2 * days}"
+        return Verdict(base, base, False, headline, found, notes, confidence, step, command)
+    models = ",".join(dict.fromkeys(name for line in (base, best) for name in _pair(rows, line)))
+    step, command = "train several seeds of these models", f"ncs compare --models {models} --seeds {SEEDS}"
+    return Verdict(best, base, True, f"rank by {best}", found, notes, confidence, step, command)
+
+
+def _finding(arm: str, base: str, title: str, one: dict[str, float]) -> Finding:
+    gain, low, high = (one[name] for name in ("gain", "low", "high"))
+    tone = Tone.BETTER if low > 0 else Tone.WORSE if high < 0 else Tone.OPEN
+    words = "not settled" if tone is Tone.OPEN else str(tone)
+    text = f"{words}: {gain:+.2%} view time ({low:+.2%} to {high:+.2%}), against {base}"
+    return Finding(arm, base, title, text, tone)
+
+
+def _pair(rows: Sequence[Row], arm: str) -> tuple[str, str]:
+    return next((row["pctr_model"], row["pcvr_model"]) for row in rows if row["arm"] == arm)
+
+
+def render(rows: Sequence[Row]) -> str:
+    """The page of a simulation, of its rows."""
+    return page.render(
+        "simulation.html",
+        simulation_id=rows[0]["simulation_id"],
+        run_id=rows[0]["run_id"],
+        verdict=verdict(rows),
+        rankings=table(rows),
+        picture=by_day(rows),
+        days=max(row["day"] for row in rows),
+        sample_ratio=rows[0]["sample_ratio"],
+    )
 
 
 def _is_pair(arm: str) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from ncs.evaluation import intervals
-from ncs.evaluation.charts import COLOURS, GREY, svg
+from ncs.evaluation.charts import svg
+from ncs.evaluation.looks import GREY, look
 from ncs.evaluation.names import legend_name
 from ncs.evaluation.parts import CALIBRATED, PREDICTION
 from ncs.tasks import Task
@@ -40,12 +41,13 @@ def reliability(found: Mapping[str, Kind], models: Sequence[str], rows: Sequence
 
     def draw(axis: Axes, title: str, kind: Kind) -> None:
         axis.plot([0, 1], [0, 1], ":", color=GREY, label="what it should be")
-        for n, model in enumerate(models):
-            bins = _bins(rows, kind, model)
+        for model in models:
+            (colour, marker), bins = look(model), _bins(rows, kind, model)
             most = max((row["n"] for row in bins), default=1)
             x, y = [row["prediction"] for row in bins], [row["label"] for row in bins]
-            axis.plot(x, y, "-", color=COLOURS[n % len(COLOURS)], linewidth=1, label=legend_name(model))
-            axis.scatter(x, y, s=[4 + 30 * row["n"] / most for row in bins], color=COLOURS[n % len(COLOURS)])
+            axis.plot(x, y, "-", color=colour, linewidth=1)
+            axis.plot([], [], f"{marker}-", color=colour, linewidth=1, label=legend_name(model))
+            axis.scatter(x, y, s=[4 + 30 * row["n"] / most for row in bins], color=colour, marker=marker)
         axis.set(xlabel=f"mean {title}", ylabel="mean label", xlim=(0, 1), ylim=(0, 1))
         axis.legend(loc="upper left")
 

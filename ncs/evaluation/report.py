@@ -1,31 +1,31 @@
 """The report of a run: one HTML file with everything in it, no network, no scripts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from pathlib import Path
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
-import jinja2
 import yaml
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from ncs import config
 from ncs.config import Config
-from ncs.evaluation import charts, rankings, reliability
+from ncs.evaluation import charts, page, rankings, reliability
+from ncs.evaluation.catalogue import what_it_is
+from ncs.evaluation.cells import cells
+from ncs.evaluation.costs import costs
+from ncs.evaluation.distributions import distributions
+from ncs.evaluation.forest import forests
+from ncs.evaluation.label_days import LabelDays
 from ncs.evaluation.mask_maps import mask_maps, subnetworks
-from ncs.evaluation.metrics import TRUTH
+from ncs.evaluation.names import TRUTH
 from ncs.evaluation.paper import TABLE_2
 from ncs.evaluation.parts import CALIBRATED
 from ncs.evaluation.slices import errors_by_slice
-from ncs.evaluation.table import gain
+from ncs.evaluation.verdict import Evidence, verdict
 from ncs.lake.tables.rows import Figure
 from ncs.metrics import METRICS
-from ncs.soundness import WORDS, Soundness, judge_figure, unsound
 from ncs.tasks import CTR, CVR, Task, in_order, tasks_of
-
-BINS = 20
 
 ByTask = Mapping[tuple[str, str], Figure]
 """(Model, task) -> its figure in the task's own metric."""
@@ -42,103 +42,174 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class LabelDays:
-    """Labels by day; and, by day, how many CVR labels fall into each of `BINS` bins of [0, 1]."""
+class Quality:
+    """What data validation last said of a table: days by outcome, and what failed."""
 
-    days: Sequence[Mapping[str, Any]]
-    histograms: Mapping[str, Sequence[int]]
-
-
-def label_days(samples: DataFrame) -> LabelDays:
-    """What the labels of the given samples look like, in one pass."""
-    bins = F.least(F.floor(F.col("cvr") * BINS), F.lit(BINS - 1))
-    labelled = F.when(F.col("cvr").isNotNull(), bins)  # least() passes over nulls
-    counts = samples.groupBy("day", labelled.alias("bin")).agg(
-        F.count("*").alias("rows"),
-        F.sum("clicked").alias("clicks"),
-        F.count("cvr").alias("labelled"),
-        F.sum("cvr").alias("watched"),
-    )
-    days, histograms = [], {}
-    rows = sorted(counts.collect(), key=lambda row: row.day)
-    for day, parts in ((day, list(group)) for day, group in groupby(rows, key=lambda row: row.day)):
-        impressions, clicks, labelled = (sum(row[name] for row in parts) for name in ("rows", "clicks", "labelled"))
-        days.append(
-            {
-                "day": day,
-                "impressions": impressions,
-                "clicks": clicks,
-                "click_rate": clicks / impressions,
-                "labelled": labelled,
-                "mean_cvr": sum(row.watched or 0.0 for row in parts) / labelled if labelled else None,
-            }
-        )
-        in_bin = {row.bin: row.rows for row in parts}
-        histograms[str(day)] = [in_bin.get(n, 0) for n in range(BINS)]
-    return LabelDays(days, histograms)
+    table: str
+    passed: int
+    warned: int
+    blocked: int
+    failures: Sequence[str] = ()
 
 
-def render(
-    run: Mapping[str, Any],
-    figures: Sequence[Figure],
-    trained: Mapping[str, Trained],
-    labels: LabelDays,
-    tables: Mapping[str, int],
-    simulation: Sequence[rankings.Row] = (),
-    slices: Sequence[reliability.Row] = (),
-    reconciled_days: Mapping[str, Mapping[str, Any]] | None = None,
-) -> str:
-    """The page. What comes from data or configuration is escaped; pictures are inline SVG.
+@dataclass(frozen=True)
+class Report:
+    """What a report is made from.
 
-    Args:
+    Attributes:
         run: the run's own description, `run.json`.
         figures: of every model of the run, and of the truth where it is known.
         trained: what training has left of each model.
         labels: the labels of all days.
         tables: versions of the tables that were compared on, beside those that the run was trained on.
+        evidence: what the verdict is made from.
         simulation: rows of gold/simulations, if the run's rankings have been simulated.
         slices: rows of gold/slices, if there are such.
         reconciled_days: by day, what labelling says of the rows that came in (the facts of its commit).
+        quality: of every table that was validated.
+        evaluated: when; None where that is not known.
+        links: what there is beside the report, by name: `quality`, `index`.
     """
-    models, conf = list(run["models"]), config.of_run(run)
-    tasks = in_order(tasks_of(conf).values())
-    metrics = {task.name: task.metric for task in tasks}
-    by_key = {(one.model, one.task): one for one in figures if one.metric == metrics[one.task]}
-    compared = [*models, *([TRUTH] if (TRUTH, CTR) in by_key else [])]
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((Path(__file__).parent / "report.html").read_text(encoding="utf-8"))
-    return template.render(
-        run=run,
+
+    run: Mapping[str, Any]
+    figures: Sequence[Figure]
+    trained: Mapping[str, Trained]
+    labels: LabelDays
+    tables: Mapping[str, int]
+    evidence: Evidence
+    simulation: Sequence[rankings.Row] = ()
+    slices: Sequence[reliability.Row] = ()
+    reconciled_days: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    quality: Sequence[Quality] = ()
+    evaluated: datetime | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def models(self) -> list[str]:
+        """The models of the run."""
+        return list(self.run["models"])
+
+    @cached_property
+    def conf(self) -> Config:
+        """The run's configuration."""
+        return config.of_run(self.run)
+
+    @cached_property
+    def tasks(self) -> list[Task]:
+        """The tasks, in the order of Table 2."""
+        return in_order(tasks_of(self.conf).values())
+
+    @cached_property
+    def by_task(self) -> ByTask:
+        """The figures that the models are compared by."""
+        metrics = {task.name: task.metric for task in self.tasks}
+        return {(one.model, one.task): one for one in self.figures if one.metric == metrics[one.task]}
+
+    @property
+    def compared(self) -> list[str]:
+        """The models, and the truth where it is known."""
+        return [*self.models, *([TRUTH] if (TRUTH, CTR) in self.by_task else [])]
+
+
+def render(report: Report) -> str:
+    """The page. What comes from data or configuration is escaped; pictures are inline SVG."""
+    conf, tasks, models, slices = report.conf, report.tasks, report.models, report.slices
+    simulation = report.simulation
+    return page.render(
+        "report.html",
+        run=report.run,
         train_days=conf.train_days,
         test_days=conf.test_days,
         tasks=tasks,
-        rows=[{"model": s, "figures": [by_key.get((s, t.name)) for t in tasks], "paper": _paper(s)} for s in compared],
-        others=[{"model": s, "paper": _paper(s)} for s in TABLE_2 if s not in models],
+        fields=conf.fields,
+        verdict=verdict(report.evidence),
+        baseline=report.evidence.baseline,
+        facts=_facts(report),
+        quality=report.quality,
+        links=report.links,
+        models=_models(report),
+        rows=_rows(report),
+        others=[{"model": name, "paper": _paper(name)} for name in TABLE_2 if name not in models],
         truth=TRUTH,
-        gain=gain,
-        findings=[*warnings(by_key, models, trained, tasks), *findings(by_key, models, trained, tasks)],
-        costs=[row for model, one in trained.items() for row in costs(model, one.metrics)],
-        label_rows=labels.days,
-        log_rows=_log_rows(reconciled_days or {}),
-        tables={**run["lineage"]["tables"], **tables},
+        costs=costs({model: one.metrics for model, one in report.trained.items()}),
+        unequal=_unequal_epochs(report),
+        label_rows=report.labels.days,
+        log_rows=_log_rows(report.reconciled_days),
+        tables={**report.run["lineage"]["tables"], **report.tables},
         conf=yaml.safe_dump(conf.public(), sort_keys=False, allow_unicode=True),
-        notes={model: _note(one.masks) for model, one in trained.items() if one.masks},
-        conflicting={model for model, one in trained.items() if one.conflict},
-        **_pictures(by_key, models, trained, conf, tasks),
-        label_charts=charts.labels(labels.days, labels.histograms),
+        notes={model: _note(one.masks) for model, one in report.trained.items() if one.masks},
+        conflicting={model for model, one in report.trained.items() if one.conflict},
+        **_pictures(report),
+        label_charts=charts.labels(report.labels.days, report.labels.histograms),
         rankings=rankings.table(simulation) if simulation else [],
         ranking_chart=rankings.by_day(simulation) if simulation else "",
         ranked_days=max((row["day"] for row in simulation), default=0),
         sample_ratio=next((row["sample_ratio"] for row in simulation), None),
-        others_judged=_others(figures, compared, tasks),
+        others_judged=_others(report.figures, report.compared, tasks),
+        distributions=distributions(tasks, models, slices),
         predictions=(kinds := reliability.kinds(tasks, slices)),
         reliability=reliability.reliability(kinds, models, slices),
         calibration=reliability.calibration_errors(kinds, models, slices),
         calibrated=any(kind == CALIBRATED for _, kind in kinds.values()),
         slices=errors_by_slice(tasks, models, slices),
     )
+
+
+def _facts(report: Report) -> dict[str, str]:
+    """What the run is of, in short: dates, rows, features."""
+    labels, conf, tested = report.labels, report.conf, report.by_task[report.models[0], CTR].n
+    set_aside = sum(row["set_aside"] for row in _log_rows(report.reconciled_days))
+    found = {
+        "Evaluated": f"{report.evaluated:%Y-%m-%d %H:%M} UTC" if report.evaluated else None,
+        "Data": str(conf.logs.days),
+        "Impressions": f"{labels.impressions:,}, {tested:,} of them tested on",
+        "Users": f"{labels.users:,}" if labels.users else None,
+        "Videos": f"{labels.videos:,}" if labels.videos else None,
+        "Features": f"{len(conf.fields)} fields",
+        "Quarantined": f"{set_aside:,} rows of the logs" if report.reconciled_days else None,
+        "Data quality": _quality_in_short(report.quality),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _quality_in_short(quality: Sequence[Quality]) -> str | None:
+    if not quality:
+        return None
+    blocked, warned = sum(one.blocked for one in quality), sum(one.warned for one in quality)
+    if blocked or warned:
+        return f"{blocked} days blocked, {warned} with warnings"
+    return f"{len(quality)} tables passed"
+
+
+def _rows(report: Report) -> list[dict[str, Any]]:
+    """A line a model of the comparison: figures, differences from the baseline, the paper's figures."""
+    evidence = report.evidence
+    return [
+        {
+            "model": model,
+            "figures": [report.by_task.get((model, task.name)) for task in report.tasks],
+            "differences": cells(evidence.differences, model, evidence.baseline, report.tasks),
+            "paper": _paper(model),
+        }
+        for model in report.compared
+    ]
+
+
+def _models(report: Report) -> list[dict[str, Any]]:
+    """A line a model: what it is, how large, how long it took."""
+    found = []
+    for model, one in report.trained.items():
+        facts = one.facts or {}
+        found.append(
+            {
+                "model": model,
+                "what": what_it_is(model, report.conf),
+                "parameters": facts.get("parameters"),
+                "density": facts.get("density"),
+                "seconds": facts.get("seconds", sum(line["seconds"] for line in one.metrics)),
+            }
+        )
+    return found
 
 
 def _log_rows(reconciled_days: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -169,19 +240,13 @@ def _others(figures: Sequence[Figure], models: Sequence[str], tasks: Sequence[Ta
     return {name: row for name, row in rows.items() if any(row)}
 
 
-def _pictures(
-    figures: ByTask, models: Sequence[str], trained: Mapping[str, Trained], conf: Config, tasks: Sequence[Task]
-) -> dict[str, Any]:
-    points = {
-        task.name: [(one.model, one.value, one.ci_low, one.ci_high) for one in (figures[s, task.name] for s in models)]
-        for task in tasks
-    }
-    reachable = {task.name: figures[TRUTH, task.name].value for task in tasks if (TRUTH, task.name) in figures}
-    own = {model: tasks_of(conf.of_model(model)) for model in trained}  # a model may weigh its losses otherwise
+def _pictures(report: Report) -> dict[str, Any]:
+    tasks, trained, evidence = report.tasks, report.trained, report.evidence
+    own = {model: tasks_of(report.conf.of_model(model)) for model in trained}  # a model may weigh its losses otherwise
     weights = {model: {name: task.weight for name, task in mine.items()} for model, mine in own.items()}
     by_name = {task.name: task for task in tasks}
     return {
-        "forest": charts.forest(tasks, points, reachable),
+        "forest": forests(tasks, evidence.differences, evidence.baseline),
         "curves": charts.learning_curves(tasks, {model: one.metrics for model, one in trained.items()}, weights),
         "masks": {
             model: [
@@ -212,75 +277,16 @@ def _note(masks: Mapping[str, Any]) -> str:
     return " ".join(found)
 
 
-def warnings(
-    figures: ByTask, models: Sequence[str], trained: Mapping[str, Trained], tasks: Sequence[Task]
-) -> list[str]:
-    """The models whose figures are no result, on validation or test rows, and why."""
-    found: dict[tuple[str, str], str] = {}
-    for model in models:
-        for name, why in unsound(trained[model].facts if model in trained else None, [task.name for task in tasks]):
-            found[model, name] = f"{why}, on the validation rows"
-        for task in tasks:
-            figure = figures.get((model, task.name))
-            verdict = judge_figure(task, figure.value) if figure else Soundness.SOUND
-            if verdict != Soundness.SOUND:
-                found.setdefault((model, task.name), f"{WORDS[verdict]}, on the test rows")
-    return [f"{name.upper()} of {model} is no result: {why}." for (model, name), why in found.items()]
-
-
-def findings(
-    figures: ByTask, models: Sequence[str], trained: Mapping[str, Trained], tasks: Sequence[Task]
-) -> list[str]:
-    """What may be said of several models, and what may not."""
-    if len(models) < 2:
-        return []
-    found = [finding(figures, models, task) for task in tasks]
+def _unequal_epochs(report: Report) -> str:
+    """By model, how many epochs it was trained; empty where all were trained equally long."""
+    trained = report.trained
     epochs = {
-        model: max(sum(charts.trained_epochs(trained[model].metrics, task.name)[0][-1:]) for task in tasks)
-        for model in models
+        model: max(sum(charts.trained_epochs(trained[model].metrics, task.name)[0][-1:]) for task in report.tasks)
+        for model in report.models
     }
-    if max(epochs.values()) - min(epochs.values()) > 0.01:
-        listed = ", ".join(f"{model} {n:.3g}" for model, n in epochs.items())
-        found.append(
-            f"The models did not train equally long (epochs, theta's included: {listed}): part of a difference may "
-            f"come from that."
-        )
-    return found
-
-
-def finding(figures: ByTask, models: Sequence[str], task: Task) -> str:
-    """A sober sentence: whose figure is best, and from which models the 95 % intervals part it."""
-    found = (figures[model, task.name] for model in models)
-    ranked = sorted(found, key=lambda one: one.value, reverse=task.measure.more_is_better)
-    best, others = ranked[0], ranked[1:]
-    near = [one.model for one in others if best.ci_low <= one.ci_high and one.ci_low <= best.ci_high]
-    if near:
-        return (
-            f"{task.title}: the best figure is that of {best.model}, but its interval overlaps that of "
-            f"{' and '.join(near)}: no win over {'it' if len(near) == 1 else 'them'} is claimed."
-        )
-    return f"{task.title}: {best.model} is best, and its interval overlaps that of no other model."
-
-
-def costs(model: str, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What each phase of a model's training took: epochs, samples, seconds, share of the time spent on waiting."""
-    found = []
-    for phase, task in dict.fromkeys((line["phase"], line["task"]) for line in lines):
-        mine = [line for line in lines if (line["phase"], line["task"]) == (phase, task)]
-        seconds = max(sum(line["seconds"] for line in mine), 1e-9)
-        samples = sum(line["samples"] for line in mine)
-        found.append(
-            {
-                "model": model,
-                "phase": f"{phase}, {task.upper()}" if task else phase,
-                "epochs": len(mine),
-                "samples": samples,
-                "seconds": seconds,
-                "rate": samples / seconds,
-                "waited": sum(line["wait_share"] * line["seconds"] for line in mine) / seconds,
-            }
-        )
-    return found
+    if max(epochs.values()) - min(epochs.values()) <= 0.01:
+        return ""
+    return ", ".join(f"{model} {n:.3g}" for model, n in epochs.items())
 
 
 def _paper(model: str) -> list[dict[str, float]] | None:

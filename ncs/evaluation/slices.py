@@ -7,7 +7,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ncs.evaluation.charts import COLOURS, LOSSES, svg
+from ncs.evaluation.charts import LOSSES, svg
+from ncs.evaluation.looks import look
+from ncs.evaluation.names import legend_name
 from ncs.evaluation.parts import ALL, CALIBRATED, PREDICTION
 from ncs.tasks import Task
 
@@ -47,12 +49,12 @@ def _draw(axis: Axes, rows: Sequence[Row], task: Task, models: Sequence[str]) ->
         mine = [row for row in rows if row["model"] == model and row["part"] in places]
         at = [places[row["part"]] + 0.6 * ((n + 0.5) / len(models) - 0.5) for row in mine]  # beside each other
         values, half = [row[loss] for row in mine], [Z95 * row[f"{loss}_error"] for row in mine]
-        colour = COLOURS[n % len(COLOURS)]
-        axis.errorbar(values, at, xerr=half, fmt="o", color=colour, label=model, linewidth=1.2)
+        colour, marker = look(model)
+        axis.errorbar(values, at, xerr=half, fmt=marker, color=colour, label=legend_name(model), linewidth=1.2)
     axis.set_yticks(range(len(parts)), [f"{part} ({rows_:,})" for part, rows_ in parts.items()])
     axis.set_ylim(len(parts) - 0.5, -0.5)
     axis.xaxis.set_major_locator(MaxNLocator(5))
-    axis.set_xlabel(f"{LOSSES[task.loss]}, 95 % interval")
+    axis.set_xlabel(f"← better\u2003{LOSSES[task.loss]}, 95 % interval")
     axis.grid(axis="y", visible=False)
     axis.figure.legend(loc="outside lower center", ncols=min(len(models), 3))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from ncs.evaluation.metrics import TRUTH
+from ncs.evaluation.names import TRUTH
 from ncs.lake.tables.rows import Figure
 from ncs.metrics import METRICS
 from ncs.tasks import Task, in_order

@@ -17,7 +17,9 @@ class Earlier:
     daily: DataFrame | None
     """gold/daily_statistics; None: no day lies before the rows, or there are no statistics."""
     rows: DataFrame | None
-    """silver/samples of further days; None: no day lies before the rows, or there are no histories."""
+    """silver/samples of further days; None: no day lies before the rows, or nothing looks back to single rows."""
+    own: DataFrame | None = None
+    """silver/samples of the rows' days, all of them, which statistics with a lag look back to."""
 
     def join(self, samples: DataFrame, vocabulary: DataFrame) -> DataFrame:
         """Add the statistics of `samples` as columns, and their histories, `<name>#`, encoded by the vocabulary."""
@@ -25,8 +27,11 @@ class Earlier:
 
     def with_statistics(self, samples: DataFrame) -> DataFrame:
         """Add each statistic as a column, double, null where there is none."""
+        shown = self.own
+        if shown is not None and self.rows is not None:
+            shown = shown.unionByName(self.rows, allowMissingColumns=True)
         for statistics in self.conf.statistics:
-            samples = statistics.join(samples, self.daily)
+            samples = statistics.join(samples, self.daily, shown)
         return samples
 
     def _with_histories(self, samples: DataFrame, vocabulary: DataFrame) -> DataFrame:

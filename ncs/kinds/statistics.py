@@ -1,7 +1,8 @@
-"""Statistics of the days before: how often impressions of this user, video, author ... were clicked and watched.
+"""Statistics of earlier rows: how often impressions of this user, video, author ... were clicked and watched.
 
 A statistic of a row is taken from the `days` days before the row's own day, so that it knows no label of that day.
-Each day is summed once, in gold/daily_statistics; a row joins the sums of the days before its own.
+Each day is summed once, in gold/daily_statistics; a row joins the sums of the days before its own. With `lag_hours` the
+row's own day counts too, up to so long before the row, and the day before it no further: logs arrive late.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,8 @@ _LONGEST = 86_400
 """Seconds of one impression that count as watched: no broken clock outweighs all others."""
 _UNIT = 1_000_000
 """Sums are of millionths as whole numbers, so that they do not depend on the order of the rows."""
+_MICROS = 3_600_000_000
+"""Of an hour."""
 
 
 class Statistics(Section):
@@ -31,7 +34,8 @@ class Statistics(Section):
     clicked: the click rate, (clicks + smoothing * p) / (impressions + smoothing), where p is the rate of all rows of
     those days; cvr: likewise the mean label of the rows that have one; impressions, watched_seconds: log(1 + sum).
     With `half_life` a day's rows count half as much as those of so many days later. Where a column of `by` has no
-    value, and on a day before which there is none, there is no statistic.
+    value, and on a day before which there is none, there is no statistic. With `lag_hours` an earlier row's label
+    counts as known so long after the row was shown, though a click may come later, within the attribution window.
     """
 
     by: Annotated[list[Identifier], Field(min_length=1, max_length=4)]
@@ -39,6 +43,8 @@ class Statistics(Section):
     days: Annotated[int, Field(ge=1, le=366)] = 7
     smoothing: NonNegative = 5.0
     half_life: Positive | None = None
+    lag_hours: Annotated[float, Field(ge=0, le=24)] | None = None
+    """None: the days before alone."""
 
     @property
     def group(self) -> str:
@@ -47,33 +53,40 @@ class Statistics(Section):
 
     @property
     def fields(self) -> dict[str, Number]:
-        """The features, e.g. `user_id_category_clicked_7d`, `..._7d_half_life_2`."""
-        decay = "" if self.half_life is None else f"_half_life_{self.half_life:g}".replace(".", "_")
+        """The features, e.g. `user_id_category_clicked_7d`, `..._7d_half_life_2`, `..._7d_lag_1h`."""
+        decay = "" if self.half_life is None else f"_half_life_{self.half_life:g}"
+        lag = "" if self.lag_hours is None else f"_lag_{self.lag_hours:g}h"
+        ending = f"{self.days}d{decay}{lag}".replace(".", "_")
         return {
-            f"{'_'.join(self.by)}_{statistic}_{self.days}d{decay}": Number(side="context", scale="standard")
+            f"{'_'.join(self.by)}_{statistic}_{ending}": Number(side="context", scale="standard")
             for statistic in self.of
         }
 
-    def join(self, rows: "DataFrame", daily: "DataFrame | None") -> "DataFrame":
+    def join(self, rows: "DataFrame", daily: "DataFrame | None", shown: "DataFrame | None" = None) -> "DataFrame":
         """Add the statistics to rows of silver/samples, double, null where there is none.
 
-        `daily`: rows of gold/daily_statistics; those of other days than the `days` before a row's change nothing.
-        None: there is no day before.
+        Args:
+            rows: the rows to look back from.
+            daily: rows of gold/daily_statistics; those of other days than the `days` before a row's change nothing.
+                None: there is no day before.
+            shown: for `lag_hours`, all rows of the rows' days and of the day before each.
         """
         from pyspark.sql import functions as F
 
         if daily is None:
             return rows.withColumns({name: F.lit(None).cast("double") for name in self.fields})
         days = rows.select(F.col("day").alias("#day")).distinct()
-        sums = daily.where(F.col("group").isin(self.group, ALL_ROWS)).join(
+        earlier = daily.join(
             F.broadcast(days), F.col("day").between(F.date_sub("#day", self.days), F.date_sub("#day", 1))
         )
-        age = F.datediff("#day", "day") - 1
-        weight = F.lit(1.0) if self.half_life is None else F.pow(F.lit(0.5), age / self.half_life)
-        sums = sums.groupBy("#day", "group", "key").agg(*[_sum(F.col(name) * weight).alias(name) for name in _SUMS])
-        own = sums.where(F.col("group") == self.group).drop("group").withColumnsRenamed(_named("own"))
-        whole = sums.where(F.col("group") == ALL_ROWS).drop("group", "key").withColumnsRenamed(_named("all"))
+        whole = self._summed(earlier.where(F.col("group") == ALL_ROWS)).drop("key").withColumnsRenamed(_named("all"))
+        if self.lag_hours is not None:  # the day before is in the latest rows
+            earlier = earlier.where(F.col("day") < F.date_sub("#day", 1))
+        own = self._summed(earlier.where(F.col("group") == self.group)).withColumnsRenamed(_named("own"))
         keyed = rows.withColumn("#of", _key(rows, self.by))
+        if self.lag_hours is not None:
+            assert shown is not None
+            keyed = self._with_latest(keyed, shown)
         same_day = keyed["day"] == F.col("#day")
         joined = keyed.join(own, same_day & (F.col("#of") == F.col("#own_key")), "left").drop("#day")
         joined = joined.join(F.broadcast(whole), joined["day"] == F.col("#day"), "left").drop("#day")
@@ -83,10 +96,45 @@ class Statistics(Section):
             {name: F.when(known, self._statistic(statistic)) for name, statistic in values}
         ).select(*rows.columns, *self.fields)
 
+    def _summed(self, earlier: "DataFrame") -> "DataFrame":
+        """The sums of earlier days, of each key for each `#day` that looks back to them."""
+        from pyspark.sql import functions as F
+
+        age = F.datediff("#day", "day") - 1
+        weight = F.lit(1.0) if self.half_life is None else F.pow(F.lit(0.5), age / self.half_life)
+        return earlier.groupBy("#day", "key").agg(*[_sum(F.col(name) * weight).alias(name) for name in _SUMS])
+
+    def _with_latest(self, keyed: "DataFrame", shown: "DataFrame") -> "DataFrame":
+        """Add `#late_<sum>`: the sums of a row's key over its own day and the one before, up to the lag before it."""
+        from pyspark.sql import Window
+        from pyspark.sql import functions as F
+
+        assert self.lag_hours is not None
+        # A row counts for its own day and for the next one.
+        events = shown.select(
+            F.explode(F.array("day", F.date_add("day", 1))).alias("#for"),
+            _key(shown, self.by).alias("#of"),
+            F.unix_micros("ts").alias("#clock"),
+            *[_millionths(value).alias(f"#{name}") for name, value in _of_row().items()],
+        ).where(F.col("#of").isNotNull())
+        looking = keyed.select(
+            F.col("day").alias("#for"), "#of", F.unix_micros("ts").alias("#clock"), F.struct("*").alias("#row")
+        )
+        lag = round(self.lag_hours * _MICROS)
+        before = Window.partitionBy("#for", "#of").orderBy("#clock")
+        before = before.rangeBetween(Window.unboundedPreceding, -(lag + 1))
+        sums = {f"#late_{name}": F.sum(f"#{name}").over(before) / _UNIT for name in _SUMS}
+        late = events.unionByName(looking, allowMissingColumns=True).select(
+            "#row", *[total.alias(name) for name, total in sums.items()]
+        )
+        return late.where(F.col("#row").isNotNull()).select("#row.*", *sums)
+
     def _statistic(self, name: Statistic) -> "Column":
         from pyspark.sql import functions as F
 
         own = {column: F.coalesce(f"#own_{column}", F.lit(0.0)) for column in _SUMS}
+        if self.lag_hours is not None:
+            own = {column: total + F.coalesce(f"#late_{column}", F.lit(0.0)) for column, total in own.items()}
         if name in ("impressions", "watched_seconds"):
             return F.log1p(own[name])
         total, rows = ("clicks", "impressions") if name == "clicked" else ("cvr", "labelled")
@@ -112,25 +160,39 @@ def sum_days(samples: "DataFrame", groups: Sequence[Sequence[str]]) -> "DataFram
 
     keys = [(F.lit(ALL_ROWS), F.lit(ALL_ROWS)), *((F.lit(",".join(by)), _key(samples, by)) for by in groups)]
     of = F.explode(F.array(*[F.struct(group.alias("group"), key.alias("key")) for group, key in keys]))
-    watched = F.least("watched_seconds", F.lit(_LONGEST))
-    rows = samples.select("day", of.alias("of"), "clicked", "cvr", watched.alias("watched_seconds"))
+    rows = samples.select("day", of.alias("of"), *[value.alias(name) for name, value in _of_row().items()])
+    sums = {name: _sum(F.col(name)) for name in _SUMS}
+    counts = {name: sums[name].cast("bigint") for name in ("impressions", "clicks", "labelled")}
     return (
         rows.where(F.col("of.key").isNotNull())
         .groupBy("day", F.col("of.group").alias("group"), F.col("of.key").alias("key"))
-        .agg(
-            F.count("*").alias("impressions"),
-            F.sum(F.col("clicked").cast("bigint")).alias("clicks"),
-            F.count("cvr").alias("labelled"),
-            F.coalesce(_sum(F.col("cvr")), F.lit(0.0)).alias("cvr"),
-            _sum(F.col("watched_seconds")).alias("watched_seconds"),
-        )
+        .agg(*[total.alias(name) for name, total in (sums | counts).items()])
     )
+
+
+def _of_row() -> "dict[str, Column]":
+    """What a row of silver/samples adds to each sum."""
+    from pyspark.sql import functions as F
+
+    return {
+        "impressions": F.lit(1),
+        "clicks": F.col("clicked"),
+        "labelled": F.col("cvr").isNotNull().cast("int"),
+        "cvr": F.coalesce("cvr", F.lit(0.0)),
+        "watched_seconds": F.least("watched_seconds", F.lit(_LONGEST)),
+    }
 
 
 def _sum(value: "Column") -> "Column":
     from pyspark.sql import functions as F
 
-    return F.sum(F.round(value * _UNIT).cast("bigint")) / _UNIT
+    return F.sum(_millionths(value)) / _UNIT
+
+
+def _millionths(value: "Column") -> "Column":
+    from pyspark.sql import functions as F
+
+    return F.round(value * _UNIT).cast("bigint")
 
 
 def _key(rows: "DataFrame", by: Sequence[str]) -> "Column":

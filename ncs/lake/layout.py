@@ -37,6 +37,7 @@ from ncs.lake.names import (  # noqa: F401  (by these names for the modules that
     PROGRESS,
     QUARANTINE,
     REGISTRY,
+    RUN_DIFFERENCES,
     SAMPLES,
     SIMULATIONS,
     SLICES,

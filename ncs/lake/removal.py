@@ -47,6 +47,8 @@ class Erased:
         if lake.has(layout.VOCABULARY):
             values = _read(spark, lake, layout.VOCABULARY).where(F.col("field") == _USER)
             told.append(values.select(F.expr("try_cast(value AS bigint)").alias(_USER)))
+        if lake.has(layout.DAILY_STATISTICS):
+            told.append(_summed(spark, lake).select(_USER).where(F.col(_USER).isNotNull()))
         none = spark.createDataFrame([], f"{_USER} bigint")
         rows = reduce(DataFrame.unionByName, told, none).join(self.users, _USER, "left_semi")
         return {row[_USER] for row in rows.distinct().collect()}
@@ -105,6 +107,8 @@ def _keys(erased: Erased, spark: SparkSession, lake: Lake, name: str, rows: Data
         users = _quarantined(spark, lake).join(erased.users, _USER, "left_semi").select(*_ROW)
         events = rows.join(erased.impressions, "impression_id", "left_semi").select(*_ROW)
         return users.unionByName(events).distinct()
+    if name == layout.DAILY_STATISTICS:
+        return _summed(spark, lake).join(erased.users, _USER, "left_semi").select("day", "group", "key")
     if name == layout.VOCABULARY:
         value = F.col(_USER).cast("string").alias("value")
         return erased.users.select(F.lit(_USER).alias("field"), value)
@@ -144,6 +148,14 @@ def _quarantined(spark: SparkSession, lake: Lake) -> DataFrame:
     """The rows of the quarantine with the user id that the raw row bears, if it does."""
     user = F.expr("try_cast(get_json_object(row, '$.user_id') AS bigint)")
     return _read(spark, lake, layout.QUARANTINE).withColumn(_USER, user)
+
+
+def _summed(spark: SparkSession, lake: Lake) -> DataFrame:
+    """The sums of days with the user id that their key bears, null where it bears none."""
+    place = F.array_position(F.split("group", ","), _USER).cast("int")
+    several = F.get(F.from_json("key", "array<string>"), place - 1)
+    user = F.when(F.col("group") == _USER, F.col("key")).when(place > 0, several)
+    return _read(spark, lake, layout.DAILY_STATISTICS).withColumn(_USER, user.try_cast("bigint"))
 
 
 def _by_user(lake: Lake, column: str) -> list[str]:

@@ -13,7 +13,7 @@ from ncs import metrics
 from ncs.errors import ConfigError
 from ncs.lake import layout
 from ncs.lake.layout import Lake
-from ncs.lake.tables.results import EVALUATIONS, MASKS, SIMULATIONS
+from ncs.lake.tables.results import EVALUATIONS, MASKS, RUN_DIFFERENCES, SIMULATIONS
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,15 @@ DAILY_LABEL_QUALITY = View(
 
 MODEL_COMPARISON = View(
     "v_model_comparison",
-    (layout.EVALUATIONS,),
-    "Every figure of every model on the test days, with 95 % intervals and what it is beside the baseline's",
+    (layout.EVALUATIONS, layout.RUN_DIFFERENCES),
+    "Every figure of every model on the test days, with 95 % intervals and its paired difference from the baseline's",
     {
         **EVALUATIONS.comments(
             "run_id", "task", "metric", "model", "value", "ci_low", "ci_high", "n", "baseline", "gain"
         ),
         "better": "whether the value is better than the baseline's; null for the baseline itself",
-        "apart": "whether its interval and the baseline's do not overlap: less than that, one run does not settle",
+        **RUN_DIFFERENCES.comments("difference", "low", "high"),
+        "settled": "whether the paired interval excludes 0; null where the metric has no paired difference",
         "rank": "1 is the best model of the run; null for the truth",
     },
     """
@@ -84,11 +85,15 @@ MODEL_COMPARISON = View(
     SELECT one.run_id, one.task, one.metric, one.model, one.value, one.ci_low, one.ci_high, one.n, one.baseline,
       one.gain, CASE WHEN one.model = one.baseline THEN NULL WHEN one.more_is_better THEN one.value > base.value
         ELSE one.value < base.value END AS better,
-      one.ci_low > base.ci_high OR one.ci_high < base.ci_low AS apart,
+      paired.difference, paired.low, paired.high,
+      CASE WHEN paired.model IS NOT NULL THEN paired.better IS NOT NULL END AS settled,
       CASE WHEN NOT one.is_truth THEN rank() OVER (PARTITION BY one.run_id, one.task, one.metric, one.is_truth
         ORDER BY CASE WHEN one.more_is_better THEN -one.value ELSE one.value END) END AS rank
     FROM figures AS one LEFT JOIN figures AS base
       ON (base.run_id, base.task, base.metric, base.model) = (one.run_id, one.task, one.metric, one.baseline)
+    LEFT JOIN {gold/run_differences} AS paired
+      ON (paired.run_id, paired.task, paired.metric, paired.model) = (one.run_id, one.task, one.metric, one.model)
+      AND (paired.reference, paired.reference_run) = (one.baseline, one.run_id)
     """.replace("{more}", ", ".join(map(repr, metrics.names(more_is_better=True)))),
 )
 

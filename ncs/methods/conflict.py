@@ -21,6 +21,7 @@ def conflict(net: MaskedNet, trainer: Trainer) -> dict[str, LayerConflict]:
     task's training samples; where the cosine is negative, a step of one task undoes some of the other's (Yu et al.,
     NeurIPS 2020, section 2.1). Of a masked layer only connections that both keep contribute. Changes no weight.
     """
+    net.eval()  # without dropout, whatever went before
     left, right, *_ = net.tasks
     batches = zip(*(islice(trainer.loaders[task].epoch(0), BATCHES) for task in (left, right)), strict=False)
     shared = net.hidden(left) is net.hidden(right)

@@ -20,7 +20,7 @@ class LayerShare(Model):
     def __init__(self, spec: NetSpec) -> None:
         super().__init__(spec)
         self.inputs = Inputs(spec.inputs)
-        self.towers = nn.ModuleDict({task: Tower(spec.inputs.width, spec.net.hidden) for task in spec.tasks})
+        self.towers = nn.ModuleDict({task: Tower(spec.inputs.width, spec.net.hidden, spec.net) for task in spec.tasks})
 
     def logits(self, features: Features, task: str) -> Tensor:
         """The task's tower on the shared inputs."""
@@ -28,7 +28,7 @@ class LayerShare(Model):
 
     def subnetwork(self, task: str) -> Subnetwork:
         """The task's tower on the shared inputs."""
-        return Subnetwork(self.inputs, cast(Tower, self.towers[task]).layers())
+        return cast(Tower, self.towers[task]).subnetwork(self.inputs)
 
 
 MODEL = ModelType(LayerShare)

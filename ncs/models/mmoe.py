@@ -23,9 +23,9 @@ class MMoE(Model):
         width, count = spec.inputs.width, spec.net.experts
         shared, tower = shared_and_tower(spec.net.hidden)
         self.inputs = Inputs(spec.inputs)
-        self.experts = Experts(count, width, shared)
+        self.experts = Experts(count, width, shared, spec.net)
         self.gates = nn.ModuleDict({task: Gate(width, count) for task in spec.tasks})
-        self.towers = nn.ModuleDict({task: Tower(shared[-1], tower) for task in spec.tasks})
+        self.towers = nn.ModuleDict({task: Tower(shared[-1], tower, spec.net) for task in spec.tasks})
 
     def logits(self, features: Features, task: str) -> Tensor:
         """The task's tower on its mixture of the experts."""

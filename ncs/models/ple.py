@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ncs.config.learning import Ple
+from ncs.config import Net
 from ncs.data_loading import Features
 from ncs.models import ModelType
 from ncs.nets.experts import Experts, Gate, shared_and_tower
@@ -27,11 +27,11 @@ class Level(nn.Module):
     But in the last level a shared gate mixes all experts: each task's in the tasks' order, then the shared ones.
     """
 
-    def __init__(self, width: int, hidden: Sequence[int], tasks: Iterable[str], conf: Ple, last: bool) -> None:
+    def __init__(self, width: int, hidden: Sequence[int], tasks: Iterable[str], net: Net, last: bool) -> None:
         super().__init__()
-        tasks = list(tasks)
-        self.shared = Experts(conf.shared, width, hidden)
-        self.own = nn.ModuleDict({task: Experts(conf.own, width, hidden) for task in tasks})
+        tasks, conf = list(tasks), net.ple
+        self.shared = Experts(conf.shared, width, hidden, net)
+        self.own = nn.ModuleDict({task: Experts(conf.own, width, hidden, net) for task in tasks})
         self.gates = nn.ModuleDict({task: Gate(width, conf.own + conf.shared) for task in tasks})
         self.shared_gate = None if last else Gate(width, len(tasks) * conf.own + conf.shared)
 
@@ -59,9 +59,9 @@ class PLE(Model):
         self.inputs = Inputs(spec.inputs)
         count, widths = spec.net.ple.levels, (spec.inputs.width, hidden[-1])
         self.levels = nn.ModuleList(
-            Level(widths[min(n, 1)], hidden, spec.tasks, spec.net.ple, last=n == count - 1) for n in range(count)
+            Level(widths[min(n, 1)], hidden, spec.tasks, spec.net, last=n == count - 1) for n in range(count)
         )
-        self.towers = nn.ModuleDict({task: Tower(hidden[-1], tower) for task in spec.tasks})
+        self.towers = nn.ModuleDict({task: Tower(hidden[-1], tower, spec.net) for task in spec.tasks})
 
     def logits(self, features: Features, task: str) -> Tensor:
         """The task's tower on its mixture of the last level."""

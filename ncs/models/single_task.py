@@ -21,7 +21,7 @@ class SingleTask(Model):
         super().__init__(spec)
         self.groups = tuple(Group((task,), (task,)) for task in spec.tasks)
         self.inputs = nn.ModuleDict({task: Inputs(spec.inputs) for task in spec.tasks})
-        self.towers = nn.ModuleDict({task: Tower(spec.inputs.width, spec.net.hidden) for task in spec.tasks})
+        self.towers = nn.ModuleDict({task: Tower(spec.inputs.width, spec.net.hidden, spec.net) for task in spec.tasks})
 
     def logits(self, features: Features, task: str) -> Tensor:
         """The task's own net."""
@@ -29,7 +29,7 @@ class SingleTask(Model):
 
     def subnetwork(self, task: str) -> Subnetwork:
         """The whole of the task's own net."""
-        return Subnetwork(cast(Inputs, self.inputs[task]), cast(Tower, self.towers[task]).layers())
+        return cast(Tower, self.towers[task]).subnetwork(cast(Inputs, self.inputs[task]))
 
 
 MODEL = ModelType(SingleTask)

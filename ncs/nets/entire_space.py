@@ -53,7 +53,7 @@ class EntireSpace(Model):
 
     def tower(self) -> Tower:
         """A new tower on the inputs."""
-        return Tower(self.spec.inputs.width, self.spec.net.hidden)
+        return Tower(self.spec.inputs.width, self.spec.net.hidden, self.spec.net)
 
     def logits(self, features: Features, task: str) -> Tensor:
         """The task's tower on the shared inputs."""

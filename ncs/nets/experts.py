@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ncs.config import Net
+from ncs.nets.layers import Activation
+
 
 class ParallelLinear(nn.Module):
     """`count` linear layers of equal size, on a shared input or on an input each.
@@ -33,14 +36,15 @@ class ParallelLinear(nn.Module):
 class Experts(nn.Module):
     """`count` sub-networks of FC layers with ReLU, of the same widths."""
 
-    def __init__(self, count: int, width: int, hidden: Sequence[int]) -> None:
+    def __init__(self, count: int, width: int, hidden: Sequence[int], net: Net) -> None:
         super().__init__()
+        self.activation = Activation(net)
         self.layers = nn.ModuleList(ParallelLinear(count, *widths) for widths in pairwise([width, *hidden]))
 
     def forward(self, input: Tensor) -> Tensor:
         """Input [batch, width] for all, or [batch, count, width] -> [batch, count, last hidden width]."""
         for layer in self.layers:
-            input = F.relu(layer(input))
+            input = self.activation(layer(input))
         return input
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ncs.data_loading import Features
 from ncs.kinds import Layout
 from ncs.nets.crosses import Crossed, DotProducts, KroneckerProducts, field_columns, grids
+from ncs.nets.dropout import Dropout
 from ncs.nets.embedding import FieldEmbedding, ShardedEmbedding, Workers
 from ncs.nets.numbers import Numbers
 from ncs.nets.pooling import Pooling
@@ -33,6 +34,8 @@ class InputSpec:
     interaction: Literal["kronecker", "dot"] = "kronecker"
     workers: Workers | None = field(default=None, compare=False, repr=False)
     """The workers that the embedding table is sharded over; None if each has all of it."""
+    dropout: float = 0.0
+    """The share of the vectors' numbers that a training step leaves out."""
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -100,6 +103,7 @@ class Inputs(nn.Module):
             else FieldEmbedding(rows, width, columns, padded)
         )
         self.numbers = Numbers(layout, width)
+        self.dropout = Dropout(spec.dropout)
         self.cross = DotProducts(len(layout.vectors)) if spec.interaction == "dot" else KroneckerProducts(spec.pairs)
 
     def forward(self, features: Features) -> Tensor:
@@ -120,7 +124,8 @@ class Inputs(nn.Module):
     def _parts(self, features: Features) -> tuple[Tensor, Tensor]:
         """Vectors [batch, features, width], and numbers with their flags [batch, numbers + flags]."""
         numbers, projected = self.numbers(features.numbers)
-        return with_vectors(self.pooling(self.embedding(features.ids), features.ids), projected), numbers
+        vectors = self.pooling(self.embedding(features.ids), features.ids)
+        return self.dropout(with_vectors(vectors, projected)), numbers
 
 
 def with_vectors(vectors: Tensor, projected: list[Tensor]) -> Tensor:

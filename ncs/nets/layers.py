@@ -8,7 +8,9 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ncs.config import Net
 from ncs.nets.crosses import Crossed, linear
+from ncs.nets.dropout import Dropout
 from ncs.nets.inputs import Inputs
 
 
@@ -25,6 +27,8 @@ class Subnetwork:
 
     inputs: Inputs
     layers: Sequence[Layer]
+    norm: bool
+    """Whether the outputs of hidden layers are normalised before the ReLU."""
 
 
 class MaskedLinear(nn.Linear):
@@ -39,21 +43,39 @@ class MaskedLinear(nn.Linear):
         return linear(input, weight, self.bias if bias is None else bias)
 
 
+class Activation(nn.Module):
+    """What follows a hidden layer: normalisation over its neurons, if any, ReLU, dropout. It has no weights.
+
+    Of a masked layer all neurons are normalised, those that the mask has cut off too, as the constants that they are.
+    """
+
+    def __init__(self, net: Net) -> None:
+        super().__init__()
+        self.norm = net.norm == "layer"
+        self.dropout = Dropout(net.dropout)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Outputs of a layer [..., neurons], which are overwritten -> [..., neurons]."""
+        return self.dropout(F.relu_(F.layer_norm(input, input.shape[-1:]) if self.norm else input))
+
+
 class Tower(nn.Module):
     """FC layers with ReLU (`hidden` may be empty) and an output layer with one logit."""
 
-    def __init__(self, width: int, hidden: Sequence[int]) -> None:
+    def __init__(self, width: int, hidden: Sequence[int], net: Net) -> None:
         super().__init__()
         self.hidden = hidden_layers(width, hidden)
+        self.activation = Activation(net)
         self.output = MaskedLinear([width, *hidden][-1], 1)
 
     def forward(self, input: Tensor | Crossed) -> Tensor:
         """Input [batch, width] -> logits [batch], of the weights' type whatever the precision of the layers."""
-        return self.output(mlp_forward(self.hidden, input)).squeeze(1).to(self.output.weight.dtype)
+        return self.output(mlp_forward(self.hidden, self.activation, input)).squeeze(1).to(self.output.weight.dtype)
 
-    def layers(self) -> list[Layer]:
-        """All of its layers, the output layer last."""
-        return [Layer(layer.weight, layer.bias) for layer in (*self.hidden, self.output)]
+    def subnetwork(self, inputs: Inputs) -> Subnetwork:
+        """All of its layers, the output layer last, on inputs."""
+        layers = [Layer(layer.weight, layer.bias) for layer in (*self.hidden, self.output)]
+        return Subnetwork(inputs, layers, self.activation.norm)
 
 
 def hidden_layers(width: int, hidden: Sequence[int], bias: bool = True) -> nn.ModuleList:
@@ -69,15 +91,16 @@ def hidden_layers(width: int, hidden: Sequence[int], bias: bool = True) -> nn.Mo
 
 def mlp_forward(
     layers: Iterable[nn.Module],
+    activation: Activation,
     input: Tensor | Crossed,
     masks: Mapping[str, Tensor] | None = None,
     biases: Iterable[Tensor] | None = None,
 ) -> Tensor | Crossed:
-    """Input [batch, width] through hidden layers with ReLU; without layers the input itself.
+    """Input [batch, width] through hidden layers, each with the activation behind it; without layers the input itself.
 
     `masks` are by name `hidden.<n>`; `biases` replace the layers' own.
     """
     own = repeat(None) if biases is None else biases
     for n, (layer, bias) in enumerate(zip(layers, own, strict=False)):
-        input = F.relu_(layer(input, masks.get(f"hidden.{n}") if masks else None, bias))
+        input = activation(layer(input, masks.get(f"hidden.{n}") if masks else None, bias))
     return input

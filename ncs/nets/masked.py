@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ncs.data_loading import Features
 from ncs.nets.inputs import Inputs
-from ncs.nets.layers import Layer, MaskedLinear, Subnetwork, hidden_layers, mlp_forward
+from ncs.nets.layers import Activation, Layer, MaskedLinear, Subnetwork, hidden_layers, mlp_forward
 from ncs.nets.model import Model, NetSpec
 from ncs.pruning.mask import OUTPUT
 
@@ -36,6 +36,7 @@ class MaskedNet(Model):
             {} if biased else {task: nn.ParameterList(torch.zeros(width) for width in hidden) for task in spec.tasks}
         )
         self.outputs = nn.ModuleDict({task: MaskedLinear(hidden[-1], 1) for task in spec.tasks})
+        self.activation = Activation(spec.net)
         self.mask_output = spec.net.mask_output
 
     def hidden(self, task: str) -> Sequence[MaskedLinear]:
@@ -53,7 +54,7 @@ class MaskedNet(Model):
         """The output of the task's subnetwork; logits have the weights' type whatever the precision."""
         masks: Mapping[str, Tensor] = self.task_masks.get(task, {})
         biases = cast(nn.ParameterList, self.biases[task]) if self.biases else None
-        hidden = mlp_forward(self.hidden(task), self.inputs.lazy(features), masks, biases)
+        hidden = mlp_forward(self.hidden(task), self.activation, self.inputs.lazy(features), masks, biases)
         output = cast(MaskedLinear, self.outputs[task])
         return output(hidden, masks.get(OUTPUT)).squeeze(1).to(output.weight.dtype)
 
@@ -70,7 +71,9 @@ class MaskedNet(Model):
         own = [*cast(nn.ParameterList, self.biases[task]), output.bias] if self.biases else None
         biases = own or [layer.bias for layer in layers.values()]
         weights = [layer.weight * masks[name] if name in masks else layer.weight for name, layer in layers.items()]
-        return Subnetwork(self.inputs, [Layer(*both) for both in zip(weights, biases, strict=True)])
+        return Subnetwork(
+            self.inputs, [Layer(*both) for both in zip(weights, biases, strict=True)], self.activation.norm
+        )
 
     def start_from(self, theta: Mapping[str, Tensor]) -> None:
         """Load the weights of a net of the same sizes; each tower gets those of the shared hidden layers."""

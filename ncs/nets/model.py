@@ -31,7 +31,15 @@ class NetSpec:
     def of(cls, conf: Config, sizes: Mapping[str, int], workers: Workers | None = None) -> "NetSpec":
         """From a model's configuration, the number of ids of each table, and the workers that train it."""
         owners = workers if conf.train.embeddings == "sharded" else None
-        inputs = InputSpec(conf.layout, sizes, conf.net.embedding, tuple(conf.crosses), conf.net.interaction, owners)
+        inputs = InputSpec(
+            conf.layout,
+            sizes,
+            conf.net.embedding,
+            tuple(conf.crosses),
+            conf.net.interaction,
+            owners,
+            conf.net.embedding_dropout,
+        )
         return cls(tasks_of(conf), inputs, conf.net, conf.share)
 
     def for_task(self, task: str) -> "NetSpec":

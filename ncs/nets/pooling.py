@@ -46,9 +46,12 @@ class Attention(nn.Module):
 
     def forward(self, elements: Tensor, candidate: Tensor, present: Tensor) -> Tensor:
         """Elements [batch, length, width], candidate [batch, width], present [batch, length] -> [batch, width]."""
-        other = candidate.unsqueeze(1).expand_as(elements)
-        pairs = torch.cat([elements, other, elements - other, elements * other], 2)
-        weights = self.output(F.relu(self.hidden(pairs))).squeeze(2) * present
+        # W [e, c, e - c, e * c] with the columns of e and of c added up: half as wide, and the candidate only once.
+        own, others, difference, product = self.hidden.weight.unflatten(1, (4, -1)).unbind(1)
+        pairs = torch.cat([elements, elements * candidate.unsqueeze(1)], 2)
+        hidden = F.linear(pairs, torch.cat([own + difference, product], 1))
+        hidden = F.relu(hidden + F.linear(candidate, others - difference, self.hidden.bias).unsqueeze(1))
+        weights = self.output(hidden).squeeze(2) * present
         return torch.bmm(weights.unsqueeze(1).to(elements.dtype), elements).squeeze(1)
 
 

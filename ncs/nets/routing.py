@@ -74,11 +74,11 @@ class RoutedNet(Model):
         hidden, tower = shared_and_tower(spec.net.hidden)
         width = hidden[-1]
         self.inputs = Inputs(spec.inputs)
-        self.lower = Experts(count, spec.inputs.width, hidden)
+        self.lower = Experts(count, spec.inputs.width, hidden, spec.net)
         self.between = Routing(count, count, width, transform)
-        self.upper = Experts(count, width, hidden)
+        self.upper = Experts(count, width, hidden, spec.net)
         self.to_task = nn.ModuleDict({task: Routing(1, count, width, transform) for task in spec.tasks})
-        self.towers = nn.ModuleDict({task: Tower(width, tower) for task in spec.tasks})
+        self.towers = nn.ModuleDict({task: Tower(width, tower, spec.net) for task in spec.tasks})
 
     def logits(self, features: Features, task: str) -> Tensor:
         """The task's tower on the gated outputs of the upper level."""

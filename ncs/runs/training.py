@@ -1,7 +1,6 @@
 """Training the models of a run: loaders of its samples, a trainer for each model, the facts that a model leaves."""
 
 import logging
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from ncs.soundness import judge, unsound
 from ncs.tasks import tasks_of
 from ncs.training.artefact import TrainedModel
 from ncs.training.cluster import Cluster
-from ncs.training.hardware import keep_freed_memory, select_device
+from ncs.training.hardware import available_cores, keep_freed_memory, select_device
 from ncs.training.loop import Trainer
 from ncs.training.metrics import Validated, skill
 from ncs.training.store import Store, validation_of
@@ -32,7 +31,7 @@ _log = logging.getLogger(__name__)
 def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -> None:
     """Train the pending models of a run."""
     conf = run.conf
-    torch.set_num_threads(conf.train.threads or cluster.cores or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(conf.train.threads or cluster.cores or available_cores())
     keep_freed_memory()
     device = select_device(conf.train.device, cluster.local_rank)
     loaders, validation = (_loaders(run, cluster, role, device) for role in ("train", "validation"))

@@ -13,12 +13,14 @@ from ncs.errors import ExportError
 from ncs.nets.layers import Layer
 
 
-def compact(layers: Sequence[Layer]) -> list[Layer]:
+def compact(layers: Sequence[Layer], norm: bool = False) -> list[Layer]:
     """FC layers with a ReLU between them -> the same without dead neurons; all input columns are kept.
 
-    Raises ExportError if there is no path from the input to the output, which is then a constant.
+    With normalised outputs all neurons stay: each has a part in the mean and variance of its layer. Raises ExportError
+    if there is no path from the input to the output, which is then a constant.
     """
-    return without_unread(without_constants(layers))
+    small = without_unread(without_constants(layers))
+    return list(layers) if norm else small
 
 
 def without_constants(layers: Sequence[Layer]) -> list[Layer]:

@@ -106,7 +106,7 @@ def _sizes(subnetwork: Subnetwork, small: ServingNet) -> dict[str, Any]:
     before, after = [layer.weight.shape[1] for layer in subnetwork.layers] + [1], small.widths()
     embeddings = small.table.numel()
     kept = sum(int((layer.weight != 0).sum()) for layer in subnetwork.layers)
-    whole = embeddings + macs(before) + sum(before[1:])
+    whole = small.input_size() + macs(before) + sum(before[1:])
     return {
         "layers": {"before": before, "after": after},
         "parameters": {"before": whole, "after": small.size(), "embeddings": embeddings, "connections_kept": kept},

@@ -27,7 +27,7 @@ class ServingNet(nn.Module):
 
     def __init__(self, spec: NetSpec, subnetwork: Subnetwork) -> None:
         super().__init__()
-        first, *rest = compact(subnetwork.layers)
+        first, *rest = compact(subnetwork.layers, subnetwork.norm)
         inputs, of_inputs = subnetwork.inputs, spec.inputs
         self.layout = of_inputs.layout
         lowest = [NO_ID if slot.is_list else 0 for slot in self.layout.ids for _ in range(slot.length)]
@@ -45,6 +45,7 @@ class ServingNet(nn.Module):
             self.request_columns = Columns(vector_columns(self.request, of_inputs.embedding))
             self.one_request = OneRequest(first, inputs.cross, of_inputs)
         self.layers = nn.ModuleList([Linear(layer) for layer in rest])
+        self.norm = subnetwork.norm
         self.sizes: Tensor
         self.lowest: Tensor
         self.offsets: Tensor
@@ -62,7 +63,7 @@ class ServingNet(nn.Module):
         else:
             output = self.any_rows(base)
         for layer in self.layers:
-            output = layer(F.relu(output))
+            output = layer(F.relu(F.layer_norm(output, output.shape[-1:]) if self.norm else output))
         return torch.sigmoid(output.squeeze(1))
 
     def _base(self, ids: Tensor, numbers: Tensor | None) -> Tensor:
@@ -91,8 +92,11 @@ class ServingNet(nn.Module):
     def size(self) -> int:
         """Embeddings, weights and biases; each counted once, though those for rows of one request are stored again."""
         widths = self.widths()
-        others = sum(weight.numel() for weight in self.parameters())
-        return self.table.numel() + others + macs(widths) + sum(widths[1:])
+        return self.input_size() + macs(widths) + sum(widths[1:])
+
+    def input_size(self) -> int:
+        """Embeddings, and the weights of pooling and projections."""
+        return self.table.numel() + sum(weight.numel() for weight in self.parameters())
 
     def bytes(self) -> int:
         """The size of all buffers and parameters in bytes."""

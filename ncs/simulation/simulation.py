@@ -16,6 +16,7 @@ from ncs.kinds.arrays import Arrays, stack
 from ncs.logs.draws import Floats, Ints, uniform
 from ncs.logs.world import World
 from ncs.simulation.encoding import Encoder
+from ncs.simulation.past import Past
 from ncs.simulation.trial import (
     METRICS,
     Estimate,
@@ -84,9 +85,17 @@ def make_arms(pairs: Sequence[Sequence[str]]) -> list[Arm]:
 
 
 def simulate(
-    world: World, conf: Simulate, scorers: Mapping[str, Scorer], encoder: Encoder, days: Iterable[int]
+    world: World,
+    conf: Simulate,
+    scorers: Mapping[str, Scorer],
+    encoder: Encoder,
+    days: Iterable[int],
+    past: Past | None = None,
 ) -> Simulation:
-    """Simulate the responses of the users of `days` (0 is the day after the logs' end) to every arm."""
+    """Simulate the responses of the users of `days` (0 is the day after the logs' end) to every arm.
+
+    `past`: statistics and histories, if the models have any.
+    """
     arms = make_arms(conf.pairs)
     users = np.arange(world.n_users)
     bucket = assign_buckets(users, conf.buckets, conf.seed)
@@ -97,7 +106,7 @@ def simulate(
     for day in days:
         visits = draw_visits(world, conf, day)
         seen[visits.users] = True
-        ranks = _ranks(world, conf, visits, arms, scorers, encoder)
+        ranks = _ranks(world, conf, visits, arms, scorers, _inputs(world, visits, encoder, past))
         for arm in arms:
             for figure, values in respond(world, visits, ranks[arm], conf.top).items():
                 np.add.at(sums[arm][figure], bucket[visits.users], values)
@@ -113,12 +122,11 @@ def _ranks(
     visits: Visits,
     arms: Sequence[Arm],
     scorers: Mapping[str, Scorer],
-    encoder: Encoder,
+    inputs: Arrays,
 ) -> dict[Arm, Floats]:
     """Each arm's score of each candidate [visits, candidates]."""
     shape = visits.candidates.shape
     length = world.videos(np.arange(world.n_videos))["length_seconds"][visits.candidates]
-    inputs = _inputs(world, visits, encoder)
     requested: dict[str, set[str]] = {}  # predictions take nearly all of the time: only those that an arm needs
     for click, watch in (arm.pair for arm in arms if arm.pair):
         requested.setdefault(click, set()).add(CTR)
@@ -141,17 +149,21 @@ def _ranks(
     return scores
 
 
-def _inputs(world: World, visits: Visits, encoder: Encoder) -> Arrays:
+def _inputs(world: World, visits: Visits, encoder: Encoder, past: Past | None) -> Arrays:
     """The candidates' encoded features, [visits * candidates] rows."""
-    count = visits.candidates.shape[1]
+    count, flat = visits.candidates.shape[1], visits.candidates.ravel()
     columns = {**world.users(visits.users), **visits.context, "position": np.ones(len(visits.users), np.int64)}
     videos = world.videos(np.arange(world.n_videos))
-    encoder.check({**columns, **videos})
-    by_visit, by_video = encoder.encode(columns), encoder.encode(videos)
-    flat = visits.candidates.ravel()
+    raw = {name: np.repeat(values, count) for name, values in columns.items()}
+    raw = {**{name: values[flat] for name, values in videos.items()}, **raw}
+    known = past.statistics(raw) if past else {}
+    latest = past.histories(visits.users) if past else {}
+    encoder.check({**columns, **videos, **known, **latest})
+    by_visit, by_video = encoder.encode({**columns, **latest}), encoder.encode(videos)
     encoded = {
-        name: np.repeat(by_visit[name], count, axis=0) if name in by_visit else by_video[name][flat]
-        for name in encoder.layout.names
+        **{name: values[flat] for name, values in by_video.items()},
+        **{name: np.repeat(values, count, axis=0) for name, values in by_visit.items()},
+        **encoder.encode(known),
     }
     return stack(encoder.layout, encoded, len(flat))
 

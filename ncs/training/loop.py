@@ -79,6 +79,7 @@ class Trainer:
             self.conf.embedding_learning_rate,
             self.conf.weight_decay,
             self.conf.embedding_optimizer,
+            self.conf.embedding_weight_decay,
             self.conf.average if phase.averaged else 0.0,
         )
         self.cluster.broadcast(weight for name, weight in net.state_dict().items() if not is_shard(name))

@@ -32,15 +32,15 @@ class RowOptimizer(Protocol):
 
 
 class LazyAdam:
-    """Adam for the rows of a table, with the bias correction of the steps that each row has had.
+    """Adam for the rows of a table, with the bias correction of the steps that each row has had, and weight decay.
 
     The state of a row is contiguous in `state`, for one read and one write a row: the moments (2 * width), and the sums
     of the weights of these means.
     """
 
-    def __init__(self, table: Tensor, rate: float) -> None:
+    def __init__(self, table: Tensor, rate: float, decay: float = 0.0) -> None:
         rows, width = table.shape
-        self._table, self._rate, self._width = table, rate, width
+        self._table, self._rate, self._decay, self._width = table, rate, decay, width
         self.state = table.new_zeros(rows, 2 * width + 2)
         self._step = table.new_tensor([*[1 - BETA1] * width, *[1 - BETA2] * width, 1 - BETA1, 1 - BETA2])
 
@@ -51,7 +51,7 @@ class LazyAdam:
         self.state.index_copy_(0, rows, state)
         first, second, first_sum, second_sum = state.split([self._width, self._width, 1, 1], 1)
         size = (second / second_sum).sqrt_().add_(EPSILON)
-        _move(self._table, rows, (first / first_sum).div_(size), self._rate)
+        _move(self._table, rows, (first / first_sum).div_(size), self._rate, self._decay)
 
 
 class RowwiseAdagrad:
@@ -60,20 +60,26 @@ class RowwiseAdagrad:
     All weights of a row have the same rate (Gupta et al. 2014; DLRM trains its tables so).
     """
 
-    def __init__(self, table: Tensor, rate: float) -> None:
-        self._table, self._rate = table, rate
+    def __init__(self, table: Tensor, rate: float, decay: float = 0.0) -> None:
+        self._table, self._rate, self._decay = table, rate, decay
         self.state = table.new_zeros(len(table))
 
     def step(self, rows: Tensor, gradient: Tensor) -> None:
         """See `RowOptimizer`."""
         sums = self.state.index_select(0, rows).add_(gradient.square().mean(1))
         self.state.index_copy_(0, rows, sums)
-        _move(self._table, rows, gradient / sums.sqrt().add_(EPSILON).unsqueeze(1), self._rate)
+        _move(self._table, rows, gradient / sums.sqrt().add_(EPSILON).unsqueeze(1), self._rate, self._decay)
 
 
-def _move(table: Tensor, rows: Tensor, steps: Tensor, rate: float) -> None:
-    """Subtract `rate` times its step from each row; rows are unique, so a gather and a write do it, and faster."""
-    table.index_copy_(0, rows, table.index_select(0, rows).sub_(steps, alpha=rate))
+def _move(table: Tensor, rows: Tensor, steps: Tensor, rate: float, decay: float) -> None:
+    """Shrink each row by `rate * decay` of itself and subtract `rate` times its step.
+
+    Rows are unique, so a gather and a write do it, and faster.
+    """
+    moved = table.index_select(0, rows)
+    if decay:
+        moved.mul_(1 - rate * decay)
+    table.index_copy_(0, rows, moved.sub_(steps, alpha=rate))
 
 
 ROW_OPTIMIZERS: dict[str, type[LazyAdam] | type[RowwiseAdagrad]] = {"adam": LazyAdam, "adagrad": RowwiseAdagrad}
@@ -138,6 +144,7 @@ class MaskedAdam:
         embedding_learning_rate: float,
         weight_decay: float = 0.0,
         embedding_optimizer: str = "adam",
+        embedding_weight_decay: float = 0.0,
         average: float = 0.0,
     ) -> None:
         """`average`: of the weights' moving average what a step keeps; 0: none is taken."""
@@ -151,7 +158,7 @@ class MaskedAdam:
         self._embeddings = {_key(name, embedding): embedding for name, embedding in named_embeddings(net)}
         optimizer = ROW_OPTIMIZERS[embedding_optimizer]
         self._rows: dict[str, RowOptimizer] = {
-            name: optimizer(embedding.local_rows, embedding_learning_rate)
+            name: optimizer(embedding.local_rows, embedding_learning_rate, embedding_weight_decay)
             for name, embedding in self._embeddings.items()
         }
         tables = {name: embedding.local_rows for name, embedding in self._embeddings.items()}

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ncs.evaluation.report import Trained, render
+from ncs.evaluation.report import Trained
 from tests.evaluation.factories import MASKS, METRICS, MODELS, described, in_bins, simulated
-from tests.evaluation.test_report import LABELS, figure
+from tests.evaluation.test_report import figure, page_of
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium on the PATH (Debian: apt-get install chromium)")
@@ -33,7 +33,7 @@ def page() -> str:
     figures = [figure(model, metric, 0.2) for model in MODELS for metric in ("mse", "auc")]
     trained = {model: Trained(METRICS[model], MASKS if model == "connection_share" else None) for model in MODELS}
     bins = [row for task in ("ctr", "cvr") for row in in_bins(MODELS[0], task, (30, 0.2, 0.3), (10, 0.8, 0.8))]
-    return render(described(), figures, trained, LABELS, {}, simulated(datetime(2026, 1, 1)), bins)
+    return page_of(described(), figures, trained, {}, simulation=simulated(datetime(2026, 1, 1)), slices=bins)
 
 
 def opened(path: Path, content: str) -> tuple[str, list[str]]:
@@ -48,7 +48,8 @@ def opened(path: Path, content: str) -> tuple[str, list[str]]:
 def test_every_section_is_shown_and_the_console_stays_empty(tmp_path: Path) -> None:
     shown, console = opened(tmp_path / "report.html", page())
     assert console == []
-    sections = ["comparison", "ranking", "calibration", "learning", "masks-connection_share", "labels", "lineage"]
+    sections = ["comparison", "models", "ranking", "scores", "calibration", "learning"]
+    sections += ["masks-connection_share", "labels", "lineage"]
     assert re.findall(r'<h2 id="(.*?)"', shown) == sections
 
 

@@ -81,17 +81,16 @@ def compared(model: str, mse: float, area: float) -> Compared:
 
 def test_a_win_is_claimed_only_where_the_interval_excludes_zero() -> None:
     models = [compared("single_task", 0.135, 0.79), compared("b", 0.134, 0.78), compared("c", 0.134, 0.79)]
-    found = {
-        (d["model"], d["reference"], d["task"]): d for d in differences(models, TASKS, ["single_task", "b", "nobody"])
-    }
-    assert found["b", "single_task", "cvr"]["better"] is True
-    assert found["b", "single_task", "ctr"]["better"] is False
-    assert found["c", "b", "cvr"]["better"] is None
-    assert found["b", "single_task", "cvr"]["relative"] == pytest.approx(-0.001 / 0.135)
+    listed = differences(models, TASKS, ["single_task", "b", "nobody"])
+    found = {(one.model, one.reference, one.task): one for one in listed}
+    assert found["b", "single_task", "cvr"].better is True
+    assert found["b", "single_task", "ctr"].better is False
+    assert found["c", "b", "cvr"].better is None
+    assert found["b", "single_task", "cvr"].relative == pytest.approx(-0.001 / 0.135)
     assert not any("nobody" in key for key in found)
     table = as_table(models, TASKS, ["single_task", "b"])
     header, _, single, b, _ = table.splitlines()
     assert header.split("|")[2].strip() == "CVR MSE", "the task that the paper is about comes first"
     assert [cell.strip() for cell in single.split("|")][2:4] == ["0.13500", "0.13688"], "the paper's figure beside"
-    assert [part for part in ("-100 [", "(-0.74%) +", "(-1.27%) -") if part not in b] == []
+    assert [part for part in ("+100 [", "] better", "-100 [", "] worse") if part not in b] == [], "+ is better in both"
     assert b.split("|")[-2].strip() == "1.5"

@@ -1,8 +1,12 @@
 """The report: what it says of labels, figures, masks, costs, and of tasks and controls beside the usual ones."""
 
+import base64
 import copy
+import hashlib
 import re
 from datetime import date, datetime
+from itertools import permutations
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -10,11 +14,15 @@ from matplotlib.axes import Axes
 from pyspark.sql import SparkSession
 
 from ncs.days import Days
-from ncs.evaluation import charts
+from ncs.evaluation import charts, index
 from ncs.evaluation.charts import learning_curves, trained_epochs
+from ncs.evaluation.costs import costs
+from ncs.evaluation.label_days import LabelDays, label_days
 from ncs.evaluation.names import legend_name
-from ncs.evaluation.report import LabelDays, Trained, costs, finding, label_days, render, warnings
-from ncs.lake.tables.rows import Figure
+from ncs.evaluation.report import Quality, Report, Trained, render
+from ncs.evaluation.unsound import unsound_models
+from ncs.evaluation.verdict import Evidence
+from ncs.lake.tables.rows import Difference, Figure
 from ncs.tasks import in_order, tasks_of
 from tests.evaluation.factories import (
     CONF,
@@ -49,16 +57,23 @@ def figure(model: str, metric: str, value: float, half: float = 0.01) -> Figure:
     return Figure(RUN, model, task, metric, value, value - half, value + half, 100, "single_task", 0.0)
 
 
-def test_no_win_is_claimed_where_intervals_overlap() -> None:
-    figures = [figure(model, "mse", value) for model, value in (("a", 0.20), ("b", 0.15), ("c", 0.16))]
-    figures += [figure(model, "auc", value) for model, value in (("a", 0.70), ("b", 0.80), ("c", 0.75))]
-    by_key, tasks = {(one.model, one.task): one for one in figures}, tasks_of(CONF)
-    assert finding(by_key, ["a", "b", "c"], tasks["cvr"]) == (
-        "CVR MSE: the best figure is that of b, but its interval overlaps that of c: no win over it is claimed."
-    )
-    assert finding(by_key, ["a", "b", "c"], tasks["ctr"]) == (
-        "CTR AUC: b is best, and its interval overlaps that of no other model."
-    )
+def evidence(models: list[str], figures: list[Figure], half: float = 0.01) -> Evidence:
+    """Differences of the figures, with intervals of the same width all over."""
+    by_key = {(one.model, one.task, one.metric): one.value for one in figures}
+    found = []
+    for model, reference in permutations(models, 2):
+        for task, metric in (("cvr", "mse"), ("ctr", "auc")):
+            value = by_key[model, task, metric] - by_key[reference, task, metric]
+            better = None if abs(value) <= half else (value > 0) == (metric == "auc")
+            found.append(Difference(model, reference, task, metric, value, 0.0, value - half, value + half, better))
+    return Evidence(models, found, list(tasks_of(CONF).values()), models[0], 100)
+
+
+def page_of(
+    run: dict[str, Any], figures: list[Figure], trained: dict[str, Trained], tables: dict[str, int], **more: Any
+) -> str:
+    """A page of a run on one day."""
+    return render(Report(run, figures, trained, LABELS, tables, evidence(run["models"], figures), **more))
 
 
 EMPTY = {"impressions": 9, "clicks": 0, "click_rate": 0.0, "labelled": 0, "mean_cvr": None}
@@ -80,7 +95,7 @@ def test_controls_show_what_they_were_given() -> None:
     }
     trained = {model: Trained(METRICS["connection_share"], masks) for model, masks in given.items()}
     figures = [figure(model, metric, 0.2) for model in given for metric in ("mse", "auc")]
-    page = render(described(models=list(given)), figures, trained, LABELS, {})
+    page = page_of(described(models=list(given)), figures, trained, {})
     assert Page(page).open == []
     notes = re.split(r"Masks of \w+", text_of(page))[1:]
     assert "The last round was taken unseen: a dashed line marks it." in notes[0]
@@ -102,14 +117,13 @@ def test_a_further_task_stands_after_the_two_of_the_paper() -> None:
     for part in ("rounds", "chosen", "density"):
         masks[part]["finish"] = masks[part]["ctr"]
     trained = {"single_task": Trained(lines, None), "connection_share": Trained(lines, masks)}
-    page = render(described(conf=conf.model_dump()), figures, trained, LABELS, {})
+    page = page_of(described(conf=conf.model_dump()), figures, trained, {})
     assert Page(page).open == []
     text = text_of(page)
     assert text.index("CVR MSE 95 %") < text.index("CTR AUC 95 %") < text.index("FINISH AUC 95 %")
     assert "more is better; FINISH (CAST(cvr &gt;= 0.95 AS FLOAT)) by the area under the ROC curve, more is" in text
     assert "with a CVR label, 77 with a FINISH label)" in text
-    assert "FINISH AUC: the best figure is that of single_task, but its interval overlaps" in text
-    assert page.count("<svg") == 3 + 6 + 8 + 3 + 3
+    assert page.count("<svg") == 2 + 6 + 8 + 3 + 3
     for title in ("Validation FINISH AUC under the mask", "FINISH mask by layer", "Training loss of FINISH"):
         assert title in text
     truth = text[text.index("the truth") :].partition("not in this run")[0]
@@ -120,10 +134,10 @@ def test_simulation_and_calibration_have_sections_where_there_are_such() -> None
     figures = [figure(model, metric, 0.2) for model in MODELS for metric in ("mse", "auc")]
     trained = {model: Trained(METRICS[model], MASKS if model == "connection_share" else None) for model in MODELS}
     bins = [row for model in MODELS for row in in_bins(model, "ctr", (30, 0.2, 0.3), (10, 0.8, 0.8))]
-    page = render(described(), figures, trained, LABELS, {}, simulated(datetime(2026, 1, 1)), bins)
+    page = page_of(described(), figures, trained, {}, simulation=simulated(datetime(2026, 1, 1)), slices=bins)
     found, text = Page(page), text_of(page)
     assert (found.open, found.links) == ([], [])
-    assert re.findall(r'<h2 id="(.*?)"', page)[:3] == ["comparison", "ranking", "calibration"]
+    assert re.findall(r'<h2 id="(.*?)"', page)[:5] == ["comparison", "models", "ranking", "scores", "calibration"]
     assert set(re.findall(r'<a href="#(.*?)"', page)) == set(re.findall(r'<h2 id="(.*?)"', page))
     ours = "2) single_task, connection_share 200 406.0 +1.50 % -3.50 – +6.50 +1.50 % +0.50 – +2.50 50.0 % 25.0 %"
     assert f"{ours} 498.6 55.1 %, 24.7 %" in text, "our figures, then the paper's of the same pair"
@@ -131,7 +145,7 @@ def test_simulation_and_calibration_have_sections_where_there_are_such() -> None
     assert "Calibration of pCTR" in text
     assert "Calibration of pCVR" not in text, "no bin is of that task"
     assert "pCTR: calibration error single_task 0.0307 connection_share 0.0307" in text
-    without = render(described(), figures, trained, LABELS, {})
+    without = page_of(described(), figures, trained, {})
     assert not re.search('id="(ranking|calibration)"', without)
 
 
@@ -140,7 +154,7 @@ def test_the_rows_of_each_log_are_told_of_by_day() -> None:
     reconciled_days = {"2022-04-09": {"logs": {"clicks": clicks}}, "2022-04-08": {}}
     figures = [figure(model, metric, 0.2) for model in MODELS for metric in ("mse", "auc")]
     trained = {model: Trained(METRICS[model], None) for model in MODELS}
-    page = render(described(), figures, trained, LABELS, {}, reconciled_days=reconciled_days)
+    page = page_of(described(), figures, trained, {}, reconciled_days=reconciled_days)
     assert Page(page).open == []
     assert "reasons 2022-04-09 clicks 1,200 1,190 7 3 bad&lt;b&gt; 2, no_impression 5" in text_of(page)
 
@@ -160,7 +174,7 @@ def test_order_slices_and_conflict_are_told_of() -> None:
     rows = [{**head, "model": s, "part": part, "place": place, "n": n} for s in MODELS for part, place, n in parts]
     bins = in_bins("single_task", "ctr", (30, 0.2, 0.3))
     calibrated = [{**one, "slice": "calibrated", "prediction": 0.21} for one in bins]
-    page = render(described(), figures, trained, LABELS, {}, (), [*rows, *bins, *calibrated])
+    page = page_of(described(), figures, trained, {}, slices=[*rows, *bins, *calibrated])
     text = text_of(page)
     assert Page(page).open == []
     assert set(re.findall(r'<a href="#(.*?)"', page)) == set(re.findall(r'<h2 id="(.*?)"', page))
@@ -178,7 +192,7 @@ def test_what_comes_from_data_is_escaped() -> None:
     figures = [figure("single_task", metric, 0.2) for metric in ("mse", "auc")]
     one = described(models=["single_task"], name="<script>alert(1)</script>")
     trained = {"single_task": Trained(METRICS["single_task"], None)}
-    page = render(one, figures, trained, LABELS, {"gold/<b>": 3})
+    page = page_of(one, figures, trained, {"gold/<b>": 3})
     assert "&lt;script&gt;" in page
     assert "gold/&lt;b&gt;" in page
     assert not Page(page).tags & {"script", "b"}
@@ -202,10 +216,44 @@ def test_a_task_that_learns_from_another_s_samples_is_validated_all_the_same() -
 
 
 def test_costs_are_those_of_each_phase() -> None:
-    rows = {row["phase"]: row for row in costs("x", METRICS["connection_share"])}
+    rows = {row["phase"]: row for row in costs({"x": METRICS["connection_share"]})}
     assert list(rows) == ["theta", "search, CTR", "search, CVR", "joint"]
     assert (rows["joint"]["epochs"], rows["joint"]["samples"], rows["joint"]["seconds"]) == (2, 200, 4.0)
     assert (rows["joint"]["rate"], rows["joint"]["waited"]) == (50.0, 0.25)
+
+
+def test_a_phase_that_ran_beside_other_work_is_marked() -> None:
+    lines = {model: [line("joint", epoch) for epoch in (1, 2)] for model in ("a", "b", "c")}
+    for one in lines["c"]:
+        one["seconds"] *= 3
+    assert [(row["model"], row["slow"]) for row in costs(lines)] == [("a", False), ("b", False), ("c", True)]
+
+
+def test_the_first_screen_answers_which_model_how_sure_and_what_next() -> None:
+    figures = [figure(model, "mse", value) for model, value in zip(MODELS, (0.20, 0.15), strict=True)]
+    figures += [figure(model, "auc", 0.7) for model in MODELS]
+    trained = {model: Trained(METRICS[model], None, facts={"parameters": 1234, "density": 0.5}) for model in MODELS}
+    quality = [Quality("silver/samples", 8, 1, 0, ["clicked: rate; found <0.1>"])]
+    links = {"quality": "../../validation/data_docs/index.html", "index": "../index.html"}
+    facts = {"quality": quality, "evaluated": datetime(2026, 1, 2, 3, 4), "links": links}
+    page = page_of(described(), figures, trained, {}, **facts)
+    found, text = Page(page), text_of(page)
+    assert (found.open, sorted(set(found.links))) == ([], sorted(links.values()))
+    first = text[: text.index("What went in")]
+    for said in (
+        "Verdict: use connection_share instead of single_task",
+        "better by 0.05000 (0.04000 to 0.06000) than single_task",
+        "over 100 test impressions, with one training seed",
+        "ncs compare --models single_task,connection_share --seeds 5",
+        "Evaluated 2026-01-02 03:04 UTC",
+        "Data quality 0 days blocked, 1 with warnings",
+        f"Features {len(CONF.fields)} fields",
+    ):
+        assert said in first
+    assert "connection_share ConnectionShare: one base network, a subnetwork for each task" in text
+    assert "1,234 0.50" in text
+    assert "silver/samples 8 1 0 clicked: rate; found &lt;0.1&gt;" in text
+    assert "+0.05000 better +0.04000 to +0.06000" in text, "less is better, and yet + is better"
 
 
 @pytest.mark.parametrize(
@@ -227,23 +275,25 @@ def test_a_picture_survives_whatever_a_name_is(name: str) -> None:
     assert any(shown.replace("\x07", "\ufffd") in text for text in texts)
 
 
-def test_a_page_runs_nothing_and_loads_nothing() -> None:
-    for page in (ROOT / "ncs").rglob("*.html"):
-        text = page.read_text()
+def test_a_page_loads_nothing_and_runs_only_what_sorts_its_tables() -> None:
+    figures = [figure(model, metric, 0.2) for model in MODELS for metric in ("mse", "auc")]
+    report = page_of(described(), figures, {model: Trained(METRICS[model], None) for model in MODELS}, {})
+    assert "<script" not in report
+    assert "script-src" not in report
+    for page in (report, index.render([]), *(path.read_text() for path in (ROOT / "ncs" / "notebook").glob("*.html"))):
         assert (
-            "Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:" in text
+            "Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:" in page
         )
-        assert "<script" not in text
+    (script,) = re.findall(r"<script>(.*?)</script>", index.render([]), re.S)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'\"" in index.render([])
 
 
 def test_figures_that_are_no_result_are_called_so() -> None:
     tasks = in_order(tasks_of(toy_conf()).values())
-    figures = {("single_task", "ctr"): Figure("r", "single_task", "ctr", "auc", 1.0, 1.0, 1.0, 9, "single_task", 0.0)}
-    facts = {"tasks": {"cvr": {"soundness": "constant"}}}
-    trained = {"single_task": Trained([], None, None, facts)}
-    assert warnings(figures, ["single_task"], trained, tasks) == [
-        "CVR of single_task is no result: all predictions are one value, so nothing was learnt that ranks, on the "
-        "validation rows.",
-        "CTR of single_task is no result: its figure is exactly perfect, as where a feature knows the label, on the "
-        "test rows.",
-    ]
+    figures = [Figure("r", "single_task", "ctr", "auc", 1.0, 1.0, 1.0, 9, "single_task", 0.0)]
+    facts = {"single_task": {"tasks": {"cvr": {"soundness": "constant"}}}, "of an older version": None}
+    assert unsound_models(figures, facts, tasks) == {
+        "single_task": "CVR: all predictions are one value, so nothing was learnt that ranks, on the validation rows; "
+        "CTR: its figure is exactly perfect, as where a feature knows the label, on the test rows"
+    }

@@ -46,6 +46,16 @@ def test_a_comparison_is_trained_once_and_kept_once(
     assert ncs("compare", "--models", MODELS, "--seeds", "2") == 0
     first = capsys.readouterr()
     assert [line.split("|")[1].strip() for line in first.out.splitlines()[2:6]] == MODELS.split(",")
+    said = first.out.splitlines()[6:]
+    assert [line.partition(":")[0] for line in said if line[:1].strip()] == [
+        "verdict",
+        "how sure",
+        "next",
+        "comparison",
+    ]
+    page = Path(said[-1].removeprefix("comparison: "))
+    assert said[1].removeprefix("verdict: ") in page.read_text()
+    assert f"{page.parent.name}/comparison.html" in (page.parent.parent / "index.html").read_text()
     searches = list(Path(lake.root).glob("models/*/search-*"))
     assert len(searches) == 2, "one search a seed, for all models that share it"
     kept = rows(lake, layout.COMPARISONS, "comparison_id", "model", "seed", "task", "value", "density", "run_id")
@@ -99,11 +109,12 @@ def test_a_sweep_draws_what_it_compares(
     assert [[cell.strip() for cell in line.split("|")[1:3]] for line in lines[2:6]] == [
         [width, model] for width in ("[8]", "[16, 8]") for model in ("layer_share", "full_share")
     ]
-    folder = Path(lines[-1].removeprefix("sweep: "))
-    assert (folder / "sweep.md").read_text().splitlines() == lines[:-1]
+    folder = Path(lines[-1].removeprefix("sweep: ")).parent
+    assert (folder / "sweep.md").read_text().splitlines() == lines[:-2]
+    assert lines[-2].startswith("verdict: ")
     for score in ("ctr_auc", "cvr_mse"):
         picture = (folder / f"{score}.svg").read_text()
-        wanted = ("net.hidden", "[16, 8]", "full_share", "difference from layer_share")
+        wanted = ("net.hidden", "[16, 8]", "full_share", "from layer_share, better")
         assert [word for word in wanted if word not in picture] == []
     assert len({row["run_id"] for row in rows(lake, layout.COMPARISONS, "run_id")}) == 4
     assert ncs("sweep", "--key", "net.hidden", "--values", "3") == 2

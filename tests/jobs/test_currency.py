@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from jobs.job import Job
 from jobs.pipeline import encode, label
 from jobs.pipeline.status import status
+from ncs.config import Config
+from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake import layout
 from ncs.lake.commits import Commit, newest_by_key
@@ -86,3 +89,61 @@ def test_a_stage_reads_a_tables_history_once(
 ) -> None:
     assert find_stale(written) == {}
     assert set(reads.values()) == {1}
+
+
+LOOKING_BACK = (
+    "history={clicked: {of: [video_id], days: 1}}",
+    "statistics=[{by: [user_id], of: [clicked], days: 1}]",
+    "split.test_days=1",
+)
+
+
+@pytest.fixture
+def looking_back(written: Job, load_conf: Callable[..., Config]) -> Job:
+    """The same lake where each day's inputs look back to the day before; all of it is current."""
+    keys = (f"logs.source={written.conf.logs.source}", f"logs.days={DAYS}", *LOOKING_BACK)
+    job = replace(written, conf=load_conf(*keys))
+    write_encoded(job)
+    return job
+
+
+def write_encoded(job: Job) -> None:
+    for day, source in encode.sums_from(job).items():
+        write_part(job.lake, layout.DAILY_STATISTICS, 2, Record("encode", day, source))
+    write_part(job.lake, layout.VOCABULARY, 5, Record("encode", "all", encode.vocabulary_from(job)))
+    for table in ("gold/ctr_samples", "gold/cvr_samples"):
+        for day, source in encode.provenance(job).items():
+            write_part(job.lake, table, 3, Record("encode", str(day), source))
+
+
+def test_an_encoded_day_names_the_days_that_it_looks_back_to(looking_back: Job) -> None:
+    first, second, third = DAYS
+    assert encode._find_stale(looking_back.now()) == {}
+    inputs = {str(day): set(source["inputs"]) for day, source in encode.provenance(looking_back).items()}
+    assert inputs[str(first)] == {layout.VOCABULARY, f"{layout.SAMPLES}/{first}"}
+    assert inputs[str(third)] == {layout.VOCABULARY, f"{layout.SAMPLES}/{second}", f"{layout.SAMPLES}/{third}"}
+    assert encode.sums_from(looking_back).keys() == {str(first), str(second)}, "the last day is nobody's past"
+
+
+def test_a_changed_day_makes_those_stale_that_look_back_to_it(looking_back: Job) -> None:
+    first, second, _ = DAYS
+    write_part(looking_back.lake, layout.SAMPLES, 3, Record("label", str(first), {"conf": "labelled again"}))
+    one_day = replace(looking_back, days=Days(first, first))
+    assert encode._find_stale(one_day.now()).keys() == {first, second}
+    sums = {layout.DAILY_STATISTICS: encode.sums_from(looking_back)}
+    assert stale(looking_back.lake, sums).keys() == {str(first)}
+
+
+def test_a_new_day_is_encoded_alone(looking_back: Job) -> None:
+    new = LAST + timedelta(days=1)
+    write_part(looking_back.lake, layout.SAMPLES, 3, Record("label", str(new), {"conf": "a"}))
+    job = replace(looking_back, days=Days(DAYS.first, new))
+    assert encode._find_stale(job.now()).keys() == {new}
+    assert encode.vocabulary_from(job) == encode.vocabulary_from(looking_back)
+    assert stale(job.lake, {layout.DAILY_STATISTICS: encode.sums_from(job)}).keys() == {str(LAST)}
+
+
+def test_blocked_days_are_nobodys_past(looking_back: Job) -> None:
+    first, second, _ = DAYS
+    blocked = replace(looking_back, blocked={first: "bad"})
+    assert f"{layout.SAMPLES}/{first}" not in encode.provenance(blocked)[second]["inputs"]

@@ -17,9 +17,11 @@ from jobs.pipeline.evaluate import run
 from jobs.pipeline.runs import folders
 from jobs.pipeline.status import status
 from ncs.errors import DataError
+from ncs.evaluation import scored_rows
 from ncs.lake import contract, layout, storage
 from ncs.lake.layout import Lake
 from ncs.lake.status import Part
+from ncs.tasks import tasks_of
 from tests.evaluation.factories import (
     CONF,
     MODELS,
@@ -57,7 +59,10 @@ def compared(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> t
 
 def test_compares_once_and_skips_what_is_there(spark: SparkSession, compared: tuple[Lake, list[str], str]) -> None:
     lake, printed, _ = compared
-    assert [line.split()[0] for line in printed if "--" not in line] == ["model", *MODELS, "report:"]
+    assert [line.split()[0] for line in printed[: printed.index("")] if "--" not in line] == ["model", *MODELS]
+    said = ["verdict: use connection_share instead of single_task", "  CVR MSE", "  CTR AUC", "how sure: over 40 test"]
+    said += ["next: train several seeds: ncs compare --models single_task,connection_share --seeds 5", "report: "]
+    assert [line[: len(words)] for line, words in zip(printed[printed.index("") + 1 :], said, strict=True)] == said
     before = lake.version(layout.EVALUATIONS)
     assert compare(lake) == printed
     assert lake.version(layout.EVALUATIONS) == before, "nothing was written again"
@@ -66,6 +71,7 @@ def test_compares_once_and_skips_what_is_there(spark: SparkSession, compared: tu
     *table, last = compare(lake)
     assert last == f"report: {lake.uri('reports', RUN, 'report.html')}"
     assert "reachable end" in page_of(lake)
+    table = table[: table.index("")]
     assert [line.split()[0] for line in table[2:]] == [*MODELS, "(truth)"]
     assert len({line.index("0.") for line in table[2:]}) == 1, "columns stand below each other"
 
@@ -79,6 +85,36 @@ def test_compares_once_and_skips_what_is_there(spark: SparkSession, compared: tu
     assert better.gain == pytest.approx(better.value / base.value - 1)
     assert better.gain > 0.1
     assert better.baseline == "single_task"
+
+
+def test_differences_are_paired_over_the_rows_and_kept(
+    spark: SparkSession, compared: tuple[Lake, list[str], str]
+) -> None:
+    lake, *_ = compared
+    rows = spark.read.format("delta").load(lake.uri(layout.RUN_DIFFERENCES)).collect()
+    found = {(row.model, row.reference, row.metric): row for row in rows}
+    assert len(found) == 2 * 3, "both ways, in AUC, MSE and log loss"
+    area, back = found["connection_share", "single_task", "auc"], found["single_task", "connection_share", "auc"]
+    assert (area.n, area.run_id, area.reference_run, area.better, back.better) == (ROWS, RUN, RUN, True, False)
+    assert (back.difference, back.low, back.high) == pytest.approx((-area.difference, -area.high, -area.low))
+    figures = spark.read.format("delta").load(lake.uri(layout.EVALUATIONS)).where("metric = 'auc'").collect()
+    value = {row.model: row.value for row in figures}
+    assert area.difference == pytest.approx(value["connection_share"] - value["single_task"])
+    equal = found["connection_share", "single_task", "mse"]  # both predict 0.4 everywhere
+    assert (equal.difference, equal.low, equal.high, equal.better, equal.n) == (0.0, 0.0, 0.0, None, ROWS // 4)
+
+
+def test_models_that_score_other_rows_are_not_compared_row_by_row(spark: SparkSession) -> None:
+    tasks = list(tasks_of(CONF).values())
+    rows = [("a", "1", 1, 0.5, 0.5, 0.5), ("a", "2", 0, None, 0.5, 0.5), ("b", "1", 1, 0.5, 0.4, 0.4)]
+    schema = "model string, impression_id string, clicked int, cvr double, pctr double, pcvr double"
+    with pytest.raises(DataError, match="b and a on different impressions"):
+        scored_rows.collect(spark.createDataFrame(rows, schema), ["a", "b"], tasks, rows=2, most=10)
+    many = [("a", str(n), n % 2, None, 0.5, n / 4000) for n in range(4000)]
+    drawn = scored_rows.collect(spark.createDataFrame(many, schema), ["a"], tasks, rows=4000, most=1000)
+    taken = drawn.predictions["a"]["cvr"]
+    assert 850 < len(taken) < 1150
+    assert taken.mean() == pytest.approx(0.5, abs=0.05)
 
 
 def part_of(found: list[Part], table: str) -> Part:
@@ -140,12 +176,14 @@ def test_the_page_has_everything_in_it(compared: tuple[Lake, list[str], str]) ->
     *_, page = compared
     found = Page(page)
     assert found.open == []
-    assert found.links == []
+    assert found.links == ["../index.html"]
     assert not found.tags & {"script", "link", "img", "iframe"}
     assert not re.search(r"@import|url\((?!#)", page)
     headings = [
         "comparison",
+        "models",
         "others",
+        "scores",
         "calibration",
         "slices",
         "learning",
@@ -155,7 +193,7 @@ def test_the_page_has_everything_in_it(compared: tuple[Lake, list[str], str]) ->
     ]
     assert re.findall(r'<h2 id="(.*?)"', page) == headings
     pictures = [" ".join(ElementTree.fromstring(one).itertext()) for one in re.findall(r"<svg.*?</svg>", page, re.S)]
-    assert len(pictures) == 2 + 2 + 6 + 4 + 8 + 1 + 4
+    assert len(pictures) == 2 + 2 + 2 + 6 + 4 + 8 + 1 + 4
     (chosen,) = [one for one in pictures if "The chosen masks" in one]
     assert all(word in chosen for word in ("hidden.0", "hidden.1", "shared", "CTR only", "CVR only", "dead"))
     text = text_of(page)

@@ -5,11 +5,14 @@ import torch
 
 from ncs.data_loading import Features
 from ncs.errors import ExportError
+from ncs.models import build
 from ncs.nets.masked import MaskedNet
 from ncs.serving import export as exporting
 from ncs.serving.export import TOLERANCE, Program, onnx_predictor, torch_predictor
 from ncs.serving.layers import Columns
 from ncs.serving.model import ServingNet, macs
+from ncs.serving.samples import draw
+from tests.factories import RICH, toy_conf
 from tests.serving.nets import IDS, masked, of_catalogue
 
 LISTED = "net.crosses=[[user_id, video_id], [scene, video_id], [user_id, video_id]]"
@@ -113,3 +116,41 @@ def test_without_a_side_for_the_request_there_is_one_way(override: str) -> None:
 def test_columns_are_those_that_are_named(columns: list[int]) -> None:
     matrix = torch.arange(10.0).view(2, 5)
     assert Columns(torch.tensor(columns))(matrix).tolist() == [[float(n) for n in columns], [5.0 + n for n in columns]]
+
+
+def rich(*overrides: str) -> MaskedNet:
+    """A masked net over features of all kinds."""
+    conf = toy_conf(*RICH, *overrides).of_model("connection_share")
+    torch.manual_seed(1)
+    net = build(conf, {"user_id": 6, "video_id": 8, "tag": 5}, seed=1)
+    assert isinstance(net, MaskedNet)
+    torch.nn.init.normal_(net.inputs.embedding.table, std=0.5)
+    return masked(net.eval(), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("override", "request_fields"),
+    [
+        ("net.norm=layer", ["user_id"]),
+        ("net.interaction=dot", []),
+        ("net.crosses=[[clicked_video_id, video_id], [cover, user_id]]", ["clicked_video_id", "cover"]),
+    ],
+)
+def test_programs_take_lists_numbers_and_vectors(override: str, request_fields: list[str]) -> None:
+    net = rich(override)
+    program = exporting.export(net, net.tasks["ctr"])
+    card = program.card
+    assert card["fields"] == net.spec.inputs.layout.names
+    assert card["input"]["shape"] == ["batch", 9]
+    assert card["input"]["padding"] == -1
+    assert card["numbers"] == {"name": "numbers", "dtype": "float32", "shape": ["batch", 4], "missing": "NaN"}
+    assert card["columns"]["tag"] == {"input": "ids", "first": 2, "length": 3}
+    assert card["columns"]["cover"] == {"input": "numbers", "first": 1, "length": 2}
+    assert card["ids"] == {"user_id": 6, "video_id": 8, "tag": 5, "clicked_video_id": 8}
+    assert card["request"]["fields"] == request_fields
+    rows = draw(net.spec.inputs, 50)
+    for predict in (torch_predictor(program.files["pt2"]), onnx_predictor(program.files["onnx"])):
+        for count in (50, 1):
+            torch.testing.assert_close(
+                predict(rows[:count]), net.probability(rows[:count], "ctr"), atol=TOLERANCE, rtol=0
+            )

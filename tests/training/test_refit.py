@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ncs.config import Config
-from ncs.data_loading import TableLoader
+from ncs.data_loading import Features, TableLoader
 from ncs.lake.layout import Lake
 from ncs.models import build
 from ncs.nets.model import Model
@@ -93,7 +93,7 @@ def test_each_task_has_the_weights_of_its_own_best_epoch(lake: Lake, chosen: Run
     for task, epoch in best.items():
         by_hand = after(run, epoch, "refit" if refit else "train", tmp_path / task)
         with torch.no_grad():
-            expected = by_hand.probability(torch.from_numpy(ids.astype(np.int64)), task).numpy()
+            expected = by_hand.probability(Features.of_ids(torch.from_numpy(ids.astype(np.int64))), task).numpy()
         np.testing.assert_allclose(found[task], expected, rtol=0, atol=1e-7)
 
 

@@ -97,7 +97,7 @@ def test_snr_pays_for_open_gates_by_the_row(name: str) -> None:
     assert len(gates) == 3 * 3 + 3
     open_ = sum(sigmoid(a - 2 / 3 * math.log(0.1 / 1.1)) for a in gates)
     extra = paid.loss(batch(), "ctr") - free.loss(batch(), "ctr")
-    assert extra.item() == pytest.approx(0.01 * len(IDS) * open_, rel=1e-4)
+    assert extra.item() == pytest.approx(0.01 * IDS.rows * open_, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["snr_trans", "snr_aver"])

@@ -14,11 +14,10 @@ from ncs.lake.columns import (
     VIDEO,
     Column,
     columns_of,
-    ends,
     estimate,
     probability,
 )
-from ncs.lake.tables.rows import Figure, MaskFigure, Part
+from ncs.lake.tables.rows import Figure, MaskFigure, Part, RunDifference, SeedDifference
 from ncs.lake.tables.table import Table
 
 PREDICTIONS = Table(
@@ -57,6 +56,13 @@ CALIBRATION = Table(
 )
 EVALUATIONS = Table(
     names.EVALUATIONS, "evaluate", "Figures of each model of a run on the test days", columns_of(Figure), ("run_id",)
+)
+RUN_DIFFERENCES = Table(
+    names.RUN_DIFFERENCES,
+    "evaluate",
+    "Paired differences between the models of a run on the test days, each pair both ways",
+    columns_of(RunDifference),
+    ("run_id",),
 )
 SLICES = Table(
     names.SLICES,
@@ -99,20 +105,7 @@ DIFFERENCES = Table(
     names.DIFFERENCES,
     "compare",
     "Differences between models of a comparison, means over seeds; rows are only ever appended",
-    {
-        "comparison_id": COMPARISON,
-        "made_at": MADE_AT,
-        "model": MODEL,
-        "reference": Column("string", "the model that it is compared with").required,
-        "task": TASK,
-        "metric": METRIC,
-        "difference": Column("double", "model less reference").required,
-        "relative": Column("double", "difference / reference"),
-        **ends("low", "high", "over seeds and test rows together"),
-        **ends("seeds_low", "seeds_high", "over seeds alone"),
-        **ends("rows_low", "rows_high", "over test rows alone"),
-        "better": Column("boolean", "true or false where the interval excludes 0, else null"),
-    },
+    {"comparison_id": COMPARISON, "made_at": MADE_AT, **columns_of(SeedDifference)},
     append_only=True,
 )
 SIMULATIONS = Table(
@@ -157,6 +150,7 @@ RESULTS = (
     PREDICTIONS,
     CALIBRATION,
     EVALUATIONS,
+    RUN_DIFFERENCES,
     SLICES,
     MASKS,
     COMPARISONS,

@@ -3,7 +3,7 @@
 A field that joins has a default, which the rows of before are read with.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, NamedTuple
 
 from ncs import metrics
@@ -11,6 +11,9 @@ from ncs.lake.columns import METRIC, MODEL, RUN, TASK, Column, ends, mean, stand
 
 _LESS = ", ".join(metrics.names(more_is_better=False))
 _CI = ends("ci_low", "ci_high", "over the test rows")
+_OF_DIFFERENCE = ends("low", "high", "over the test rows; of several training seeds, over seeds and rows together")
+_OVER_SEEDS = ends("seeds_low", "seeds_high", "over seeds alone")
+_OVER_ROWS = ends("rows_low", "rows_high", "over test rows alone")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,46 @@ class Figure:
     n: Annotated[int, Column("long", "test rows that the figure is of")]
     baseline: Annotated[str, Column("string", "the model that gain is against")]
     gain: Annotated[float, Column("double", f"(value - baseline) / baseline; less is better for {_LESS}")]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far two models lie apart on the same rows, in one metric of a task: the columns that all differences have."""
+
+    model: Annotated[str, MODEL]
+    reference: Annotated[str, Column("string", "the model that it is compared with").required]
+    task: Annotated[str, TASK]
+    metric: Annotated[str, METRIC]
+    difference: Annotated[float, Column("double", f"model - reference; less is better for {_LESS}")]
+    relative: Annotated[float | None, Column("double", "difference / reference")]
+    low: Annotated[float, _OF_DIFFERENCE["low"]]
+    high: Annotated[float, _OF_DIFFERENCE["high"]]
+    better: Annotated[bool | None, Column("boolean", "true or false where the interval excludes 0, else null")]
+
+
+@dataclass(frozen=True)
+class RunDifference(Difference):
+    """A difference between models of a run, over its test rows, as a row of gold/run_differences."""
+
+    run_id: Annotated[str, RUN]
+    reference_run: Annotated[str, Column("string", "the run of the reference: the same run, or another").required]
+    n: Annotated[int, Column("long", "test rows that both models are compared on")]
+
+    @classmethod
+    def of_run(cls, one: Difference, run_id: str, n: int) -> "RunDifference":
+        """A difference between two models of one run, over `n` rows."""
+        common = {column.name: getattr(one, column.name) for column in fields(Difference)}
+        return cls(**common, run_id=run_id, reference_run=run_id, n=n)
+
+
+@dataclass(frozen=True)
+class SeedDifference(Difference):
+    """A difference between models of a comparison, means over training seeds, as a row of gold/differences."""
+
+    seeds_low: Annotated[float, _OVER_SEEDS["seeds_low"]]
+    seeds_high: Annotated[float, _OVER_SEEDS["seeds_high"]]
+    rows_low: Annotated[float, _OVER_ROWS["rows_low"]]
+    rows_high: Annotated[float, _OVER_ROWS["rows_high"]]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,32 @@
+"""Differences as the tables of the pages show them: more is better, settled ones in words and colour."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ncs.evaluation.verdict import oriented
+from ncs.lake.tables.rows import Difference
+from ncs.tasks import Task
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A difference and its 95 % interval as text; `better` as in `Difference`; `value` to sort by."""
+
+    text: str
+    interval: str
+    better: bool | None
+    value: float
+
+
+def cell(one: Difference | None) -> Cell | None:
+    """A difference for a table; None where there is none."""
+    if one is None:
+        return None
+    value, *ends = (oriented(one, value) for value in (one.difference, one.low, one.high))
+    return Cell(f"{value:+.5f}", f"{min(ends):+.5f} to {max(ends):+.5f}", one.better, value)
+
+
+def cells(differences: Iterable[Difference], model: str, reference: str, tasks: Iterable[Task]) -> list[Cell | None]:
+    """A model's differences from a reference, by task, in the metric that each is judged by."""
+    found = {(one.task, one.metric): one for one in differences if (one.model, one.reference) == (model, reference)}
+    return [cell(found.get((task.name, task.metric))) for task in tasks]

@@ -1,0 +1,176 @@
+"""The page of a comparison over training seeds: verdict, forest plots from any reference, cost, a table to sort."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property, partial
+from statistics import median
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from ncs.config import Config
+from ncs.evaluation import page
+from ncs.evaluation.catalogue import what_it_is
+from ncs.evaluation.cells import cells
+from ncs.evaluation.charts import svg
+from ncs.evaluation.comparison import Compared, evidence
+from ncs.evaluation.forest import forests
+from ncs.evaluation.looks import look
+from ncs.evaluation.names import legend_name
+from ncs.evaluation.verdict import Evidence, Verdict, oriented, verdict
+from ncs.lake.tables.rows import SeedDifference
+from ncs.tasks import Task, in_order, tasks_of
+
+_ALL = 6
+"""Up to so many models, each of them can be the reference."""
+_POWER = (1.96 + 0.84) / 1.96
+"""A difference of so many half widths of the interval is settled four times in five."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models over seeds, and what they were compared on."""
+
+    comparison_id: str
+    made_at: datetime
+    conf: Config
+    compared: Sequence[Compared]
+    rows: int
+    """Test impressions."""
+
+    @property
+    def seeds(self) -> int:
+        """Training seeds of each model."""
+        return len(self.compared[0].facts)
+
+    @property
+    def models(self) -> list[str]:
+        """In the order in which they were asked for."""
+        return [one.model for one in self.compared]
+
+    @cached_property
+    def tasks(self) -> list[Task]:
+        """The tasks, in the order of Table 2."""
+        return in_order(tasks_of(self.conf).values())
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What follows from it."""
+        return verdict(self._evidence)
+
+    @property
+    def baseline(self) -> str:
+        """The model that the verdict is against."""
+        return self._evidence.baseline
+
+    @property
+    def differences(self) -> Sequence[SeedDifference]:
+        """Of each model from each other."""
+        return [one for one in self._evidence.differences if isinstance(one, SeedDifference)]
+
+    @cached_property
+    def _evidence(self) -> Evidence:
+        by_name = {task.name: task for task in self.tasks}
+        return evidence(self.compared, by_name, self.conf.compare.references, self.rows, self.seeds)
+
+
+def render(comparison: Comparison) -> str:
+    """The page."""
+    return page.render(
+        "comparison.html",
+        comparison=comparison,
+        verdict=comparison.verdict,
+        facts=_facts(comparison),
+        tasks=comparison.tasks,
+        references=[_from(comparison, name) for name in _references(comparison)],
+        costs=_costs(comparison) if len(comparison.models) > 1 else [],
+        pairs=len(comparison.models) - 1,
+    )
+
+
+def _facts(comparison: Comparison) -> dict[str, str]:
+    conf = comparison.conf
+    return {
+        "Compared": f"{comparison.made_at:%Y-%m-%d %H:%M} UTC",
+        "Trained on": str(conf.train_days),
+        "Tested on": str(conf.test_days),
+        "Test impressions": f"{comparison.rows:,}",
+        "Models": str(len(comparison.models)),
+        "Training seeds": str(comparison.seeds),
+    }
+
+
+def _references(comparison: Comparison) -> list[str]:
+    """The models that differences can be taken from on the page, the baseline first."""
+    models = comparison.models
+    wanted = models if len(models) <= _ALL else [*comparison.conf.compare.references, comparison.verdict.recommended]
+    return list(dict.fromkeys(name for name in [comparison.baseline, *wanted] if name in models))
+
+
+def _from(comparison: Comparison, reference: str) -> dict[str, Any]:
+    """Forest plots, table and the smallest differences from one reference."""
+    differences = comparison.differences
+    return {
+        "name": reference,
+        "forests": forests(comparison.tasks, differences, reference),
+        "smallest": [_smallest(task, differences, reference) for task in comparison.tasks],
+        "rows": [
+            {
+                "model": one.model,
+                "what": what_it_is(one.model, comparison.conf),
+                "figures": [one.figures[task.name].value for task in comparison.tasks],
+                "differences": cells(differences, one.model, reference, comparison.tasks),
+                **{fact: one.mean(fact) for fact in ("parameters", "density", "seconds")},
+            }
+            for one in comparison.compared
+        ],
+    }
+
+
+def _smallest(task: Task, differences: Sequence[SeedDifference], reference: str) -> dict[str, Any] | None:
+    """The smallest difference that a comparison like this settles four times in five, and what limits it."""
+    mine = [one for one in differences if (one.task, one.reference) == (task.name, reference)]
+    if not mine:
+        return None
+    halves = {
+        name: median((getattr(one, f"{prefix}high") - getattr(one, f"{prefix}low")) / 2 for one in mine)
+        for name, prefix in (("both", ""), ("seeds", "seeds_"), ("rows", "rows_"))
+    }
+    return {"title": task.title, "difference": _POWER * halves["both"], **halves}
+
+
+def _costs(comparison: Comparison) -> list[str]:
+    """Quality against cost: a panel a task and kind of cost, a point a model, its gain over the baseline upwards."""
+    kinds = {"seconds": "training, seconds", "parameters": "parameters"}
+    draw = partial(_draw_cost, comparison=comparison)
+    return [
+        svg(partial(draw, task=task, fact=fact, label=label), f"{task.title} by {label}", 3.4)
+        for task in comparison.tasks
+        for fact, label in kinds.items()
+    ]
+
+
+def _draw_cost(axis: Axes, comparison: Comparison, task: Task, fact: str, label: str) -> None:
+    base = comparison.baseline
+    found: Mapping[str, SeedDifference] = {
+        one.model: one for one in comparison.differences if (one.task, one.reference) == (task.name, base)
+    }
+    for one in comparison.compared:
+        (colour, marker), difference, cost = look(one.model), found.get(one.model), one.mean(fact)
+        gain = oriented(difference, difference.difference) if difference else 0.0
+        face = colour if difference and difference.better is not None else "white"
+        if difference:
+            ends = [oriented(difference, value) for value in (difference.low, difference.high)]
+            axis.plot([cost, cost], ends, color=colour, linewidth=1)
+        name = legend_name(one.model)
+        axis.plot(cost, gain, marker, color=colour, markerfacecolor=face, markersize=7, label=name)
+    axis.axhline(0, color="black", linewidth=0.8)
+    axis.set(xlabel=f"← cheaper\u2003{label}", ylabel=f"from {base}, better ↑")
+    axis.xaxis.set_major_locator(MaxNLocator(4))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: "0" if abs(value) < 1e-12 else f"{value:+g}"))
+    axis.margins(x=0.15)
+    if len(comparison.compared) <= _ALL:  # of more the legend would be larger than the picture; colours are the table's
+        axis.figure.legend(loc="outside lower center", ncols=2)

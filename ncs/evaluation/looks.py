@@ -1,0 +1,46 @@
+"""How a model looks: one colour and one marker by its name, in every picture of every page and notebook."""
+
+import zlib
+from typing import NamedTuple
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c2569a", "#b07a00", "#7a5fc0", "#7d838c")
+"""Near Okabe and Ito's, which the colour-blind can tell apart; contrast at least 3 on the light and the dark page."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+GREY = "#8a8f98"
+_ORDER = (
+    "single_task",
+    "layer_share",
+    "connection_share",
+    "neuron_share",
+    "full_share",
+    "sparse_share",
+    "lottery_ticket",
+    "connection_share_wide",
+    "mmoe",
+    "ple",
+    "esmm",
+    "snr_trans",
+    "movement_share",
+    "random_masks",
+    "layer_share_wide",
+    "esm2",
+    "ple_2",
+    "snr_aver",
+    "full_share_theta",
+    "layer_share_theta",
+    "layer_share_pruned",
+)
+"""The catalogue's most compared models, so that no two of the first seven have a colour in common."""
+
+
+class Look(NamedTuple):
+    """A colour, as #rrggbb, and a marker, as matplotlib names it."""
+
+    colour: str
+    marker: str
+
+
+def look(model: str) -> Look:
+    """The look of a model, whichever others are drawn beside it; that of an unknown name follows from the name."""
+    at = _ORDER.index(model) if model in _ORDER else len(_ORDER) + zlib.crc32(model.encode())
+    return Look(COLOURS[at % len(COLOURS)], MARKERS[at // len(COLOURS) % len(MARKERS)])

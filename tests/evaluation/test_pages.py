@@ -1,0 +1,159 @@
+"""Pages of comparisons, sweeps, simulations and the index: verdict, references to choose from, tables to sort."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from jobs.pipeline import index as pipeline_index
+from ncs.evaluation import comparison_page, curves, index, rankings
+from ncs.evaluation.comparison import Compared
+from ncs.evaluation.comparison_page import Comparison
+from ncs.evaluation.index import Entry
+from ncs.evaluation.looks import COLOURS, MARKERS, look
+from ncs.evaluation.paired import Figures
+from ncs.lake import storage
+from ncs.lake.layout import Lake
+from ncs.tasks import tasks_of
+from tests.evaluation.factories import CONF, Page, simulated, text_of
+
+MADE = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+HALF = 2e-5
+"""About the half width of the intervals over the planted rows."""
+
+
+def compared(model: str, mse: float, area: float, seeds: int = 3, seconds: float = 30.0) -> Compared:
+    rows = np.random.default_rng(1).normal(0, 1e-5, 400)
+    by_seed = np.linspace(-1e-6, 1e-6, seeds) if seeds > 1 else np.zeros(1)
+    figures = {"cvr": Figures(mse + by_seed, mse * (1 + rows)), "ctr": Figures(area + by_seed, area * (1 + 2 * rows))}
+    facts = {"parameters": 1000, "density": 0.5, "seconds": seconds}
+    return Compared(model, {}, [facts] * seeds, figures)
+
+
+def comparison(*models: Compared) -> Comparison:
+    return Comparison("0123abcd", MADE, CONF, models, 1234)
+
+
+THREE = (
+    compared("single_task", 0.135, 0.790),
+    compared("layer_share", 0.134, 0.790),
+    compared("connection_share", 0.133, 0.789, seconds=99.0),
+)
+
+
+def test_a_comparison_s_page_says_what_follows_and_lets_one_choose_the_reference() -> None:
+    page = comparison_page.render(comparison(*THREE))
+    text, found = text_of(page), Page(page)
+    assert (found.open, found.links) == ([], ["../index.html"])
+    assert "Verdict: use layer_share instead of single_task" in text
+    assert "connection_share is better on CVR MSE but worse on CTR AUC than single_task: a trade-off" in text
+    assert "over 3 training seeds and 1,234 test impressions" in text
+    assert "ncs run --set train.models=[single_task,layer_share]" in text
+    assert re.findall(r'<input type="radio".*?> (\w+)</label>', page) == [one.model for one in THREE]
+    assert page.count(" checked>") == 1
+    sections = re.split(r'<section class="reference', page)[1:]
+    assert [section.count("<svg") for section in sections[:2]] == [2, 2], "a forest plot a task and reference"
+    from_layer_share = text_of(sections[1])
+    assert "-0.00100 worse" in from_layer_share, "SingleTask beside LayerShare, + is better"
+    assert "+0.00100 better" in from_layer_share
+    assert "the tasks share the embedding and have a tower each" in from_layer_share
+    assert sections[-1].count("<svg") == 2 + 4, "cost: seconds and parameters by task"
+    titles = [
+        one.findtext("{http://www.w3.org/2000/svg}title")
+        for one in map(ElementTree.fromstring, re.findall(r"<svg.*?</svg>", page, re.S))
+    ]
+    assert titles[0] == "CVR MSE: difference from single_task"
+    assert all(titles)
+
+
+def test_the_smallest_difference_that_can_be_settled_follows_from_the_intervals() -> None:
+    found = comparison(*THREE)
+    (cvr, _) = (comparison_page._smallest(task, found.differences, "single_task") for task in found.tasks)
+    assert cvr is not None
+    halves = [
+        (one.high - one.low) / 2 for one in found.differences if (one.task, one.reference) == ("cvr", "single_task")
+    ]
+    assert cvr["both"] == pytest.approx(np.median(halves))
+    assert cvr["difference"] == pytest.approx(cvr["both"] * (1.96 + 0.84) / 1.96)
+
+
+def test_one_model_and_one_seed_have_a_page_too() -> None:
+    alone = text_of(comparison_page.render(comparison(compared("single_task", 0.1, 0.7, seeds=1))))
+    assert "Verdict: single_task, for it is the only model" in alone
+    one_seed = [compared("single_task", 0.1, 0.7, seeds=1), compared("ple", 0.1, 0.7, seeds=1)]
+    text = text_of(comparison_page.render(comparison(*one_seed)))
+    assert "another seed may change it" in text
+    assert "not known" in text, "how far seeds vary"
+
+
+def test_a_large_catalogue_is_compared_with_some_references_only() -> None:
+    many = [compared(f"model_{n}", 0.135, 0.79 + n / 1000) for n in range(9)]
+    page = comparison_page.render(comparison(*THREE, *many))
+    names = re.findall(r'<input type="radio".*?> (\w+)</label>', page)
+    assert names == ["single_task", "layer_share", "connection_share", "model_8"], "those configured, and the best"
+    assert "Of 11 models that are as good as the reference, about one in twenty would look settled." in text_of(page)
+
+
+def test_a_sweep_s_page_has_a_verdict_a_value() -> None:
+    better = comparison(*THREE)
+    level = comparison(THREE[0], replace(THREE[0], model="layer_share"), replace(THREE[0], model="connection_share"))
+    swept = [(0.1, better), (0.5, level)]
+    pictures = curves.draw("prune.rate", [(value, one.compared) for value, one in swept], tasks_of(CONF), "single_task")
+    page = curves.render("prune.rate", swept, list(pictures.values()))
+    text, found = text_of(page), Page(page)
+    assert (found.open, found.links) == ([], ["../index.html"])
+    assert "Verdict: layer_share at 1, single_task at 1 of 2 values" in text
+    assert "0.5 keep single_task, no other model is better on one task and worse on none" in text
+    assert page.count("<svg") == 2
+
+
+def test_a_simulation_s_page_says_what_to_rank_by() -> None:
+    rows = simulated(MADE)
+    page = rankings.render(rows)
+    text = text_of(page)
+    assert Page(page).open == []
+    assert "Verdict: rank by 2) single_task, connection_share" in text
+    assert "better: +1.50% view time (+0.50% to +2.50%)" in text
+    assert "A/B test 2) single_task, connection_share: not settled: +1.50% view time" in text
+    assert "ncs compare --models single_task,connection_share --seeds 5" in text
+    level = [row | ({"paired_low": -0.01} if row["paired_low"] else {}) for row in rows]
+    found = rankings.verdict(level)
+    assert (found.recommended, found.command) == ("1) single_task, single_task", "ncs simulate --set simulate.days=4")
+    broken = rankings.verdict([row | {"sample_ratio": 0.0001} for row in rows])
+    assert broken.notes == ["the users are not split as they should be (p = 0.000): do not use the A/B test"]
+
+
+def entry(kind: str, name: str, day: int) -> Entry:
+    made_at = datetime(2026, 1, day, tzinfo=UTC)
+    return Entry(kind, name, made_at, f"{name}/page.html", f"use {name} <b>", "a, b")
+
+
+def test_the_index_lists_what_is_there_the_newest_first(lake: Lake) -> None:
+    for one in (entry("run", "r-1", 3), entry("comparison", "c.1", 5), entry("run", "gone", 9)):
+        storage.write_bytes(lake.uri("reports", one.path), b"page")
+        path = pipeline_index.add(lake, one)
+    storage.remove(lake.uri("reports", "gone", "page.html"))
+    storage.write_json(
+        lake.uri("reports", "evil", "entry.json"), {**vars(entry("run", "x", 1)), "path": "javascript:1"}
+    )
+    storage.write_bytes(lake.uri("reports", "broken", "entry.json"), b"{")
+    again = entry("run", "r-1", 4)
+    assert pipeline_index.add(lake, again) == path == lake.uri("reports", "index.html")
+    page = storage.read_bytes(path).decode()
+    assert Page(page).links == ["c.1/page.html", "r-1/page.html"]
+    assert "use c.1 &lt;b&gt;" in page
+    assert "2026-01-04" in page, "in place of what was listed before"
+
+
+def test_the_index_of_nothing_is_a_page() -> None:
+    assert Page(index.render([])).open == []
+
+
+def test_a_model_looks_alike_whatever_it_is_drawn_beside() -> None:
+    assert look("single_task") == (COLOURS[0], MARKERS[0])
+    assert len({look(name) for name in CONF.models}) >= len(CONF.models) - 2, "by colour or by marker"
+    assert look("someone's own") == look("someone's own")
+    assert look("someone's own").colour in COLOURS
