@@ -1,11 +1,14 @@
 """A vocabulary that grows: ids stay, new values are appended by frequency, buckets keep their edges."""
 
+import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from ncs.features.growth import grow, largest_ids
 from ncs.lake import layout
 from ncs.lake.layout import ALL, Lake, Record
 from ncs.lake.vocabulary import LINEAGE, is_successor, lineage
+from ncs.serving import Encoder
+from tests.factories import toy_conf
 from tests.jobs.conftest import write_part
 
 COLUMNS = "field string, value string, id int, count bigint"
@@ -43,3 +46,10 @@ def test_versions_of_one_lineage_mean_the_same(lake: Lake) -> None:
     assert is_successor(again, grown)
     assert is_successor(first, dict(first))
     assert not is_successor(grown, first)
+
+
+def test_ids_after_one_that_was_erased_stay() -> None:
+    fields = toy_conf().features
+    rows = {"field": ["user_id"] * 2 + ["video_id"], "value": ["a", "c", "x"], "id": [1, 3, 1]}
+    encoder = Encoder(fields, pa.table(rows))
+    assert encoder.column("user_id", pa.array(["c", "b", "a"])).tolist() == [3, 0, 1]
