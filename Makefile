@@ -4,6 +4,7 @@
 # make bench-spark   label and encode as logs grow, beside a plain copy, DuckDB and Polars
 # make bench-serving latency of exported models beside the dense network
 # make bench-workers training on two workers beside one
+# make bench-neighbour training beside a busy process on each core
 # make test   lint, types and the quick tests; make test-all adds the slow ones
 # make docs   the documentation, in site/
 # Each sets up what it needs: .venv here, a wheel of Horovod and nothing else under $(CACHE).
@@ -15,7 +16,7 @@ READY := .venv/.ready
 LAKE ?= lake/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint docs wheel lock clean bench bench-gpu bench-spark bench-serving bench-workers
+.PHONY: help setup demo test test-all lint docs wheel lock clean bench bench-gpu bench-spark bench-serving bench-workers bench-neighbour
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -25,8 +26,9 @@ setup: $(READY)
 demo: $(READY)
 	@$(BIN)/ncs run --conf conf/demo.yaml --lake $(LAKE) $(ARGS)
 
-# Two processes, a Spark session each: a file's tests stay together, for they share what its fixtures have made.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Two processes, a Spark session each: a file's tests stay together, for they share what its fixtures have made. Files are
+# taken in the order of tests/conftest.py, the longest first, and not by their numbers of tests.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: lint
 	@$(PYTEST) $(ARGS)
@@ -69,6 +71,9 @@ bench-serving: $(READY)
 
 bench-workers: $(READY)
 	@$(BIN)/python -m bench.scaling $(ARGS)
+
+bench-neighbour: $(READY)
+	@$(BIN)/python -m bench.neighbour $(ARGS)
 
 .venv-bench/.ready: $(READY) bench/requirements.txt
 	@$(BIN)/uv venv -q --clear --python $(BIN)/python .venv-bench

@@ -61,7 +61,7 @@ class Counted(Cluster):
     def all_gather(self, tensor: Tensor) -> Tensor:
         """Count and pass on."""
         self.sent.concatenated += tensor.nbytes
-        return self._inner.concatenate(tensor)
+        return self._inner.all_gather(tensor)
 
     def all_to_all(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Count what is for others and pass on."""
@@ -91,7 +91,7 @@ def work(out: str, model: str, batch: int, ids: int, steps: int, embeddings: str
         (net.loss(Batch(Features.of_ids(batches[step % 8]), labels, batch), task) / (batch * workers.size)).backward()
         optimizer.step(net.masks(task))
         ended.append(time.perf_counter())
-    took = together.concatenate(torch.tensor([ended], dtype=torch.float64).diff())
+    took = together.all_gather(torch.tensor([ended], dtype=torch.float64).diff())
     seconds = float(took.amax(0).sum() if apart else took[0].sum())
     if together.rank == 0:
         a_step = {name: sent / steps for name, sent in asdict(workers.sent).items()}

@@ -13,6 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from jobs.interrupt import is_interrupt
 from jobs.job import Job
 from jobs.stage import Group, KeyOption, Stage, stages, worker_options
 from ncs.days import Days
@@ -41,11 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         own = {param.name: call.values[param.name] for param in call.stage.arguments if _is_own(param)}
         call.stage.run(job, **own)
         job.check_blocked()
-    except KeyboardInterrupt:
-        print("ncs: stopped; the same command goes on from here", file=sys.stderr)
-        _name_blocked_days(job)
-        return 130
     except BaseException as err:
+        if is_interrupt(err):
+            print("ncs: stopped; the same command goes on from here", file=sys.stderr)
+            _name_blocked_days(job)
+            return 130
         from ncs.lake import damage
         from ncs.values import redact
 
@@ -88,17 +89,22 @@ def make_job(call: Call) -> Job:
     from ncs import config
     from ncs.lake import storage
     from ncs.lake.layout import Lake
+    from ncs.lake.windows import close_days
     from ncs.values import CREDENTIALS
 
     values = call.values
     if CREDENTIALS.search(values["lake"] or ""):
         raise ConfigError("--lake: credentials do not belong into a URI; give them to the store's client (environment)")
     conf = config.load(values["conf"], [*values["set"], *call.keys])
+    lake = Lake.at(values["lake"] or os.path.join("lake", conf.name))
+    conf = close_days(conf, lake)
+    given = Days.parse(values["days"]) if values["days"] else None
     job = Job(
         conf=conf,
-        lake=Lake.at(values["lake"] or os.path.join("lake", conf.name)),
-        days=Days.parse(values["days"]) if values["days"] else conf.logs.days,
-        days_given=values["days"] is not None,
+        lake=lake,
+        days=given or conf.logs.days,
+        days_given=given is not None,
+        until=given.last if given else None,
         quiet=values["quiet"],
         debug=values["debug"],
         parallel=values.get("parallel", 1),
@@ -106,6 +112,7 @@ def make_job(call: Call) -> Job:
     if call.stage.needs_lake and not storage.exists(job.lake.root):
         raise DataError(f"there is no lake at {job.lake.root}; name one with --lake, or make it with `ncs run`")
     job.lake.bind(conf)
+    job.place_window()
     return job
 
 

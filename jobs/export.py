@@ -28,15 +28,22 @@ STAGE = Stage(
     run=run,
     examples=(
         "ncs export --conf conf/demo.yaml --lake lake/demo",
+        "ncs export --conf conf/demo.yaml --lake lake/demo --model champion",
         "ncs export --conf conf/demo.yaml --lake lake/demo --run demo-0123456789ab --model layer_share --task ctr",
     ),
     arguments=(
         click.Option(["--run", "run_id"], metavar="ID", help="The run (default: the newest)."),
-        click.Option(["--model"], default=MODEL, show_default=True, metavar="NAME", help="Its model."),
+        click.Option(
+            ["--model"],
+            default=MODEL,
+            show_default=True,
+            metavar="NAME",
+            help="Its model, or champion, candidate, RUN_ID/MODEL.",
+        ),
         click.Option(["--system", "model"], hidden=True),
         click.Option(["--task"], metavar="A,B", help="Its tasks (default: all)."),
     ),
-    reads=(names.MODELS,),
+    reads=(names.MODELS, names.REGISTRY),
 )
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ class Job:
     quiet: bool = False
     debug: bool = False
     days_given: bool = True  # whether --days named them, or they are logs.days
+    until: date | None = None  # the day that a window ends with at the latest
     parallel: int = 1  # parts of the days that are worked on at once
     blocked: dict[date, str] = field(default_factory=dict)  # day -> why it is blocked
 
@@ -45,6 +46,12 @@ class Job:
     def open_days(self) -> list[date]:
         """The days to work on that are not blocked."""
         return [day for day in self.days if day not in self.blocked]
+
+    def place_window(self) -> None:
+        """Place the window of learning days, if there is one, on what is labelled now, at most up to `until`."""
+        from ncs.lake.windows import place_window
+
+        self.conf = place_window(self.conf, self.lake, self.until, self.blocked)
 
     def now(self) -> "Job":
         """The job at one look at the lake, which reads each table's history once (`ncs.lake.currency`)."""
@@ -74,14 +81,17 @@ class Job:
     @cached_property
     def spark(self) -> "SparkSession":
         """The Spark session; stages that train never ask, so they start no JVM."""
+        from jobs.interrupt import restore_handler
         from ncs.lake.session import spark_session
 
-        if self.debug:
-            return spark_session(self.conf)
-        # A name that nobody can foresee, for others may write into the folder too.
-        descriptor, log = tempfile.mkstemp(prefix="ncs-spark-", suffix=".log")
-        os.close(descriptor)
-        return spark_session(self.conf, Path(log))
+        log = None
+        if not self.debug:
+            # A name that nobody can foresee, for others may write into the folder too.
+            descriptor, log = tempfile.mkstemp(prefix="ncs-spark-", suffix=".log")
+            os.close(descriptor)
+        session = spark_session(self.conf, Path(log) if log else None)
+        restore_handler()
+        return session
 
     def table_of(self, name: str, version: int | None = None) -> "DataFrame":
         """A table of the lake at a version, or as it is now."""
@@ -115,5 +125,8 @@ class Job:
         pool = ThreadPoolExecutor(self.parallel)
         try:
             return list(self.progress(pool.map(work, parts), what, total=len(parts)))
+        except KeyboardInterrupt:
+            self.spark.sparkContext.cancelAllJobs()  # threads that wait for them end
+            raise
         finally:
             pool.shutdown(cancel_futures=True)

@@ -15,6 +15,7 @@ def run(job: Job) -> None:
     from jobs.pipeline import daily
 
     started = time.monotonic()
+    daily.check_days(job)
     daily.bring_to_gold(job)
     # The tables are there for whoever reads the other days; a model waits for all of its days.
     job.check_blocked("Nothing is trained. Deliver the blocked days again, or change `gates`, and run the same command")

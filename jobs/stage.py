@@ -99,6 +99,11 @@ def worker_options(hidden: bool = False) -> tuple[KeyOption, ...]:
     )
 
 
+def model_option() -> click.Option:
+    """Which kept model is meant, where it is not the newest run's."""
+    return click.Option(["--model"], metavar="M", help="champion, candidate or RUN_ID/MODEL (default: the newest run).")
+
+
 def comparison_options() -> tuple[KeyOption, ...]:
     """What is compared."""
     listed: dict[str, Any] = {"key": "compare.models", "template": "[{}]"}

@@ -1,15 +1,21 @@
-"""Search masks and train the models of `train.models` on the samples as they are now; resumes what was interrupted."""
+"""Search masks and train the models of `train.models` on the samples as they are now; resumes what was interrupted.
+
+With --from the models go on from those of a run: its weights and masks, tables grown by the new ids, one pass over the
+training days that came after it.
+"""
+
+import click
 
 from jobs.job import Job
 from jobs.stage import Daily, Group, Stage, worker_options
 from ncs.lake import names
 
 
-def run(job: Job) -> None:
+def run(job: Job, parent: str | None = None) -> None:
     """Search masks and train the models of train.models."""
     from jobs.pipeline import train
 
-    train.run(job)
+    train.run(job, parent)
 
 
 STAGE = Stage(
@@ -20,9 +26,13 @@ STAGE = Stage(
     run=run,
     examples=(
         "ncs train --conf conf/demo.yaml --lake lake/demo --workers 2",
+        "ncs train --conf conf/mine.yaml --lake lake/mine --from latest",
         "ncs train --conf conf/demo.yaml --lake s3://bucket/lake --launcher horovodrun --hosts a:4,b:4",
     ),
-    arguments=worker_options(),
+    arguments=(
+        click.Option(["--from", "parent"], metavar="RUN", help="Go on from this run, or from the latest."),
+        *worker_options(),
+    ),
     reads=(names.VOCABULARY, names.ENCODED),
     writes=(names.MODELS,),
     daily=Daily(),

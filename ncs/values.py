@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from datetime import date
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
@@ -62,6 +63,13 @@ def _days(value: Any) -> Any:
         raise ValueError(str(err)) from None
 
 
+def _day(value: Any) -> Any:
+    days = _days(value)
+    if len(days) != 1:
+        raise ValueError(f"write one day as 2022-04-08, not {days}")
+    return days.first
+
+
 def _without_credentials(place: str) -> str:
     if CREDENTIALS.search(place):
         raise ValueError("credentials do not belong into a URI; give them to the store's client (environment)")
@@ -69,6 +77,9 @@ def _without_credentials(place: str) -> str:
 
 
 DayRange = Annotated[Days, BeforeValidator(_days), PlainSerializer(str)]
+Day = Annotated[
+    date, BeforeValidator(lambda value: value if isinstance(value, date) else _day(value)), PlainSerializer(str)
+]
 Part = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]

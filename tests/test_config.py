@@ -299,3 +299,63 @@ def test_the_band_of_distributions_is_read_by_its_old_name(caplog: pytest.LogCap
     conf = config.load(DEMO, ["gates.learnt.shift=0.4", "gates.learnt.warn=[shift]"])
     assert "gates.learnt.shift is called gates.learnt.psi now" in caplog.text
     assert (conf.gates.learnt.psi, conf.gates.learnt.warn) == (0.4, ["psi"])
+
+
+SCALAR = "fields={user_id: {side: user, encode: vocabulary}, tag: {side: video, encode: list}, "
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            [SCALAR + "x: {side: video, encode: vocabulary, table: nobody}}"],
+            r"fields\.x\.table: nobody is not among fields; name one whose values it has$",
+        ),
+        (
+            [SCALAR + "x: {side: video, encode: list, table: x}}"],
+            r"fields\.x\.table: x has no table of its own; name the field that has, or leave it out$",
+        ),
+        (
+            [SCALAR + "b: {side: user, encode: buckets}, x: {side: video, encode: list, table: b}}"],
+            r"fields\.x\.table: b is encode: buckets, it has no vocabulary to share; leave it out$",
+        ),
+        (
+            [SCALAR + "h: {side: user, encode: hash, size: 9}, x: {side: user, encode: hash, size: 8, table: h}}"],
+            r"fields\.x\.table: h is not hashed to 8 ids too; give it the same size$",
+        ),
+        (
+            [SCALAR + "x: {side: user, encode: number, size: 9}}"],
+            r"fields\.x\.size is no key of the configuration",
+        ),
+        (
+            ["history={h: {of: [nobody]}}"],
+            r"history\.h\.of: nobody is not among fields; add it there, or leave it out$",
+        ),
+        (
+            [SCALAR + "v: {side: user, encode: vocabulary}}", "history={h: {of: [tag]}}"],
+            r"history\.h\.of: tag is encode: list, a history is of fields of one id a row$",
+        ),
+        (["history={h: {of: [video_id], until: previous day, lag_hours: 1}}"], r"history\.h: until and lag_hours both"),
+        (
+            ["statistics=[{by: [user_id, clicked]}]"],
+            r"statistics by user_id,clicked: clicked says what happened after the impression; leave it out of by$",
+        ),
+        (
+            ["statistics=[{by: [user_id], smoothing: 1}, {by: [user_id], of: [clicked], smoothing: 2}]"],
+            r"statistics by user_id: its feature user_id_clicked_7d is called like one of statistics by",
+        ),
+        (["statistics=[{by: [user_id], of: [likes]}]"], r"statistics\.0\.of\.0: .*'clicked'"),
+    ],
+)
+def test_features_that_cannot_be_are_one_line(overrides: list[str], message: str) -> None:
+    crosses = ["net.crosses=[]"] if any(text.startswith("fields") for text in overrides) else []
+    with pytest.raises(ConfigError, match=message) as caught:
+        config.load(DEMO, [*overrides, *crosses])
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_decayed_statistic_has_a_name_of_its_own() -> None:
+    conf = config.load(
+        DEMO, ["statistics=[{by: [user_id], of: [clicked]}, {by: [user_id], of: [clicked], half_life: 1.5}]"]
+    )
+    assert list(conf.features)[-2:] == ["user_id_clicked_7d", "user_id_clicked_7d_half_life_1_5"]

@@ -1,26 +1,51 @@
 """The stages of `ncs run` in order, what each has written checked before the next begins."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import validation
 from jobs.job import Job
 from jobs.pipeline.validate import block_days, gate
 from jobs.stage import Stage, daily_flow
 from ncs.config import Config
+from ncs.days import Days
+from ncs.errors import ConfigError
 from ncs.lake import names
 from ncs.tasks import tasks_of
 
 
 def bring_to_gold(job: Job) -> None:
-    """Raw logs to the samples of gold: what is stale of the job's days, and of days close by that their logs change."""
+    """Raw logs to the samples of gold: what is stale of the job's days, and of days close by that their logs change.
+
+    Ids are learnt on training days: as long as a window has none, the days end in silver.
+    """
     for stage in daily_flow(by_day=True):
+        job.place_window()
+        if names.VOCABULARY in stage.writes and not job.conf.has_learning_days:
+            job.say(f"{stage.name}: nothing yet, a window needs {job.conf.least_days} labelled days")
+            return
         take(job, stage)
 
 
 def learn(job: Job) -> None:
-    """Samples of gold to a comparison and its report."""
+    """Samples of gold to a comparison and its report.
+
+    Models are compared on the test days of their run, whichever days have been brought to gold before.
+    """
+    of_run = replace(job, days_given=False)
     for stage in daily_flow(by_day=False):
-        take(job, stage)
+        take(of_run, stage)
+
+
+def check_days(job: Job) -> None:
+    """Raise ConfigError for days that `ncs run` would prepare and then neither train nor test on."""
+    outside = [day for day in job.days if day not in job.conf.logs.days]
+    if outside and job.conf.window.train is None:
+        raise ConfigError(
+            f"--days {job.days}: models are trained and compared on logs.days, {job.conf.logs.days}. Let a window roll "
+            f"with the days (--set window.train=8), extend logs.days, or bring {Days.text(outside)} to gold with `ncs "
+            f"backfill` and score it with a kept model, `ncs predict --days`"
+        )
 
 
 def take(job: Job, stage: Stage) -> None:

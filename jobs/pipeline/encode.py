@@ -9,16 +9,20 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.job import ROUNDS, Job
+from jobs.pipeline.vocabulary import facts as vocabulary_facts
+from jobs.pipeline.vocabulary import grows_from, versions_by_day, with_known
 from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.features.earlier import Earlier, check_earlier
-from ncs.features.encoding import build_vocabulary, check_columns, check_labels, check_values, encode_days, late_rows
+from ncs.features.encoding import build_vocabulary, check_columns, check_labels, check_values, encode_days
+from ncs.features.split import late_rows
 from ncs.kinds.statistics import groups_of, sum_days
 from ncs.lake import currency, layout
 from ncs.lake.content import content
 from ncs.lake.currency import Wanted
 from ncs.lake.layout import ALL, Record
+from ncs.lake.vocabulary import lineage
 from ncs.lake.writer import replace_all, replace_days, replace_samples
 from ncs.tasks import tasks_of
 
@@ -32,6 +36,7 @@ def run(job: Job) -> None:
     Before either, sum the days that statistics are taken from.
     """
     days = 0
+    job.place_window()  # what was labelled since may belong to it
     for _ in range(ROUNDS):
         _check_samples(job.now())
         _sum_days(job)
@@ -61,7 +66,7 @@ def _check_samples(job: Job) -> None:
     if any(str(day) not in labelled for day in job.open_days):
         return  # `_find_stale` says so
     if ALL not in job.lake.records(layout.VOCABULARY) or _find_stale(job):
-        days = {*job.open_days, *_encoded(job)} - job.blocked.keys()  # all of them, if the vocabulary changes
+        days = {*_asked(job), *_encoded(job)} - job.blocked.keys()  # all of them, if the vocabulary changes
         samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
         _check_columns(job, samples)
         check_values(samples, job.conf.features)
@@ -79,21 +84,28 @@ def provenance(job: Job) -> dict[date, dict[str, Any]]:
     Beside the job's days, all that are encoded with an earlier vocabulary: their ids mean other values now.
     """
     vocabulary = job.lake.records(layout.VOCABULARY)
-    if ALL not in vocabulary:
+    if ALL not in vocabulary or not job.conf.has_learning_days:
         return {}
     samples = job.lake.records(layout.SAMPLES)
     labels = {task.name: [task.label, task.expression, task.where] for task in tasks_of(job.conf).values()}
     conf = digest([job.conf.part("fields", "encode"), job.conf.split.share, *_looking_back(job), labels])
-    late = late_rows(job.conf)
+    late, days = late_rows(job.conf), sorted({*_asked(job), *_outdated(job)})
+    versions = versions_by_day(job, days)
     return {
         day: {
             "conf": conf,
             **({"validation": f"{job.conf.split.hours} hours"} if late and day == late.day else {}),
-            "inputs": {layout.VOCABULARY: vocabulary[ALL][0], **_samples_of([*_days_before(job, [day]), day], samples)},
+            "inputs": {layout.VOCABULARY: versions[day], **_samples_of([*_days_before(job, [day]), day], samples)},
         }
-        for day in sorted({*job.open_days, *_outdated(job, vocabulary[ALL][0])})
+        for day in days
         if str(day) in samples
     }
+
+
+def _asked(job: Job) -> list[date]:
+    """The days to encode: the job's, and those that a window stands on; blocked ones aside."""
+    placed = job.conf.learning_days if job.conf.window.train is not None else job.days
+    return sorted({*job.open_days, *(day for day in placed if day not in job.blocked)})
 
 
 def _looking_back(job: Job) -> list[dict[str, Any]]:
@@ -116,15 +128,20 @@ def _samples_of(days: Iterable[date], samples: Mapping[str, tuple[int, Record]])
     return {f"{layout.SAMPLES}/{day}": samples[str(day)][0] for day in days}
 
 
-def _outdated(job: Job, vocabulary: int) -> list[date]:
-    """The encoded days, blocked ones aside, that another vocabulary or a day that they look back to has outdated."""
-    samples = job.lake.records(layout.SAMPLES)
+def _outdated(job: Job) -> list[date]:
+    """The encoded days, blocked ones aside, that another vocabulary or a day that they look back to has outdated.
+
+    A window leaves behind those before it: nothing is trained on them any more.
+    """
+    samples, now = job.lake.records(layout.SAMPLES), lineage(job.lake)
+    first = job.conf.learning_days.first if job.conf.window.train is not None else date.min
     days = set()
     for task in tasks_of(job.conf).values():
         for key, (_, record) in job.lake.records(task.table).items():
             day, inputs = date.fromisoformat(key), record.provenance.get("inputs", {})
             before = _samples_of(_days_before(job, [day]), samples)
-            if inputs.get(layout.VOCABULARY) != vocabulary or any(inputs.get(part) != n for part, n in before.items()):
+            others = lineage(job.lake, inputs.get(layout.VOCABULARY, 0)) != now
+            if day >= first and (others or any(inputs.get(part) != n for part, n in before.items())):
                 days.add(day)
     return [day for day in days if day not in job.blocked]
 
@@ -161,6 +178,8 @@ def _encoded(job: Job) -> set[date]:
 
 def wanted(job: Job) -> dict[str, Wanted]:
     """What the sums and the vocabulary would be made from now, and the samples of each task encoded from."""
+    if not job.conf.has_learning_days:
+        return {}
     return {
         layout.DAILY_STATISTICS: sums_from(job),
         layout.VOCABULARY: {ALL: vocabulary_from(job)},
@@ -199,13 +218,21 @@ def _earlier(job: Job, days: Collection[date]) -> Earlier:
     single_rows = job.conf.history or any(one.lag_hours is not None for one in job.conf.statistics)
     return Earlier(
         job.conf,
+        days,
         daily.where(F.col("day").isin(before)) if daily is not None else None,
         rows.where(F.col("day").isin(further)) if further and single_rows else None,
         rows.where(F.col("day").isin(list(days))),
     )
 
 
-def _learn_vocabulary(job: Job) -> None:
+def rebuild_vocabulary(job: Job) -> None:
+    """Rebuild the vocabulary from the training days: other ids, so that all encoded days are outdated."""
+    job.place_window()
+    _sum_days(job)
+    _learn_vocabulary(job, rebuild=True)
+
+
+def _learn_vocabulary(job: Job, rebuild: bool = False) -> None:
     days = [day for day in job.conf.train_days if day not in job.blocked]
     if not days:
         raise DataError(f"all training days are blocked: {Days.text(job.blocked)}; nothing to learn from")
@@ -221,7 +248,7 @@ def _learn_vocabulary(job: Job) -> None:
     done = now.lake.records(layout.VOCABULARY)
     # While a day is blocked its earlier rows stay in gold: the ids in them must go on to mean the same.
     fits = ALL in done and done[ALL][1].provenance.get("conf") == wanted["conf"]
-    if not changed or (job.blocked and fits):
+    if not rebuild and (not changed or (job.blocked and fits)):
         return
     samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
     _check_columns(job, samples)
@@ -230,24 +257,30 @@ def _learn_vocabulary(job: Job) -> None:
             f"{layout.SAMPLES} has no clicked row with a label on the training days {Days.text(days)}; nothing to learn"
         )
     earlier = _earlier(job, days)
-    vocabulary, reports = build_vocabulary(samples, job.conf.features, earlier.with_statistics)
-    vocabulary = vocabulary.persist()
+    before = None if rebuild or ALL not in done else grows_from(job, done[ALL][1], wanted["conf"])
+    learnt, reports = build_vocabulary(samples, job.conf.features, earlier.with_statistics)
+    vocabulary = with_known(job, learnt, before).persist()
     try:
-        record = Record("encode", ALL, wanted, {"content": content(vocabulary, "field")})
+        record = Record("encode", ALL, wanted, vocabulary_facts(job, vocabulary, before))
         replace_all(vocabulary, job.lake.uri(layout.VOCABULARY), record)
     finally:
         vocabulary.unpersist()
-    job.say(f"encode: vocabulary of {len(job.conf.fields)} fields learnt on {Days.text(days)}")
+    how = "learnt on" if before is None else "grown by"
+    job.say(f"encode: vocabulary of {len(job.conf.fields)} fields {how} {Days.text(days)}")
     for text in reports:
         job.say(f"encode: {text}")
 
 
+def encoded(job: Job, days: Collection[date], vocabulary: DataFrame) -> DataFrame:
+    """The labelled rows of days as a vocabulary encodes them, by the job's configuration."""
+    conf, samples = job.conf, job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
+    looked = _earlier(job, days).join(samples, vocabulary)
+    return encode_days(looked, vocabulary, conf.features, conf.split, conf.encode, late_rows(conf), tasks_of(conf))
+
+
 def _encode(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> None:
     conf, tasks = job.conf, tasks_of(job.conf)
-    samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
-    vocabulary = job.table_of(layout.VOCABULARY)
-    looked = _earlier(job, list(days)).join(samples, vocabulary)
-    rows = encode_days(looked, vocabulary, conf.features, conf.split, conf.encode, late_rows(conf), tasks).persist()
+    rows = encoded(job, list(days), job.table_of(layout.VOCABULARY)).persist()
     try:
         contents = content(rows, "day")
         records = [Record("encode", str(day), stale[day], {"content": contents.get(str(day), "empty")}) for day in days]

@@ -98,8 +98,7 @@ def _curves(job: Job, run_id: str) -> Curves:
         return {}
     if run_id not in job.lake.records(layout.CALIBRATION):
         raise DataError(f"calibration is on, {layout.CALIBRATION} has nothing of run {run_id}; run `ncs predict`")
-    rows = job.table_of(layout.CALIBRATION).where(F.col("run_id") == run_id).collect()
-    return calibration.from_rows(row.asDict() for row in rows)
+    return calibration.from_rows(report.rows_of(job, layout.CALIBRATION, run_id))
 
 
 def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataFrame:
@@ -109,7 +108,7 @@ def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataF
     labels = [label_of(task).alias(task.label) for task in tasks.values()]
     sliced = [F.col(name).alias(parts.OWN + name) for name in slices]
     rows = samples.select("impression_id", "user_id", *sliced, *labels)
-    predictions = job.table_of(layout.PREDICTIONS).where(F.col("run_id") == run_id)
+    predictions = job.table_of(layout.PREDICTIONS).where((F.col("run_id") == run_id) & F.col("day").isin(*days))
     predictions = predictions.select("impression_id", "model", *[task.prediction for task in tasks.values()])
     # A left join: predictions without a sample are counted and refused, not lost.
     scored = predictions.join(rows, "impression_id", "left")
@@ -127,7 +126,7 @@ def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataF
 
 
 def _samples(job: Job, days: Days) -> DataFrame:
-    return job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
+    return job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
 
 
 def _write(job: Job, table: str, rows: Sequence[dict[str, Any]], record: Record) -> None:

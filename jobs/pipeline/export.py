@@ -6,6 +6,7 @@ import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 
 from jobs.export import MODEL
 from jobs.job import Job
+from jobs.pipeline.chosen import run_and_model
 from jobs.pipeline.runs import folders, run_of
 from ncs import config
 from ncs.errors import ConfigError, ExportError
@@ -19,6 +20,7 @@ from ncs.text import aligned
 
 def run(job: Job, run_id: str | None = None, model: str = MODEL, task: str | None = None) -> None:
     """Export the tasks that are asked for; all are checked before the first is written."""
+    run_id, model = run_and_model(job.lake, run_id, model)
     found = run_of(job.lake, run_id)
     conf = config.of_run(found)
     known, tasks = folders(found, conf), tasks_of(conf)

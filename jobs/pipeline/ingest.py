@@ -24,7 +24,7 @@ from ncs.lake.removal import erased_impressions, without_erased
 from ncs.lake.writer import replace_all, replace_days
 from ncs.logs.files import reading
 from ncs.logs.names import SampleColumns
-from ncs.logs.schemas import DAY_LOGS, PROFILES, as_types, latest_rows
+from ncs.logs.schemas import DAY_LOGS, PROFILES, as_types, profile_rows
 from ncs.logs.source import Source, open_source
 
 TABLES = {
@@ -221,7 +221,7 @@ def _check_rows(lake: Lake, written: list[Written], expected: dict[str, int]) ->
 def _read(job: Job, source: Source, log: str, days: list[date], names: SampleColumns) -> DataFrame:
     rows = _without_erased(job, source, log, days)
     if log in PROFILES:
-        rows = latest_rows(rows, PROFILES[log])
+        rows = profile_rows(rows, PROFILES[log])
     what = f"{log} of {Days(days[0], days[-1])}" if days else log
     names.add(log, rows.columns, what)
     if not job.lake.has(TABLES[log]):

@@ -78,10 +78,10 @@ def with_reopened(job: Job) -> Days:
     done, event_days = now.lake.records(layout.SAMPLES), own_days_of_events(now)
     around = Reach.of(job.conf.logs, job.conf.labels).around(job.days)
     known = Days.runs([day for day in around if day in job.days or str(day) in done], len(around))
-    (run,) = [run for run in known if job.days.first in run]
-    others = {str(day): provenance(now, day, event_days) for day in run if day not in job.days}
+    near = [day for run in known if any(day in job.days for day in run) for day in run]
+    others = {str(day): provenance(now, day, event_days) for day in near if day not in job.days}
     changed = [date.fromisoformat(day) for day in currency.stale(now.lake, {layout.SAMPLES: others})]
-    return Days(min([job.days.first, *changed]), max([job.days.last, *changed]))
+    return Days.of([*job.days, *changed])
 
 
 def own_days_of_events(job: Job) -> dict[date, Days | None]:

@@ -6,6 +6,7 @@ import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 from pyspark.sql import functions as F
 
 from jobs.job import Job
+from jobs.pipeline.predict_days import encoded_for
 from jobs.pipeline.runs import folders, latest_run, predictions_from
 from ncs import config
 from ncs.config import Config
@@ -15,9 +16,10 @@ from ncs.evaluation.calibration import fit
 from ncs.evaluation.scoring import score
 from ncs.lake import layout
 from ncs.lake.currency import is_current
-from ncs.lake.layout import Record
+from ncs.lake.layout import ALL, Record
 from ncs.lake.tables import table_of
-from ncs.lake.writer import replace_run
+from ncs.lake.vocabulary import is_successor
+from ncs.lake.writer import replace_models, replace_run
 from ncs.runs.predictor import Predictor, validation_rows
 from ncs.tasks import CTR, tasks_of
 
@@ -29,7 +31,7 @@ def run(job: Job) -> None:
     days, tasks = conf.test_days, tasks_of(conf)
     shown = tasks[CTR].table  # every impression
     vocabulary = {key: record.facts for key, (_, record) in job.lake.records(layout.VOCABULARY).items()}
-    if vocabulary != found["vocabulary"]:
+    if not is_successor(vocabulary.get(ALL, {}), found["vocabulary"].get(ALL, {})):
         raise DataError(
             f"{layout.VOCABULARY} has changed since run {run_id} was trained, so its ids mean other values now; "
             f"run `ncs train` on the samples as they are"
@@ -38,16 +40,18 @@ def run(job: Job) -> None:
     missing = [str(day) for day in days if f"{shown}/{day}" not in provenance["inputs"]]
     if missing:
         raise DataError(f"{shown} lacks the test days {', '.join(missing)}; run `ncs encode` on them")
-    folder = job.lake.uri("models", run_id)
-    scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in found["models"]}
     if job.conf.calibration is not None:
         _calibrate(job, found, conf)
     if is_current(job.lake, layout.PREDICTIONS, run_id, provenance):
         job.say(f"predict: {run_id} has scored {days} already")
         return
+    folder = job.lake.uri("models", run_id)
+    scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in found["models"]}
     read = job.spark.read.format("delta")
-    on_days = F.col("day").between(days.first, days.last)
+    on_days = F.col("day").isin(*days)
     samples = read.load(job.lake.uri(shown)).where(on_days)
+    if vocabulary != found["vocabulary"]:  # it has grown: gold may hold ids that the models do not know
+        samples = encoded_for(job, found, conf, list(days))
     who = read.load(job.lake.uri(layout.SAMPLES)).where(on_days).select("impression_id", "user_id", "video_id", "day")
     rows = score(samples, conf.layout, scorers, tasks).join(who, "impression_id")
     rows = rows.select(
@@ -55,7 +59,7 @@ def run(job: Job) -> None:
         *(task.prediction for task in tasks.values()),
     )  # fmt: skip
     record = Record("predict", run_id, provenance)
-    replace_run(rows, job.lake.uri(layout.PREDICTIONS), record, ("run_id", "day"))
+    replace_models(rows, job.lake.uri(layout.PREDICTIONS), [record], run_id, list(scorers), list(days))
     job.say(f"predict: {len(scorers)} models scored {days}, in {job.lake.uri(layout.PREDICTIONS)}")
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.job import Job
-from jobs.pipeline.runs import latest_run
+from jobs.pipeline.runs import run_of
 from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError
@@ -27,9 +27,9 @@ class Rankers:
         return [self.run_id, [self.conf.models[model].key(model) for model in self.scorers]]
 
 
-def load(job: Job) -> Rankers:
-    """Load them. Raises DataError for a model that the run does not hold."""
-    found = latest_run(job.lake)
+def load(job: Job, run_id: str | None = None) -> Rankers:
+    """Load them, of a run or of the newest. Raises DataError for a model that the run does not hold."""
+    found = run_of(job.lake, run_id)
     run_id, conf = found["run_id"], config.of_run(found)
     models = sorted({model for pair in job.conf.simulate.pairs for model in pair})
     missing = [model for model in models if model not in found["models"]]

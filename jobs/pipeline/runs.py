@@ -114,7 +114,7 @@ def evaluation_from(
     predictions = lake.records(layout.PREDICTIONS).get(run_id)
     inputs = {f"{layout.PREDICTIONS}/{run_id}": predictions[0]} if predictions else {}
     found: dict[str, Any] = {
-        "inputs": inputs | lake.inputs(layout.SAMPLES, days=conf.logs.days),
+        "inputs": inputs | lake.inputs(layout.SAMPLES, days=conf.learning_days),
         "models": list(folders(described, conf).values()),
         "slices": dict(slices),
         **job.conf.part("compare.rows", "compare.resamples"),

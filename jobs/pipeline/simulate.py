@@ -1,5 +1,6 @@
 """Let synthetic users answer to rankings by the newest run's predictions: view time, CVR, CTR (the paper's Table 3)."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,6 +8,7 @@ import pyarrow as pa  # before torch: the other order has crashed
 
 from jobs.job import Job
 from jobs.pipeline import index
+from jobs.pipeline.chosen import choose
 from jobs.pipeline.rankers import load
 from ncs.config import digest
 from ncs.errors import ConfigError
@@ -19,13 +21,21 @@ from ncs.simulation.simulation import simulate
 from ncs.simulation.table import as_rows, as_text
 
 
-def run(job: Job) -> None:
-    """Simulate, print the table, keep it unless the same is kept already."""
+def run(job: Job, model: str | None = None) -> None:
+    """Simulate, print the table, keep it unless the same is kept already.
+
+    `model`: one of any run, whose predictions alone rank; by default `simulate.pairs` of the newest run.
+    """
     if job.conf.logs.source is not None:
         raise ConfigError(
             "logs.source: only users of synthetic logs answer to rankings; leave it null for `ncs simulate`"
         )
-    rankers, wanted = load(job), job.conf.simulate
+    run_id = None
+    if model is not None:
+        chosen = choose(job.lake, model)
+        run_id, pairs = chosen.ref.run_id, [[chosen.model, chosen.model]]
+        job = replace(job, conf=job.conf.with_keys({"simulate.pairs": pairs}))
+    rankers, wanted = load(job, run_id), job.conf.simulate
     days = job.progress(range(wanted.days), "simulate")
     past = Past(job.lake, rankers.conf) if rankers.conf.statistics or rankers.conf.history else None
     simulation = simulate(World(job.conf.logs), wanted, rankers.scorers, rankers.encoder, days, past)

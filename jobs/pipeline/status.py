@@ -11,18 +11,25 @@ from jobs.stage import stages
 from ncs.days import Days
 from ncs.lake import layout
 from ncs.lake.erasure import models_with_erased_users
-from ncs.lake.status import Part, as_text, parts
+from ncs.lake.status import Part, as_text, parts, summary
 from validation import verdicts
 from validation.verdicts import Checked
 
 
-def run(job: Job, as_json: bool = False) -> None:
-    """Print the status, as a table or as JSON."""
+def run(job: Job, as_json: bool = False, brief: bool = False) -> None:
+    """Print the status, as a table that ends with one line for all, as that line alone, or as JSON."""
     found = status(job)
-    print(json.dumps([part.as_json() for part in found], indent=2) if as_json else as_text(found))
+    if as_json:
+        print(json.dumps([part.as_json() for part in found], indent=2))
+        return
+    if brief:
+        print(summary(found))
+        return
+    print(as_text(found))
     marked = models_with_erased_users(job.lake)
-    if marked and not as_json:
+    if marked:
         print(f"\nmodels that have seen users erased since: {', '.join(sorted(marked))}")
+    print(f"\n{summary(found)}")
 
 
 def status(job: Job) -> list[Part]:

@@ -11,16 +11,29 @@ from pathlib import Path
 import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 
 from jobs.job import Job
+from jobs.pipeline.runs import latest_run
 from jobs.pipeline.worker import train_together
+from ncs import config
 from ncs.lake import storage
 from ncs.runs.run import Run
 from ncs.runs.training import train
 from ncs.training import cluster
 
+LATEST = "latest"
 
-def run(job: Job) -> None:
-    """Train what the run lacks, and make it the one that the next stages work on."""
-    this = Run.of(job.conf, job.lake)
+
+def run(job: Job, parent: str | None = None) -> None:
+    """Train what the run lacks, and make it the one that the next stages work on.
+
+    `parent`: the run to go on from, `latest` for the newest; None: from nothing.
+    """
+    if parent == LATEST:
+        newest = latest_run(job.lake)
+        parent, until = newest["run_id"], config.of_run(newest).train_days.last
+        if job.conf.train_days.last <= until:
+            job.say(f"train: run {parent} has been trained on days up to {until}, there is none after it")
+            return
+    this = Run.of(job.conf, job.lake, parent)
     pending = this.pending()
     if cluster.launched() and train_together(job, this, fewer=False).rank:
         return  # rank 0 says what has come of it

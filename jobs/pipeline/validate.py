@@ -100,7 +100,7 @@ def _accounts(job: Job, table: str, days: list[date]) -> dict[date, Mapping[str,
 
 def _suite(job: Job, table: str, days: list[date], learnt: dict[date, bands.Bands]) -> Suite:
     ids = _largest_ids(job) if _encoded(job, table) else None
-    return suites.build(table, job.conf, days, ids, learnt, _accounts(job, table, days))
+    return suites.build(table, job.conf, days, ids, learnt, _accounts(job, table, days), _columns(job, table))
 
 
 def _verdict(job: Job, at: Gate, table: str) -> Verdict:
@@ -139,8 +139,13 @@ def _unchecked(job: Job, table: str) -> Iterator[date]:
 
 def _digest(job: Job, table: str, days: list[date], learnt: dict[date, bands.Bands]) -> str:
     """What the rules declare; the vocabulary's version stands for the largest ids, which are not read for it."""
-    suite = suites.build(table, job.conf, days, None, learnt, _accounts(job, table, days))
+    suite = suites.build(table, job.conf, days, None, learnt, _accounts(job, table, days), _columns(job, table))
     return suite.digest(vocabulary=job.lake.version(VOCABULARY) if _encoded(job, table) else None)
+
+
+def _columns(job: Job, table: str) -> list[str]:
+    """The columns that a table of profiles has; a key of theirs may have several rows."""
+    return [column.name for column in job.lake.table(table).schema().fields] if table in PROFILES else []
 
 
 def _encoded(job: Job, table: str) -> bool:

@@ -23,7 +23,7 @@ from ncs.training.cluster import Cluster
 def work(order: str) -> None:
     """Take part in the training that the order at a URI asks for."""
     asked = storage.read_json(order, Order)
-    this = Run(Config.model_validate(asked["conf"]), Lake(**asked["lake"]), asked["versions"])
+    this = Run(Config.model_validate(asked["conf"]), Lake(**asked["lake"]), asked["versions"], asked["parent"])
     train_together(Job(this.conf, this.lake, this.conf.logs.days, quiet=asked["quiet"]), this, fewer=True)
 
 

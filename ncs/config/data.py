@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ncs.days import Days
 from ncs.encodings import UTF8, canonical
-from ncs.values import LARGEST, DayRange, Many, Part, Place, Rate, Section, Seed
+from ncs.values import LARGEST, Day, DayRange, Few, Many, Part, Place, Rate, Section, Seed
 
 
 class Synthetic(Section):
@@ -51,6 +51,8 @@ class Logs(Section):
     def _source_of_adapter(self) -> "Logs":
         if self.adapter != "landing" and self.source is None:
             raise ValueError(f"logs.source must name the folder that adapter {self.adapter!r} reads")
+        if self.days.is_open and (self.adapter != "landing" or self.source is None):
+            raise ValueError(f"logs.days: {self.days} has no end, which goes with folders of days in logs.source alone")
         return self
 
 
@@ -98,6 +100,18 @@ class Selection(NamedTuple):
 
 Role = Literal["train", "validation", "refit", "test"]
 """What rows are for; refit: training and validation rows together."""
+
+
+class Window(Section):
+    """How many of the last days train and test models, where the configuration does not say which."""
+
+    train: Few | None
+    test: Annotated[int, Field(ge=0, le=LARGEST)]
+    exclude: list[Day]
+    max_gap: Annotated[int, Field(ge=0, le=366)]
+    final: bool
+    days: DayRange | None
+    """Those that were found; null in a file."""
 
 
 class Encode(Section):

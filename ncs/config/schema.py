@@ -1,28 +1,26 @@
 """The configuration's keys and their types; what each means is said in `conf/base.yaml`, where its default stands."""
 
-import re
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from ncs.config.checks import check_features, check_references, check_size, check_tasks
-from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split
+from ncs.config.checks import check_features, check_references, check_size, check_split, check_tasks
+from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split, Window
 from ncs.config.gates import Gates
-from ncs.config.keeping import Maintain, Privacy, Track
+from ncs.config.keeping import DataLoading, Maintain, Privacy, Track, Views
 from ncs.config.launch import Launch
-from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
+from ncs.config.learning import MODULES, Compare, Net, Prune, Share, TaskLabel, Train, Variant
+from ncs.config.promotion import Daily, Promote
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.days import Days
 from ncs.errors import ConfigError
 from ncs.kinds import Feature, FeatureField, History, IdSlot, Layout, Statistics
 from ncs.values import (
-    LARGEST,
     SECRET,
     SESSION,
-    Count,
     Few,
     Identifier,
     Section,
@@ -35,38 +33,6 @@ from ncs.values import (
 
 _SQL = ("tasks", "models", "compare")
 """The sections with expressions, which hold no secret, but may compare a column called token with a value."""
-
-
-class DataLoading(Section):
-    """How rows come from Delta files to the net."""
-
-    memory_rows: Annotated[int, Field(ge=0, le=LARGEST)]
-    buffer_rows: Count
-
-
-class Compare(Section):
-    """The comparison of models: which, how often, what is tried for each."""
-
-    models: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
-    seeds: Few
-    tries: Few
-    space: dict[str, Annotated[list[Any], Field(min_length=1)]]
-    rows: Count
-    resamples: Annotated[int, Field(ge=50, le=100_000)]
-    references: list[str]
-
-
-class Views(Section):
-    """Where the SQL views are created."""
-
-    into: str | None
-
-    @field_validator("into")
-    @classmethod
-    def _a_schema(cls, name: str | None) -> str | None:
-        if name is not None and not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?", name):
-            raise ValueError("name a schema, or catalog.schema, of letters, digits and _")
-        return name
 
 
 def _rising(edges: list[int | float]) -> list[int | float]:
@@ -95,10 +61,12 @@ class Config(Section):
     logs: Logs
     labels: Labels
     split: Split
+    window: Window
     fields: Annotated[dict[Identifier, FeatureField], Field(min_length=1)]
     statistics: list[Statistics]
     history: dict[Identifier, History]
     encode: Encode
+    vocabulary: Literal["stable", "rebuild"] | None
     gates: Gates
     tasks: dict[Identifier, TaskLabel]
     net: Net
@@ -107,6 +75,8 @@ class Config(Section):
     share: Share
     models: dict[Identifier, Variant]
     compare: Compare
+    daily: Daily
+    promote: Promote
     slices: dict[Identifier, Edges | None]
     calibration: Literal["isotonic"] | None
     views: Views
@@ -123,13 +93,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _whole(self) -> "Config":
-        if self.split.test_days >= len(self.logs.days):
-            raise ValueError(f"split.test_days leaves no day of {self.logs.days} for training")
-        if self.split.days >= len(self.train_days):
-            raise ValueError(
-                f"split.validation: {self.split.validation} leaves none of {self.train_days} to train on; name more "
-                f"days in logs.days, or a share of the impressions as 0.1"
-            )
+        if self.has_learning_days:
+            check_split(self)
         if self.privacy.key is not None and self.logs.source is None:
             raise ValueError("privacy.key: generated users are nobody; name real logs in logs.source, or leave it null")
         check_references(self)
@@ -149,14 +114,16 @@ class Config(Section):
             raise ValueError(f"share.masks: own, swapped, random, none or a task, not {self.share.masks!r}")
         if self.prune.at_once and self.train.embeddings == "sharded":
             raise ValueError("prune.at_once: parts of the workers lack rows; it goes with train.embeddings=replicated")
-        for task in self.prune.rates:
-            if task not in self.tasks:
-                raise ValueError(f"prune.rates names {task!r}, which is not among tasks")
+        for key, tasks in (("prune.rates", list(self.prune.rates)), ("promote.better", self.promote.better)):
+            for task in tasks:
+                if task not in self.tasks:
+                    raise ValueError(f"{key} names {task!r}, which is not among tasks")
         check_tasks(self)
         check_features(self)
         check_size(self)
         compared = [name for name in self.compare.models if name != "all"]
-        for key, names in (("train.models", self.train.models), ("compare.models", compared)):
+        daily = [self.daily.model] if self.daily.model else []
+        for key, names in (("train.models", self.train.models), ("compare.models", compared), ("daily.model", daily)):
             for name in names:
                 if name not in self.models:
                     raise ValueError(f"{key}: no model is called {name!r}; there are {', '.join(self.models)}")
@@ -186,17 +153,57 @@ class Config(Section):
         return self.with_keys({**variant.set, **alone})
 
     @property
+    def learning_days(self) -> Days:
+        """The days that models are trained and compared on, those of `window.exclude` left out.
+
+        Raises ConfigError while a window has no place (`ncs.lake.windows`).
+        """
+        if self.window.train is None:
+            excluded = [day for day in self.window.exclude if day in self.logs.days]
+            return Days.of(day for day in self.logs.days if day not in excluded) if excluded else self.logs.days
+        if self.window.days is None:
+            raise ConfigError(
+                f"window: there are no {self.least_days} labelled days yet to train, validate and test on; label them"
+            )
+        return self.window.days
+
+    @property
+    def has_learning_days(self) -> bool:
+        """Whether they are known: a window is placed once there are labelled days."""
+        return self.window.train is None or self.window.days is not None
+
+    @property
+    def grows_vocabulary(self) -> bool:
+        """Whether values keep their ids when the training days change: by default where a window rolls."""
+        return self.vocabulary == "stable" or (self.vocabulary is None and self.window.train is not None)
+
+    @property
+    def growing_fields(self) -> list[str]:
+        """The fields of which each value has an id of its own."""
+        return [name for name, field in self.fields.items() if field.encode in ("vocabulary", "list")]
+
+    @property
+    def least_days(self) -> int:
+        """How many learning days there must be: one to train on, those of validation and of the test."""
+        return 1 + self.split.days + self.test_length
+
+    @property
+    def test_length(self) -> int:
+        """How many of the last learning days are test days."""
+        return self.split.test_days if self.window.train is None else self.window.test
+
+    @property
     def train_days(self) -> Days:
         """The days that vocabulary, masks and weights are learnt from."""
-        days, last = self.logs.days, self.split.test_days
-        return days.split(last)[0] if last else days
+        last = self.test_length
+        return self.learning_days.split(last)[0] if last else self.learning_days
 
     @property
     def test_days(self) -> Days:
         """The days that models are compared on."""
-        if not self.split.test_days:
-            raise ConfigError("split.test_days is 0: no day is left to compare on")
-        return self.logs.days.split(self.split.test_days)[1]
+        if not self.test_length:
+            raise ConfigError("split.test_days or window.test is 0: no day is left to compare on")
+        return self.learning_days.split(self.test_length)[1]
 
     def select(self, role: Role) -> Selection:
         """The rows of the sample tables that are for a purpose."""

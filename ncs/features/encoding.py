@@ -6,18 +6,17 @@ its field's part of the embedding table: 0 is unknown (unseen, rare or missing),
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from ncs.config import Config, Encode, Split
+from ncs.config import Encode, Split
 from ncs.config.expressions import parse_expression
 from ncs.errors import DataError
+from ncs.features.split import LateRows, is_validation
 from ncs.kinds import Feature, IdSlot, Slot
 from ncs.kinds.base import ColumnFeature
 from ncs.lake.types import is_empty
@@ -152,22 +151,6 @@ def _counted(samples: DataFrame, values: Mapping[str, Column], columns: Mapping[
     return counts.select("field", "value", F.row_number().over(order).alias("id"), "count")
 
 
-class LateRows(NamedTuple):
-    """The validation rows of a split by hours: those of the last training day from a moment on."""
-
-    day: date
-    since: datetime
-
-
-def late_rows(conf: Config) -> LateRows | None:
-    """The validation rows of the configuration's split, if it is one by hours."""
-    if not conf.split.hours:
-        return None
-    day = conf.train_days.last
-    midnight = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(conf.logs.timezone))
-    return LateRows(day, midnight.astimezone(UTC) - timedelta(hours=conf.split.hours))
-
-
 def check_values(samples: DataFrame, features: Mapping[str, Feature]) -> None:
     """Raise DataError for a value that its kind cannot encode, with the row. One pass over the samples, if any."""
     texts = {name: field.bad_rows(name) for name, field in columns_of(features).items()}
@@ -186,13 +169,14 @@ def check_values(samples: DataFrame, features: Mapping[str, Feature]) -> None:
             )
 
 
-def encode_columns(rows: DataFrame, vocabulary: DataFrame, features: Mapping[str, Feature]) -> DataFrame:
+def encode_columns(samples: DataFrame, vocabulary: DataFrame, features: Mapping[str, Feature]) -> DataFrame:
     """Add `<name>#`, what the sample tables hold, for each feature of a column that has none yet."""
+    rows = samples
     for name, field in columns_of(features).items():
         if f"{name}#" not in rows.columns:
             slot = field.slot(name)
             table = slot.table if isinstance(slot, IdSlot) else name
-            rows = field.encode_column(rows, name, vocabulary.where(F.col("field") == table))
+            rows = field.encode_column(rows, name, vocabulary.where(F.col("field") == table), samples)
     return rows
 
 
@@ -220,15 +204,12 @@ def encode_days(
     Rows are in a seeded random order.
     """
     rows = encode_columns(samples, vocabulary, features)
-    validation = F.pmod(F.xxhash64("impression_id", F.lit("split")), F.lit(1_000_000)) / 1_000_000 < split.share
-    if late is not None:
-        validation |= (F.col("day") == late.day) & (F.col("ts") >= F.lit(late.since))
     order = F.xxhash64("impression_id", F.lit(encode.seed))
     return (
         rows.select(
             "impression_id",
             "day",
-            F.when(validation, "validation").otherwise("train").alias("split"),
+            F.when(is_validation(split, late), "validation").otherwise("train").alias("split"),
             F.unix_date("day").alias("day_number"),
             *[F.col(f"{name}#").cast(_type(feature.slot(name))).alias(name) for name, feature in features.items()],
             *[

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.labels.reach import EARLY_DAYS, Reach
+from ncs.lake.columns import UPDATED_AT
 
 KEPT, DUPLICATE, ID_CONFLICT = "kept", "duplicate", "id_conflict"
 REASONS = {
@@ -221,16 +222,34 @@ def _of(log: str) -> Column:
 def _with_profiles(impressions: DataFrame, logs: Logs) -> DataFrame:
     own_length = "length_seconds" in impressions.columns  # known per impression: wins over the video's row
     videos = logs.videos.drop("length_seconds") if own_length else logs.videos
-    taken = set(impressions.columns)
+    taken = set(impressions.columns) - {UPDATED_AT}
     for name, profile, key in (("users", logs.users, "user_id"), ("videos", videos, "video_id")):
-        twice = (taken & set(profile.columns)) - {key}
+        twice = (taken & set(profile.columns)) - {key, UPDATED_AT}
         if twice:
             raise DataError(
                 f"bronze/{name}: column {sorted(twice)[0]!r} stands in another log too; rename it in one of them"
             )
         taken |= set(profile.columns)
-    rows = impressions.join(logs.users, "user_id", "left").join(videos, "video_id", "left")
+    rows = with_profile(with_profile(impressions, logs.users, "user_id"), videos, "video_id")
     return rows if "length_seconds" in rows.columns else rows.withColumn("length_seconds", F.lit(None).cast("double"))
+
+
+def with_profile(rows: DataFrame, profile: DataFrame, key: str) -> DataFrame:
+    """Rows with the columns of a user or a video, as of the row's `ts`: of its newest row up to then.
+
+    A row without `updated_at` holds since ever, and so do all where the logs have no such column. Null where the first
+    is of later: what was not yet known is not taken from the future.
+    """
+    if UPDATED_AT not in profile.columns:
+        return rows.join(profile, key, "left")
+    rest = [name for name in profile.columns if name not in (key, UPDATED_AT)]
+    version = F.struct(UPDATED_AT, F.struct(*rest, F.lit(0).alias("#")).alias("row"))
+    # All of a key's rows in one, so that a join makes no pair of a row and each of them. A null time comes first.
+    versions = profile.groupBy(key).agg(F.array_sort(F.collect_list(version)).alias("#versions"))
+    until = F.filter("#versions", lambda one: one[UPDATED_AT].isNull() | (one[UPDATED_AT] <= F.col("ts")))
+    newest = F.get(until, F.size(until) - 1)["row"]
+    joined = rows.join(versions, key, "left")
+    return joined.select(*[F.col(name) for name in rows.columns], *[newest[name].alias(name) for name in rest])
 
 
 def _with_labels(rows: DataFrame) -> DataFrame:

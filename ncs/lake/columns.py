@@ -81,6 +81,8 @@ VIDEO = Column("long", "id of the video")
 TIME = Column("timestamp", "when it happened, UTC")
 FOLDER = Column("date", "the day whose folder the row was delivered in").required
 DAY = Column("date", "day of the impression, in the logs' time zone").required
+UPDATED_AT = "updated_at"
+"""The column of users and videos that says since when a row holds, where their logs do."""
 LENGTH = Column("double", "length of the video, seconds")
 RUN = Column("string", "id of the run; its data, code and packages stand in models/<run_id>/run.json").required
 MODEL = Column("string", "a model of the configuration's catalogue").required

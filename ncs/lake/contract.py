@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, Field, Schema, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Field, Schema, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 
@@ -128,40 +128,49 @@ def keep_required(uri: str) -> None:
         table.alter.set_table_properties(missing, raise_if_not_exists=False)
 
 
-def append(lake: layout.Lake, table: str, rows: pa.Table) -> None:
+def append(lake: layout.Lake, table: str, rows: pa.Table, after: int | None = None) -> None:
     """Add rows to a table that nothing is ever replaced in; a new column is null in the rows before.
 
     A column has its declared type, whether or not any of the rows has a value in it.
 
+    Args:
+        lake: the lake.
+        table: its name.
+        rows: what is added.
+        after: the version that the rows were decided on; None: whatever it is now.
+
     Raises:
         DataError: as `ensure`.
+        CommitFailedError: the table has a commit after version `after`; nothing was added.
     """
     uri, declared = lake.uri(table), table_of(table).arrow
     fields = [declared.field(own.name) if own.name in declared.names else own for own in rows.schema]
     rows = rows.cast(pa.schema(fields))
     with creating(uri):
         ensure(uri, Schema.from_arrow(rows.schema), [])
+        delta = DeltaTable(storage.alias(uri), version=after)
+        # Without a second try the commit fails where its version is taken.
+        properties = None if after is None else CommitProperties(max_commit_retries=0)
         if storage.is_aliased(uri):
-            _append_file(uri, rows)
+            _append_file(uri, delta, rows, properties)
         else:
-            write_deltalake(uri, rows, mode="append", schema_mode="merge")
+            write_deltalake(delta, rows, mode="append", schema_mode="merge", commit_properties=properties)
 
 
-def _append_file(uri: str, rows: pa.Table) -> None:
+def _append_file(uri: str, delta: DeltaTable, rows: pa.Table, properties: CommitProperties | None) -> None:
     """What `write_deltalake` does, where deltalake cannot write into the table's folder."""
-    delta = DeltaTable(storage.alias(uri))
     known = {column.name for column in delta.schema().fields}
     joining = [column for column in Schema.from_arrow(rows.schema).fields if column.name not in known]
     if joining:
         delta.alter.add_columns(joining)
+        delta = DeltaTable(storage.alias(uri))
     name = f"part-00000-{uuid.uuid4()}-c000.snappy.parquet"
     content = io.BytesIO()
     pq.write_table(rows, content)
     storage.write_bytes(storage.join(uri, name), content.getvalue())
     stats = json.dumps({"numRecords": len(rows)})
     added = AddAction(name, content.tell(), {}, int(time.time() * 1000), True, stats)
-    delta = DeltaTable(storage.alias(uri))
-    delta.create_write_transaction([added], "append", delta.schema())
+    delta.create_write_transaction([added], "append", delta.schema(), commit_properties=properties)
 
 
 def version_of(table: DeltaTable) -> int:

@@ -62,6 +62,8 @@ class Lineage(Document):
     packages: dict[str, str]
     seed: int | None = None
     workers: int | None = None
+    parent: str | None = None
+    """The run that it goes on from."""
 
 
 class RunDescription(Document):
@@ -231,4 +233,5 @@ class Order(Document):
     conf: dict[str, Any]
     lake: dict[str, str]
     versions: dict[str, Whole]
+    parent: str | None
     quiet: bool

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,7 +35,9 @@ from ncs.lake.names import (  # noqa: F401  (by these names for the modules that
     MASKS,
     PLAYS,
     PREDICTIONS,
+    PROGRESS,
     QUARANTINE,
+    REGISTRY,
     RUN_DIFFERENCES,
     SAMPLES,
     SIMULATIONS,
@@ -106,11 +109,17 @@ class Lake:
         remedy = "restore it, or remove it: the same command, with the logs that the lake was made from, writes it"
         found = storage.read_json(path, Origin, remedy)["logs"]
         differing = [key for key in sorted({*found, *logs}) if found.get(key) != logs.get(key)]
-        if differing:
+        if differing and self._is_empty():
+            storage.write_json(path, {"logs": logs})  # whatever was wrong before, nothing was made from it
+        elif differing:
             what = "; ".join(f"logs.{key} is {found.get(key)!r} there, {logs.get(key)!r} here" for key in differing)
             raise DataError(
                 f"the lake {self.root} was made from other logs: {what}. Use another --lake, or remove this one"
             )
+
+    def _is_empty(self) -> bool:
+        """Whether no log has come into the lake yet."""
+        return not any(storage.exists(self.uri(name)) for name in ("bronze", "landing"))
 
     def table(self, name: str, version: int | None = None) -> DeltaTable:
         """A Delta table at a version. Raises DataError if the table or the version is gone."""
@@ -150,7 +159,16 @@ class Lake:
                 ) from None
             except (pa.ArrowException, OSError, ValueError) as err:
                 raise damage.damaged(uri, str(err).partition("\n")[0]) from None
-        return pa.concat_tables(parts, promote_options="default")
+        return pa.concat_tables(parts, promote_options="default") if parts else pa.table({name: [] for name in columns})
+
+    def rows_of_run(self, name: str, run_id: str) -> list[dict[str, Any]]:
+        """The newest rows of a run in a table of results, which fit into memory; in no particular order."""
+        table = self.table(name)
+        columns = [field.name for field in table.schema().fields]
+        parted = "run_id" in table.metadata().partition_columns
+        rows = self.read(name, table.version(), columns, [("run_id", "=", run_id)] if parted else None).to_pylist()
+        nulls: dict[str, Any] = dict.fromkeys(columns) | ({"run_id": run_id} if parted else {})
+        return [whole for row in rows if (whole := nulls | row)["run_id"] == run_id]
 
     def _files(self, name: str, version: int, partitions: list[tuple[str, str, str]]) -> list[str]:
         """The live files of partitions of a table; deltalake's own `file_uris` are URLs, with signs escaped."""

@@ -24,6 +24,8 @@ MASKS = "gold/masks"
 COMPARISONS = "gold/comparisons"
 DIFFERENCES = "gold/differences"
 SIMULATIONS = "gold/simulations"
+REGISTRY = "gold/models"
+PROGRESS = "gold/progress"
 VERDICTS = "validation/verdicts"
 
 BRONZE = (IMPRESSIONS, CLICKS, PLAYS, USERS, VIDEOS)

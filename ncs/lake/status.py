@@ -1,15 +1,19 @@
 """What the lake holds, day by day and run by run, as Delta's logs tell it: no Spark, no row is read."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
+from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake import layout
 from ncs.lake.currency import Wanted, reasons
 from ncs.lake.layout import Commit, Lake
 from ncs.text import aligned
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,24 @@ def as_text(found: Sequence[Part]) -> str:
         lines = [header, *(_line(part) for part in found if part.table == table)]
         blocks.append("\n".join([table, *(f"  {line}" for line in aligned(lines))]))
     return "\n\n".join(blocks)
+
+
+def summary(found: Sequence[Part]) -> str:
+    """All of it in one line: how many days are current, and what is stale or blocked."""
+    by_day: dict[str, list[Part]] = {}
+    for part in found:
+        if _DAY.fullmatch(part.day):
+            by_day.setdefault(part.day, []).append(part)
+    stale = [date.fromisoformat(day) for day, parts in by_day.items() if any(part.stale for part in parts)]
+    blocked = [date.fromisoformat(day) for day, parts in by_day.items() if any(part.gate == "stop" for part in parts)]
+    current = [day for day in by_day if date.fromisoformat(day) not in {*stale, *blocked}]
+    provisional = [day for day in current if any(part.provisional for part in by_day[day])]
+    whole = [f"{part.table} ({part.day})" for part in found if part.stale and part.day not in by_day]
+    words = [f"{len(current)} {'day' if len(current) == 1 else 'days'} current"]
+    words += [f"{len(provisional)} of them provisional"] if provisional else []
+    words += [f"blocked: {Days.text(blocked)}"] if blocked else []
+    behind = [*([Days.text(stale)] if stale else []), *whole]
+    return ", ".join([*words, f"stale: {', '.join(behind)}" if behind else "nothing stale"])
 
 
 def _part(

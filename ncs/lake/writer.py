@@ -8,7 +8,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -33,6 +33,7 @@ from pyspark.sql.types import DataType, StringType, StructType
 from ncs.errors import DataError
 from ncs.lake import contract, storage
 from ncs.lake.layout import Lake, Record, check_run_id, name_of, user_metadata
+from ncs.lake.tables import table_of
 from ncs.lake.types import as_text, common, fits
 
 _CONFLICTS = (
@@ -93,6 +94,16 @@ def replace_run(rows: DataFrame, uri: str, record: Record, partition: tuple[str,
     Raises DataError for an id that is none of a run: Delta takes the condition as SQL alone.
     """
     _replace(rows, _Target(uri, partition, f"run_id = '{check_run_id(record.key, uri)}'"), [record])
+
+
+def replace_models(
+    rows: DataFrame, uri: str, records: Sequence[Record], run_id: str, models: Sequence[str], days: Collection[date]
+) -> None:
+    """Put `rows` in the place of those of models of a run on some days; the table's declaration says its partitions."""
+    names = ", ".join(f"'{check_run_id(model, uri)}'" for model in models)
+    listed = ", ".join(f"'{day}'" for day in days)
+    condition = f"run_id = '{check_run_id(run_id, uri)}' and day in ({listed}) and model in ({names})"
+    _replace(rows, _Target(uri, table_of(name_of(uri)).partition, condition), records)
 
 
 def replace_all(rows: DataFrame, uri: str, record: Record) -> None:

@@ -27,12 +27,13 @@ from pyspark.sql.types import (
 )
 
 from ncs.errors import DataError
+from ncs.lake.columns import UPDATED_AT
 from ncs.lake.types import MAX_DIGITS, beyond, common, fits, wider
 from ncs.logs.names import check_name
 
 DAY_LOGS = ("impressions", "clicks", "plays")
 PROFILES = {"users": "user_id", "videos": "video_id"}
-"""The logs that know no days, and the key of which the latest row wins."""
+"""The logs that know no days, and the key that their rows are of."""
 
 _STRING, _INT, _LONG, _DOUBLE, _TIME = StringType(), IntegerType(), LongType(), DoubleType(), TimestampType()
 _ACCEPTED: dict[type[DataType], DataType | None] = {
@@ -78,7 +79,8 @@ class LogSchema:
         return taken
 
 
-_VERSIONS = ("updated_at", "ts")
+_VERSIONS = (UPDATED_AT, "ts")
+"""What users and videos may call the time since when a row holds; bronze has it as the first of the two."""
 
 SCHEMAS = {
     "impressions": LogSchema(
@@ -160,14 +162,17 @@ def stack(parts: Mapping[str, DataFrame]) -> DataFrame:
     return reduce(lambda above, below: above.unionByName(below, allowMissingColumns=True), stacked)
 
 
-def latest_rows(rows: DataFrame, key: str) -> DataFrame:
-    """One row a key, the one with the latest `updated_at` (or `ts`), which is then left out; no key, no row.
+def profile_rows(rows: DataFrame, key: str) -> DataFrame:
+    """One row a key and time since when it holds (`updated_at`, or `ts`, in the logs); no key, no row.
 
-    Where no such column tells, or it ties, the row with the greatest values wins, column by column in the
-    order of their names: always the same one, in whatever order the files are read.
+    Where the log has no such column, one row a key. Of several the row with the greatest values wins, column by column
+    in the order of their names: always the same one, in whatever order the files are read.
     """
-    versions = [name for name in _VERSIONS if name in rows.columns][:1]
+    since = next((name for name in _VERSIONS if name in rows.columns), None)
+    if since is not None:
+        rows = rows.withColumn(UPDATED_AT, F.col(since))
+    keys = [key] if since is None else [key, UPDATED_AT]
     rest = [name for name in rows.columns if name not in (key, *_VERSIONS)]
-    row = F.struct(*versions, *sorted(rest), F.lit(0).alias("#"))  # a struct wants a field
-    latest = rows.where(F.col(key).isNotNull()).groupBy(key).agg(F.max(row).alias("#row"))
-    return latest.select(key, *[F.col("#row")[name].alias(name) for name in rest])
+    row = F.struct(*sorted(rest), F.lit(0).alias("#"))  # a struct wants a field
+    greatest = rows.where(F.col(key).isNotNull()).groupBy(*keys).agg(F.max(row).alias("#row"))
+    return greatest.select(key, *[F.col("#row")[name].alias(name) for name in rest], *keys[1:])

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import ncs
-from ncs.config import Config, Role, digest
+from ncs.config import Config, Role, Selection, digest
 from ncs.data_loading import Snapshot, TableLoader
 from ncs.errors import DataError
 from ncs.lake import layout, manifest, storage
 from ncs.lake.documents import Facts, Lineage, RunDescription, models_in, read_document
 from ncs.lake.layout import Commit, Lake
+from ncs.lake.vocabulary import lineage
+from ncs.runs.warm_start import Parent
 from ncs.tasks import CTR, tasks_of
 from ncs.training.artefact import tensor_shapes
 from ncs.training.store import artefacts
@@ -31,14 +33,22 @@ class Run:
     conf: Config
     lake: Lake
     versions: Mapping[str, int]
+    parent: str | None = None
+    """The run whose weights and masks it goes on from; None: it begins from nothing."""
 
     @classmethod
-    def of(cls, conf: Config, lake: Lake) -> "Run":
-        """The run of this configuration on the newest samples. Raises DataError if these are of several encodings."""
+    def of(cls, conf: Config, lake: Lake, parent: str | None = None) -> "Run":
+        """The run of this configuration on the newest samples, from nothing or going on from a `parent`.
+
+        Raises DataError if the samples are of several encodings, or it cannot go on from the parent.
+        """
         tables = [layout.VOCABULARY, *(task.table for task in tasks_of(conf).values())]
         versions = {table: lake.version(table) for table in tables}
         _require_one_encoding(conf, lake, versions)
-        return cls(conf, lake, versions)
+        run = cls(conf, lake, versions, parent)
+        if parent is not None:
+            Parent(lake, parent).check(conf, run._data()[layout.VOCABULARY])
+        return run
 
     @cached_property
     def run_id(self) -> str:
@@ -46,6 +56,11 @@ class Run:
         keys = ("fields", "statistics", "history", "tasks", "net", "train", "prune", "share", "workers")
         decisive = self.conf.part("logs.days", "split", *keys)
         train = {key: value for key, value in decisive.pop("train").items() if key not in _NOT_DECISIVE}
+        decisive["logs.days"] = str(self.conf.learning_days)
+        if self.conf.window.train is not None:
+            decisive["window.test"] = self.conf.window.test
+        if self.parent is not None:
+            decisive["parent"] = self.parent
         # A digest sorts keys; the order of the features is that of their vectors.
         order = [list(self.conf.fields), list(self.conf.history)]
         return f"{self.conf.name}-{digest([decisive, order, train, self._data()])}"
@@ -80,7 +95,10 @@ class Run:
 
     def snapshot(self, table: str, role: Role) -> Snapshot:
         """The rows of a table that are for a purpose, at the run's version. Raises DataError if there are none."""
-        return Snapshot.of(self.lake, table, self.versions[table], *self.conf.select(role))
+        selection = self.conf.select(role)
+        if self.parent is not None and role != "test":
+            selection = Selection(Parent(self.lake, self.parent).new_days(self.conf.train_days))
+        return Snapshot.of(self.lake, table, self.versions[table], *selection)
 
     def test_loader(self) -> TableLoader:
         """The test days' impressions with the labels of all tasks, in order, streamed since they may be many.
@@ -105,6 +123,7 @@ class Run:
             packages=_versions(),
             seed=self.conf.train.seed,
             workers=self.conf.workers,
+            parent=self.parent,
         )
 
     def describe(self) -> RunDescription:
@@ -163,14 +182,16 @@ def _current_facts(key: str, commit: Commit) -> dict[str, Any]:
 def _require_one_encoding(conf: Config, lake: Lake, versions: Mapping[str, int]) -> None:
     """Raise DataError if days are of several encodings, as a killed one leaves them: an id would mean two values."""
     records = {table: lake.records(table, version) for table, version in versions.items()}
-    vocabulary = {version for version, _ in records.pop(layout.VOCABULARY).values()}
-    for day in map(str, conf.logs.days):
+    records.pop(layout.VOCABULARY)
+    now = lineage(lake, versions[layout.VOCABULARY])
+    for day in map(str, conf.learning_days):
         # A later change by another program does not concern the encoding.
         provenance = [
             _without(by_key[day][1].provenance, layout.CHANGED) for by_key in records.values() if day in by_key
         ]
         used = {encoding["inputs"][layout.VOCABULARY] for encoding in provenance if "inputs" in encoding}
-        if any(encoding != provenance[0] for encoding in provenance) or not used <= vocabulary:
+        other = any(lineage(lake, version) != now for version in used)
+        if other or any(encoding != provenance[0] for encoding in provenance):
             raise DataError(
                 f"{day} in {', '.join(records)} is not of one encoding, and by the newest {layout.VOCABULARY}; "
                 f"`ncs encode` was interrupted, run it again"

@@ -1,7 +1,6 @@
 """Training the models of a run: loaders of its samples, a trainer for each model, the facts that a model leaves."""
 
 import logging
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -16,11 +15,12 @@ from ncs.lake.documents import Epoch, Facts, TaskFacts
 from ncs.models import build, model_type
 from ncs.nets.model import Model
 from ncs.runs.run import Run, field_sizes
+from ncs.runs.warm_start import Parent
 from ncs.soundness import judge, unsound
 from ncs.tasks import tasks_of
 from ncs.training.artefact import TrainedModel
 from ncs.training.cluster import Cluster
-from ncs.training.hardware import keep_freed_memory, select_device
+from ncs.training.hardware import available_cores, keep_freed_memory, select_device
 from ncs.training.loop import Trainer
 from ncs.training.metrics import Validated, skill
 from ncs.training.store import Store, validation_of
@@ -31,11 +31,12 @@ _log = logging.getLogger(__name__)
 def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -> None:
     """Train the pending models of a run."""
     conf = run.conf
-    torch.set_num_threads(conf.train.threads or cluster.cores or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(conf.train.threads or cluster.cores or available_cores())
     keep_freed_memory()
     device = select_device(conf.train.device, cluster.local_rank)
     loaders, validation = (_loaders(run, cluster, role, device) for role in ("train", "validation"))
-    all_rows = _loaders(run, cluster, "refit", device) if conf.train.refit else None
+    parent = None if run.parent is None else Parent(run.lake, run.parent)
+    all_rows = _loaders(run, cluster, "refit", device) if conf.train.refit and parent is None else None
     sizes = field_sizes(run)
     variance = {task: _variance(task, loader, cluster) for task, loader in validation.items()}
     for name in run.pending():
@@ -44,7 +45,11 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
         store = Store(run.folder_of(name), cluster)
         trainer = Trainer(model_conf.train, loaders, validation, cluster, store, variance, all_rows, quiet)
         net = build(model_conf, sizes, model_conf.train.seed, cluster).to(device)
-        model_type(model_conf).train(net, trainer, model_conf)
+        if parent is None:
+            model_type(model_conf).train(net, trainer, model_conf)
+        else:
+            parent.load(net, name, model_conf, sizes)
+            parent.train(net, trainer, name)
         facts = _facts(net, store.logged(), trainer)
         store.write_json("facts", facts)
         masks = {task: dict(mask) for task, mask in net.task_masks.items()}

@@ -26,10 +26,14 @@ class Encoder:
         """`features`: `Config.features`; `vocabulary`: the columns `field, value, id` of gold/vocabulary."""
         self.fields = features
         self.layout = Layout.of(feature.slot(name) for name, feature in features.items())
-        known: dict[str, list[tuple[int, str]]] = {}
+        known: dict[str, dict[int, str]] = {}
         for field, value, position in zip(*(vocabulary[name].to_pylist() for name in _COLUMNS), strict=True):
-            known.setdefault(field, []).append((position, value))
-        learnt = {field: [value for _, value in sorted(values)] for field, values in known.items()}
+            known.setdefault(field, {})[position] = value
+        # The id of a user who was erased stays free: the others keep theirs.
+        learnt = {
+            field: [values.get(position, f"\0{position}") for position in range(1, max(values) + 1)]
+            for field, values in known.items()
+        }
         self._encoders = {
             slot.name: features[slot.name].encoder(
                 slot.name, learnt.get(slot.table if isinstance(slot, IdSlot) else slot.name, [])

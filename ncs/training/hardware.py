@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -40,6 +41,21 @@ def select_device(wanted: Literal["auto", "cpu", "cuda"], local_rank: int) -> to
 def autocast_to(precision: Literal["float32", "bfloat16"], device: torch.device) -> AbstractContextManager[None]:
     """A context whose matrix products have the precision; weights, gradients and sensitive operations stay float32."""
     return nullcontext() if precision == "float32" else torch.autocast(device.type, torch.bfloat16)
+
+
+def available_cores(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
+    """The cores that this process may keep busy, at least 1: those it is bound to, or fewer by its cgroup's CPU limit.
+
+    `cgroups` is where the container's control groups are mounted, version 2 or 1.
+    """
+    cores = len(os.sched_getaffinity(0))
+    if (limit := cgroups / "cpu.max").exists():
+        quota, period = limit.read_text().split()
+    elif (limit := cgroups / "cpu" / "cpu.cfs_quota_us").exists():
+        quota, period = limit.read_text().strip(), limit.with_name("cpu.cfs_period_us").read_text()
+    else:
+        return cores
+    return cores if quota in ("max", "-1") else max(1, min(cores, int(quota) // int(period)))
 
 
 def bind_cores(environ: Mapping[str, str]) -> int:

@@ -46,8 +46,14 @@ def test_each_task_runs_a_stage_of_the_wheel(job: dict[str, Any]) -> None:
     assert job["schedule"]["pause_status"] == "PAUSED"
 
 
-def test_the_daily_job_is_the_stages_in_order() -> None:
-    tasks = JOBS["ncs_daily"]["tasks"]
+def test_the_daily_job_tests_and_then_trains() -> None:
+    (task,) = JOBS["ncs_daily"]["tasks"]
+    assert task["python_wheel_task"]["parameters"][:2] == ["daily", "--days"]
+    assert {one["name"]: one["default"] for one in JOBS["ncs_daily"]["parameters"]}["days"] == "", "each day there is"
+
+
+def test_the_weekly_job_is_the_stages_in_order() -> None:
+    tasks = JOBS["ncs_weekly"]["tasks"]
     stages = [task["python_wheel_task"]["parameters"][0] for task in tasks]
     # Generated logs are for demonstrations; whether runs are tracked is a matter of the configuration.
     declared = [stage for stage in daily_flow() if stage.name not in ("generate", "track")]

@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 
 from ncs.config import Encode, Split
 from ncs.errors import DataError
-from ncs.features.encoding import LateRows, build_vocabulary, check_columns, encode_days, label_of, late_rows
+from ncs.features.encoding import build_vocabulary, check_columns, encode_days, label_of
+from ncs.features.split import LateRows, late_rows
 from ncs.kinds import Buckets, Vocabulary
 from ncs.tasks import tasks_of
 from tests.factories import toy_conf

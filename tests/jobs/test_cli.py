@@ -157,6 +157,7 @@ def test_a_stage_without_its_input_says_what_to_run(
 
 def test_a_lake_of_other_logs_is_refused(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     main(["train", "--conf", DEMO, "--lake", lake.root])
+    Path(lake.landing).mkdir()
     capsys.readouterr()
     assert main(["train", "--conf", DEMO, "--lake", lake.root, "--set", "logs.impressions=5000"]) == 1
     assert "logs.impressions is 300000 there, 5000 here. Use another --lake" in capsys.readouterr().err

@@ -25,6 +25,8 @@ DAYS = Days.parse("2022-04-08..2022-04-09")
 FIELDS = "fields={user_id: {side: user, encode: vocabulary}, video_id: {side: video, encode: vocabulary}}"
 KEY = "a key of more than sixteen bytes"
 TABLES = (*ingest.TABLES.values(), layout.SAMPLES, layout.QUARANTINE, layout.VOCABULARY, "gold/ctr_samples")
+TABLES += (layout.DAILY_STATISTICS,)
+STATISTICS = "statistics=[{by: [user_id], of: [clicked]}, {by: [video_id, user_id], of: [clicked]}]"
 
 
 def deliver(root: Path) -> None:
@@ -52,7 +54,7 @@ def job(
     monkeypatch.setenv("NCS_KEY", KEY)
     deliver(tmp_path / "logs")
     settings = ["spark.sql.shuffle.partitions=2", f"logs.source={tmp_path}/logs", f"logs.days={DAYS}", FIELDS]
-    job = Job(load_conf(*settings, "privacy.key=env:NCS_KEY", "split.test_days=0"), lake, DAYS, quiet=True)
+    job = Job(load_conf(*settings, "privacy.key=env:NCS_KEY", "split.test_days=0", STATISTICS), lake, DAYS, quiet=True)
     prepare(job)
     versions = {name: lake.version(name) for name in (layout.VOCABULARY, "gold/ctr_samples")}
     storage.write_json(lake.uri("models", "run-1", "run.json"), {"lineage": {"tables": versions}})
@@ -92,6 +94,7 @@ def test_a_user_is_erased_everywhere_and_stays_away(
         layout.SAMPLES: 2,
         layout.QUARANTINE: 3,
         layout.VOCABULARY: 1,
+        layout.DAILY_STATISTICS: 2,
         "gold/ctr_samples": 2,
     }
     for table in (layout.IMPRESSIONS, layout.USERS, layout.SAMPLES):

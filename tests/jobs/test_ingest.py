@@ -76,8 +76,9 @@ def test_ingest_again_changed_and_bad(
     plays = rows(spark, lake, "plays").select("impression_id", "watched_seconds").collect()
     assert sorted(tuple(row) for row in plays) == [(f"{day}-1", 4.5) for day in DAYS]
     users = rows(spark, lake, "users")
-    assert users.columns == ["user_id", "age_group"]
-    assert sorted(tuple(row) for row in users.collect()) == [(1, "young"), (2, None)]
+    assert users.columns == ["user_id", "age_group", "updated_at"]
+    found = [(row.user_id, row.age_group) for row in users.orderBy("user_id", "updated_at").collect()]
+    assert found == [(1, "old"), (1, "young"), (2, None)]
     record = lake.records(TABLES["clicks"])[str(first)][1]
     assert (record.stage, record.facts) == ("ingest", {"rows": 1})
     assert list(record.provenance["files"]) == [f"clicks/day={first}/a.csv"]

@@ -1,5 +1,6 @@
 """The stage that scores: calibration is fitted on the rows that chose the epoch, and on no others."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ from pyspark.sql import SparkSession
 from scipy.optimize import isotonic_regression
 
 from jobs.job import Job
-from jobs.pipeline import predict
+from jobs.pipeline import predict, predict_days, progress
+from ncs.days import Days
+from ncs.errors import DataError
 from ncs.evaluation.calibration import Curve, from_rows
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
+from ncs.metrics import auc
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
 from ncs.tasks import CTR, tasks_of
@@ -32,8 +36,10 @@ def run(spark: SparkSession, lake: Lake) -> Run:
     run = trained(write_toy_lake(lake, CONF, rows=400), CONF)
     storage.write_json(storage.join(run.folder, "run.json"), run.describe())
     storage.write_json(lake.uri("models", "latest.json"), {"run_id": run.run_id})
-    rows = encoded(spark, lake, "test")[["impression_id", "user_id", "video_id", "day"]]
-    types = {"impression_id": pa.string(), "user_id": pa.int64(), "video_id": pa.int64(), "day": pa.date32()}
+    rows = spark.read.format("delta").load(lake.uri(SHOWN)).toPandas()
+    labels = {"clicked": pa.int32(), "cvr": pa.float64()}
+    types = {"impression_id": pa.string(), "user_id": pa.int64(), "video_id": pa.int64(), "day": pa.date32(), **labels}
+    rows = rows[list(types)].astype({"clicked": int}).replace({"cvr": {np.nan: None}})
     put(lake, layout.SAMPLES, rows.to_dict("records"), types, *CONF.logs.days)
     return run
 
@@ -69,6 +75,48 @@ def test_no_row_but_those_of_validation_is_fitted_on(spark: SparkSession, lake: 
     storage.remove(lake.uri(layout.CALIBRATION))
     assert same(fitted(spark, lake), curves), "of the version that was trained on"
     assert Path(lake.uri(layout.PREDICTIONS)).exists()
+
+
+def test_any_day_is_scored_as_the_model_learnt_its_ids(spark: SparkSession, lake: Lake, run: Run) -> None:
+    job = Job(CONF, lake, CONF.logs.days, quiet=True)
+    predict.run(job)
+    by_run = stored(spark, lake)
+    storage.remove(lake.uri(layout.PREDICTIONS))
+    DeltaTable(lake.uri(layout.VOCABULARY)).update(updates={"id": "41 - id"})  # a later vocabulary
+    days = replace(job, days=CONF.test_days)
+    predict_days.run(days, f"{run.run_id}/single_task")
+    by_day = stored(spark, lake)
+    assert [row[0] for row in by_day] == [row[0] for row in by_run]
+    assert [row[1:] for row in by_day] == [pytest.approx(row[1:], abs=1e-6) for row in by_run], "batches differ"
+    (written,) = lake.records(layout.PREDICTIONS)
+    assert written == f"{run.run_id}/single_task/{CONF.test_days}"
+    version = lake.version(layout.PREDICTIONS)
+    predict_days.run(days, None)
+    assert lake.version(layout.PREDICTIONS) == version, "it is there"
+    predict_days.run(replace(job, days=Days.parse("2022-04-09")), None)
+    assert len(stored(spark, lake)) == len(by_run) + 400, "another day beside it"
+
+    (chosen,) = predict_days.models(lake, None)
+    figures = {one.metric: one for one in progress.evaluate_days(days, [chosen], list(CONF.test_days))}
+    rows = spark.read.format("delta").load(lake.uri(SHOWN)).where(f"day = '{CONF.test_days}'").toPandas()
+    rows = rows.merge(pd.DataFrame(by_run, columns=["impression_id", "pctr", "pcvr"]), on="impression_id")
+    assert figures["auc"].value == pytest.approx(auc(rows.clicked.to_numpy(), rows.pctr.to_numpy()))
+    assert figures["auc"].ci_low < figures["auc"].value < figures["auc"].ci_high
+    assert figures["mse"].value == pytest.approx(((rows.cvr - rows.pcvr) ** 2).mean())
+    assert figures["mse"].n == rows.cvr.notna().sum()
+    assert (figures["mse"].trained_until, figures["mse"].day) == (CONF.train_days.last, CONF.test_days.last)
+    version = lake.version(layout.PROGRESS)
+    progress.run(days, None)
+    assert lake.version(layout.PROGRESS) == version, "it is there"
+    with pytest.raises(DataError, match="was trained on days up to 2022-04-09, so 2022-04-09 says nothing of it"):
+        progress.run(replace(job, days=Days.parse("2022-04-09")), None)
+    with pytest.raises(DataError, match="silver/samples has no day 2022-05-01"):
+        predict_days.run(replace(job, days=Days.parse("2022-05-01")), None)
+
+
+def stored(spark: SparkSession, lake: Lake) -> list[tuple[object, ...]]:
+    rows = spark.read.format("delta").load(lake.uri(layout.PREDICTIONS))
+    return [tuple(row) for row in rows.select("impression_id", "pctr", "pcvr").orderBy("impression_id").collect()]
 
 
 def same(left: dict[tuple[str, str], Curve], right: dict[tuple[str, str], Curve]) -> bool:

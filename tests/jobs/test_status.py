@@ -17,7 +17,7 @@ from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake import layout
 from ncs.lake.layout import ALL, Record
-from ncs.lake.status import Part
+from ncs.lake.status import Part, summary
 from ncs.logs.source import open_source
 from tests.factories import ROOT
 from tests.jobs.conftest import DAYS, LAST, write_part
@@ -61,6 +61,14 @@ def test_what_has_changed_is_said_at_every_stage_that_it_reaches(written: Job) -
     assert of(found, layout.SAMPLES, DAYS.first).stale == []
     hours = Job(written.conf.with_keys({"labels.window_hours": 12.0}), written.lake, DAYS)
     assert of(status(hours), layout.SAMPLES, DAYS.first).stale == ["configuration"]
+
+
+def test_one_line_says_what_is_stale_and_blocked(written: Job) -> None:
+    (Path(str(written.conf.logs.source)) / "clicks" / f"day={LAST}" / "a.csv").write_text("re-delivered")
+    assert summary(status(written)) == f"2 days current, stale: {LAST}"
+    failure = Failure("clicked", "click rate", "found 0.1", "expect_no_rows", [str(DAYS.first)])
+    verdicts.keep(written.lake, [Verdict(layout.SAMPLES, 2, str(DAYS), "x", False, [failure])], "run")
+    assert summary(status(written)) == f"1 day current, blocked: {DAYS.first}, stale: {LAST}"
 
 
 def test_days_that_are_missing_or_gone(written: Job) -> None:
@@ -143,6 +151,9 @@ def test_the_command_prints_a_table_or_json(written: Job, capsys: pytest.Capture
     lines = capsys.readouterr().out.splitlines()
     row = lines[lines.index(layout.SAMPLES) + 5].split()
     assert row[:8] == [str(LAST), "3", "2", "provisional", "not", "checked", "2", "3"]
+    assert lines[-2:] == ["", "3 days current, 1 of them provisional, nothing stale"]
+    assert main([*command, "--brief"]) == 0
+    assert capsys.readouterr().out.splitlines() == lines[-1:]
     assert main([*command, "--json", "--days", str(LAST)]) == 0
     found = json.loads(capsys.readouterr().out)
     assert {part["day"] for part in found} == {str(LAST), ALL}

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from ncs.days import Days
 from ncs.errors import DataError, GateError
-from ncs.labels.join import Labelled, Logs, label_days
+from ncs.labels.join import Labelled, Logs, label_days, with_profile
 from ncs.labels.reach import Reach
 from ncs.labels.reconciliation import examples, reconcile
 
@@ -504,3 +504,16 @@ def test_what_a_day_becomes_does_not_depend_on_the_days_beside_it(spark: SparkSe
     assert rows["i3", 10].watched_seconds == 13.0 + 1.0 + 2.0
     assert rows["i2", 9].watched_seconds == 12.0 + 1.0
     assert rows["again", 11].clicked == 1
+
+
+def test_a_profile_is_that_of_the_impression_s_time(spark: SparkSession) -> None:
+    minute = timedelta(minutes=1)
+    shown = [("a", 1, NOON), ("b", 1, NOON + minute), ("c", 1, NOON - minute), ("d", 2, NOON), ("e", 3, NOON)]
+    rows = spark.createDataFrame(shown, "impression_id string, user_id long, ts timestamp")
+    known = [(1, "new", NOON + minute), (1, "old", NOON), (2, "ever", None), (2, "later", NOON + minute)]
+    users = spark.createDataFrame(known, "user_id long, plan string, updated_at timestamp")
+    found = {row.impression_id: row.plan for row in with_profile(rows, users, "user_id").collect()}
+    assert found == {"a": "old", "b": "new", "c": None, "d": "ever", "e": None}
+    timeless = with_profile(rows, users.where("plan = 'new'").drop("updated_at"), "user_id")
+    assert {row.impression_id: row.plan for row in timeless.collect()}["c"] == "new"
+    assert timeless.columns == with_profile(rows, users, "user_id").columns

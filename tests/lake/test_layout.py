@@ -76,7 +76,9 @@ def test_content_is_the_same_in_any_order_and_not_for_other_rows(spark: SparkSes
 
 def test_a_lake_keeps_to_its_logs(lake: Lake, load_conf) -> None:  # type: ignore[no-untyped-def]
     conf: Config = load_conf()
-    lake.bind(conf)
+    lake.bind(load_conf("logs.source=mistyped"))
+    lake.bind(conf)  # nothing was made from the first
+    Path(lake.uri("bronze")).mkdir()
     lake.bind(load_conf("train.epochs=9", "labels.window_hours=12.0"))
     with pytest.raises(DataError, match=r"made from other logs: logs\.seed is 7 there, 8 here\. Use another --lake"):
         lake.bind(load_conf("logs.seed=8"))

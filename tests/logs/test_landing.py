@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from ncs.errors import DataError
 from ncs.logs.landing import Landing
-from ncs.logs.schemas import latest_rows
+from ncs.logs.schemas import profile_rows
 
 DAY = date(2022, 4, 8)
 ROWS: list[dict[str, Any]] = [
@@ -121,7 +122,7 @@ def test_other_columns_of_clicks_and_a_column_day_are_left_out(spark: SparkSessi
     assert [row[0::2] for row in read(spark, tmp_path, "clicks")] == [("a", DAY)]
 
 
-def test_profiles_get_numbers_and_the_latest_row_of_a_key(spark: SparkSession, tmp_path: Path) -> None:
+def test_profiles_get_numbers_and_a_row_a_key_and_time(spark: SparkSession, tmp_path: Path) -> None:
     lines = ["user_id,updated_at,days,height,code,plan", "1,2022-04-08,5,1.5,007,a", "1,2022-04-09,4,NaN,12,b"]
     write(tmp_path / "users" / "u.csv", "\n".join([*lines, "2,,7,2,3,", ",2022-04-09,1,1,1,1", ""]))
     rows = Landing(str(tmp_path)).read(spark, "users", [])
@@ -133,11 +134,17 @@ def test_profiles_get_numbers_and_the_latest_row_of_a_key(spark: SparkSession, t
         "code": "string",
         "plan": "string",
     }
-    latest = latest_rows(rows, "user_id").select("user_id", "days", "height", "code", "plan")
-    assert sorted(tuple(row) for row in latest.collect()) == [(1, 4, None, "12", "b"), (2, 7, 2.0, "3", None)]
+    found = profile_rows(rows, "user_id")
+    since = F.col("updated_at").cast("string")
+    found = found.select("user_id", since, "days", "height", "code", "plan").orderBy("user_id", since)
+    assert [tuple(row) for row in found.collect()] == [
+        (1, "2022-04-08 00:00:00", 5, 1.5, "007", "a"),
+        (1, "2022-04-09 00:00:00", 4, None, "12", "b"),
+        (2, None, 7, 2.0, "3", None),
+    ]
     # Without a time the choice is still one and the same: the greatest values.
-    latest = latest_rows(rows.select("plan", "days", "user_id"), "user_id")
-    assert sorted(tuple(row) for row in latest.select("user_id", "days", "plan").collect()) == [
+    found = profile_rows(rows.select("plan", "days", "user_id"), "user_id")
+    assert sorted(tuple(row) for row in found.select("user_id", "days", "plan").collect()) == [
         (1, 5, "a"),
         (2, 7, None),
     ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ncs.training.hardware import bind_cores
+from ncs.training.hardware import available_cores, bind_cores
 from tests.factories import ROOT
 
 STEPS = """
@@ -86,3 +86,38 @@ def test_each_has_an_equal_part_or_all_have_all(
         environ = {names[0]: str(rank), names[1]: str(workers), "HOROVOD_RANK": "9"}
         assert bind_cores(environ) == max(1, len(cores) // workers)
     assert kept == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 4),
+        ({"cpu.max": "max 100000\n"}, 4),
+        ({"cpu.max": "250000 100000\n"}, 2),
+        ({"cpu.max": "50000 100000\n"}, 1),
+        ({"cpu.max": "900000 100000\n"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+    ],
+)
+def test_a_container_has_the_cores_of_its_cpu_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert available_cores(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [({}, "20000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_waits_are_bounded_unless_the_user_says_how(own: dict[str, str], expected: str) -> None:
+    """Whatever imports a module of the package: the command, a launched worker, a Spark executor that scores."""
+    rest = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    code = "import os, ncs.days; print(os.environ.get('GOMP_SPINCOUNT'))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=rest | own)
+    assert done.stdout.split() == [expected]

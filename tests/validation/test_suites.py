@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from ncs.config import Config
 from ncs.days import Days
@@ -15,6 +16,7 @@ from ncs.lake.layout import Lake
 from tests.factories import toy_conf
 from validation import suites, tables
 from validation.gate import Gate
+from validation.rules import HasType, NoRows, Within
 
 FIELDS = (
     "fields={user_id: {side: user, encode: vocabulary}, video_id: {side: video, encode: vocabulary}, "
@@ -287,3 +289,37 @@ def test_an_empty_table_has_no_rows_and_no_days(spark: SparkSession, gate: Gate,
         ("(table)", "0"),
         ("day", f"day {date(2022, 4, 8)}; day {date(2022, 4, 9)}"),
     ]
+
+
+def test_lists_numbers_and_vectors_are_as_their_features_say(spark: SparkSession) -> None:
+    conf = toy_conf(
+        "fields={user_id: {side: user, encode: vocabulary}, video_id: {side: video, encode: hash, size: 5}, "
+        "tag: {side: video, encode: list, length: 3}, fans: {side: user, encode: number}, "
+        "cover: {side: video, encode: vector, length: 2}}",
+        "history={clicked: {of: [video_id], last: 2}}",
+    )
+    suite = suites.build("gold/ctr_samples", conf, [FIRST], {"user_id": 3, "tag": 4})
+    columns = "day date, user_id int, video_id int, tag array<int>, fans float, cover array<float>, "
+    columns += "clicked_video_id array<int>"
+    nan, inf = float("nan"), float("inf")
+    good = {"day": FIRST, "user_id": 3, "video_id": 5, "tag": [4, 0, -1], "fans": nan, "cover": [0.5, 0.0]}
+    good |= {"clicked_video_id": [5, -1]}
+    broken = {
+        "user_id": [4],
+        "video_id": [6, -1],
+        "tag": [[1, 2], [5, -1, -1], [-1, 2, -1], [1, -2, -1], [1, None, -1]],
+        "fans": [inf, -inf],
+        "cover": [[0.5], [0.5, nan], [0.5, inf], [None, 0.5]],
+        "clicked_video_id": [[6, -1], [-1, 1]],
+    }
+    names = [part.split()[0] for part in columns.split(", ")]
+    rows = [good, *({**good, name: value} for name, values in broken.items() for value in values)]
+    frame = spark.createDataFrame([tuple(row[name] for name in names) for row in rows], columns)
+    rules = [rule for rule in suite.rules if isinstance(rule, Within | NoRows) and rule.column in broken]
+    counts = frame.agg(*[F.count_if(rule.bad_rows()) for rule in rules]).first()
+    assert dict(zip([rule.column for rule in rules], counts, strict=True)) == {
+        name: len(values) for name, values in broken.items()
+    }
+    types = {column.name: type(column.dataType).__name__ for column in frame.schema}
+    typed = [rule for rule in suite.rules if isinstance(rule, HasType) and rule.column in broken]
+    assert {rule.column: rule.type for rule in typed} == {name: types[name] for name in broken}

@@ -7,11 +7,12 @@ dictionary of the documentation follow from it. It imports neither Spark nor tor
 from collections.abc import Mapping
 
 from ncs.lake.columns import Column
+from ncs.lake.tables.registry import REGISTRY_TABLES
 from ncs.lake.tables.results import RESULTS
 from ncs.lake.tables.samples import SAMPLE_TABLES, samples_of
 from ncs.lake.tables.table import Table
 
-TABLES: Mapping[str, Table] = {table.name: table for table in (*SAMPLE_TABLES, *RESULTS)}
+TABLES: Mapping[str, Table] = {table.name: table for table in (*SAMPLE_TABLES, *RESULTS, *REGISTRY_TABLES)}
 
 
 def is_sample_table(name: str) -> bool:

@@ -51,18 +51,19 @@ PLAYS = Table(
 USERS = Table(
     names.USERS,
     "ingest",
-    "Users: the latest row of each",
+    "Users: a row each, of each time since when it holds where the log has updated_at",
     {"user_id": USER.checked},
-    rest="profile columns of the log",
+    rest="profile columns of the log; updated_at (timestamp) where the log has it",
     key=("user_id",),
     cluster_by=("user_id",),
 )
 VIDEOS = Table(
     names.VIDEOS,
     "ingest",
-    "Videos: the latest row of each",
+    "Videos: a row each, of each time since when it holds where the log has updated_at",
     {"video_id": VIDEO.checked},
-    rest="item columns of the log; length_seconds (double) unless each impression tells it",
+    rest="item columns of the log; updated_at (timestamp) where the log has it; length_seconds (double) unless each "
+    "impression tells it",
     key=("video_id",),
     cluster_by=("video_id",),
 )

@@ -1,0 +1,113 @@
+"""How kept models do on single days that they were not trained on: rows of gold/progress, with intervals."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from datetime import date
+from typing import Any
+
+from pyspark.sql import functions as F
+
+from jobs.job import Job
+from jobs.pipeline.chosen import Chosen
+from jobs.pipeline.predict_days import days_for, key, models, predictions_version
+from ncs.days import Days
+from ncs.errors import DataError
+from ncs.evaluation.metrics import evaluate
+from ncs.features.encoding import label_of
+from ncs.lake import layout
+from ncs.lake.currency import stale
+from ncs.lake.layout import Lake, Record
+from ncs.lake.tables import table_of
+from ncs.lake.tables.registry import DayFigure
+from ncs.lake.writer import replace_models
+from ncs.metrics import METRICS
+from ncs.tasks import tasks_of
+from ncs.text import aligned
+
+
+def run(job: Job, model: str | None) -> None:
+    """Evaluate a model, by default all of the newest run's, on each of the job's days; print the figures."""
+    chosen = models(job.lake, model)
+    print("\n".join(as_text(evaluate_days(job, chosen, days_for(job, chosen[0])))))
+
+
+def evaluate_days(job: Job, chosen: Sequence[Chosen], days: Sequence[date]) -> list[DayFigure]:
+    """Each model's figures on each day, computed where they are not there already.
+
+    Raises DataError for a day that a model has not predicted, or was trained on.
+    """
+    for day in days:
+        now = job.now().lake
+        wanted = {key(model.ref, day): provenance(now, model, day) for model in chosen}
+        changed = stale(now, {layout.PROGRESS: wanted})
+        for model in (one for one in chosen if key(one.ref, day) in changed):
+            _evaluate(job, model, day, wanted[key(model.ref, day)])
+    return read(job.lake, chosen, days)
+
+
+def provenance(lake: Lake, model: Chosen, day: date) -> dict[str, Any]:
+    """What decides a model's figures of a day: its predictions and the labels."""
+    if day <= model.conf.train_days.last:
+        raise DataError(
+            f"{model.ref} was trained on days up to {model.conf.train_days.last}, so {day} says nothing of it; "
+            f"name a later day, or a model of a run before"
+        )
+    version = predictions_version(lake, model, day)
+    if version is None:
+        raise DataError(
+            f"{layout.PREDICTIONS} has nothing of {model.ref} on {day}; "
+            f"run `ncs predict --days {day} --model {model.ref}`"
+        )
+    inputs = {f"{layout.PREDICTIONS}/{key(model.ref, day)}": version}
+    return {"model": model.key, "inputs": inputs | lake.inputs(layout.SAMPLES, days=Days(day, day))}
+
+
+def read(lake: Lake, chosen: Sequence[Chosen], days: Sequence[date]) -> list[DayFigure]:
+    """The figures that are there of models on days, by day, those first that models are compared by."""
+    columns = [field.name for field in fields(DayFigure) if field.name != "day"]
+    wanted = {(model.described["run_id"], model.model): n for n, model in enumerate(chosen)}
+    found: list[DayFigure] = []
+    for day in days:
+        rows = lake.read(layout.PROGRESS, lake.version(layout.PROGRESS), columns, [("day", "=", str(day))])
+        of_day = [DayFigure(day=day, **row) for row in rows.to_pylist() if (row["run_id"], row["model"]) in wanted]
+        found += sorted(of_day, key=lambda one: (wanted[one.run_id, one.model], one.task, one.metric))
+    return found
+
+
+def as_text(figures: Sequence[DayFigure]) -> list[str]:
+    """A line a day, model, task and metric, with its interval."""
+    lines = [["day", "model", "metric", "value", "95 % interval", "rows"]]
+    lines += [
+        [
+            str(one.day),
+            f"{one.run_id}/{one.model}",
+            f"{one.task.upper()} {METRICS[one.metric].title}",
+            f"{one.value:.5f}",
+            f"{one.ci_low:.5f} .. {one.ci_high:.5f}",
+            f"{one.n:,}",
+        ]
+        for one in figures
+    ]
+    return aligned(lines)
+
+
+def _evaluate(job: Job, model: Chosen, day: date, source: dict[str, Any]) -> None:
+    """Compute a model's figures of a day and put them in the place of those that were there."""
+    run_id, tasks = model.described["run_id"], list(tasks_of(model.conf).values())
+    of_model = (F.col("run_id") == run_id) & (F.col("model") == model.model) & (F.col("day") == F.lit(day))
+    columns = ["impression_id", "model", *(task.prediction for task in tasks)]
+    predictions = job.table_of(layout.PREDICTIONS).where(of_model).select(*columns)
+    labels = [label_of(task).alias(task.label) for task in tasks]
+    samples = job.table_of(layout.SAMPLES).where(F.col("day") == F.lit(day))
+    # A left join: predictions without a sample are counted and refused, not lost.
+    scored = predictions.join(samples.select("impression_id", "user_id", *labels), "impression_id", "left")
+    found = evaluate(scored, run_id, [model.model], tasks).figures
+    until = model.conf.train_days.last
+    rows = [
+        DayFigure(day, run_id, one.model, one.task, one.metric, one.value, one.ci_low, one.ci_high, one.n, until)
+        for one in found
+    ]
+    frame = job.spark.createDataFrame([asdict(row) for row in rows], table_of(layout.PROGRESS).ddl)
+    record = Record("evaluate", key(model.ref, day), source)
+    replace_models(frame, job.lake.uri(layout.PROGRESS), [record], run_id, [model.model], [day])
+    job.say(f"evaluate: {model.ref} on {day}, in {job.lake.uri(layout.PROGRESS)}")

@@ -1,0 +1,99 @@
+"""Whether a candidate may take the champion's place: paired figures on one day's rows, and the rules on them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ncs.config.promotion import Promote
+from ncs.evaluation import paired
+from ncs.tasks import Task
+
+Values = Mapping[str, np.ndarray]
+"""Task -> float [rows]; of labels NaN where a row has none."""
+
+
+@dataclass(frozen=True)
+class TaskEvidence:
+    """A task of a candidate on the rows of a day, beside the champion's where there is one."""
+
+    metric: str
+    rows: int
+    """With a label."""
+    calibration: float | None
+    """Mean prediction less mean label, as a share of the mean label; None: no label, or all are 0."""
+    value: float | None = None
+    reference: float | None = None
+    """The champion's figure."""
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    """95 % interval of the difference, over paired resamples of the rows."""
+
+
+def evidence(
+    tasks: Mapping[str, Task], labels: Values, candidate: Values, champion: Values | None, rules: Promote, seed: int
+) -> dict[str, TaskEvidence]:
+    """Each task's evidence. A task of fewer than `rules.least_rows` labels gets no figures: none would be settled.
+
+    Raises DataError where AUC is asked of labels of one kind alone.
+    """
+    found = {}
+    for name, task in tasks.items():
+        there = ~np.isnan(labels[name])
+        label, rows = labels[name][there].mean() if there.any() else 0.0, int(there.sum())
+        calibration = float(candidate[name][there].mean() / label - 1) if label > 0 else None
+        if rows < rules.least_rows:
+            found[name] = TaskEvidence(task.metric, rows, calibration)
+            continue
+        models = {"candidate": candidate[name], **({"champion": champion[name]} if champion else {})}
+        figures = paired.figures(task, labels[name], [models], rules.resamples, seed)
+        own = figures["candidate"]
+        if champion is None:
+            found[name] = TaskEvidence(task.metric, rows, calibration, own.value)
+            continue
+        difference = own.minus(figures["champion"])
+        low, high = difference.over_rows
+        reference = figures["champion"].value
+        found[name] = TaskEvidence(task.metric, rows, calibration, own.value, reference, difference.value, low, high)
+    return found
+
+
+def refusals(tasks: Mapping[str, Task], found: Mapping[str, TaskEvidence], rules: Promote) -> list[str]:
+    """Why a candidate is not promoted: a text for each rule that it fails, with the figure; empty: it is."""
+    return [text for name, task in tasks.items() for text in _refusals(task, found[name], rules)]
+
+
+def _refusals(task: Task, own: TaskEvidence, rules: Promote) -> list[str]:
+    if own.rows < rules.least_rows:
+        return [f"{task.name.upper()} has {own.rows:,} labelled rows, promote.least_rows is {rules.least_rows:,}"]
+    found = []
+    if own.calibration is None or abs(own.calibration) > rules.max_calibration:
+        off = "cannot be computed" if own.calibration is None else f"is {own.calibration:+.1%}"
+        found.append(f"{task.name.upper()} calibration {off}, promote.max_calibration is {rules.max_calibration:.1%}")
+    if own.reference is None or own.low is None or own.high is None or own.difference is None:
+        return found
+    sign = 1 if task.measure.more_is_better else -1
+    gains = sorted(sign * end for end in (own.low, own.high))
+    text = f"{task.title} differs from the champion's by {own.difference:+.5f} [{own.low:+.5f}, {own.high:+.5f}]"
+    allowed = rules.margin * abs(own.reference)
+    if gains[0] < -allowed:
+        found.append(f"{text}, up to {allowed:.5f} worse is allowed (promote.margin {rules.margin:g})")
+    elif task.name in rules.better and gains[0] <= 0:
+        found.append(f"{text}, promote.better asks that it is settled as better")
+    return found
+
+
+def summary(tasks: Mapping[str, Task], found: Mapping[str, TaskEvidence]) -> str:
+    """The evidence in one line, a task after the other."""
+    return "; ".join(_summary(tasks[name], own) for name, own in found.items())
+
+
+def _summary(task: Task, own: TaskEvidence) -> str:
+    if own.value is None:
+        return f"{task.title}: {own.rows:,} labelled rows"
+    beside = ""
+    if own.difference is not None:
+        beside = f" ({own.difference:+.5f} [{own.low:+.5f}, {own.high:+.5f}] from the champion)"
+    calibration = "" if own.calibration is None else f", calibration {own.calibration:+.1%}"
+    return f"{task.title} {own.value:.5f}{beside}{calibration}, {own.rows:,} rows"

@@ -1,0 +1,31 @@
+"""Whether two versions of gold/vocabulary give the same ids to the same values.
+
+A vocabulary that only grows keeps its lineage, which stands in the facts of its commits: rows that were encoded with an
+earlier version of the same lineage mean what they meant. One that is rebuilt begins another.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ncs.lake import layout
+from ncs.lake.layout import ALL, CHANGED, Lake
+
+LINEAGE, LARGEST = "lineage", "largest"
+"""Facts of a commit: the lineage, and the largest id that each field ever had."""
+
+
+def lineage(lake: Lake, version: int | None = None) -> str | None:
+    """The lineage of a version, or of the newest; None: there is no vocabulary.
+
+    One that does not grow, or that another program has changed, is a lineage of its own.
+    """
+    found = lake.records(layout.VOCABULARY, version).get(ALL)
+    if found is None:
+        return None
+    itself, facts = f"version {found[0]}", found[1].facts
+    return itself if CHANGED in facts else str(facts.get(LINEAGE, itself))
+
+
+def is_successor(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether a vocabulary, by its facts, is an earlier one or has grown from it."""
+    return now == before or (LINEAGE in now and now[LINEAGE] == before.get(LINEAGE))

@@ -1,0 +1,87 @@
+"""Raw rows in, predictions out, equal to those of encoded rows. Without Spark."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.json
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable, write_deltalake
+
+from jobs.job import Job
+from jobs.pipeline import score
+from ncs.errors import DataError
+from ncs.lake.layout import Lake
+from ncs.runs.predictor import Predictor
+from ncs.runs.run import Run, field_sizes
+from tests.factories import toy_conf, write_toy_lake
+from tests.training.faults import trained
+
+CONF = toy_conf("train.models=layer_share", "train.epochs=1")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = trained(write_toy_lake(Lake.at(str(tmp_path_factory.mktemp("lake"))), CONF, rows=300), CONF)
+    run.write_description()
+    return run
+
+
+@pytest.fixture
+def job(run: Run) -> Job:
+    return Job(CONF, run.lake, CONF.logs.days, quiet=True)
+
+
+def scored(job: Job, run: Run, source: Path | str, output: Path) -> pa.Table:
+    score.run(job, str(source), str(output), f"{run.run_id}/layer_share")
+    return pq.read_table(output)
+
+
+def test_raw_rows_get_the_predictions_of_encoded_ones(run: Run, job: Job, tmp_path: Path) -> None:
+    rows = DeltaTable(run.lake.uri("gold/ctr_samples")).to_pyarrow_table().sort_by("impression_id")
+    ids = np.stack([rows[name].to_numpy() for name in CONF.fields], 1)
+    expected = Predictor.load(run.folder, "layer_share", CONF, field_sizes(run)).predict(ids)
+    # A raw value of the toy lake is the id as text; of the table it comes as a number.
+    raw = rows.select(["impression_id", *CONF.fields]).append_column("length_seconds", pa.array([20.0] * len(rows)))
+    write_deltalake(str(tmp_path / "requests"), raw)
+    texts = raw.set_column(1, "user_id", raw["user_id"].cast(pa.string()))
+    pq.write_table(texts, tmp_path / "requests.parquet")
+    (tmp_path / "requests.jsonl").write_text("\n".join(map(_line, raw.to_pylist())))
+    for name in ("requests", "requests.parquet", "requests.jsonl"):
+        found = scored(job, run, tmp_path / name, tmp_path / "out.parquet").sort_by("impression_id")
+        assert found["impression_id"].to_pylist() == raw["impression_id"].to_pylist()
+        for task in ("ctr", "cvr"):
+            assert found[f"p{task}"].to_numpy() == pytest.approx(expected[task], abs=1e-6)
+        assert found["rankscore"].to_numpy() == pytest.approx(expected["ctr"] * expected["cvr"] * 20, abs=1e-5)
+
+
+def _line(row: dict[str, object]) -> str:
+    return (
+        "{"
+        + ", ".join(f'"{key}": "{value}"' for key, value in row.items() if key != "length_seconds")
+        + (f', "length_seconds": {row["length_seconds"]}}}')
+    )
+
+
+def test_what_is_unknown_is_counted_and_what_is_missing_is_named(
+    run: Run, job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pq.write_table(pa.table({"user_id": [1, 10**12, None], "video_id": [1, 2, 3]}), tmp_path / "in.parquet")
+    job.quiet = False
+    found = scored(job, run, tmp_path / "in.parquet", tmp_path / "out.parquet")
+    assert found["pctr"].null_count == 0
+    assert "2 of 3 values of user_id are unknown to the model" in capsys.readouterr().err
+    assert found["rankscore"].to_numpy() == pytest.approx(found["pctr"].to_numpy() * found["pcvr"].to_numpy())
+
+    pq.write_table(pa.table({"user_id": [1]}), tmp_path / "less.parquet")
+    (tmp_path / "odd.parquet").write_bytes(b"PAR1")
+    for name, text in (
+        ("less.parquet", r"the rows have no video_id, which .*/layer_share needs"),
+        ("odd.parquet", r"odd\.parquet cannot be read"),
+        ("gone.parquet", r"gone\.parquet cannot be read"),
+        ("gone", "neither a file that ends with .parquet"),
+    ):
+        with pytest.raises(DataError, match=text):
+            scored(job, run, tmp_path / name, tmp_path / "none.parquet")
+    assert not (tmp_path / "none.parquet").exists()
