@@ -111,8 +111,8 @@ def _as_data_errors(snapshot: Snapshot) -> Iterator[None]:
             raise
         column = str(err).partition("'")[2].partition("'")[0]
         raise DataError(
-            f"{snapshot.table} version {snapshot.version}: the arrays of {column} are of different lengths; `ncs "
-            "encode` writes them alike, so another program has changed them: run `ncs encode` again"
+            f"{snapshot.table} version {snapshot.version}: the arrays of {column} are of different lengths, "
+            "`ncs encode` writes them alike; another program has changed them, run `ncs encode` again"
         ) from None
     except (OSError, pa.ArrowException) as err:
         raise DataError(
