@@ -212,7 +212,7 @@ def _next(evidence: Evidence, base: str, others: Sequence[str], best: str | None
         return "train several seeds", f"ncs compare --models {listed} --seeds {SEEDS}"
     if best:
         step = f"train it on the newest days, then export it (ncs export --model {best})"
-        return step, f"ncs run --set train.models=[{base},{best}]"
+        return step, f"ncs run --set 'train.models=[{base},{best}]'"
     if _seeds_are_wider(evidence, base):
         step = "train more seeds, which vary more than the rows do"
         return step, f"ncs compare --models {listed} --seeds {2 * evidence.seeds}"

@@ -114,7 +114,7 @@ def test_a_model_that_is_no_result_is_never_recommended() -> None:
 def test_over_seeds_the_next_step_is_what_widens_the_intervals() -> None:
     settled = judged({"a": (0.002, 0.0)}, seeds=5, seeds_half=0.0001)
     assert settled.confidence == "over 5 training seeds and 4,321 test impressions"
-    assert settled.command == "ncs run --set train.models=[single_task,a]"
+    assert settled.command == "ncs run --set 'train.models=[single_task,a]'"
     assert "ncs export --model a" in settled.next_step
     more_seeds = judged({"a": (0.0001, 0.0)}, seeds=5, seeds_half=0.01)
     assert more_seeds.command == "ncs compare --models single_task,a --seeds 10"
