@@ -103,7 +103,7 @@ def test_a_sweep_s_page_has_a_verdict_a_value() -> None:
     text, found = text_of(page), Page(page)
     assert (found.open, found.links) == ([], ["../index.html"])
     assert "Verdict: layer_share at 1, single_task at 1 of 2 values" in text
-    assert "0.5 keep single_task, no other model is better on one task and worse on none" in text
+    assert "0.5 keep single_task, no other model is settled to be better" in text
     assert page.count("<svg") == 2
 
 
