@@ -22,7 +22,7 @@ def test_dropout_leaves_out_its_share_and_keeps_the_mean() -> None:
     found = dropout(ones)
     assert found.unique().tolist() == pytest.approx([0.0, 1 / 0.7])
     assert float(found.mean()) == pytest.approx(1.0, abs=0.01)
-    assert not torch.equal(dropout(ones), found), "each call draws anew"
+    assert not torch.equal(dropout(ones), found), "each call draws again"
     assert dropout.eval()(ones) is ones
 
 
