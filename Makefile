@@ -26,8 +26,9 @@ setup: $(READY)
 demo: $(READY)
 	@$(BIN)/ncs run --conf conf/demo.yaml --lake $(LAKE) $(ARGS)
 
-# Two processes, a Spark session each: a file's tests stay together, for they share what its fixtures have made.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# Two processes, a Spark session each: a file's tests stay together, for they share what its fixtures have made. Files are
+# taken in the order of tests/conftest.py, the longest first, and not by their numbers of tests.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test: lint
 	@$(PYTEST) $(ARGS)
@@ -57,6 +58,7 @@ bench: .venv-bench/.ready
 	@$(BENCH)/python -m bench.peers $(ARGS)
 	@$(BENCH)/python -m bench.sizes
 	@$(BENCH)/python -m bench.profile
+	@$(BENCH)/python -m bench.inputs
 
 bench-gpu: .venv-bench/.ready
 	@$(BENCH)/python -m bench.peers --device cuda --threads 1 $(ARGS)

@@ -1,5 +1,6 @@
 """One Spark session for all tests of a process, and the configuration that they start from."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,17 @@ from ncs.lake.layout import Lake
 from ncs.lake.session import spark_session
 
 ROOT = Path(__file__).parent.parent
+LONGEST = (
+    "integration/test_end_to_end.py",
+    "jobs/test_lake_life.py",
+    "test_security.py",
+    "jobs/test_operations.py",
+    "docs/test_site.py",
+)
+"""Files that take longest, longest first: a process that begins one of them last goes on alone."""
+
+# Read when torch is loaded: as many test processes as there are cores compute at once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +51,8 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {str(ROOT / "tests" / name): place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(str(item.path), len(order)))
     for item in items:
         for mark in item.iter_markers("fault"):
             item.user_properties.append(("fault", mark.kwargs["ends"]))

@@ -80,6 +80,10 @@ def test_every_file_in_conf_is_valid_and_names_itself(path: Path) -> None:
         ("train={epochs: 3, epochs: 4}", r"--set train, line 1: not YAML: the key 'epochs' stands in line 1 too"),
         ("compare.references=[nobody]", r"compare.references: no model is called 'nobody'; there are single_task"),
         ("simulate.pairs=[[nobody, single_task]]", r"simulate.pairs: no model is called 'nobody'"),
+        (
+            "models.gbdt.space={net.gbdt.leaves: [1]}",
+            r"models.gbdt.space: net.gbdt.leaves: .*or equal to 2",
+        ),
         ("compare.space={train.nothing: [1]}", r"compare.space: train.nothing is no key"),
         ("compare.space={logs.seed: [1]}", r"compare.space: set: 'logs.seed' is not of a model alone"),
         ("compare.space={train.learning_rate: [-1.0]}", r"compare.space: train.learning_rate: .*greater than 0"),

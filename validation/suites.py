@@ -11,14 +11,13 @@ from typing import Any
 
 import validation
 from ncs.config import Config, Gates
-from ncs.kinds import IdSlot, NumberSlot, Slot
-from ncs.kinds.layout import NO_ID
 from ncs.labels.join import DUPLICATE, REASONS
 from ncs.lake.columns import UPDATED_AT, Between, Column, Nulls, OneOf, probability
 from ncs.lake.layout import CLICKS, IMPRESSIONS, PLAYS, PREDICTIONS, SAMPLES, USERS, VIDEOS
 from ncs.lake.tables import table_of
 from ncs.tasks import CTR, CVR, KEYS, Task, tasks_of
 from validation.bands import Bands
+from validation.inputs import input_column, inputs
 from validation.queries import (
     daily_mean,
     daily_share,
@@ -60,7 +59,7 @@ def build(
         rules.append(unique(*key, *([UPDATED_AT] if UPDATED_AT in columns else [])))
     if table not in (USERS, VIDEOS):
         rules.append(every_day(days))
-    rules += [*_other_labels(task, conf), *_inputs(conf, ids or {})] if task else _RULES.get(table, _no_more)(conf)
+    rules += [*_other_labels(task, conf), *inputs(conf, ids or {})] if task else _RULES.get(table, _no_more)(conf)
     if table == SAMPLES and learnt:
         rules += _as_before(learnt, conf.gates.learnt.warn)
     if table == SAMPLES and reconciled_days:
@@ -83,46 +82,10 @@ def _columns(table: str, task: Task | None, conf: Config, ids: Mapping[str, int]
     shares = OneOf("", (0, 1)) if task.name == CTR else Between("", 0, 1)
     return {
         **{key: declared[key] for key in KEYS},
-        **{slot.name: _input(slot, conf, ids) for slot in conf.layout.slots},
+        **{slot.name: input_column(slot, conf, ids) for slot in conf.layout.slots},
         **{other.label: Column("float", "") for other in tasks},
         task.label: Column("float", "", Nulls.CHECKED, shares),
     }
-
-
-def _input(slot: Slot, conf: Config, ids: Mapping[str, int]) -> Column:
-    """The column of a feature; what is true of arrays and of numbers is a rule of its own."""
-    if slot.is_list:
-        return Column("array", "", Nulls.CHECKED)
-    if isinstance(slot, NumberSlot):
-        return Column("float", "", Nulls.CHECKED)
-    return Column("integer", "", Nulls.CHECKED, Between("", 0, _largest_id(slot, conf, ids)))
-
-
-def _largest_id(slot: IdSlot, conf: Config, ids: Mapping[str, int]) -> int:
-    return conf.features[slot.name].largest_id(ids.get(slot.table, 0))
-
-
-def _inputs(conf: Config, ids: Mapping[str, int]) -> Rules:
-    """Lists of the features' length with ids of their tables, -1 behind the last; numbers that are finite or NaN."""
-    return [
-        none_where(slot.name, *_bad_input(slot, quoted(slot.name), conf, ids))
-        for slot in conf.layout.slots
-        if slot.is_list or isinstance(slot, NumberSlot)
-    ]
-
-
-def _bad_input(slot: Slot, column: str, conf: Config, ids: Mapping[str, int]) -> tuple[str, str]:
-    """What a list or a number should be, in words, and the condition of the rows where it is not."""
-    if isinstance(slot, IdSlot):
-        most, end = _largest_id(slot, conf, ids), f"cast(array_position({column}, {NO_ID}) AS int)"
-        unknown = f"exists({column}, x -> x IS NULL OR x NOT BETWEEN {NO_ID} AND {most})"
-        beyond = f"exists(slice({column}, greatest({end}, 1), {slot.length}), x -> x != {NO_ID})"
-        text = f"{slot.name} has {slot.length} ids up to {most}, {NO_ID} behind the last"
-        return text, f"size({column}) != {slot.length} OR {unknown} OR ({end} > 0 AND {beyond})"
-    if slot.is_list:
-        infinite = f"exists({column}, x -> x IS NULL OR isnan(x) OR abs(x) = {_INFINITE})"
-        return f"{slot.name} has {slot.length} finite numbers", f"size({column}) != {slot.length} OR {infinite}"
-    return f"{slot.name} is finite, or NaN where it is missing", f"abs({column}) = {_INFINITE}"
 
 
 def _no_more(conf: Config) -> Rules:
@@ -277,7 +240,6 @@ def _predictions(conf: Config) -> Rules:
     ]
 
 
-_INFINITE = "double('Infinity')"
 _FIGURES = {
     "rows": ("day", "number of rows", "count(*)"),
     "click_rate": ("clicked", "click rate", "avg(clicked)"),

@@ -218,6 +218,7 @@ def _earlier(job: Job, days: Collection[date]) -> Earlier:
     single_rows = job.conf.history or any(one.lag_hours is not None for one in job.conf.statistics)
     return Earlier(
         job.conf,
+        days,
         daily.where(F.col("day").isin(before)) if daily is not None else None,
         rows.where(F.col("day").isin(further)) if further and single_rows else None,
         rows.where(F.col("day").isin(list(days))),

@@ -98,8 +98,7 @@ def _curves(job: Job, run_id: str) -> Curves:
         return {}
     if run_id not in job.lake.records(layout.CALIBRATION):
         raise DataError(f"calibration is on, {layout.CALIBRATION} has nothing of run {run_id}; run `ncs predict`")
-    rows = job.table_of(layout.CALIBRATION).where(F.col("run_id") == run_id).collect()
-    return calibration.from_rows(row.asDict() for row in rows)
+    return calibration.from_rows(report.rows_of(job, layout.CALIBRATION, run_id))
 
 
 def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataFrame:

@@ -40,13 +40,13 @@ def run(job: Job) -> None:
     missing = [str(day) for day in days if f"{shown}/{day}" not in provenance["inputs"]]
     if missing:
         raise DataError(f"{shown} lacks the test days {', '.join(missing)}; run `ncs encode` on them")
-    folder = job.lake.uri("models", run_id)
-    scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in found["models"]}
     if job.conf.calibration is not None:
         _calibrate(job, found, conf)
     if is_current(job.lake, layout.PREDICTIONS, run_id, provenance):
         job.say(f"predict: {run_id} has scored {days} already")
         return
+    folder = job.lake.uri("models", run_id)
+    scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in found["models"]}
     read = job.spark.read.format("delta")
     on_days = F.col("day").isin(*days)
     samples = read.load(job.lake.uri(shown)).where(on_days)

@@ -100,7 +100,8 @@ def quality(lake: Lake, conf: Config) -> list[Quality]:
     for table in dict.fromkeys(table for table, _ in newest):
         rows = [row for (name, day), row in newest.items() if name == table and day in days]
         outcomes = [row.outcome for row in rows]
-        failures = dict.fromkeys(text for row in rows for text in row.failures)
+        # The rule alone: what was found may name rows, and the pages of the checks show it.
+        failures = dict.fromkeys(text.partition("; found")[0] for row in rows for text in row.failures)
         if rows:
             passed, warned, blocked = (outcomes.count(outcome) for outcome in ("pass", "warn", "stop"))
             found.append(Quality(table, passed, warned, blocked, list(failures)))
@@ -119,10 +120,10 @@ def _labelled(lake: Lake) -> dict[str, dict[str, Any]]:
 
 
 def rows_of(job: Job, name: str, run_id: str) -> list[dict[str, Any]]:
-    """A run's rows of a table, none if there is no table."""
-    if not job.lake.has(name):
-        return []
-    return [row.asDict() for row in job.table_of(name).where(F.col("run_id") == run_id).collect()]
+    """A run's rows of a table, none if there is no table; read without Spark, so that `ncs run` with nothing to do
+    starts no JVM.
+    """
+    return job.lake.rows_of_run(name, run_id) if job.lake.has(name) else []
 
 
 def trained(lake: Lake, run_id: str, models: dict[str, str]) -> dict[str, report.Trained]:

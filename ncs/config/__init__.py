@@ -8,9 +8,9 @@ from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split, Synthe
 from ncs.config.files import load, of_run, parse
 from ncs.config.gates import Gates
 from ncs.config.launch import Launch
-from ncs.config.learning import Net, Prune, Share, Train
+from ncs.config.learning import Compare, Net, Prune, Share, Train
 from ncs.config.ranking import OffPolicy, Simulate
-from ncs.config.schema import Compare, Config
+from ncs.config.schema import Config
 from ncs.values import digest
 
 __all__ = [

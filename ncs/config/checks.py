@@ -120,6 +120,17 @@ def check_size(conf: "Config") -> None:
         raise ValueError(f"net.hidden: layers of {weights:,} weights; {LARGEST:,} are the most")
 
 
+def _check_try(conf: "Config", where: str, key: str, value: object) -> None:
+    """Raises ConfigError where a try cannot set a key to a value."""
+    try:
+        Variant(set={key: value})
+        conf.with_keys({key: value})
+    except ValidationError as err:
+        raise ConfigError(f"{where}: {'; '.join(problems(err))}") from None
+    except ConfigError as err:
+        raise ConfigError(f"{where}: {err}") from None
+
+
 def check_names(conf: "Config") -> None:
     """Raises ConfigError where a key of the whole catalogue names a model, or sets a key, that there is not."""
     ranked = [name for pair in conf.simulate.pairs for name in pair]
@@ -127,14 +138,10 @@ def check_names(conf: "Config") -> None:
         for name in names:
             if name not in conf.models:
                 raise ConfigError(f"{key}: no model is called {name!r}; there are {', '.join(conf.models)}")
-    for key, choices in conf.compare.space.items():
-        for value in choices:
-            try:
-                Variant(set={key: value})
-                conf.with_keys({key: value})
-            except ValidationError as err:
-                raise ConfigError(f"compare.space: {'; '.join(problems(err))}") from None
-            except ConfigError as err:
-                raise ConfigError(f"compare.space: {err}") from None
+    spaces = {f"models.{name}.space": variant.space or {} for name, variant in conf.models.items()}
+    for where, space in {"compare.space": conf.compare.space, **spaces}.items():
+        for key, choices in space.items():
+            for value in choices:
+                _check_try(conf, where, key, value)
     if conf.train.seed + conf.compare.seeds - 1 > LARGEST_SEED:
         raise ConfigError(f"train.seed: with compare.seeds the last seed is beyond {LARGEST_SEED}")

@@ -1,10 +1,11 @@
-"""How a lake is kept: upkeep of its files, privacy of its users."""
+"""How a lake is kept and read: upkeep of its files, privacy of its users, views, rows in memory."""
 
+import re
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from ncs.values import Few, Place, Section
+from ncs.values import LARGEST, Count, Few, Place, Section
 
 
 class Privacy(Section):
@@ -25,3 +26,23 @@ class Track(Section):
 
     uri: Place | None
     experiment: Annotated[str, Field(min_length=1)]
+
+
+class Views(Section):
+    """Where the SQL views are created."""
+
+    into: str | None
+
+    @field_validator("into")
+    @classmethod
+    def _a_schema(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?", name):
+            raise ValueError("name a schema, or catalog.schema, of letters, digits and _")
+        return name
+
+
+class DataLoading(Section):
+    """How rows come from Delta files to the net."""
+
+    memory_rows: Annotated[int, Field(ge=0, le=LARGEST)]
+    buffer_rows: Count

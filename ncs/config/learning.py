@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from ncs.config.expressions import parse_expression
 from ncs.metrics import judging
-from ncs.values import Few, Many, NonNegative, Part, Positive, Rate, Section, Seed, digest
+from ncs.values import Count, Few, Many, NonNegative, Part, Positive, Rate, Section, Seed, digest
 
 Members = Annotated[int, Field(ge=1, le=256)]
 """Networks beside each other, or levels of them."""
@@ -159,6 +159,8 @@ class Variant(Section):
 
     module: str | None = None
     set: dict[str, Any] = Field(default_factory=dict)
+    space: dict[str, Annotated[list[Any], Field(min_length=1)]] | None = None
+    """What a try but the first draws from; None: from `compare.space`."""
 
     def key(self, name: str) -> str:
         """What its folder in a run is called: another definition is another model."""
@@ -182,3 +184,15 @@ class Variant(Section):
             if key in ("train.models", "train.batch_size", "train.seed", "train.threads", "train.device"):
                 raise ValueError(f"{key!r} is the same for all models of a run")
         return overrides
+
+
+class Compare(Section):
+    """The comparison of models: which, how often, what is tried for each."""
+
+    models: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
+    seeds: Few
+    tries: Few
+    space: dict[str, Annotated[list[Any], Field(min_length=1)]]
+    rows: Count
+    resamples: Annotated[int, Field(ge=50, le=100_000)]
+    references: list[str]

@@ -1,29 +1,26 @@
 """The configuration's keys and their types; what each means is said in `conf/base.yaml`, where its default stands."""
 
-import re
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from ncs.config.checks import check_features, check_references, check_size, check_split, check_tasks
 from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split, Window
 from ncs.config.gates import Gates
-from ncs.config.keeping import Maintain, Privacy, Track
+from ncs.config.keeping import DataLoading, Maintain, Privacy, Track, Views
 from ncs.config.launch import Launch
-from ncs.config.learning import MODULES, Net, Prune, Share, TaskLabel, Train, Variant, as_list
+from ncs.config.learning import MODULES, Compare, Net, Prune, Share, TaskLabel, Train, Variant
 from ncs.config.promotion import Daily, Promote
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.days import Days
 from ncs.errors import ConfigError
 from ncs.kinds import Feature, FeatureField, History, IdSlot, Layout, Statistics
 from ncs.values import (
-    LARGEST,
     SECRET,
     SESSION,
-    Count,
     Few,
     Identifier,
     Section,
@@ -36,38 +33,6 @@ from ncs.values import (
 
 _SQL = ("tasks", "models", "compare")
 """The sections with expressions, which hold no secret, but may compare a column called token with a value."""
-
-
-class DataLoading(Section):
-    """How rows come from Delta files to the net."""
-
-    memory_rows: Annotated[int, Field(ge=0, le=LARGEST)]
-    buffer_rows: Count
-
-
-class Compare(Section):
-    """The comparison of models: which, how often, what is tried for each."""
-
-    models: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
-    seeds: Few
-    tries: Few
-    space: dict[str, Annotated[list[Any], Field(min_length=1)]]
-    rows: Count
-    resamples: Annotated[int, Field(ge=50, le=100_000)]
-    references: list[str]
-
-
-class Views(Section):
-    """Where the SQL views are created."""
-
-    into: str | None
-
-    @field_validator("into")
-    @classmethod
-    def _a_schema(cls, name: str | None) -> str | None:
-        if name is not None and not re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?", name):
-            raise ValueError("name a schema, or catalog.schema, of letters, digits and _")
-        return name
 
 
 def _rising(edges: list[int | float]) -> list[int | float]:

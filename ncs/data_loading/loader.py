@@ -16,6 +16,8 @@ from ncs.kinds import Layout
 
 AHEAD = 8
 """Batches that are prefetched, so that the shuffle buffer can be refilled meanwhile."""
+COLUMNS = 32
+"""The columns of a row as `data_loading.memory_rows` counts it: lists and vectors are many columns of 4 bytes each."""
 
 
 class Loader(Protocol):
@@ -36,7 +38,7 @@ class TableLoader:
     """A shard of a Delta table, read through Petastorm.
 
     A shard of at most `memory_rows` is decoded once and stays in memory over all epochs and pruning rounds; a
-    larger one streams through a shuffle buffer each epoch.
+    larger one streams through a shuffle buffer each epoch. Rows of more than 32 columns count for more than one.
     """
 
     def __init__(
@@ -70,7 +72,8 @@ class TableLoader:
             raise TrainingError(f"train.batch_size {self._batch_size} cannot be split evenly over {shards} workers")
         self._local_batch, self._shard, self._shards = self._batch_size // shards, shard, shards
         self._shard_rows = self._snapshot.shard_rows(shards)
-        self._in_memory = self._shard_rows[shard] <= self._memory_rows
+        columns = self._layout.id_width + self._layout.number_width
+        self._in_memory = self._shard_rows[shard] * max(1.0, columns / COLUMNS) <= self._memory_rows
         self._rows: Rows | None = None
 
     def resharded(self, shard: int, shards: int) -> "TableLoader":

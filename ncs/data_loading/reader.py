@@ -106,6 +106,14 @@ def _as_data_errors(snapshot: Snapshot) -> Iterator[None]:
     """Files can be removed while they are read: the pinned version names them, but nothing locks them."""
     try:
         yield
+    except RuntimeError as err:
+        if "same length" not in str(err):  # of Petastorm, which stacks the arrays of a column
+            raise
+        column = str(err).partition("'")[2].partition("'")[0]
+        raise DataError(
+            f"{snapshot.table} version {snapshot.version}: the arrays of {column} are of different lengths, "
+            "`ncs encode` writes them alike; another program has changed them, run `ncs encode` again"
+        ) from None
     except (OSError, pa.ArrowException) as err:
         raise DataError(
             f"{snapshot.table} version {snapshot.version}: a file went or broke while it was read ({err}); was the "

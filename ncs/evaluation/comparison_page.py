@@ -85,6 +85,7 @@ def render(comparison: Comparison) -> str:
         facts=_facts(comparison),
         tasks=comparison.tasks,
         references=[_from(comparison, name) for name in _references(comparison)],
+        models={model: what_it_is(model, comparison.conf) for model in comparison.models},
         costs=_costs(comparison) if len(comparison.models) > 1 else [],
         pairs=len(comparison.models) - 1,
     )
@@ -119,7 +120,6 @@ def _from(comparison: Comparison, reference: str) -> dict[str, Any]:
         "rows": [
             {
                 "model": one.model,
-                "what": what_it_is(one.model, comparison.conf),
                 "figures": [one.figures[task.name].value for task in comparison.tasks],
                 "differences": cells(differences, one.model, reference, comparison.tasks),
                 **{fact: one.mean(fact) for fact in ("parameters", "density", "seconds")},
@@ -143,7 +143,7 @@ def _smallest(task: Task, differences: Sequence[SeedDifference], reference: str)
 
 def _costs(comparison: Comparison) -> list[str]:
     """Quality against cost: a panel a task and kind of cost, a point a model, its gain over the baseline upwards."""
-    kinds = {"seconds": "training, seconds", "parameters": "parameters"}
+    kinds = {"seconds": "seconds of training", "parameters": "parameters"}
     draw = partial(_draw_cost, comparison=comparison)
     return [
         svg(partial(draw, task=task, fact=fact, label=label), f"{task.title} by {label}", 3.4)

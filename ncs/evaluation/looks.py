@@ -43,4 +43,4 @@ class Look(NamedTuple):
 def look(model: str) -> Look:
     """The look of a model, whichever others are drawn beside it; that of an unknown name follows from the name."""
     at = _ORDER.index(model) if model in _ORDER else len(_ORDER) + zlib.crc32(model.encode())
-    return Look(COLOURS[at % len(COLOURS)], MARKERS[at // len(COLOURS) % len(MARKERS)])
+    return Look(COLOURS[at % len(COLOURS)], MARKERS[(at + at // len(COLOURS)) % len(MARKERS)])

@@ -71,12 +71,12 @@ def by_day(rows: Sequence[Row]) -> str:
                 alpha=0.15,
             )
         axis.axhline(0, color="black", linewidth=0.8)
-        axis.set(xlabel="day of the simulation", ylabel="difference, better ↑")
+        axis.set(xlabel="day of the simulation", ylabel="from the first arm, better ↑")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
         axis.figure.legend(loc="outside lower center")
 
-    title = f"View time of all users, from {names[0]}"
+    title = "View time of all users, paired"
     return svg(partial(draw, base=names[0]), title, 2.9 + 0.2 * len(names))
 
 

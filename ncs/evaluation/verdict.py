@@ -194,7 +194,7 @@ def _keep(evidence: Evidence, base: str, others: Sequence[str], notes: Sequence[
     findings = _findings(evidence, nearest, [base, evidence.champion])
     step, command = _next(evidence, base, others, None)
     if evidence.seeds > 1 and any(evidence.wins(model, base) for model in others):
-        step, command = "let a ranking weigh both tasks (real logs: `ncs offpolicy`)", "ncs simulate"
+        step, command = "let a ranking weigh both tasks (real logs: ncs offpolicy)", "ncs simulate"
     return Verdict(base, base, False, headline, findings, notes, _confidence(evidence), step, command)
 
 
@@ -211,7 +211,7 @@ def _next(evidence: Evidence, base: str, others: Sequence[str], best: str | None
     if evidence.seeds == 1:
         return "train several seeds", f"ncs compare --models {listed} --seeds {SEEDS}"
     if best:
-        step = f"train it on the newest days, then `ncs export --model {best}`"
+        step = f"train it on the newest days, then export it (ncs export --model {best})"
         return step, f"ncs run --set train.models=[{base},{best}]"
     if _seeds_are_wider(evidence, base):
         step = "train more seeds, which vary more than the rows do"

@@ -169,13 +169,14 @@ def check_values(samples: DataFrame, features: Mapping[str, Feature]) -> None:
             )
 
 
-def encode_columns(rows: DataFrame, vocabulary: DataFrame, features: Mapping[str, Feature]) -> DataFrame:
+def encode_columns(samples: DataFrame, vocabulary: DataFrame, features: Mapping[str, Feature]) -> DataFrame:
     """Add `<name>#`, what the sample tables hold, for each feature of a column that has none yet."""
+    rows = samples
     for name, field in columns_of(features).items():
         if f"{name}#" not in rows.columns:
             slot = field.slot(name)
             table = slot.table if isinstance(slot, IdSlot) else name
-            rows = field.encode_column(rows, name, vocabulary.where(F.col("field") == table))
+            rows = field.encode_column(rows, name, vocabulary.where(F.col("field") == table), samples)
     return rows
 
 

@@ -71,8 +71,15 @@ class ColumnFeature(Feature):
         """What is wrong with a row's value, a text, null where nothing is; None: every value can be encoded."""
         return None
 
-    def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame") -> "DataFrame":
-        """Add `<name>#`, what the sample tables hold; `known`: `value, id` of its table."""
+    def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame", samples: "DataFrame") -> "DataFrame":
+        """Add `<name>#`, what the sample tables hold.
+
+        Args:
+            rows: the samples, with what other features have added.
+            name: the column.
+            known: `value, id` of its table.
+            samples: without these: who needs the column's values first finds them there at less cost.
+        """
         raise NotImplementedError
 
 

@@ -61,7 +61,7 @@ class Buckets(ColumnFeature):
         texts = F.array(*[F.lit(str(edge)) for edge in edges])
         return F.array(F.element_at(texts, position(F.col(name), edges)))
 
-    def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame") -> "DataFrame":
+    def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame", samples: "DataFrame") -> "DataFrame":
         """Add the number of the value's bucket, int."""
         from pyspark.sql import functions as F
 

@@ -56,7 +56,7 @@ class Hashed(ColumnFeature):
         """See Feature."""
         return self.size
 
-    def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame") -> "DataFrame":
+    def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame", samples: "DataFrame") -> "DataFrame":
         """Add the hash of each value, int."""
         from pyspark.sql import functions as F
 

@@ -67,14 +67,14 @@ class IdList(ColumnFeature):
         found = F.array_distinct(self._elements(name, dtype))
         return F.when(found.isNotNull(), found).otherwise(F.array().cast("array<string>"))
 
-    def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame") -> "DataFrame":
+    def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame", samples: "DataFrame") -> "DataFrame":
         """Add the ids of each list, array<int>. Different lists are encoded once, then joined back."""
         from pyspark.sql import functions as F
 
         from ncs.kinds.spark import join_ids, padded
 
         raw, text = f"{name}#raw", f"{name}#text"
-        lists = rows.select(name).where(F.col(name).isNotNull()).distinct()
+        lists = samples.select(name).where(F.col(name).isNotNull()).distinct()
         texts = self._elements(name, rows.schema[name].dataType)
         elements = lists.select(F.col(name).alias(raw), F.posexplode(texts).alias("#place", text))
         placed = F.array_sort(F.collect_list(F.struct("#place", f"{name}#")))

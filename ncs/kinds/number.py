@@ -74,7 +74,7 @@ class Number(ColumnFeature):
             values[1] = values[1] or 1.0
         return [(repr(value), summary.rows) for value in values]
 
-    def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame") -> "DataFrame":
+    def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame", samples: "DataFrame") -> "DataFrame":
         """Add the number on its scale, float, NaN where missing."""
         from pyspark.sql import functions as F
 

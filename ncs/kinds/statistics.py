@@ -5,7 +5,8 @@ Each day is summed once, in gold/daily_statistics; a row joins the sums of the d
 row's own day counts too, up to so long before the row, and the day before it no further: logs arrive late.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -62,11 +63,14 @@ class Statistics(Section):
             for statistic in self.of
         }
 
-    def join(self, rows: "DataFrame", daily: "DataFrame | None", shown: "DataFrame | None" = None) -> "DataFrame":
+    def join(
+        self, rows: "DataFrame", days: Collection[date], daily: "DataFrame | None", shown: "DataFrame | None" = None
+    ) -> "DataFrame":
         """Add the statistics to rows of silver/samples, double, null where there is none.
 
         Args:
-            rows: the rows to look back from.
+            rows: rows of `days`.
+            days: their days, so that no job has to find them.
             daily: rows of gold/daily_statistics; those of other days than the `days` before a row's change nothing.
                 None: there is no day before.
             shown: for `lag_hours`, all rows of the rows' days and of the day before each.
@@ -75,10 +79,10 @@ class Statistics(Section):
 
         if daily is None:
             return rows.withColumns({name: F.lit(None).cast("double") for name in self.fields})
-        days = rows.select(F.col("day").alias("#day")).distinct()
-        earlier = daily.join(
-            F.broadcast(days), F.col("day").between(F.date_sub("#day", self.days), F.date_sub("#day", 1))
+        later = F.filter(
+            F.array(*map(F.lit, sorted(days))), lambda day: F.datediff(day, F.col("day")).between(1, self.days)
         )
+        earlier = daily.withColumn("#day", F.explode(later))
         whole = self._summed(earlier.where(F.col("group") == ALL_ROWS)).drop("key").withColumnsRenamed(_named("all"))
         if self.lag_hours is not None:  # the day before is in the latest rows
             earlier = earlier.where(F.col("day") < F.date_sub("#day", 1))

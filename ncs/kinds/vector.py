@@ -69,7 +69,7 @@ class Vector(ColumnFeature):
             broken, "has an element that is no finite number"
         )
 
-    def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame") -> "DataFrame":
+    def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame", samples: "DataFrame") -> "DataFrame":
         """Add the vector, array<float>."""
         from pyspark.sql import functions as F
 

@@ -44,7 +44,7 @@ class Vocabulary(ColumnFeature):
 
         return None if self.table else F.array(as_text(F.col(name), dtype))
 
-    def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame") -> "DataFrame":
+    def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame", samples: "DataFrame") -> "DataFrame":
         """Add the id of each value, int."""
         from pyspark.sql import functions as F
 

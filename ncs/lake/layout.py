@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -158,7 +159,16 @@ class Lake:
                 ) from None
             except (pa.ArrowException, OSError, ValueError) as err:
                 raise damage.damaged(uri, str(err).partition("\n")[0]) from None
-        return pa.concat_tables(parts, promote_options="default")
+        return pa.concat_tables(parts, promote_options="default") if parts else pa.table({name: [] for name in columns})
+
+    def rows_of_run(self, name: str, run_id: str) -> list[dict[str, Any]]:
+        """The newest rows of a run in a table of results, which fit into memory; in no particular order."""
+        table = self.table(name)
+        columns = [field.name for field in table.schema().fields]
+        parted = "run_id" in table.metadata().partition_columns
+        rows = self.read(name, table.version(), columns, [("run_id", "=", run_id)] if parted else None).to_pylist()
+        nulls: dict[str, Any] = dict.fromkeys(columns) | ({"run_id": run_id} if parted else {})
+        return [whole for row in rows if (whole := nulls | row)["run_id"] == run_id]
 
     def _files(self, name: str, version: int, partitions: list[tuple[str, str, str]]) -> list[str]:
         """The live files of partitions of a table; deltalake's own `file_uris` are URLs, with signs escaped."""

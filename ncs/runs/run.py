@@ -62,7 +62,8 @@ class Run:
         if self.parent is not None:
             decisive["parent"] = self.parent
         # A digest sorts keys; the order of the features is that of their vectors.
-        return f"{self.conf.name}-{digest([decisive, list(self.conf.features), train, self._data()])}"
+        order = [list(self.conf.fields), list(self.conf.history)]
+        return f"{self.conf.name}-{digest([decisive, order, train, self._data()])}"
 
     @property
     def folder(self) -> str:

@@ -1,5 +1,6 @@
 """The loader on real Delta tables through Petastorm: every row once an epoch, equal steps, nothing that was removed."""
 
+import math
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from ncs.data_loading import Snapshot, TableLoader
 from ncs.data_loading.reader import Rows
 from ncs.days import Days
 from ncs.errors import DataError, TrainingError
+from ncs.kinds import IdSlot, Layout, NumberSlot
 from ncs.lake.layout import Lake
 from tests.factories import id_layout
 
@@ -212,3 +214,94 @@ def test_a_broken_row_group_is_heard_of_where_the_training_waits(table: Lake, mo
     snapshot = Snapshot.of(table, TABLE, table.version(TABLE), DAYS, "train")
     with pytest.raises(TrainingError, match="a row group is broken"):
         users(loader(snapshot, memory_rows=0, buffer_rows=1))
+
+
+LISTS = Layout.of(
+    [
+        IdSlot("user_id", "user_id"),
+        NumberSlot("age", nullable=True),
+        IdSlot("tags", "tags", 3, "mean"),
+        NumberSlot("cover", 2, projected=True),
+    ]
+)
+
+
+def with_lists(count: int, length: int = 3) -> pa.Table:
+    """Rows whose arrays and numbers follow from the user."""
+    plain = rows(0, count)
+    users = plain["user_id"].to_pylist()
+    tags = [[user, 7, -1][:length] for user in users]
+    age = [math.nan if user % 3 == 0 else user / 2 for user in users]
+    cover = [[user, -user] for user in users]
+    columns = {
+        "tags": pa.array(tags, pa.list_(pa.int32())),
+        "age": pa.array(age, pa.float32()),
+        "cover": pa.array(cover, pa.list_(pa.float32())),
+    }
+    return pa.table({**{name: plain[name] for name in plain.column_names}, **columns})
+
+
+def of_lists(lake: Lake, **settings: int | bool) -> TableLoader:
+    snapshot = Snapshot.of(lake, TABLE, lake.version(TABLE), Days(DAYS.first, DAYS.first), "train")
+    return TableLoader(snapshot, LISTS, {"ctr": "clicked"}, **{"batch_size": 16, **settings})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("memory_rows", [10_000, 0], ids=["in memory", "streamed"])
+def test_arrays_and_numbers_stay_with_their_rows(lake: Lake, memory_rows: int) -> None:
+    write(lake, with_lists(50))
+    found = list(of_lists(lake, memory_rows=memory_rows, buffer_rows=20).epoch(1))
+    ids = np.concatenate([batch.features.ids.numpy() for batch in found])
+    numbers = np.concatenate([batch.features.numbers.numpy() for batch in found])
+    users = ids[:, 0]
+    assert sorted(users) == list(range(50))
+    assert list(users) != list(range(50))
+    assert ids.dtype == np.int64
+    assert (ids[:, 1:] == np.stack([users, 0 * users + 7, 0 * users - 1], 1)).all()
+    assert numbers.dtype == np.float32
+    np.testing.assert_array_equal(numbers[:, 0], np.where(users % 3 == 0, np.nan, users / 2))
+    assert (numbers[:, 1:] == np.stack([users, -users], 1)).all()
+
+
+def test_a_worker_without_rows_has_empty_batches_of_the_layout(lake: Lake) -> None:
+    write(lake, with_lists(40))
+    write(lake, with_lists(3))
+    shards = [list(of_lists(lake, shard=n, shards=2).epoch(0)) for n in range(2)]
+    assert len({len(batches) for batches in shards}) == 1
+    empty = [batch.features for batches in shards for batch in batches if not batch.features.rows]
+    assert empty
+    assert {(tuple(one.ids.shape), tuple(one.numbers.shape)) for one in empty} == {((0, 4), (0, 3))}
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [
+        ([2], r"tags: arrays of 2 elements, 3 expected; .*run `ncs encode`"),
+        ([3, 2], r"the arrays of tags are of different lengths; .*run `ncs encode` again"),
+    ],
+)
+def test_arrays_of_another_length_are_named(lake: Lake, tables: list[int], message: str) -> None:
+    write(lake, pa.concat_tables([with_lists(20, length) for length in tables]))
+    with pytest.raises(DataError, match=message):
+        list(of_lists(lake).epoch(0))
+
+
+def test_wide_rows_count_for_more_of_the_memory(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How often a table is read in two epochs: once where it stays in memory."""
+    write(lake, rows(0, 100))
+    snapshot = Snapshot.of(lake, TABLE, 0, Days(DAYS.first, DAYS.first), "train")
+    reads = []
+    for length in (1, 64):
+        columns = Layout.of([IdSlot("user_id", "user_id", length, "mean")])
+        loader = TableLoader(snapshot, columns, {"ctr": "clicked"}, batch_size=50, memory_rows=150)
+        empty = Rows(np.zeros((100, length), np.int32), np.zeros((100, 0), np.float32), np.zeros((100, 1), np.float32))
+        calls: list[object] = []
+
+        def read(*_: object, calls: list[object] = calls, rows: Rows = empty) -> Iterator[Rows]:
+            calls.append(rows)
+            yield rows
+
+        monkeypatch.setattr("ncs.data_loading.loader.read_shard", read)
+        for epoch in range(2):
+            assert sum(batch.features.rows for batch in loader.epoch(epoch)) == 100
+        reads.append(len(calls))
+    assert reads == [1, 2]

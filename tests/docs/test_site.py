@@ -51,6 +51,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_dictionary_has_every_table_and_column(site: Path) -> None:
     page = (site / "dictionary.html").read_text()
     for name, table in TABLES.items():
@@ -58,6 +59,7 @@ def test_the_dictionary_has_every_table_and_column(site: Path) -> None:
         assert all(f"<code>{column}</code>" in page for column in table.columns)
 
 
+@pytest.mark.slow
 def test_the_commands_page_has_every_stage(site: Path) -> None:
     page = (site / "commands.html").read_text()
     for name, stage in stages().items():
@@ -65,11 +67,13 @@ def test_the_commands_page_has_every_stage(site: Path) -> None:
         assert all(html.escape(example, quote=False) in page for example in stage.examples)
 
 
+@pytest.mark.slow
 def test_names_lead_to_the_reference(site: Path) -> None:
     page = (site / "paper.html").read_text()
     assert 'href="reference/ncs/methods/search.html#ncs.methods.search.find_masks"' in page
 
 
+@pytest.mark.slow
 def test_a_page_fetches_nothing_from_a_network(site: Path) -> None:
     for path in site.rglob("*.html"):
         for tag in re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", path.read_text()):
@@ -77,6 +81,7 @@ def test_a_page_fetches_nothing_from_a_network(site: Path) -> None:
             assert not fetched or 'rel="canonical"' in tag, f"{path.name}: {tag}"
 
 
+@pytest.mark.slow
 def test_the_configuration_page_has_every_key(site: Path) -> None:
     page = (site / "configuration.html").read_text()
     values = yaml.safe_load((ROOT / "conf" / "base.yaml").read_text())

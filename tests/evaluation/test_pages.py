@@ -59,12 +59,10 @@ def test_a_comparison_s_page_says_what_follows_and_lets_one_choose_the_reference
     from_layer_share = text_of(sections[1])
     assert "-0.00100 worse" in from_layer_share, "SingleTask beside LayerShare, + is better"
     assert "+0.00100 better" in from_layer_share
-    assert "the tasks share the embedding and have a tower each" in from_layer_share
+    assert "layer_share LayerShare: the tasks share the embedding and have a tower each" in text
     assert sections[-1].count("<svg") == 2 + 4, "cost: seconds and parameters by task"
-    titles = [
-        one.findtext("{http://www.w3.org/2000/svg}title")
-        for one in map(ElementTree.fromstring, re.findall(r"<svg.*?</svg>", page, re.S))
-    ]
+    pictures = [ElementTree.fromstring(one) for one in re.findall(r"<svg.*?</svg>", page, re.S)]
+    titles = [one.findtext("{http://www.w3.org/2000/svg}title") for one in pictures]
     assert titles[0] == "CVR MSE: difference from single_task"
     assert all(titles)
 
@@ -73,9 +71,8 @@ def test_the_smallest_difference_that_can_be_settled_follows_from_the_intervals(
     found = comparison(*THREE)
     (cvr, _) = (comparison_page._smallest(task, found.differences, "single_task") for task in found.tasks)
     assert cvr is not None
-    halves = [
-        (one.high - one.low) / 2 for one in found.differences if (one.task, one.reference) == ("cvr", "single_task")
-    ]
+    mine = [one for one in found.differences if (one.task, one.reference) == ("cvr", "single_task")]
+    halves = [(one.high - one.low) / 2 for one in mine]
     assert cvr["both"] == pytest.approx(np.median(halves))
     assert cvr["difference"] == pytest.approx(cvr["both"] * (1.96 + 0.84) / 1.96)
 

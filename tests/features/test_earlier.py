@@ -75,11 +75,10 @@ def vocabulary(silver: DataFrame, conf: Config) -> DataFrame:
 
 
 def look_back(silver: DataFrame, vocabulary: DataFrame, conf: Config, day: date) -> dict[str, Row]:
-    """The rows of a day with what they look back to, as the stage joins it."""
-    before = silver.where((F.col("day") < day) & (F.col("day") >= day - timedelta(days=3)))
-    daily = sum_days(silver, groups_of(conf.statistics)).where(F.col("day") < day)
-    samples = silver.where(F.col("day") == day)
-    return {row.impression_id: row for row in Earlier(conf, daily, before).join(samples, vocabulary).collect()}
+    """The rows of a day with what they look back to, though they could look at all days."""
+    samples, others = silver.where(F.col("day") == day), silver.where(F.col("day") != day)
+    earlier = Earlier(conf, [day], sum_days(silver, groups_of(conf.statistics)), others)
+    return {row.impression_id: row for row in earlier.join(samples, vocabulary).collect()}
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +168,7 @@ def test_no_later_day_changes_a_row(silver: DataFrame, vocabulary: DataFrame, co
 
 def test_the_first_day_has_nothing_to_look_back_to(silver: DataFrame, vocabulary: DataFrame, conf: Config) -> None:
     samples = silver.where(F.col("day") == FIRST)
-    found = Earlier(conf, None, None).join(samples, vocabulary).collect()
+    found = Earlier(conf, [FIRST], None, None).join(samples, vocabulary).collect()
     assert {row[name] for row in found for name in [*NAMES, DECAYED]} == {None}
     assert {tuple(row["clicked_video_id#"]) for row in found} == {(-1, -1, -1)}
 

@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 
 from jobs.cli import main
 from ncs.config import Config
-from ncs.lake import layout, storage
+from ncs.lake import layout, session, storage
 from ncs.lake.layout import Lake
 from ncs.metrics import auc
 from ncs.notebook.source import execute
@@ -112,8 +112,12 @@ def test_the_comparison_and_the_report_are_there(spark: SparkSession, lake: Lake
     assert lineage["tables"].items() <= tables(lake).items()
 
 
-def test_the_same_command_again_does_nothing(lake: Lake, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_same_command_again_does_nothing(
+    lake: Lake, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it start a JVM: what is current shows in the tables' logs."""
     before = tables(lake)
+    monkeypatch.setattr(session, "spark_session", lambda *_: pytest.fail("it asks for a Spark session"))
     assert main([*RUN, "--lake", lake.root]) == 0
     printed = capfd.readouterr()
     assert tables(lake) == before
@@ -171,6 +175,7 @@ def latest(lake: Lake) -> tuple[str, Config]:
     return run_id, Config.model_validate(storage.read_json(lake.uri("models", run_id, "run.json"))["conf"])
 
 
+@pytest.mark.slow
 def test_a_third_task_has_the_samples_that_its_label_says(spark: SparkSession, further: tuple[Lake, str]) -> None:
     """Counted again by plain Python from silver."""
     lake, _ = further
@@ -187,6 +192,7 @@ def test_a_third_task_has_the_samples_that_its_label_says(spark: SparkSession, f
     assert dict(zip(labelled.impression_id, labelled.finish, strict=True)) == expected, "every table has all labels"
 
 
+@pytest.mark.slow
 def test_a_third_task_has_a_mask_of_its_own(further: tuple[Lake, str]) -> None:
     lake, _ = further
     run_id, conf = latest(lake)
@@ -202,6 +208,7 @@ def test_a_third_task_has_a_mask_of_its_own(further: tuple[Lake, str]) -> None:
     assert storage.read_json(storage.join(control, "masks.json"))["density"] == {}
 
 
+@pytest.mark.slow
 def test_a_third_task_is_predicted_and_compared(spark: SparkSession, further: tuple[Lake, str]) -> None:
     lake, printed = further
     run_id, conf = latest(lake)
@@ -230,6 +237,7 @@ def test_a_third_task_is_predicted_and_compared(spark: SparkSession, further: tu
     assert "A control: in the end no task was given a mask." in page
 
 
+@pytest.mark.slow
 def test_a_label_that_the_samples_lack_is_one_line_and_changes_nothing(
     further: tuple[Lake, str], capfd: pytest.CaptureFixture[str]
 ) -> None:

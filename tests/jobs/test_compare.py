@@ -135,11 +135,13 @@ def test_many_test_rows_are_thinned(ncs: Callable[..., int], lake: Lake, capsys:
 def test_every_model_gets_the_same_tries() -> None:
     space = "compare.space={train.learning_rate: [0.001, 0.01], train.weight_decay: [0.0, 0.1]}"
     conf = toy_conf("compare.tries=3", space, "train.models=[single_task, layer_share_theta]")
-    candidates = tries(conf.compare, conf.train.seed)
+    candidates = tries(conf, "single_task")
+    assert tries(conf, "layer_share_theta") == candidates
     assert candidates[0] == {}
     assert len(candidates) == 3
     assert candidates[1] != candidates[2]
-    assert len(tries(toy_conf("compare.tries=99", space).compare, 0)) == 5, "all of a small space, then no more"
+    many = toy_conf("compare.tries=99", space)
+    assert len(tries(many, "single_task")) == 5, "all of a small space, then no more"
     seen: list[Config] = []
 
     class Trained:
@@ -158,6 +160,27 @@ def test_every_model_gets_the_same_tries() -> None:
         for name in conf.train.models:
             for key, value in overrides.items():
                 assert one.of_model(name).part(key)[key] == value
+
+
+def test_a_model_with_a_space_of_its_own_draws_as_many_tries_from_it() -> None:
+    space = "compare.space={train.learning_rate: [0.001, 0.01]}"
+    conf = toy_conf("compare.tries=4", space, "train.models=[layer_share, gbdt]")
+    own = tries(conf, "gbdt")
+    assert len(own) == 4
+    assert all(key.startswith("net.gbdt.") for overrides in own for key in overrides)
+    seen: list[Config] = []
+
+    class Trained:
+        def __init__(self, conf: Config) -> None:
+            seen.append(conf)
+
+        def facts(self, name: str) -> Facts:
+            return Facts(skill=float(len(seen)), seconds=1.0, parameters=1, density=1.0)  # the last is best
+
+    chosen = tune(conf, Trained)  # type: ignore[arg-type]
+    assert chosen.models["gbdt"].set == own[3]
+    assert chosen.models["layer_share"].set == tries(conf, "layer_share")[2], "its space has two points alone"
+    assert chosen.models["gbdt"].space == conf.models["gbdt"].space
 
 
 def test_a_model_that_is_not_in_the_catalogue(ncs: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:

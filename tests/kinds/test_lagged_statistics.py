@@ -42,7 +42,7 @@ def computed(spark: SparkSession, rows: pd.DataFrame, day: date) -> pd.DataFrame
     conf = toy_conf(LAGGED)
     daily = sum_days(samples.where(F.col("day") < day), groups_of(conf.statistics))
     own = samples.where(F.col("day") == day)
-    earlier = Earlier(conf, daily, samples.where(F.col("day") == day - timedelta(days=1)), own)
+    earlier = Earlier(conf, [day], daily, samples.where(F.col("day") == day - timedelta(days=1)), own)
     return earlier.with_statistics(own).toPandas().set_index("impression_id").sort_index()
 
 
