@@ -22,7 +22,7 @@ from ncs.lake import currency, layout
 from ncs.lake.content import content
 from ncs.lake.currency import Wanted
 from ncs.lake.layout import ALL, Record
-from ncs.lake.vocabulary import lineage
+from ncs.lake.vocabulary import means_the_same
 from ncs.lake.writer import replace_all, replace_days, replace_samples
 from ncs.tasks import tasks_of
 
@@ -133,14 +133,14 @@ def _outdated(job: Job) -> list[date]:
 
     A window leaves behind those before it: nothing is trained on them any more.
     """
-    samples, now = job.lake.records(layout.SAMPLES), lineage(job.lake)
+    samples = job.lake.records(layout.SAMPLES)
     first = job.conf.learning_days.first if job.conf.window.train is not None else date.min
     days = set()
     for task in tasks_of(job.conf).values():
         for key, (_, record) in job.lake.records(task.table).items():
             day, inputs = date.fromisoformat(key), record.provenance.get("inputs", {})
             before = _samples_of(_days_before(job, [day]), samples)
-            others = lineage(job.lake, inputs.get(layout.VOCABULARY, 0)) != now
+            others = not means_the_same(job.lake, inputs.get(layout.VOCABULARY, 0))
             if day >= first and (others or any(inputs.get(part) != n for part, n in before.items())):
                 days.add(day)
     return [day for day in days if day not in job.blocked]

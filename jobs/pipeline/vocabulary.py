@@ -12,7 +12,7 @@ from ncs.features.growth import grow, largest_ids
 from ncs.lake import layout
 from ncs.lake.content import content
 from ncs.lake.layout import ALL, CHANGED, Record
-from ncs.lake.vocabulary import LARGEST, LINEAGE, lineage
+from ncs.lake.vocabulary import LARGEST, LINEAGE, means_the_same
 from ncs.tasks import tasks_of
 
 
@@ -49,12 +49,12 @@ def facts(job: Job, vocabulary: DataFrame, before: Mapping[str, Any] | None) -> 
 
 def versions_by_day(job: Job, days: Iterable[date]) -> dict[date, int]:
     """The version of the vocabulary that each day is encoded with: its own, as long as that has only grown since."""
-    now, newest = lineage(job.lake), job.lake.records(layout.VOCABULARY)[ALL][0]
+    newest = job.lake.records(layout.VOCABULARY)[ALL][0]
     records = [job.lake.records(task.table) for task in tasks_of(job.conf).values()]
     versions = {}
     for day in days:
         encoded = [of_task[str(day)][1].provenance for of_task in records if str(day) in of_task]
         used = {provenance.get("inputs", {}).get(layout.VOCABULARY, newest) for provenance in encoded}
         (own,) = used if len(used) == 1 else (newest,)
-        versions[day] = own if own <= newest and lineage(job.lake, own) == now else newest
+        versions[day] = own if means_the_same(job.lake, own) else newest
     return versions

@@ -26,6 +26,15 @@ def lineage(lake: Lake, version: int | None = None) -> str | None:
     return itself if CHANGED in facts else str(facts.get(LINEAGE, itself))
 
 
+def means_the_same(lake: Lake, version: int, newest: int | None = None) -> bool:
+    """Whether the ids of a version mean what they mean in the `newest`, by default that which is there now."""
+    found = lake.records(layout.VOCABULARY, newest).get(ALL)
+    if found is None or version == found[0]:
+        return found is not None
+    # One that does not grow is a lineage of its own: no need to read the history up to the other version.
+    return LINEAGE in found[1].facts and lineage(lake, version) == lineage(lake, newest)
+
+
 def is_successor(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
     """Whether a vocabulary, by its facts, is an earlier one or has grown from it."""
     return now == before or (LINEAGE in now and now[LINEAGE] == before.get(LINEAGE))

@@ -15,7 +15,7 @@ from ncs.errors import DataError
 from ncs.lake import layout, manifest, storage
 from ncs.lake.documents import Facts, Lineage, RunDescription, models_in, read_document
 from ncs.lake.layout import Commit, Lake
-from ncs.lake.vocabulary import lineage
+from ncs.lake.vocabulary import means_the_same
 from ncs.runs.warm_start import Parent
 from ncs.tasks import CTR, tasks_of
 from ncs.training.artefact import tensor_shapes
@@ -183,14 +183,14 @@ def _require_one_encoding(conf: Config, lake: Lake, versions: Mapping[str, int])
     """Raise DataError if days are of several encodings, as a killed one leaves them: an id would mean two values."""
     records = {table: lake.records(table, version) for table, version in versions.items()}
     records.pop(layout.VOCABULARY)
-    now = lineage(lake, versions[layout.VOCABULARY])
+    newest = versions[layout.VOCABULARY]
     for day in map(str, conf.learning_days):
         # A later change by another program does not concern the encoding.
         provenance = [
             _without(by_key[day][1].provenance, layout.CHANGED) for by_key in records.values() if day in by_key
         ]
         used = {encoding["inputs"][layout.VOCABULARY] for encoding in provenance if "inputs" in encoding}
-        other = any(lineage(lake, version) != now for version in used)
+        other = not all(means_the_same(lake, version, newest) for version in used)
         if other or any(encoding != provenance[0] for encoding in provenance):
             raise DataError(
                 f"{day} in {', '.join(records)} is not of one encoding, and by the newest {layout.VOCABULARY}; "

@@ -6,7 +6,7 @@ from pyspark.sql import SparkSession
 from ncs.features.growth import grow, largest_ids
 from ncs.lake import layout
 from ncs.lake.layout import ALL, Lake, Record
-from ncs.lake.vocabulary import LINEAGE, is_successor, lineage
+from ncs.lake.vocabulary import LINEAGE, is_successor, lineage, means_the_same
 from ncs.serving import Encoder
 from tests.factories import toy_conf
 from tests.jobs.conftest import write_part
@@ -43,6 +43,8 @@ def test_versions_of_one_lineage_mean_the_same(lake: Lake) -> None:
     assert [lineage(lake, version) for version in range(3)] == ["version 0", "l1", "l1"]
     assert lineage(lake) == "l1"
     first, grown, again = (lake.records(layout.VOCABULARY, version)[ALL][1].facts for version in range(3))
+    assert [means_the_same(lake, version) for version in range(3)] == [False, True, True]
+    assert means_the_same(lake, 0, newest=0)
     assert is_successor(again, grown)
     assert is_successor(first, dict(first))
     assert not is_successor(grown, first)

@@ -38,7 +38,10 @@ def test_a_stages_help_shows_its_own_options_and_examples(capsys: pytest.Capture
         assert ended.value.code == 0
         printed = capsys.readouterr().out
         assert all(f"  {example}\n" in printed for example in stage.examples)
-        for option, users in {"--apply": {"maintain"}, "--workers": {"train", "compare", "sweep", "run"}}.items():
+        for option, users in {
+            "--apply": {"maintain"},
+            "--workers": {"train", "compare", "sweep", "run", "daily"},
+        }.items():
             assert (f" {option}" in printed.partition("Examples:")[0]) == (name in users), (name, option)
 
 

@@ -115,7 +115,7 @@ def test_another_configuration_or_other_rows_are_another_run(undisturbed: Run, l
     conf = undisturbed.conf
     other = toy_conf("prune.rate=0.5")
     assert Run.of(other, undisturbed.lake).run_id != undisturbed.run_id
-    reordered = conf.model_copy(update={"fields": dict(reversed(conf.fields.items()))})
+    reordered = conf.with_keys({"fields": dict(reversed(conf.model_dump()["fields"].items()))})
     assert Run.of(reordered, undisturbed.lake).run_id != undisturbed.run_id
     assert Run.of(toy_conf("train.models=layer_share"), undisturbed.lake).run_id == undisturbed.run_id
     assert Run.of(conf, write_toy_lake(lake, conf, rows=1100)).run_id != undisturbed.run_id

@@ -1,0 +1,77 @@
+"""What `ncs daily` decides without Spark: what it goes on from, which days are done, what has old rows."""
+
+from datetime import date
+
+import pytest
+
+from jobs.job import Job
+from jobs.pipeline import progressive
+from jobs.pipeline.daily import check_days
+from ncs.config import Config
+from ncs.days import Days
+from ncs.errors import ConfigError
+from ncs.lake import layout, storage
+from ncs.lake.layout import Lake, Record
+from ncs.lake.registry import CANDIDATE, ModelRef, Registry
+from tests.evaluation.factories import described
+from tests.factories import toy_conf
+from tests.jobs.conftest import write_part
+
+MODEL = "layer_share"
+
+
+def conf_until(day: int, *more: str) -> Config:
+    conf = toy_conf("window.train=3", "window.test=0", f"train.models={MODEL}", *more)
+    return conf.with_keys({"window.days": f"2022-04-08..2022-04-{day:02d}"})
+
+
+def take(lake: Lake, day: int, parent: str | None) -> str:
+    """A day that was taken: its run, going on from another or from nothing, is the candidate."""
+    run_id = f"toy-{day:02d}"
+    run = described(run_id=run_id, models=[MODEL], conf=conf_until(day).model_dump())
+    run["lineage"] = run["lineage"] | {"parent": parent}
+    storage.write_json(lake.uri("models", run_id, "run.json"), run)
+    evidence = f'{{"inputs": {{"silver/samples/2022-04-{day:02d}": 0}}}}'
+    registry, on = Registry.read(lake), date(2022, 4, day)
+    registry.append(CANDIDATE, "register", ModelRef(run_id, MODEL), "trained", day=on, evidence=evidence)
+    return run_id
+
+
+def parent(lake: Lake, day: int, every: int) -> str | None:
+    days = Days(date(2022, 4, day), date(2022, 4, day))
+    return progressive._parent(Job(conf_until(day, f"daily.scratch_every={every}"), lake, days))
+
+
+def test_each_so_many_days_begin_from_nothing(lake: Lake) -> None:
+    assert parent(lake, 9, every=3) is None, "there is nobody to go on from"
+    first = take(lake, 9, None)
+    assert [parent(lake, 10, every) for every in (1, 2, 3)] == [None, first, first]
+    second = take(lake, 10, first)
+    assert [parent(lake, 11, every) for every in (1, 2, 3)] == [None, None, second]
+    third = take(lake, 11, second)
+    assert [parent(lake, 12, every) for every in (2, 3, 4)] == [None, None, third]
+    fourth = take(lake, 12, None)
+    assert [parent(lake, 13, every) for every in (1, 2, 3)] == [None, fourth, fourth]
+    assert parent(lake, 12, every=3) is None, "it has learnt from that day"
+
+
+def test_done_days_are_left_and_old_rows_named(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    write_part(lake, layout.SAMPLES, 2, Record("label", "2022-04-10", {}))
+    take(lake, 10, None)
+    job = Job(conf_until(10), lake, Days.parse("2022-04-10"))
+    progressive.run(job)
+    assert capsys.readouterr().err == "daily: 2022-04-10 is done, toy-10/layer_share\n"
+    write_part(lake, layout.SAMPLES, 2, Record("label", "2022-04-10", {}))
+    progressive.run(job)
+    assert "trained on old rows of 2022-04-10, --again replays it" in capsys.readouterr().err
+    assert len(Registry.read(lake).entries) == 1
+
+
+def test_a_day_that_nothing_is_learnt_from_is_refused(lake: Lake) -> None:
+    day = Days.parse("2022-05-01")
+    with pytest.raises(
+        ConfigError, match=r"--days 2022-05-01: models are trained and compared on logs\.days, 2022-04-08"
+    ):
+        check_days(Job(toy_conf(), lake, day))
+    check_days(Job(conf_until(10), lake, day))
+    check_days(Job(toy_conf(), lake, Days.parse("2022-04-09")))
