@@ -123,13 +123,14 @@ def test_widgets_of_databricks_are_asked(spark: SparkSession, lake: Lake) -> Non
 
 def test_a_notebook_becomes_a_page(lake: Lake, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = tmp_path / "own.py"
-    code = "from matplotlib import pyplot as plt\nprint(6 * 7, '<')\nplt.plot([1, 2])\n"
+    code = "from matplotlib import pyplot as plt\nprint(6 * 7, '<')\nplt.plot([1, 2])\nplt.title('up & on')\n"
     own.write_text(f"# Databricks notebook source\n# MAGIC %md\n# MAGIC # My *words*\n\n# COMMAND ----------\n\n{code}")
     notebook.run(Job(CONF, lake, CONF.logs.days, quiet=True), str(own))
     path = Path(lake.uri("reports", "notebooks", "own.html"))
     assert f"notebook: {path}" in capsys.readouterr().out
     page = path.read_text()
     assert "<h1>My <em>words</em></h1>" in page
+    assert '<img alt="up &amp; on" src="data:image/png' in page
     assert "42 &lt;" in page
     assert page.count("data:image/png;base64,") == 1
     assert not re.search(r"https?:", page)

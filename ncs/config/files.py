@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 import ncs
 from ncs.config.checks import check_names
-from ncs.config.renamed import add_keys, rename_key, rename_keys
+from ncs.config.renamed import add_keys, drop_keys, rename_key, rename_keys
 from ncs.config.schema import Config
 from ncs.errors import ConfigError
 from ncs.text import read_text
@@ -66,7 +66,7 @@ def of_run(described: Mapping[str, Any]) -> Config:
     """
     check_values(described["conf"], f"run {described['run_id']}")
     try:
-        values = add_keys(rename_keys(deepcopy(described["conf"]), None))
+        values = add_keys(drop_keys(rename_keys(deepcopy(described["conf"]), None)))
         return Config.model_validate(_completed(Config, values, _read(PACKAGED / "base.yaml")))
     except ValidationError as err:
         raise ConfigError(

@@ -26,6 +26,15 @@ def rename_key(key: str, where: str) -> str:
     return key
 
 
+def drop_keys(values: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of an earlier version without keys that had no effect: `buckets` of a vocabulary."""
+    fields = values.get("fields")
+    for field in fields.values() if isinstance(fields, dict) else ():
+        if isinstance(field, dict) and field.get("encode") == "vocabulary":
+            field.pop("buckets", None)
+    return values
+
+
 def add_keys(values: dict[str, Any]) -> dict[str, Any]:
     """The configuration of an earlier version with the keys that came later, where `base.yaml` says otherwise."""
     for key, value in _BEFORE.items():

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from scipy.optimize import isotonic_regression
 
 from ncs.tasks import Task
 
@@ -44,6 +43,8 @@ def fit(labels: np.ndarray, predictions: np.ndarray) -> Curve:
 
 def _fitted(x: np.ndarray, y: np.ndarray, n: np.ndarray) -> Curve:
     """The curve through points of rising `x`; of a level part only its two ends are kept."""
+    from scipy.optimize import isotonic_regression  # not imported where nothing is fitted
+
     fitted = isotonic_regression(y, weights=n)
     first = fitted.blocks[:-1]
     ends = np.union1d(first, fitted.blocks[1:] - 1)

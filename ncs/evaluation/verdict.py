@@ -190,11 +190,13 @@ def _without_comparison(evidence: Evidence, sound: Sequence[str], notes: Sequenc
 def _keep(evidence: Evidence, base: str, others: Sequence[str], notes: Sequence[str]) -> Verdict:
     """No model is better without being worse: the baseline stays; the nearest of the others is shown."""
     nearest = max(others, key=lambda model: (-evidence.losses(model, base), evidence.gain(model, base)))
-    headline = f"keep {base}, no other model is better on one task and worse on none"
     findings = _findings(evidence, nearest, [base, evidence.champion])
     step, command = _next(evidence, base, others, None)
-    if evidence.seeds > 1 and any(evidence.wins(model, base) for model in others):
-        step, command = "let a ranking weigh both tasks (real logs: ncs offpolicy)", "ncs simulate"
+    headline = f"keep {base}, no other model is settled to be better"
+    if any(evidence.wins(model, base) for model in others):
+        headline = f"keep {base}, what is better on one task is worse on another"
+        if evidence.seeds > 1:
+            step, command = "let a ranking weigh both tasks (real logs: ncs offpolicy)", "ncs simulate"
     return Verdict(base, base, False, headline, findings, notes, _confidence(evidence), step, command)
 
 
@@ -212,7 +214,7 @@ def _next(evidence: Evidence, base: str, others: Sequence[str], best: str | None
         return "train several seeds", f"ncs compare --models {listed} --seeds {SEEDS}"
     if best:
         step = f"train it on the newest days, then export it (ncs export --model {best})"
-        return step, f"ncs run --set train.models=[{base},{best}]"
+        return step, f"ncs run --set 'train.models=[{base},{best}]'"
     if _seeds_are_wider(evidence, base):
         step = "train more seeds, which vary more than the rows do"
         return step, f"ncs compare --models {listed} --seeds {2 * evidence.seeds}"

@@ -22,7 +22,7 @@ def render(name: str, ran: Iterable[Ran]) -> str:
             "words": None if one.cell.is_code else markdown(one.cell.text),
             "code": one.cell.text,
             "printed": one.printed,
-            "pictures": [_png(figure) for figure in one.figures],
+            "pictures": [{"png": _png(figure), "title": _title(figure)} for figure in one.figures],
         }
         for one in ran  # in this order: a figure is gone when the next cell runs
     ]
@@ -33,3 +33,8 @@ def _png(figure: Figure) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _title(figure: Figure) -> str:
+    """What a figure shows, for those who do not see it: the titles of its axes."""
+    return "; ".join(filter(None, (axis.get_title() for axis in figure.axes))) or "figure"

@@ -276,7 +276,7 @@ def test_a_worker_without_rows_has_empty_batches_of_the_layout(lake: Lake) -> No
     ("tables", "message"),
     [
         ([2], r"tags: arrays of 2 elements, 3 expected; .*run `ncs encode`"),
-        ([3, 2], r"the arrays of tags are of different lengths; .*run `ncs encode` again"),
+        ([3, 2], r"the arrays of tags are of different lengths, .*run `ncs encode` again"),
     ],
 )
 def test_arrays_of_another_length_are_named(lake: Lake, tables: list[int], message: str) -> None:

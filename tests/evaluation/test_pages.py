@@ -51,7 +51,7 @@ def test_a_comparison_s_page_says_what_follows_and_lets_one_choose_the_reference
     assert "Verdict: use layer_share instead of single_task" in text
     assert "connection_share is better on CVR MSE but worse on CTR AUC than single_task: a trade-off" in text
     assert "over 3 training seeds and 1,234 test impressions" in text
-    assert "ncs run --set train.models=[single_task,layer_share]" in text
+    assert "ncs run --set &#39;train.models=[single_task,layer_share]&#39;" in text
     assert re.findall(r'<input type="radio".*?> (\w+)</label>', page) == [one.model for one in THREE]
     assert page.count(" checked>") == 1
     sections = re.split(r'<section class="reference', page)[1:]
@@ -103,7 +103,7 @@ def test_a_sweep_s_page_has_a_verdict_a_value() -> None:
     text, found = text_of(page), Page(page)
     assert (found.open, found.links) == ([], ["../index.html"])
     assert "Verdict: layer_share at 1, single_task at 1 of 2 values" in text
-    assert "0.5 keep single_task, no other model is better on one task and worse on none" in text
+    assert "0.5 keep single_task, no other model is settled to be better" in text
     assert page.count("<svg") == 2
 
 

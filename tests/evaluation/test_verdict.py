@@ -67,7 +67,7 @@ def test_more_tasks_come_before_a_larger_gain_in_one() -> None:
 def test_nothing_settled_keeps_the_baseline() -> None:
     found = judged({"a": (0.0004, -0.0001), "b": (-0.0002, 0.0003)})
     assert (found.recommended, found.settled) == (BASE, False)
-    assert "keep single_task" in found.headline
+    assert found.headline == "keep single_task, no other model is settled to be better"
     assert {one.tone for one in found.findings} == {Tone.OPEN}
     assert found.findings[0].model == "a", "the one whose gains add up to most"
     assert found.command == "ncs compare --models single_task,a,b --seeds 5"
@@ -76,6 +76,7 @@ def test_nothing_settled_keeps_the_baseline() -> None:
 def test_a_model_that_is_better_on_one_task_and_worse_on_the_other_is_a_trade_off() -> None:
     found = judged({"a": (0.003, -0.002)})
     assert (found.recommended, found.settled) == (BASE, False)
+    assert found.headline == "keep single_task, what is better on one task is worse on another"
     assert found.notes == ["a is better on CVR MSE but worse on CTR AUC than single_task: a trade-off"]
     assert [one.tone for one in found.findings] == [Tone.BETTER, Tone.WORSE]
     assert found.findings[1].text == "worse by 0.00200 (0.00150 to 0.00250) than single_task"
@@ -114,7 +115,7 @@ def test_a_model_that_is_no_result_is_never_recommended() -> None:
 def test_over_seeds_the_next_step_is_what_widens_the_intervals() -> None:
     settled = judged({"a": (0.002, 0.0)}, seeds=5, seeds_half=0.0001)
     assert settled.confidence == "over 5 training seeds and 4,321 test impressions"
-    assert settled.command == "ncs run --set train.models=[single_task,a]"
+    assert settled.command == "ncs run --set 'train.models=[single_task,a]'"
     assert "ncs export --model a" in settled.next_step
     more_seeds = judged({"a": (0.0001, 0.0)}, seeds=5, seeds_half=0.01)
     assert more_seeds.command == "ncs compare --models single_task,a --seeds 10"

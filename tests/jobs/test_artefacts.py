@@ -237,6 +237,15 @@ def test_a_manifest_says_sizes_and_shapes(job: Job) -> None:
     assert found["shapes"].items() >= shapes.items()
     assert any(name.startswith("masks/cvr/") for name in found["shapes"])
     assert {name for name in files if name.startswith(MODEL)} == {
-        f"{MODEL}/{name}" for name in ("model.pt", "facts.json", "masks.json", "conflict.json", "metrics.jsonl")
+        f"{MODEL}/{name}"
+        for name in (
+            "model.pt",
+            "validation-ctr.pt",
+            "validation-cvr.pt",
+            "facts.json",
+            "masks.json",
+            "conflict.json",
+            "metrics.jsonl",
+        )
     }
     assert Predictor.load(str(folder(job)), MODEL, CONF, latest_run(job.lake)["sizes"])

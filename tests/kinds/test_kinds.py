@@ -11,7 +11,6 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, BinaryType, DataType, DoubleType, LongType, StringType
 
 from ncs.config import Encode, Split
-from ncs.days import Days
 from ncs.errors import DataError
 from ncs.features.encoding import build_vocabulary, check_columns, check_values, encode_days
 from ncs.kinds import Buckets, Hashed, IdList, Number, Vector, Vocabulary
@@ -63,8 +62,7 @@ def vocabulary(spark: SparkSession) -> DataFrame:
 @pytest.fixture(scope="module")
 def encoded(spark: SparkSession, vocabulary: DataFrame) -> dict[str, list[Any]]:
     split, layout = Split(test_days=1, validation=0.2), Encode(seed=1, rows_per_file=64)
-    days = Days(DAY, DAY)
-    rows = encode_days(samples(spark, ROWS), vocabulary, FEATURES, split, layout, days, TASKS)
+    rows = encode_days(samples(spark, ROWS), vocabulary, FEATURES, split, layout, None, TASKS)
     kinds = dict(rows.dtypes)
     assert {kinds[name] for name in ("video", "edges", "music")} == {"int"}
     assert {kinds[name] for name in ("tag", "seen")} == {"array<int>"}
