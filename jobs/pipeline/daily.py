@@ -20,10 +20,11 @@ def bring_to_gold(job: Job) -> None:
     Ids are learnt on training days: as long as a window has none, the days end in silver.
     """
     for stage in daily_flow(by_day=True):
-        job.place_window()
-        if names.VOCABULARY in stage.writes and not job.conf.has_learning_days:
-            job.say(f"{stage.name}: nothing yet, a window needs {job.conf.least_days} labelled days")
-            return
+        if names.VOCABULARY in stage.writes:
+            job.place_window()
+            if not job.conf.has_learning_days:
+                job.say(f"{stage.name}: nothing yet, a window needs {job.conf.least_days} labelled days")
+                return
         take(job, stage)
 
 

@@ -4,17 +4,18 @@ from datetime import date
 
 import pytest
 
+from jobs.cli import make_job, parse
 from jobs.job import Job
 from jobs.pipeline import progressive
 from jobs.pipeline.daily import check_days
 from ncs.config import Config
 from ncs.days import Days
-from ncs.errors import ConfigError
+from ncs.errors import ConfigError, DataError
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake, Record
 from ncs.lake.registry import CANDIDATE, ModelRef, Registry
 from tests.evaluation.factories import described
-from tests.factories import toy_conf
+from tests.factories import ROOT, toy_conf
 from tests.jobs.conftest import write_part
 
 MODEL = "layer_share"
@@ -65,6 +66,17 @@ def test_done_days_are_left_and_old_rows_named(lake: Lake, capsys: pytest.Captur
     progressive.run(job)
     assert "trained on old rows of 2022-04-10, --again replays it" in capsys.readouterr().err
     assert len(Registry.read(lake).entries) == 1
+
+
+def test_a_day_that_is_missing_stops_what_trains_alone(lake: Lake) -> None:
+    for day in (8, 11, 12):
+        write_part(lake, layout.SAMPLES, 2, Record("label", f"2022-04-{day:02d}", {}))
+    command = ["--conf", str(ROOT / "conf" / "demo.yaml"), "--lake", lake.root, "--set", "window.train=3"]
+    for stage in ("ingest", "rollback", "status"):
+        assert not make_job(parse([stage, *command])).conf.has_learning_days
+    with pytest.raises(DataError, match=r"silver/samples lacks 2022-04-09..2022-04-10, within the window"):
+        make_job(parse(["train", *command]))
+    assert make_job(parse(["train", *command, "--set", "window.max_gap=2"])).conf.has_learning_days
 
 
 def test_a_day_that_nothing_is_learnt_from_is_refused(lake: Lake) -> None:
