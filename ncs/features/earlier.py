@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from ncs.config import Config
 from ncs.errors import DataError
 from ncs.features.encoding import encode_columns
+from ncs.kinds.statistics import join_statistics
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,7 @@ class Earlier:
         shown = self.own
         if shown is not None and self.rows is not None:
             shown = shown.unionByName(self.rows, allowMissingColumns=True)
-        for statistics in self.conf.statistics:
-            samples = statistics.join(samples, self.days, self.daily, shown)
-        return samples
+        return join_statistics(samples, self.conf.statistics, self.days, self.daily, shown)
 
     def _with_histories(self, rows: DataFrame, vocabulary: DataFrame) -> DataFrame:
         """Add each history as `<name>#`, array<int>, to encoded rows."""

@@ -63,77 +63,8 @@ class Statistics(Section):
             for statistic in self.of
         }
 
-    def join(
-        self, rows: "DataFrame", days: Collection[date], daily: "DataFrame | None", shown: "DataFrame | None" = None
-    ) -> "DataFrame":
-        """Add the statistics to rows of silver/samples, double, null where there is none.
-
-        Args:
-            rows: rows of `days`.
-            days: their days, so that no job has to find them.
-            daily: rows of gold/daily_statistics; those of other days than the `days` before a row's change nothing.
-                None: there is no day before.
-            shown: for `lag_hours`, all rows of the rows' days and of the day before each.
-        """
-        from pyspark.sql import functions as F
-
-        if daily is None:
-            return rows.withColumns({name: F.lit(None).cast("double") for name in self.fields})
-        later = F.filter(
-            F.array(*map(F.lit, sorted(days))), lambda day: F.datediff(day, F.col("day")).between(1, self.days)
-        )
-        earlier = daily.withColumn("#day", F.explode(later))
-        whole = self._summed(earlier.where(F.col("group") == ALL_ROWS)).drop("key").withColumnsRenamed(_named("all"))
-        if self.lag_hours is not None:  # the day before is in the latest rows
-            earlier = earlier.where(F.col("day") < F.date_sub("#day", 1))
-        own = self._summed(earlier.where(F.col("group") == self.group)).withColumnsRenamed(_named("own"))
-        keyed = rows.withColumn("#of", _key(rows, self.by))
-        if self.lag_hours is not None:
-            assert shown is not None
-            keyed = self._with_latest(keyed, shown)
-        same_day = keyed["day"] == F.col("#day")
-        joined = keyed.join(own, same_day & (F.col("#of") == F.col("#own_key")), "left").drop("#day")
-        joined = joined.join(F.broadcast(whole), joined["day"] == F.col("#day"), "left").drop("#day")
-        known = F.col("#of").isNotNull() & F.col("#all_impressions").isNotNull()
-        values = zip(self.fields, self.of, strict=True)
-        return joined.withColumns(
-            {name: F.when(known, self._statistic(statistic)) for name, statistic in values}
-        ).select(*rows.columns, *self.fields)
-
-    def _summed(self, earlier: "DataFrame") -> "DataFrame":
-        """The sums of earlier days, of each key for each `#day` that looks back to them."""
-        from pyspark.sql import functions as F
-
-        age = F.datediff("#day", "day") - 1
-        weight = F.lit(1.0) if self.half_life is None else F.pow(F.lit(0.5), age / self.half_life)
-        return earlier.groupBy("#day", "key").agg(*[_sum(F.col(name) * weight).alias(name) for name in _SUMS])
-
-    def _with_latest(self, keyed: "DataFrame", shown: "DataFrame") -> "DataFrame":
-        """Add `#late_<sum>`: the sums of a row's key over its own day and the one before, up to the lag before it."""
-        from pyspark.sql import Window
-        from pyspark.sql import functions as F
-
-        assert self.lag_hours is not None
-        # A row counts for its own day and for the next one.
-        events = shown.select(
-            F.explode(F.array("day", F.date_add("day", 1))).alias("#for"),
-            _key(shown, self.by).alias("#of"),
-            F.unix_micros("ts").alias("#clock"),
-            *[_millionths(value).alias(f"#{name}") for name, value in _of_row().items()],
-        ).where(F.col("#of").isNotNull())
-        looking = keyed.select(
-            F.col("day").alias("#for"), "#of", F.unix_micros("ts").alias("#clock"), F.struct("*").alias("#row")
-        )
-        lag = round(self.lag_hours * _MICROS)
-        before = Window.partitionBy("#for", "#of").orderBy("#clock")
-        before = before.rangeBetween(Window.unboundedPreceding, -(lag + 1))
-        sums = {f"#late_{name}": F.sum(f"#{name}").over(before) / _UNIT for name in _SUMS}
-        late = events.unionByName(looking, allowMissingColumns=True).select(
-            "#row", *[total.alias(name) for name, total in sums.items()]
-        )
-        return late.where(F.col("#row").isNotNull()).select("#row.*", *sums)
-
-    def _statistic(self, name: Statistic) -> "Column":
+    def value(self, name: Statistic) -> "Column":
+        """The number, of the sums `#own_<sum>`, with a lag `#late_<sum>`, and those of all rows, `#all_<sum>`."""
         from pyspark.sql import functions as F
 
         own = {column: F.coalesce(f"#own_{column}", F.lit(0.0)) for column in _SUMS}
@@ -149,6 +80,98 @@ class Statistics(Section):
         return F.when(count > 0, (own[total] + prior) / count)
 
 
+def join_statistics(
+    rows: "DataFrame",
+    statistics: Iterable[Statistics],
+    days: Collection[date],
+    daily: "DataFrame | None",
+    shown: "DataFrame | None" = None,
+) -> "DataFrame":
+    """Add statistics to rows of silver/samples, double, null where there is none; those of one window in one pass.
+
+    Args:
+        rows: rows of `days`.
+        statistics: those of the configuration.
+        days: their days, so that no job has to find them.
+        daily: rows of gold/daily_statistics; those of other days than the `days` before a row's change nothing.
+            None: there is no day before.
+        shown: for `lag_hours`, all rows of the rows' days and of the day before each.
+    """
+    from pyspark.sql import functions as F
+
+    windows: dict[tuple[int, float | None, float | None], list[Statistics]] = {}
+    for one in statistics:
+        windows.setdefault((one.days, one.half_life, one.lag_hours), []).append(one)
+    for alike in windows.values():
+        names = [name for one in alike for name in one.fields]
+        if daily is None:
+            rows = rows.withColumns({name: F.lit(None).cast("double") for name in names})
+        else:
+            joined = _with_sums(rows, alike, days, daily, shown)
+            of_group = [
+                F.max(F.when(F.col("group") == one.group, one.value(statistic))).alias(name)
+                for one in alike
+                for name, statistic in zip(one.fields, one.of, strict=True)
+            ]
+            found = joined.groupBy("impression_id", "day").agg(*of_group)
+            rows = rows.join(found, ["impression_id", "day"], "left").select(*rows.columns, *names)
+    return rows
+
+
+def _with_sums(
+    rows: "DataFrame",
+    alike: Sequence[Statistics],
+    days: Collection[date],
+    daily: "DataFrame",
+    shown: "DataFrame | None",
+) -> "DataFrame":
+    """A row for each of the rows and groups, `impression_id, day, group, key`, with the sums that it looks back to."""
+    from pyspark.sql import functions as F
+
+    window, groups = alike[0], groups_of(alike)
+    later = F.filter(
+        F.array(*map(F.lit, sorted(days))), lambda day: F.datediff(day, F.col("day")).between(1, window.days)
+    )
+    earlier = daily.withColumn("#day", F.explode(later))
+    age = F.datediff("#day", "day") - 1
+    weight = F.lit(1.0) if window.half_life is None else F.pow(F.lit(0.5), age / window.half_life)
+    sums = [_sum(F.col(name) * weight).alias(name) for name in _SUMS]
+    whole = earlier.where(F.col("group") == ALL_ROWS).groupBy("#day").agg(*sums).withColumnsRenamed(_named("all"))
+    looking = rows.select("impression_id", "day", F.unix_micros("ts").alias("#clock"), _keys(rows, groups).alias("of"))
+    looking = looking.select("impression_id", "day", "#clock", "of.*").where(F.col("key").isNotNull())
+    if window.lag_hours is not None:
+        assert shown is not None
+        looking = _with_latest(looking, shown, groups, window.lag_hours)
+        earlier = earlier.where(F.col("day") < F.date_sub("#day", 1))  # the day before is in the latest rows
+    own = earlier.where(F.col("group").isin([one.group for one in alike])).groupBy("#day", "group", "key").agg(*sums)
+    own = own.withColumnsRenamed(_named("own")).withColumnRenamed("#day", "day")
+    whole = whole.withColumnRenamed("#day", "day")
+    return looking.join(own, ["day", "group", "key"], "left").join(F.broadcast(whole), "day")
+
+
+def _with_latest(
+    looking: "DataFrame", shown: "DataFrame", groups: Sequence[Sequence[str]], lag_hours: float
+) -> "DataFrame":
+    """Add `#late_<sum>`: the sums of a row's key over its own day and the one before, up to the lag before it."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
+    # A row counts for its own day and for the next one.
+    events = shown.select(
+        F.explode(F.array("day", F.date_add("day", 1))).alias("day"),
+        F.unix_micros("ts").alias("#clock"),
+        _keys(shown, groups).alias("of"),
+        *[_millionths(value).alias(f"#{name}") for name, value in _of_row().items()],
+    )
+    events = events.select("*", "of.*").drop("of").where(F.col("key").isNotNull())
+    before = Window.partitionBy("day", "group", "key").orderBy("#clock")
+    before = before.rangeBetween(Window.unboundedPreceding, -(round(lag_hours * _MICROS) + 1))
+    late = events.unionByName(looking, allowMissingColumns=True).select(
+        *looking.columns, *[(F.sum(f"#{name}").over(before) / _UNIT).alias(f"#late_{name}") for name in _SUMS]
+    )
+    return late.where(F.col("impression_id").isNotNull())
+
+
 def groups_of(statistics: Iterable[Statistics]) -> list[list[str]]:
     """The columns that days are summed by, each combination once, in order."""
     return sorted({one.group: one.by for one in statistics}.values())
@@ -162,8 +185,7 @@ def sum_days(samples: "DataFrame", groups: Sequence[Sequence[str]]) -> "DataFram
     """
     from pyspark.sql import functions as F
 
-    keys = [(F.lit(ALL_ROWS), F.lit(ALL_ROWS)), *((F.lit(",".join(by)), _key(samples, by)) for by in groups)]
-    of = F.explode(F.array(*[F.struct(group.alias("group"), key.alias("key")) for group, key in keys]))
+    of = _keys(samples, groups, (F.lit(ALL_ROWS), F.lit(ALL_ROWS)))
     rows = samples.select("day", of.alias("of"), *[value.alias(name) for name, value in _of_row().items()])
     sums = {name: _sum(F.col(name)) for name in _SUMS}
     counts = {name: sums[name].cast("bigint") for name in ("impressions", "clicks", "labelled")}
@@ -199,6 +221,14 @@ def _millionths(value: "Column") -> "Column":
     return F.round(value * _UNIT).cast("bigint")
 
 
+def _keys(rows: "DataFrame", groups: Sequence[Sequence[str]], *more: "tuple[Column, Column]") -> "Column":
+    """A row for each group, with its name and the row's key in it; `more` are further ones."""
+    from pyspark.sql import functions as F
+
+    keys = [*more, *((F.lit(",".join(by)), _key(rows, by)) for by in groups)]
+    return F.explode(F.array(*[F.struct(group.alias("group"), key.alias("key")) for group, key in keys]))
+
+
 def _key(rows: "DataFrame", by: Sequence[str]) -> "Column":
     """A row's key in a group, null where a column has no value."""
     from pyspark.sql import functions as F
@@ -215,4 +245,4 @@ def _key(rows: "DataFrame", by: Sequence[str]) -> "Column":
 
 
 def _named(side: str) -> dict[str, str]:
-    return {name: f"#{side}_{name}" for name in ("key", *_SUMS)}
+    return {name: f"#{side}_{name}" for name in _SUMS}
