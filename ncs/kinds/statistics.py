@@ -157,10 +157,11 @@ def _with_latest(
     from pyspark.sql import functions as F
 
     # A row counts for its own day and for the next one.
-    events = shown.select(
-        F.explode(F.array("day", F.date_add("day", 1))).alias("day"),
+    twice = shown.withColumn("day", F.explode(F.array("day", F.date_add("day", 1))))
+    events = twice.select(
+        "day",
         F.unix_micros("ts").alias("#clock"),
-        _keys(shown, groups).alias("of"),
+        _keys(twice, groups).alias("of"),
         *[_millionths(value).alias(f"#{name}") for name, value in _of_row().items()],
     )
     events = events.select("*", "of.*").drop("of").where(F.col("key").isNotNull())
@@ -226,7 +227,7 @@ def _keys(rows: "DataFrame", groups: Sequence[Sequence[str]], *more: "tuple[Colu
     from pyspark.sql import functions as F
 
     keys = [*more, *((F.lit(",".join(by)), _key(rows, by)) for by in groups)]
-    return F.explode(F.array(*[F.struct(group.alias("group"), key.alias("key")) for group, key in keys]))
+    return F.explode(F.array(*[F.named_struct(F.lit("group"), group, F.lit("key"), key) for group, key in keys]))
 
 
 def _key(rows: "DataFrame", by: Sequence[str]) -> "Column":

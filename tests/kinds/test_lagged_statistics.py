@@ -14,8 +14,11 @@ from ncs.kinds.statistics import Statistics, groups_of, sum_days
 from tests.factories import toy_conf
 
 FIRST = date(2022, 4, 8)
-SCHEMA = "impression_id string, user_id long, ts timestamp, day date, clicked int, cvr double, watched_seconds double"
-LAGGED = "statistics=[{by: [user_id], of: [clicked, impressions, cvr], days: 2, smoothing: 3, lag_hours: 1.5}]"
+SCHEMA = "impression_id string, user_id long, scene string, ts timestamp, day date, clicked int, cvr double, watched_seconds double"
+LAGGED = (
+    "statistics=[{by: [user_id], of: [clicked, impressions, cvr], days: 2, smoothing: 3, lag_hours: 1.5}, "
+    "{by: [user_id, scene], of: [clicked, impressions, cvr], days: 2, smoothing: 3, lag_hours: 1.5}]"
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +30,7 @@ def rows() -> pd.DataFrame:
         {
             "impression_id": [f"i{n}" for n in range(300)],
             "user_id": random.integers(1, 6, size=300),
+            "scene": [None if scene == 2 else f"s{scene}" for scene in random.integers(0, 3, size=300)],
             "ts": [datetime(2022, 4, 8, tzinfo=UTC) + timedelta(seconds=int(second)) for second in at],
             "day": [FIRST + timedelta(days=int(second // 86400)) for second in at],
             "clicked": clicked.astype(int),
@@ -51,7 +55,9 @@ def expected(rows: pd.DataFrame, row: pd.Series, statistics: Statistics) -> list
     assert statistics.lag_hours is not None
     days = [row["day"] - timedelta(days=n) for n in range(statistics.days + 1)]
     before = rows[rows["day"].isin(days[1:])]
-    known = rows[rows["day"].isin(days) & (rows["user_id"] == row["user_id"])]
+    known = rows[rows["day"].isin(days)]
+    for column in statistics.by:
+        known = known[known[column] == row[column]]
     known = known[known["ts"] < row["ts"] - timedelta(hours=statistics.lag_hours)]
     clicked = (known["clicked"].sum() + 3 * before["clicked"].mean()) / (len(known) + 3)
     cvr = (known["cvr"].sum() + 3 * before["cvr"].mean()) / (known["cvr"].count() + 3)
@@ -60,13 +66,16 @@ def expected(rows: pd.DataFrame, row: pd.Series, statistics: Statistics) -> list
 
 def test_they_are_what_the_definition_says_and_know_nothing_later(spark: SparkSession, rows: pd.DataFrame) -> None:
     day = FIRST + timedelta(days=2)
-    statistics = toy_conf(LAGGED).statistics[0]
-    assert next(iter(statistics.fields)) == "user_id_clicked_2d_lag_1_5h"
+    statistics = toy_conf(LAGGED).statistics
+    assert next(iter(statistics[1].fields)) == "user_id_scene_clicked_2d_lag_1_5h"
     found = computed(spark, rows, day)
     assert len(found) == (rows["day"] == day).sum()
     for _, row in rows[rows["day"] == day].iterrows():
-        values = found.loc[row["impression_id"], list(statistics.fields)].astype(float)
-        assert values.tolist() == pytest.approx(expected(rows, row, statistics), abs=1e-5), row["impression_id"]
+        for one in statistics:
+            values = found.loc[row["impression_id"], list(one.fields)].astype(float).tolist()
+            given = all(row[column] is not None for column in one.by)
+            wanted = expected(rows, row, one) if given else [math.nan] * 3
+            assert values == pytest.approx(wanted, abs=1e-5, nan_ok=True), row["impression_id"]
     moment = rows[rows["day"] == day]["ts"].iloc[20]
     known = computed(spark, rows[rows["ts"] <= moment], day)
     pd.testing.assert_frame_equal(known, found.loc[known.index])
