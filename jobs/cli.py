@@ -111,7 +111,7 @@ def make_job(call: Call) -> Job:
     )
     if call.stage.needs_lake and not storage.exists(job.lake.root):
         raise DataError(f"there is no lake at {job.lake.root}; name one with --lake, or make it with `ncs run`")
-    job.lake.bind(conf)
+    job.lake.bind(conf, fills=not call.stage.needs_lake)
     try:
         job.place_window()
     except DataError:

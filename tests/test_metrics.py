@@ -37,7 +37,7 @@ def test_what_is_better_is_said_once() -> None:
     assert names(more_is_better=True) == ["auc", "gauc", "spearman"]
     assert "metric IN ('auc', 'gauc', 'spearman') AS more_is_better" in MODEL_COMPARISON.query
     assert all(f"{name}: " in METRIC.comment for name in METRICS)
-    assert "Differences in 1e-5 (MSE) and 1e-4 (AUC), with 95 %" in legend(["a"], 5)
+    assert "Differences in 1e-5 (MSE) and 1e-4 (AUC), more is better, with 95 %" in legend(["a"], 5)
 
 
 def test_a_metric_that_joins_is_in_the_report(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,11 +48,6 @@ def check_split(conf: "Config") -> None:
     """Raises ValueError if no day is left to train on."""
     if conf.test_length >= len(conf.learning_days):
         raise ValueError(f"split.test_days leaves no day of {conf.learning_days} for training")
-    if conf.split.days >= len(conf.train_days):
-        raise ValueError(
-            f"split.validation: {conf.split.validation} leaves none of {conf.train_days} to train on; name more "
-            f"days in logs.days, or a share of the impressions as 0.1"
-        )
 
 
 def check_references(conf: "Config") -> None:

@@ -206,13 +206,18 @@ class Config(Section):
         return self.learning_days.split(self.test_length)[1]
 
     def select(self, role: Role) -> Selection:
-        """The rows of the sample tables that are for a purpose."""
+        """The rows of the sample tables that are for a purpose. Raises ConfigError if no day is left to train on."""
         if role == "test":
             return Selection(self.test_days)
         if role == "refit":
             return Selection(self.train_days)
         if not self.split.days:
             return Selection(self.train_days, role)
+        if self.split.days >= len(self.train_days):
+            raise ConfigError(
+                f"split.validation: {self.split.validation} leaves none of {self.train_days} to train on; name more "
+                f"days in logs.days, or a share of the impressions as 0.1"
+            )
         train, validation = self.train_days.split(self.split.days)
         return Selection(train if role == "train" else validation)
 

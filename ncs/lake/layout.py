@@ -90,11 +90,11 @@ class Lake:
         """Where generated logs land."""
         return self.uri("landing")
 
-    def bind(self, conf: Config) -> None:
+    def bind(self, conf: Config, fills: bool = True) -> None:
         """Tie the lake to its logs at first use; afterwards refuse logs of another origin.
 
         What follows from the logs is rebuilt when the configuration changes. The logs themselves are the lake's
-        identity: two origins in one lake would be mixed in silence.
+        identity: two origins in one lake would be mixed in silence. A command that does not fill it writes nothing.
         """
         logs = conf.part("logs")["logs"]
         if logs["source"] is None:  # a generated world: its days are part of it
@@ -104,13 +104,15 @@ class Lake:
             logs["source"] = storage.absolute(conf.logs.source or "")
         path = self.uri("lake.json")
         if not storage.exists(path):
-            storage.write_json(path, {"logs": logs})
+            if fills:
+                storage.write_json(path, {"logs": logs})
             return
         remedy = "restore it, or remove it: the same command, with the logs that the lake was made from, writes it"
         found = storage.read_json(path, Origin, remedy)["logs"]
         differing = [key for key in sorted({*found, *logs}) if found.get(key) != logs.get(key)]
-        if differing and self._is_empty():
-            storage.write_json(path, {"logs": logs})  # whatever was wrong before, nothing was made from it
+        if differing and self._is_empty():  # whatever was wrong before, nothing was made from it
+            if fills:
+                storage.write_json(path, {"logs": logs})
         elif differing:
             what = "; ".join(f"logs.{key} is {found.get(key)!r} there, {logs.get(key)!r} here" for key in differing)
             raise DataError(

@@ -181,7 +181,7 @@ def test_a_column_of_the_profiles_that_changes_is_told(
     fields = {name: field for name, field in job.conf.model_dump()["fields"].items() if name != "age_group"}
     run(replace(job, conf=job.conf.with_keys({"fields": fields})))
     assert "users: column 'age_group' is gone, it is null there" in capsys.readouterr().err
-    assert [tuple(row) for row in rows(spark, lake, "users").collect()] == [(1, None, "Oslo")]
+    assert [tuple(row) for row in rows(spark, lake, "users").collect()] == [(1, None, None, "Oslo")]
 
 
 def test_logs_that_are_missing_stop_before_anything_is_written(

@@ -14,7 +14,10 @@ from ncs.kinds.statistics import Statistics, groups_of, sum_days
 from tests.factories import toy_conf
 
 FIRST = date(2022, 4, 8)
-SCHEMA = "impression_id string, user_id long, scene string, ts timestamp, day date, clicked int, cvr double, watched_seconds double"
+SCHEMA = (
+    "impression_id string, user_id long, scene string, ts timestamp, day date, clicked int, cvr double, "
+    "watched_seconds double"
+)
 LAGGED = (
     "statistics=[{by: [user_id], of: [clicked, impressions, cvr], days: 2, smoothing: 3, lag_hours: 1.5}, "
     "{by: [user_id, scene], of: [clicked, impressions, cvr], days: 2, smoothing: 3, lag_hours: 1.5}]"
