@@ -2,6 +2,8 @@
 
 import re
 
+from ncs.config import Config
+
 BASELINE = "single_task"
 TRUTH = "truth"
 """The model whose predictions, of CTR and CVR alone, are the generator's own: the reachable end, not a competitor."""
@@ -20,3 +22,11 @@ def legend_name(name: str) -> str:
     name = " ".join(name.split())
     name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
     return f"\u200b{name}" if name.startswith("_") else name
+
+
+def features_in_short(conf: Config) -> str:
+    """How many features there are of which section."""
+    statistics = sum(len(one.fields) for one in conf.statistics)
+    histories = len(conf.features) - len(conf.fields) - statistics
+    counted = {"fields": len(conf.fields), "statistics": statistics, "histories": histories}
+    return ", ".join(f"{count} {name}" for name, count in counted.items() if count)

@@ -18,7 +18,7 @@ from ncs.evaluation.distributions import distributions
 from ncs.evaluation.forest import forests
 from ncs.evaluation.label_days import LabelDays
 from ncs.evaluation.mask_maps import mask_maps, subnetworks
-from ncs.evaluation.names import TRUTH
+from ncs.evaluation.names import TRUTH, features_in_short
 from ncs.evaluation.paper import TABLE_2
 from ncs.evaluation.parts import CALIBRATED
 from ncs.evaluation.slices import errors_by_slice
@@ -165,7 +165,7 @@ def _facts(report: Report) -> dict[str, str]:
         "Impressions": f"{labels.impressions:,}, {tested:,} of them tested on",
         "Users": f"{labels.users:,}" if labels.users else None,
         "Videos": f"{labels.videos:,}" if labels.videos else None,
-        "Features": f"{len(conf.fields)} fields",
+        "Features": features_in_short(conf),
         "Quarantined": f"{set_aside:,} rows of the logs" if report.reconciled_days else None,
         "Data quality": _quality_in_short(report.quality),
     }
