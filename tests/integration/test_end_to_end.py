@@ -100,7 +100,7 @@ def test_the_comparison_and_the_report_are_there(spark: SparkSession, lake: Lake
     }
     for row in rows:
         assert row.ci_low <= row.value < row.ci_high, "a debiased calibration error can be 0"
-        assert row.value > 0.5 if row.metric == "auc" else row.value > 0 or row.metric in ("gauc", "spearman")
+        assert row.value > 0.5 if row.metric == "auc" else row.value > 0 or row.metric in ("gauc", "spearman", "ece")
     page = Path(lake.uri("reports", run_id, "report.html")).read_text()
     for part in ('id="comparison"', 'id="learning"', 'id="masks-connection_share"', 'id="labels"', 'id="lineage"'):
         assert part in page
