@@ -104,8 +104,8 @@ def test_the_comparison_and_the_report_are_there(spark: SparkSession, lake: Lake
     page = Path(lake.uri("reports", run_id, "report.html")).read_text()
     for part in ('id="comparison"', 'id="learning"', 'id="masks-connection_share"', 'id="labels"', 'id="lineage"'):
         assert part in page
-    assert page.count("<svg") == 15 + 2 + 3 + 6 + 1, (
-        "calibration of two tasks, maps of two layers, errors by three slices, conflict"
+    assert page.count("<svg") == 15 + 2 + 2 + 3 + 6 + 1, (
+        "scores and calibration of two tasks, maps of two layers, errors by three slices, conflict"
     )
     assert not re.search(r'(src|href)="?https?:', page), "self-contained"
     lineage = storage.read_json(lake.uri("models", run_id, "run.json"))["lineage"]
