@@ -6,14 +6,13 @@ import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 from pyspark.sql import functions as F
 
 from jobs.job import Job
-from jobs.pipeline.predict_days import encoded_for
+from jobs.pipeline.predict_days import encoded_for, predictions
 from jobs.pipeline.runs import folders, latest_run, predictions_from
 from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError
 from ncs.evaluation import calibration
 from ncs.evaluation.calibration import fit
-from ncs.evaluation.scoring import score
 from ncs.lake import layout
 from ncs.lake.currency import is_current
 from ncs.lake.layout import ALL, Record
@@ -47,17 +46,10 @@ def run(job: Job) -> None:
         return
     folder = job.lake.uri("models", run_id)
     scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in found["models"]}
-    read = job.spark.read.format("delta")
-    on_days = F.col("day").isin(*days)
-    samples = read.load(job.lake.uri(shown)).where(on_days)
+    samples = job.table_of(shown).where(F.col("day").isin(*days))
     if vocabulary != found["vocabulary"]:  # it has grown: gold may hold ids that the models do not know
         samples = encoded_for(job, found, conf, list(days))
-    who = read.load(job.lake.uri(layout.SAMPLES)).where(on_days).select("impression_id", "user_id", "video_id", "day")
-    rows = score(samples, conf.layout, scorers, tasks).join(who, "impression_id")
-    rows = rows.select(
-        F.lit(run_id).alias("run_id"), "model", "impression_id", "user_id", "video_id", "day",
-        *(task.prediction for task in tasks.values()),
-    )  # fmt: skip
+    rows = predictions(job, samples, conf, run_id, scorers, list(days))
     record = Record("predict", run_id, provenance)
     replace_models(rows, job.lake.uri(layout.PREDICTIONS), [record], run_id, list(scorers), list(days))
     job.say(f"predict: {len(scorers)} models scored {days}, in {job.lake.uri(layout.PREDICTIONS)}")

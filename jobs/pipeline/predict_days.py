@@ -93,20 +93,31 @@ def predictions_version(lake: Lake, model: Chosen, day: date) -> int | None:
 def _score(job: Job, members: Sequence[Chosen], days: Sequence[date], wanted: dict[str, dict[str, Any]]) -> None:
     """Score days with models of one run, which share its configuration and vocabulary."""
     first = members[0]
-    described, conf, tasks = first.described, first.conf, tasks_of(first.conf)
+    described, conf = first.described, first.conf
     run_id, folder = described["run_id"], job.lake.uri("models", described["run_id"])
     scorers = {one.model: Predictor.load(folder, one.model, conf, described["sizes"]) for one in members}
     rows = encoded_for(job, described, conf, days)
-    who = job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
-    who = who.select("impression_id", "user_id", "video_id", "day")
-    scored = score(rows, conf.layout, scorers, tasks).join(who, "impression_id")
-    scored = scored.select(
-        F.lit(run_id).alias("run_id"), "model", "impression_id", "user_id", "video_id", "day",
-        *(task.prediction for task in tasks.values()),
-    )  # fmt: skip
+    scored = predictions(job, rows, conf, run_id, scorers, days)
     keys = [key(one.ref, day) for one in members for day in days]
     records = [Record("predict", name, wanted[name]) for name in keys]
     replace_models(scored, job.lake.uri(layout.PREDICTIONS), records, run_id, list(scorers), days)
+
+
+def predictions(
+    job: Job, rows: DataFrame, conf: Config, run_id: str, scorers: Mapping[str, Predictor], days: Collection[date]
+) -> DataFrame:
+    """Rows of gold/predictions from the days' encoded rows, by each of a run's models."""
+    tasks = tasks_of(conf)
+    who = job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
+    who = who.select("impression_id", "user_id", "video_id", "day")
+    return (
+        score(rows, conf.layout, scorers, tasks)
+        .join(who, "impression_id")
+        .select(
+            F.lit(run_id).alias("run_id"), "model", "impression_id", "user_id", "video_id", "day",
+            *(task.prediction for task in tasks.values()),
+        )
+    )  # fmt: skip
 
 
 def encoded_for(job: Job, described: Mapping[str, Any], conf: Config, days: Collection[date]) -> DataFrame:
