@@ -1,6 +1,5 @@
-"""Rows at fault, some of them, for the page of a failed expectation. They are looked for only when one has failed."""
+"""Rows at fault, some of them. They are looked for only when a rule has failed."""
 
-import html
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import Column, DataFrame
@@ -14,23 +13,16 @@ if TYPE_CHECKING:
 _SHOWN = 5
 
 
-def attach(frame: DataFrame, rule: Rule, result: "ExpectationValidationResult") -> None:
-    """Put up to five rows, as JSON, into the result of a rule as what Data Docs shows as sampled values."""
+def examples(frame: DataFrame, rule: Rule, result: "ExpectationValidationResult") -> list[str]:
+    """Up to five rows that break a rule, as JSON; of a query on days or keys its exceptions, with their figures."""
     rows = result.result.get("details", {}).get("unexpected_rows")
     bad = rule.bad_rows()
     if bad is not None and (rows or "element_count" in result.result):  # else it could not be computed
-        texts = _examples(frame, bad, rows)
-    elif rows:  # the exceptions themselves: days with their figures, or keys with an example
-        texts = [", ".join(f"{key} {value}" for key, value in row.items()) for row in rows[:_SHOWN]]
-    else:
-        return
-    # The page's templates show them as they are: what is markup in the logs must be none on the page.
-    result.result["partial_unexpected_list"] = [html.escape(text) for text in texts]
-    # The page's table asks for a count; at 0 no share is shown, which the rules that are queries do not have.
-    result.result.setdefault("unexpected_count", 0)
+        return _bad_rows(frame, bad, rows)
+    return [", ".join(f"{key} {value}" for key, value in row.items()) for row in (rows or [])[:_SHOWN]]
 
 
-def _examples(frame: DataFrame, condition: Column, rows: list[dict[str, Any]] | None) -> list[str]:
+def _bad_rows(frame: DataFrame, condition: Column, rows: list[dict[str, Any]] | None) -> list[str]:
     days = [row["day"] for row in rows or [] if row.get("day")]
     found = frame.where(condition)
     return (found.where(F.col("day").isin(days)) if days else found).limit(_SHOWN).toJSON().collect()

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import pyarrow as pa
 
@@ -17,8 +17,8 @@ Outcome = Literal["pass", "warn", "stop"]
 
 
 @dataclass(frozen=True)
-class Failure:
-    """One expectation that a table did not meet. `days`: the days at fault, none where that is not known."""
+class Finding:
+    """What a table is by one rule. `days`: the days at fault, none where that is not known."""
 
     column: str
     rule: str
@@ -27,6 +27,9 @@ class Failure:
     days: list[str] = field(default_factory=list)
     warns: bool = False
     """Whether it is only shown and recorded (`gates.learnt.warn`)."""
+    met: bool = False
+    examples: list[str] = field(default_factory=list)
+    """Rows at fault, some of them, as JSON."""
 
     def __str__(self) -> str:
         return f"{self.column}: {self.rule}; found {self.found} ({self.expectation})"
@@ -44,11 +47,16 @@ class Verdict:
     days: str
     digest: str
     success: bool
-    failed: list[Failure] = field(default_factory=list)
-    statistics: dict[str, Any] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    """Of each rule."""
 
     @property
-    def warnings(self) -> list[Failure]:
+    def failed(self) -> list[Finding]:
+        """What was not met, warnings among them."""
+        return [finding for finding in self.findings if not finding.met]
+
+    @property
+    def warnings(self) -> list[Finding]:
         """What failed and stops nothing."""
         return [failure for failure in self.failed if failure.warns]
 
@@ -58,7 +66,7 @@ class Verdict:
             return [ALL]
         return [str(day) for part in self.days.split(", ") for day in Days.parse(part)]
 
-    def of_day(self, day: str) -> tuple[Outcome, list[Failure]]:
+    def of_day(self, day: str) -> tuple[Outcome, list[Finding]]:
         """What it says of one of its days."""
         failures = [failure for failure in self.failed if not failure.days or day in failure.days]
         if not failures:
@@ -67,7 +75,7 @@ class Verdict:
 
     def __str__(self) -> str:
         what = f"{self.table} (days {self.days}, version {self.version})"
-        count = self.statistics.get("evaluated_expectations", 0)
+        count = len(self.findings)
         if self.success:
             warned = "".join(f"\n  warning: {failure}" for failure in self.warnings)
             return f"{what} meets its {count - len(self.warnings)} expectations{warned}"
@@ -78,8 +86,13 @@ class Verdict:
 
 def stored(lake: Lake, table: str) -> Verdict | None:
     """The newest verdict on a table; None if there is none, or a broken one: the table is checked again."""
-    values = storage.derived_json(uri(lake, table), Verdict)
-    return values and Verdict(**{**values, "failed": [Failure(**each) for each in values["failed"]]})
+    return read(uri(lake, table))
+
+
+def read(uri: str) -> Verdict | None:
+    """The verdict in a file; None if there is none, or one that an earlier version wrote."""
+    values = storage.derived_json(uri, Verdict)
+    return values and Verdict(**{**values, "findings": [Finding(**each) for each in values["findings"]]})
 
 
 def uri(lake: Lake, table: str) -> str:
@@ -88,7 +101,7 @@ def uri(lake: Lake, table: str) -> str:
 
 
 def keep(lake: Lake, found: Iterable[Verdict], run: str) -> None:
-    """Add what verdicts say of each of their days; `run` names the pages."""
+    """Add what verdicts say of each of their days; `run` names the command's checks."""
     now = datetime.now(UTC)
     rows = []
     for verdict in found:

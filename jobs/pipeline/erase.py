@@ -13,6 +13,7 @@ from ncs.lake.removal import Erased
 from ncs.logs.pseudonyms import Pseudonyms, pseudonym
 from ncs.tasks import CTR, tasks_of
 from ncs.text import aligned
+from validation import quality_page
 
 _BIGINT = range(-(2**63), 2**63)
 
@@ -38,9 +39,7 @@ def run(job: Job, user_ids: Sequence[str] = (), ids_file: str | None = None) -> 
     finally:
         erased.impressions.unpersist()
     if any(lost.values()):
-        # Pages of failed checks show rows; the next check writes its own.
-        for folder in ("gx", "data_docs"):
-            storage.remove(job.lake.uri("validation", folder))
+        quality_page.forget(job.lake)
     for user, raw in users.items():
         if user not in known:
             again = user_digest(user) in before

@@ -1,6 +1,5 @@
 """The page of a run: written when it is evaluated, and again once there is more to tell of it."""
 
-import posixpath
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
@@ -24,7 +23,7 @@ from ncs.lake.documents import Conflict, Epoch, Facts, Masks
 from ncs.lake.erasure import models_with_erased_users
 from ncs.lake.layout import Lake
 from ncs.lake.tables.rows import Figure
-from validation import verdicts
+from validation import quality_page, verdicts
 
 _SHAPES: dict[str, Any] = {"masks": Masks, "conflict": Conflict, "facts": Facts}
 
@@ -109,9 +108,8 @@ def quality(lake: Lake, conf: Config) -> list[Quality]:
 
 
 def _quality_page(lake: Lake) -> str | None:
-    """The way from a report to the pages of the checks, if there are such."""
-    pages = ("validation", "data_docs", "index.html")
-    return posixpath.join("..", "..", *pages) if storage.exists(lake.uri(*pages)) else None
+    """The way from a report to the page of data quality, if there is one."""
+    return "../../validation/quality.html" if storage.exists(quality_page.uri(lake)) else None
 
 
 def _labelled(lake: Lake) -> dict[str, dict[str, Any]]:

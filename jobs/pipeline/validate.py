@@ -40,7 +40,7 @@ def gate(job: Job, *tables: str) -> None:
     for table in tables:
         if table not in known:
             raise ConfigError(f"there is no suite for {table!r}; there are {', '.join(known)}")
-    at = Gate(job.lake, job.conf.gates.pages)
+    at = Gate(job.lake, job.conf)
     at.enforce([_verdict(job, at, table) for table in job.progress(tables, "validate", "table")])
 
 
@@ -49,7 +49,7 @@ def block_days(job: Job, *tables: str) -> None:
 
     Raises GateError when a table fails otherwise: users or videos, all days, or days that are bad only together.
     """
-    at = Gate(job.lake, job.conf.gates.pages)
+    at = Gate(job.lake, job.conf)
     verdicts = [_verdict(job, at, table) for table in job.progress(tables, "validate", "table")]
     failed = [verdict for verdict in verdicts if not verdict.success]
     held = {day: why for each in failed if each.table not in PROFILES for day, why in _bad_days(job, at, each)}

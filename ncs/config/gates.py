@@ -45,7 +45,6 @@ class Gates(Section):
     max_duplicates: Annotated[float, Field(ge=0, le=1)]
     max_unlabelled: Annotated[float, Field(ge=0, le=1)]
     learnt: Learnt
-    pages: Few
 
     @field_validator("click_rate", "mean_cvr")
     @classmethod

@@ -13,6 +13,8 @@ RENAMED = {
     "gates.learnt.shift": "gates.learnt.psi",
 }
 """Old key -> new key, both from the top of the configuration."""
+_REMOVED = {"gates.pages": "the data-quality page shows the newest check of each table"}
+"""Key that has no effect any more -> why."""
 _BEFORE = {"train.refit": False, "train.average": 0.0}
 """Key -> what was done before there was the key, where the value in `base.yaml` says otherwise."""
 
@@ -46,13 +48,17 @@ def add_keys(values: dict[str, Any]) -> dict[str, Any]:
 
 def rename_keys(values: dict[str, Any], where: str | None) -> dict[str, Any]:
     """The same configuration under the keys' new names; `where` is for the warning, None: there is nobody to warn."""
-    for old, new in RENAMED.items():
+    for old in (*RENAMED, *_REMOVED):
         *sections, name = old.split(".")
         section: Any = values
         for above in sections:
             section = section.get(above) if isinstance(section, dict) else None
         if isinstance(section, dict) and name in section:
+            new = RENAMED.get(old)
             if where is not None:
-                _log.warning("%s: %s is called %s now", where, old, new)
-            section[new.rpartition(".")[2]] = section.pop(name)
+                change = f"is called {new} now" if new else f"has no effect any more: {_REMOVED[old]}"
+                _log.warning("%s: %s %s", where, old, change)
+            value = section.pop(name)
+            if new:
+                section[new.rpartition(".")[2]] = value
     return values

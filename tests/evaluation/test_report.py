@@ -234,7 +234,7 @@ def test_the_first_screen_answers_which_model_how_sure_and_what_next() -> None:
     figures += [figure(model, "auc", 0.7) for model in MODELS]
     trained = {model: Trained(METRICS[model], None, facts={"parameters": 1234, "density": 0.5}) for model in MODELS}
     quality = [Quality("silver/samples", 8, 1, 0, ["clicked: rate; found <0.1>"])]
-    links = {"quality": "../../validation/data_docs/index.html", "index": "../index.html"}
+    links = {"quality": "../../validation/quality.html", "index": "../index.html"}
     facts = {"quality": quality, "evaluated": datetime(2026, 1, 2, 3, 4), "links": links}
     page = page_of(described(), figures, trained, {}, **facts)
     found, text = Page(page), text_of(page)

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from ncs.training.cluster import Cluster
 from ncs.training.store import Store
 from tests.factories import toy_conf, write_toy_lake
 from validation import verdicts
-from validation.verdicts import Failure, Verdict
+from validation.verdicts import Finding, Verdict
 
 CONF = toy_conf("train.models=[single_task, layer_share, connection_share]", "train.epochs=1", "prune.rounds=1")
 MODEL = "connection_share"
@@ -135,10 +136,13 @@ def test_keys_that_are_missing_or_of_another_type_are_named(job: Job, name: str)
 
 
 def test_what_can_be_made_again_is_made_again(job: Job) -> None:
-    verdict = Verdict(layout.SAMPLES, 1, "all", "x", False, [Failure("a", "b", "c", "d", ["2022-04-08"])], {"n": 1.5})
+    verdict = Verdict(layout.SAMPLES, 1, "all", "x", False, [Finding("a", "b", "c", "d", ["2022-04-08"])])
     path = verdicts.uri(job.lake, layout.SAMPLES)
-    for state in [*STATES.values(), *(lambda _, v=v: json.dumps(v).encode() for v in ({"table": 1}, {"failed": [1]}))]:
-        storage.write_json(path, verdict.__dict__ | {"failed": [failure.__dict__ for failure in verdict.failed]})
+    for state in [
+        *STATES.values(),
+        *(lambda _, v=v: json.dumps(v).encode() for v in ({"table": 1}, {"findings": [1]})),
+    ]:
+        storage.write_json(path, asdict(verdict))
         assert verdicts.stored(job.lake, layout.SAMPLES) == verdict
         storage.write_bytes(path, state(storage.read_bytes(path)))
         assert verdicts.stored(job.lake, layout.SAMPLES) is None

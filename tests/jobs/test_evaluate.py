@@ -35,7 +35,7 @@ from tests.evaluation.factories import (
     write_lake,
     write_truth,
 )
-from validation.verdicts import Failure, Verdict, keep
+from validation.verdicts import Finding, Verdict, keep
 
 
 def compare(lake: Lake) -> list[str]:
@@ -146,7 +146,7 @@ def test_the_status_shows_what_the_gate_said_of_the_predictions(compared: tuple[
     predictions = part_of(status(Job(CONF, lake, CONF.logs.days)), layout.PREDICTIONS)
     assert predictions.gate == "not checked"
     assert predictions.version is not None
-    first, last, late = "2022-04-15", "2022-04-16", Failure("p_ctr", "is a probability", "1.2", "0..1")
+    first, last, late = "2022-04-15", "2022-04-16", Finding("p_ctr", "is a probability", "1.2", "0..1")
     passed = Verdict(layout.PREDICTIONS, predictions.version, f"{first}..{last}", "d", True)
     keep(lake, [passed], "r1")
     keep(lake, [replace(passed, version=passed.version + 1, success=False, failed=[late])], "of another run")

@@ -22,7 +22,7 @@ from ncs.logs.source import open_source
 from tests.factories import ROOT
 from tests.jobs.conftest import DAYS, LAST, write_part
 from validation import verdicts
-from validation.verdicts import Failure, Verdict
+from validation.verdicts import Finding, Verdict
 
 
 def of(found: list[Part], table: str, key: object) -> Part:
@@ -66,7 +66,7 @@ def test_what_has_changed_is_said_at_every_stage_that_it_reaches(written: Job) -
 def test_one_line_says_what_is_stale_and_blocked(written: Job) -> None:
     (Path(str(written.conf.logs.source)) / "clicks" / f"day={LAST}" / "a.csv").write_text("re-delivered")
     assert summary(status(written)) == f"2 days current, stale: {LAST}"
-    failure = Failure("clicked", "click rate", "found 0.1", "expect_no_rows", [str(DAYS.first)])
+    failure = Finding("clicked", "click rate", "found 0.1", "expect_no_rows", [str(DAYS.first)])
     verdicts.keep(written.lake, [Verdict(layout.SAMPLES, 2, str(DAYS), "x", False, [failure])], "run")
     assert summary(status(written)) == f"1 day current, blocked: {DAYS.first}, stale: {LAST}"
 
@@ -82,7 +82,7 @@ def test_days_that_are_missing_or_gone(written: Job) -> None:
 
 
 def test_the_gate_is_shown_by_day(written: Job) -> None:
-    failure = Failure("clicked", "click rate", "found 0.1", "expect_no_rows", [str(LAST)])
+    failure = Finding("clicked", "click rate", "found 0.1", "expect_no_rows", [str(LAST)])
     verdicts.keep(written.lake, [Verdict(layout.SAMPLES, 2, str(DAYS), "x", False, [failure])], "run")
     found = status(written)
     assert [of(found, layout.SAMPLES, day).gate for day in DAYS] == ["pass", "pass", "stop"]

@@ -18,7 +18,7 @@ from ncs.lake import layout
 from ncs.lake.layout import Lake, Record
 from ncs.lake.writer import replace_days
 from tests.validation.test_gate import FIELDS, SAMPLES, write_users
-from validation import verdicts
+from validation import quality_page, verdicts
 
 DAYS = Days.parse("2022-04-08..2022-04-12")
 BAD = date(2022, 4, 11)
@@ -67,8 +67,11 @@ def test_the_bad_day_is_held_back_with_its_reasons(spark: SparkSession, job: Job
     assert "cvr: each day's share of clicked rows without a label is as the days before it let expect" in why
     assert "found 0.4, low 0, high 0.05" in why
     assert [str(day) for day in job.open_days] == ["2022-04-08", "2022-04-09", "2022-04-10", "2022-04-12"]
-    docs = Path(job.lake.uri("validation", "data_docs", "validations"))
-    assert (docs / "silver-samples-2022-04-11").is_dir()  # a page of its own
+    page = Path(quality_page.uri(job.lake)).read_text()
+    assert "1 of 5 days blocked" in page
+    assert "<p>2022-04-11. Correct their logs" in page
+    assert "25.0%, outside" in page
+    assert "35.0% to 65.0%" in page
     gate(job, layout.SAMPLES)  # the others are good, together too
 
 
@@ -98,21 +101,16 @@ def test_a_shift_warns_or_stops_as_configured(
     assert verdicts.newest(job.lake)[layout.SAMPLES, str(BAD)] == "stop"
 
 
-def test_the_page_of_a_failed_day_shows_rows_at_fault(
-    spark: SparkSession, job: Job, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_page_shows_rows_at_fault_until_the_day_is_good(spark: SparkSession, job: Job) -> None:
     write_labelled(spark, job.lake, clicks={BAD: 10}, missing={BAD: 9})
     block_days(job, layout.SAMPLES)
     assert list(job.blocked) == [BAD]
-    docs = Path(job.lake.uri("validation", "data_docs", "validations", f"silver-samples-{BAD}"))
-    (page,) = docs.rglob("*.html")
-    text = page.read_text()
-    assert "Sampled Unexpected Values" in text
-    assert f"{BAD}-0" in text  # the id of a clicked row without a length
-    assert "unexpected values found" not in text  # of a rule that counts none
-    assert "data docs rendering" not in caplog.text
+    page = Path(quality_page.uri(job.lake))
+    assert f"<code>{BAD}-0</code>" in page.read_text()  # the id of a clicked row without a length
+    write_labelled(spark, job.lake, clicks={BAD: 10}, missing={})
     block_days(replace(job, blocked={}), layout.SAMPLES)
-    assert len(list(docs.rglob("*.html"))) == 2  # a page a run
+    assert f"{BAD}-0" not in page.read_text()
+    assert "Every table passed its newest check" in page.read_text()
 
 
 def test_what_is_no_days_fault_shuts_the_gate(spark: SparkSession, job: Job) -> None:

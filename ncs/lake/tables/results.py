@@ -141,7 +141,7 @@ VERDICTS = Table(
         "version": Column("long", "version of the table that was read").required,
         "outcome": Column("string", "pass, warn or stop").required,
         "failures": Column("string", "the expectations that were not met, as a JSON list"),
-        "run": Column("string", "name of the run's pages in Data Docs").required,
+        "run": Column("string", "when the command began that checked it").required,
         "checked": Column("timestamp", "when").required,
     },
     append_only=True,
