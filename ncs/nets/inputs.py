@@ -87,6 +87,22 @@ class InputSpec:
             columns.setdefault(name, []).append(column)
         return columns
 
+    def units(self) -> Tensor:
+        """What each output column is computed from, int [columns, 2]: two dimensions of vectors, a number, or a flag.
+
+        Dimensions are numbered from 0, vector by vector, then numbers and flags. A column of a single one names it
+        twice; of a dot product, which takes all dimensions of two vectors, both are -1.
+        """
+        alone = torch.arange(self.base).unsqueeze(1).expand(-1, 2)
+        if self.interaction == "dot":
+            return torch.cat([alone, torch.full((self.width - self.base, 2), -1)])
+        each = torch.arange(self.embedding)
+        crossed = []
+        for lefts, rights in grids(self.pairs):
+            left, right = (torch.cat([vector * self.embedding + each for vector in side]) for side in (lefts, rights))
+            crossed.append(torch.cartesian_prod(left, right))
+        return torch.cat([alone, *crossed])
+
 
 class Inputs(nn.Module):
     """Embedding, pooling, numbers and feature-cross layer, concatenated."""
