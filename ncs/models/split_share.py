@@ -1,11 +1,12 @@
 """SplitShare: of every embedding some dimensions are all tasks', some one task's alone, by construction.
 
-A masked net whose masks are not searched: a task keeps the shared dimensions and its own, with all connections that read
-them and their products, and all of the layers above. So what an id means to one task need not change what it means to
-the other; a private dimension has the gradients of its task alone. As in STEM (AAAI 2024, arXiv 2308.13537) embeddings have shared and private parts; differs:
-they are dimensions of one table, hidden layers are shared too unless `share.towers`, and other tasks' private parts are
-not read. Each task's part is the embedding's width over the number of tasks and one, rounded down; the shared part is
-the rest. `share.masks: none` is the control: the same net, all shared.
+A masked net whose masks are not searched: a task keeps the shared dimensions and its own, with the connections that
+read them and their products, and all of the layers above. So what an id means to one task need not change what it means
+to the other; a private dimension has the gradients of its task alone. As in STEM (AAAI 2024, arXiv 2308.13537)
+embeddings have shared and private parts; differs: they are dimensions of one table, hidden layers are shared too unless
+`share.towers`, and other tasks' private parts are not read. Each task's part is the embedding's width over the number
+of tasks and one, rounded down; the shared part is the rest. `share.masks: none` is the control: the same net, all
+shared.
 """
 
 import torch
