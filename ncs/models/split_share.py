@@ -15,6 +15,7 @@ from ncs.config import Config
 from ncs.methods.assign import assign
 from ncs.models import ModelType
 from ncs.models.connection_share import build
+from ncs.nets.inputs import dimension_owners
 from ncs.nets.masked import MaskedNet
 from ncs.pruning.mask import Mask
 from ncs.training.loop import Trainer, train_groups
@@ -26,10 +27,7 @@ def split_masks(net: MaskedNet) -> dict[str, Mask]:
     """Each task's mask: of the first layer the columns of which all units are shared or the task's, else all."""
     inputs = net.spec.inputs
     width, tasks = inputs.embedding, list(net.tasks)
-    own = width // (len(tasks) + 1)
-    owner = torch.full((width,), SHARED)
-    owner[width - own * len(tasks) :] = torch.arange(len(tasks)).repeat_interleave(own)
-    vectors = len(inputs.layout.vectors)
+    vectors, owner = len(inputs.layout.vectors), dimension_owners(width, len(tasks))
     owners = torch.cat([owner.repeat(vectors), torch.full((inputs.base - vectors * width,), SHARED)])
     of_columns = owners[inputs.units().clamp(min=0)]  # a dot product, of all dimensions, counts as the first's: shared
     masks = {}

@@ -1,10 +1,13 @@
-"""SplitShare: private dimensions of embeddings learn from their task alone."""
+"""SplitShare and OwnedShare: private dimensions of embeddings learn from their task alone."""
 
 import torch
 from torch.nn import functional as F
 
 from ncs.data_loading import Features
+from ncs.models.layer_share import LayerShare
+from ncs.models.owned_share import OwnedShare
 from ncs.models.split_share import split_masks
+from ncs.nets.inputs import dimension_owners
 from ncs.nets.masked import MaskedNet
 from ncs.nets.model import NetSpec
 from tests.factories import RICH, rich_rows, toy_conf, toy_spec
@@ -48,3 +51,23 @@ def test_numbers_are_shared() -> None:
     net.task_masks = masks
     features = Features(torch.from_numpy(arrays.ids), torch.from_numpy(arrays.numbers))
     assert all(values.isfinite().all() for values in net.predict(features).values())
+
+
+def test_an_owned_dimension_is_read_by_all_and_learns_from_its_task_alone() -> None:
+    torch.manual_seed(1)
+    model = OwnedShare(toy_spec("net.embedding=3"))
+    plain = LayerShare(model.spec)
+    plain.load_state_dict(model.state_dict())
+    for task, trained in (("ctr", [True, True, False]), ("cvr", [True, False, True])):
+        logits = model.logits(IDS, task)
+        torch.testing.assert_close(logits, plain.logits(IDS, task))
+        F.mse_loss(logits, torch.ones(3)).backward()
+        assert model.inputs.embedding.last_lookup is not None
+        _, vectors = model.inputs.embedding.last_lookup
+        assert vectors.grad is not None
+        assert vectors.grad.any(0).tolist() == trained
+
+
+def test_what_does_not_divide_is_shared() -> None:
+    assert dimension_owners(8, 2).tolist() == [-1, -1, -1, -1, 0, 0, 1, 1]
+    assert dimension_owners(2, 2).tolist() == [-1, -1]
