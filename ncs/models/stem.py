@@ -3,8 +3,9 @@
 "STEM: Unleashing the Power of Embeddings in Multi-Task Recommendation": shared experts read the shared embeddings, a
 task's experts its own ones. A task's gate mixes the experts of all tasks, but its loss reaches the shared and its own
 part alone: what belongs to another task is read through a stop-gradient. Numbers of experts as of a level of PLE
-(`net.ple.shared` and `own`). Differs: the inputs are this project's, all of their weights (pooling, projections) as
-private or shared as the embeddings; a step is of one task's batch.
+(`net.ple.shared` and `own`). Control: with `share.masks: none` every task trains all of it, in a net of the same size.
+Differs: the inputs are this project's, all of their weights (pooling, projections) as private or shared as the
+embeddings; a step is of one task's batch.
 """
 
 from typing import cast
@@ -37,14 +38,19 @@ class STEM(Model):
     def logits(self, features: Features, task: str) -> Tensor:
         """The task's tower on its mixture of all experts: each task's in the tasks' order, then the shared ones."""
         shared, own = self.shared_inputs(features), self.own_inputs[task](features)
-        experts = [self.own[task](own) if other == task else self._constant(features, other) for other in self.tasks]
+        read = self._private if self.spec.share.masks == "none" else self._constant
+        experts = [self.own[task](own) if other == task else read(features, other) for other in self.tasks]
         mixed = self.gates[task](own + shared, torch.cat([*experts, self.shared(shared)], dim=1))
         return cast(Tensor, self.towers[task](mixed))
 
+    def _private(self, features: Features, task: str) -> Tensor:
+        """A task's experts on its own inputs [batch, own, out]."""
+        return cast(Tensor, self.own[task](self.own_inputs[task](features)))
+
     @torch.no_grad()
     def _constant(self, features: Features, task: str) -> Tensor:
-        """Another task's experts [batch, own, out]: constants here, so that no row of its tables is updated."""
-        return cast(Tensor, self.own[task](self.own_inputs[task](features)))
+        """The same of another task: constants here, so that no row of its tables is updated."""
+        return self._private(features, task)
 
 
 MODEL = ModelType(STEM)

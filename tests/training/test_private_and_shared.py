@@ -59,6 +59,14 @@ def test_stem_reads_another_tasks_private_parts_and_leaves_them_alone() -> None:
     assert not torch.equal(model.logits(IDS, "ctr"), before), "it is read"
 
 
+def test_stems_control_is_the_same_net_without_a_stop() -> None:
+    model, control = built("stem"), built("stem_none")
+    assert torch.equal(control.logits(IDS, "ctr"), model.logits(IDS, "ctr"))
+    moved, more = gradients(model, batch(), "ctr"), gradients(control, batch(), "ctr")
+    assert {name for name in more if name.startswith("own.cvr")} - moved.keys()
+    assert "own_inputs.cvr.embedding" in more.keys() - moved.keys()
+
+
 def aitm_by_hand(model: Model, task: str, x: list[float]) -> float:
     weights, known = model.state_dict(), None
     for name in TASKS:
