@@ -26,7 +26,7 @@ class Task:
     label: str
     expression: str
     where: str
-    loss: Literal["cross_entropy", "squared_error"]
+    loss: Literal["cross_entropy", "squared_error", "focal"]
     weight: float
     metric: str
 

@@ -7,6 +7,7 @@ decides what it does.
 from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split, Synthetic
 from ncs.config.files import load, of_run, parse
 from ncs.config.gates import Gates
+from ncs.config.later import without_later
 from ncs.config.launch import Launch
 from ncs.config.learning import Compare, Net, Prune, Share, Train
 from ncs.config.ranking import OffPolicy, Simulate
@@ -35,4 +36,5 @@ __all__ = [
     "load",
     "of_run",
     "parse",
+    "without_later",
 ]

@@ -23,7 +23,7 @@ class TaskLabel(Section):
 
     label: Annotated[str, Field(min_length=1)]
     where: str | None = None
-    loss: Literal["cross_entropy", "squared_error"]
+    loss: Literal["cross_entropy", "squared_error", "focal"]
     weight: Positive = 1.0
     metric: str
 
@@ -61,10 +61,11 @@ class Ple(Section):
 
 
 class Snr(Section):
-    """Sub-network routing: sub-networks a level, and the L0 penalty of an open gate."""
+    """Sub-network routing: sub-networks a level, the L0 penalty of an open gate, how fast gates learn."""
 
     subnets: Members
     l0: NonNegative
+    rate: Positive = 1.0
 
 
 class Esm2(Section):
@@ -127,12 +128,14 @@ class Train(Section):
     threads: Few | None
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["float32", "bfloat16"]
+    order: Literal["shuffled", "alternate"]
+    masked_state: bool
 
 
 class Prune(Section):
     """The mask search."""
 
-    score: Literal["magnitude", "movement"]
+    score: Literal["magnitude", "movement", "distance", "fisher", "random"]
     rate: Rate
     rates: dict[str, Rate]
     rounds: Annotated[int, Field(ge=0, le=1000)]
@@ -140,6 +143,7 @@ class Prune(Section):
     select: Literal["best", "last"]
     theta_epochs: Annotated[float, Field(ge=0, le=10_000)]
     at_once: bool
+    overlap_price: Annotated[float, Field(ge=0, lt=1)]
 
     def rate_of(self, task: str) -> float:
         """Share of the weights still alive that a round prunes from a task."""

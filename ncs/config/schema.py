@@ -110,10 +110,14 @@ class Config(Section):
         for task in ("ctr", "cvr"):
             if task not in self.tasks:
                 raise ValueError(f"tasks.{task} is missing; other tasks may join these two")
-        if self.share.masks not in ("own", "swapped", "random", "none", *self.tasks):
-            raise ValueError(f"share.masks: own, swapped, random, none or a task, not {self.share.masks!r}")
+        if self.share.masks not in ("own", "swapped", "random", "disjoint", "none", *self.tasks):
+            raise ValueError(f"share.masks: own, swapped, random, disjoint, none or a task, not {self.share.masks!r}")
         if self.prune.at_once and self.train.embeddings == "sharded":
             raise ValueError("prune.at_once: parts of the workers lack rows; it goes with train.embeddings=replicated")
+        if self.prune.at_once and self.prune.overlap_price:
+            raise ValueError(
+                "prune.overlap_price: a search needs the masks of the tasks before it; set at_once to false"
+            )
         for key, tasks in (("prune.rates", list(self.prune.rates)), ("promote.better", self.promote.better)):
             for task in tasks:
                 if task not in self.tasks:

@@ -31,7 +31,7 @@ _OF_THE_PAGE = {
     "#d9dce1": "var(--dead, #d9dce1)",
 }
 """Colours of the drawing -> the page's own, which are others in dark mode."""
-LOSSES = {"squared_error": "mean squared error", "cross_entropy": "log loss"}
+LOSSES = {"squared_error": "mean squared error", "cross_entropy": "log loss", "focal": "focal loss"}
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.size": 9,

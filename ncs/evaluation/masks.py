@@ -10,8 +10,8 @@ def mask_figures(masks: Mapping[str, Any], conflict: Mapping[str, Any] | None) -
     """The figures of a model, of its `masks.json` and `conflict.json`.
 
     density: share of the connections kept. validation: the task's figure under the round's mask, where it was taken.
-    chosen: 1 at the chosen round. jaccard, chance, shared, <task>_only: see `ncs.pruning.mask.overlap`. cosine_theta,
-    cosine_final, negative_theta, negative_final: see `ncs.methods.conflict`.
+    chosen: 1 at the chosen round. jaccard, chance, containment, shared, <task>_only: see `ncs.pruning.mask.overlap`.
+    cosine_theta, cosine_final, negative_theta, negative_final: see `ncs.methods.conflict`.
     """
     for task, rounds in masks["rounds"].items():
         for one in rounds:
@@ -24,8 +24,8 @@ def mask_figures(masks: Mapping[str, Any], conflict: Mapping[str, Any] | None) -
     left, right, *_ = masks["rounds"]
     pair = f"{left}+{right}"
     for one in masks["overlap"]:
-        for figure in ("jaccard", "chance"):
-            yield from _by_layer(pair, one["round"], figure, one[figure])
+        for figure in ("jaccard", "chance", "containment"):
+            yield from _by_layer(pair, one["round"], figure, one.get(figure) or {})  # older runs have no containment
     for figure, by_layer in masks["chosen_overlap"].items():
         yield from _by_layer(pair, None, figure, by_layer)
     for figure, by_input in masks.get("inputs", {}).items():  # runs of older versions have none

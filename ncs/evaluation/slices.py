@@ -42,7 +42,7 @@ def errors_by_slice(tasks: Sequence[Task], models: Sequence[str], rows: Sequence
 
 
 def _draw(axis: Axes, rows: Sequence[Row], task: Task, models: Sequence[str]) -> None:
-    loss = "mse" if task.loss == "squared_error" else "log_loss"
+    loss, unit = ("mse", "squared_error") if task.loss == "squared_error" else ("log_loss", "cross_entropy")
     parts = _parts(rows)
     places = {part: at for at, part in enumerate(parts)}
     for n, model in enumerate(models):
@@ -54,7 +54,7 @@ def _draw(axis: Axes, rows: Sequence[Row], task: Task, models: Sequence[str]) ->
     axis.set_yticks(range(len(parts)), [f"{part} ({rows_:,})" for part, rows_ in parts.items()])
     axis.set_ylim(len(parts) - 0.5, -0.5)
     axis.xaxis.set_major_locator(MaxNLocator(5))
-    axis.set_xlabel(f"← better\u2003{LOSSES[task.loss]}, 95 % interval")
+    axis.set_xlabel(f"← better\u2003{LOSSES[unit]}, 95 % interval")
     axis.grid(axis="y", visible=False)
     axis.figure.legend(loc="outside lower center", ncols=min(len(models), 3))
 

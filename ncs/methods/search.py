@@ -8,9 +8,10 @@ from torch import Tensor
 
 from ncs.config import Prune
 from ncs.lake.documents import MaskRound, Masks, Overlap
+from ncs.methods.fisher import squared_gradients
 from ncs.nets.masked import MaskedNet
 from ncs.pruning.mask import Mask, by_input, maps, overlap
-from ncs.pruning.prune import SCORES, Scope, prune
+from ncs.pruning.prune import SCORES, Scope, prune, with_price
 from ncs.tasks import Task
 from ncs.training.loop import Trainer
 from ncs.training.phase import Phase
@@ -57,9 +58,11 @@ def find_masks(net: MaskedNet, trainer: Trainer, conf: Prune, prune: PruneRound 
             task = list(net.tasks)[subgroup.subgroup_number]
             search_mask(net, theta, trainer.for_subgroup(subgroup), conf, task, prune)
     trainer.store.merge_subgroups()
-    rounds, chosen = {}, {}
+    rounds: dict[str, list[Round]] = {}
+    chosen: dict[str, int] = {}
     for task in net.tasks:  # line 3
-        rounds[task] = search_mask(net, theta, trainer, conf, task, prune)  # lines 4 to 9
+        taken = [rounds[other][best].mask for other, best in chosen.items()]
+        rounds[task] = search_mask(net, theta, trainer, conf, task, prune, taken)  # lines 4 to 9
         chosen[task] = select(rounds[task], net.tasks[task])  # line 10
     trainer.store.clear_checkpoints()
     return Search(theta, rounds, chosen)
@@ -79,12 +82,19 @@ def train_theta(net: MaskedNet, trainer: Trainer, conf: Prune) -> Theta:
 
 
 def search_mask(
-    net: MaskedNet, theta: Theta, trainer: Trainer, conf: Prune, task: str, prune: PruneRound
+    net: MaskedNet,
+    theta: Theta,
+    trainer: Trainer,
+    conf: Prune,
+    task: str,
+    prune: PruneRound,
+    taken: Sequence[Mask] = (),
 ) -> list[Round]:
     """Masks 0 (dense) to `conf.rounds` of a task, each pruned from the one before (lines 4 to 9).
 
     An epoch under a mask both judges this mask and scores the connections for the next. The last mask has an epoch too,
-    by which it competes, unless it is chosen anyway (`prune.select: last`).
+    by which it competes, unless it is chosen anyway (`prune.select: last`). `taken` are the masks of other tasks, whose
+    connections have a price (`prune.overlap_price`).
     """
     net.load_state_dict(theta)
     at_theta = {name: weight.detach().cpu().clone() for name, weight in net.maskable(task).items()}
@@ -97,8 +107,7 @@ def search_mask(
             net.load_state_dict(theta)  # line 8
             net.task_masks = {task: mask}
             kept = trainer.fit(net, Phase("search", (task,), (task,), 1, round=i))  # line 6
-            trained = {name: weight.detach().cpu() for name, weight in net.maskable(task).items()}
-            scores = {name: SCORES[conf.score](weight, at_theta[name]) for name, weight in trained.items()}
+            scores = with_price(_scores(net, trainer, conf, task, at_theta), taken, conf.overlap_price)
             pruned = prune(mask, scores, conf.rate_of(task), conf.scope)  # line 7
             return {"validation": kept[task].score, "next": dict(pruned)}
 
@@ -106,6 +115,15 @@ def search_mask(
         rounds.append(Round(mask, artefact["validation"]))
         mask = Mask(artefact["next"])
     return rounds
+
+
+def _scores(net: MaskedNet, trainer: Trainer, conf: Prune, task: str, theta: Theta) -> dict[str, Tensor]:
+    """The scores of all connections that a mask of the task covers, by layer, in host memory."""
+    trained = {name: weight.detach().cpu() for name, weight in net.maskable(task).items()}
+    if conf.score == "fisher":
+        squares = squared_gradients(net, trainer, task)
+        return {name: weight.square() * squares[name] for name, weight in trained.items()}
+    return {name: SCORES[conf.score](weight, theta[name]) for name, weight in trained.items()}
 
 
 def select(rounds: Sequence[Round], task: Task) -> int:
@@ -149,7 +167,7 @@ def describe(search: Search, masks: Mapping[str, Mask], columns: Mapping[str, li
 
 def _overlap_of_round(i: int, left: Mask, right: Mask) -> Overlap:
     figures = overlap(left, right)
-    return Overlap(round=i, jaccard=figures["jaccard"], chance=figures["chance"])
+    return Overlap(round=i, **{figure: figures[figure] for figure in ("jaccard", "chance", "containment")})
 
 
 def _overlap_by_input(

@@ -5,19 +5,22 @@ Where the paper is silent: each task has an output layer of its own (one sigmoid
 (`share.towers`, the same subnetworks in separate nets).
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from ncs.config import Config, digest
+from ncs.config import Config, digest, without_later
 from ncs.lake.documents import Conflict
 from ncs.methods.assign import assign
 from ncs.methods.conflict import conflict
-from ncs.methods.search import PruneRound, describe, find_masks
+from ncs.methods.search import PruneRound, Search, describe, find_masks
 from ncs.models import ModelType
 from ncs.nets.masked import MaskedNet
 from ncs.nets.model import NetSpec
 from ncs.pruning.prune import prune
 from ncs.training.loop import Trainer, train_groups
+from ncs.training.store import Store
 
 
 def build(spec: NetSpec) -> MaskedNet:
@@ -29,11 +32,11 @@ def train(net: MaskedNet, trainer: Trainer, conf: Config, prune: PruneRound = pr
     """Algorithm 1; leaves in `net` the trained weights and each task's mask, which are its models (lines 19 and 20)."""
     # Step 1, lines 1 to 11: generate the subnetworks.
     base = MaskedNet(net.spec).to(net.device) if conf.share.towers else net
-    store = trainer.store.beside(f"search-{digest([_search_keys(conf), prune.__name__])}")
-    search = find_masks(base, replace(trainer, store=store), conf.prune, prune)
-    for epoch in store.logged():  # a search that several models of a run have in common counts for each
-        trainer.store.log(epoch)
-    # Step 2, lines 12 to 18: train the final sharing model.
+    train_under(search_masks(base, trainer, conf, prune), net, trainer, conf)
+
+
+def train_under(search: Search, net: MaskedNet, trainer: Trainer, conf: Config) -> None:
+    """Step 2, lines 12 to 18: train the final sharing model."""
     net.start_from(search.theta)  # line 13
     net.task_masks = {}
     at_theta = conflict(net, trainer)
@@ -43,9 +46,28 @@ def train(net: MaskedNet, trainer: Trainer, conf: Config, prune: PruneRound = pr
     trainer.store.write_json("conflict", Conflict(theta=at_theta, final=conflict(net, trainer)))
 
 
+def search_masks(base: MaskedNet, trainer: Trainer, conf: Config, prune: PruneRound = prune) -> Search:
+    """The masks of all tasks of `base`, by pruning."""
+    alone = list(base.tasks) if len(base.tasks) == 1 else []
+    with search_store(trainer, conf, prune.__name__, *alone) as store:
+        return find_masks(base, replace(trainer, store=store), conf.prune, prune)
+
+
+@contextmanager
+def search_store(trainer: Trainer, conf: Config, *how: str) -> Iterator[Store]:
+    """Where a search is kept: all models of a run that search alike, by configuration and `how`, search once.
+
+    Its epochs count for each of them.
+    """
+    store = trainer.store.beside(f"search-{digest([_search_keys(conf), *how])}")
+    yield store
+    for epoch in store.logged():
+        trainer.store.log(epoch)
+
+
 def _search_keys(conf: Config) -> dict[str, Any]:
     """The configuration that decides a search within a run."""
-    keys = conf.part("tasks", "net", "prune", "share.task_biases", "train")
+    keys = without_later(conf.part("tasks", "net", "prune", "share.task_biases", "train"))
     later = ("models", "epochs", "patience", "threads", "device")
     return keys | {"train": {key: value for key, value in keys["train"].items() if key not in later}}
 

@@ -29,8 +29,8 @@ from ncs.training.cluster import Cluster
 from ncs.training.loop import Trainer, record_validation
 from ncs.training.metrics import skill, validate
 
-OBJECTIVES = {"cross_entropy": "cross_entropy", "squared_error": "regression"}
-"""By the task's loss: LightGBM's name of the objective."""
+OBJECTIVES = {"cross_entropy": "cross_entropy", "squared_error": "regression", "focal": "cross_entropy"}
+"""By the task's loss: LightGBM's name of the objective; it has no focal loss."""
 
 
 class Gbdt(Model):

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from ncs.data_loading import Batch, Features
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
-from ncs.nets.model import Group, Model, NetSpec, logit_loss
+from ncs.nets.model import Group, Model, NetSpec, focal_loss, logit_loss
 from ncs.tasks import CTR, CVR, Task
 
 _EPSILON = torch.finfo(torch.float32).eps
@@ -82,4 +82,6 @@ def probability_loss(task: Task, predicted: Tensor, labels: Tensor) -> Tensor:
         inside = predicted.clamp(_EPSILON, 1 - _EPSILON)
         with torch.autocast(inside.device.type, enabled=False):  # which refuses this loss on a GPU, float32 or not
             return task.weight * F.binary_cross_entropy(inside, labels, reduction="sum")
+    if task.loss == "focal":
+        return task.weight * focal_loss(torch.logit(predicted, eps=_EPSILON), labels).sum()
     return task.weight * F.mse_loss(predicted, labels, reduction="sum")

@@ -34,11 +34,13 @@ class ParallelLinear(nn.Module):
 
 
 class Experts(nn.Module):
-    """`count` sub-networks of FC layers with ReLU, of the same widths."""
+    """`count` sub-networks of FC layers with ReLU, or another activation, of the same widths."""
 
-    def __init__(self, count: int, width: int, hidden: Sequence[int], net: Net) -> None:
+    def __init__(
+        self, count: int, width: int, hidden: Sequence[int], net: Net, activation: nn.Module | None = None
+    ) -> None:
         super().__init__()
-        self.activation = Activation(net)
+        self.activation = activation or Activation(net)
         self.layers = nn.ModuleList(ParallelLinear(count, *widths) for widths in pairwise([width, *hidden]))
 
     def forward(self, input: Tensor) -> Tensor:

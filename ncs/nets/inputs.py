@@ -87,6 +87,22 @@ class InputSpec:
             columns.setdefault(name, []).append(column)
         return columns
 
+    def units(self) -> Tensor:
+        """What each output column is computed from, int [columns, 2]: two dimensions of vectors, a number, or a flag.
+
+        Dimensions are numbered from 0, vector by vector, then numbers and flags. A column of a single one names it
+        twice; of a dot product, which takes all dimensions of two vectors, both are -1.
+        """
+        alone = torch.arange(self.base).unsqueeze(1).expand(-1, 2)
+        if self.interaction == "dot":
+            return torch.cat([alone, torch.full((self.width - self.base, 2), -1)])
+        each = torch.arange(self.embedding)
+        crossed = []
+        for lefts, rights in grids(self.pairs):
+            left, right = (torch.cat([vector * self.embedding + each for vector in side]) for side in (lefts, rights))
+            crossed.append(torch.cartesian_prod(left, right))
+        return torch.cat([alone, *crossed])
+
 
 class Inputs(nn.Module):
     """Embedding, pooling, numbers and feature-cross layer, concatenated."""
@@ -111,11 +127,16 @@ class Inputs(nn.Module):
         vectors, numbers = self._parts(features)
         return torch.cat([vectors.flatten(1), numbers, *self.cross(vectors)], dim=1)
 
-    def lazy(self, features: Features) -> Tensor | Crossed:
-        """The same for a single FC layer, which computes the crosses tile by tile; dot products are not lazy."""
-        if isinstance(self.cross, DotProducts):
-            return self(features)
+    def lazy(self, features: Features, trained: Tensor | None = None) -> Tensor | Crossed:
+        """The same for a single FC layer, which computes the crosses tile by tile; dot products are not lazy.
+
+        `trained` bool [embedding]: the dimensions of the vectors that have a gradient, None for all.
+        """
         vectors, numbers = self._parts(features)
+        if trained is not None:
+            vectors = torch.where(trained, vectors, vectors.detach())
+        if isinstance(self.cross, DotProducts):
+            return torch.cat([vectors.flatten(1), numbers, *self.cross(vectors)], dim=1)
         width = self.embedding.width
         blocks = [(field_columns(left, width), field_columns(right, width)) for left, right in self.cross.blocks]
         flat = vectors.flatten(1)
@@ -126,6 +147,17 @@ class Inputs(nn.Module):
         numbers, projected = self.numbers(features.numbers)
         vectors = self.pooling(self.embedding(features.ids), features.ids)
         return self.dropout(with_vectors(vectors, projected)), numbers
+
+
+def dimension_owners(width: int, tasks: int) -> Tensor:
+    """Whose each dimension of an embedding is, int [width]: a task's number, or -1 for those of all tasks.
+
+    Each task has the width over the number of tasks and one, rounded down: the last dimensions, in the tasks' order.
+    """
+    own = width // (tasks + 1)
+    owners = torch.full((width,), -1)
+    owners[width - own * tasks :] = torch.arange(tasks).repeat_interleave(own)
+    return owners
 
 
 def with_vectors(vectors: Tensor, projected: list[Tensor]) -> Tensor:

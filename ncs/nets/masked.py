@@ -50,11 +50,19 @@ class MaskedNet(Model):
             weights[OUTPUT] = cast(MaskedLinear, self.outputs[task]).weight
         return cast(dict[str, nn.Parameter], weights)
 
+    def task_inputs(self, task: str) -> Inputs:
+        """The inputs that the task reads: the shared ones."""
+        return self.inputs
+
+    def kept(self, task: str) -> Mapping[str, Tensor]:
+        """The mask that the task's weights are multiplied by, by layer name; nothing for a task without a mask."""
+        return self.task_masks.get(task, {})
+
     def logits(self, features: Features, task: str) -> Tensor:
         """The output of the task's subnetwork; logits have the weights' type whatever the precision."""
-        masks: Mapping[str, Tensor] = self.task_masks.get(task, {})
+        masks, input = self.kept(task), self.task_inputs(task).lazy(features)
         biases = cast(nn.ParameterList, self.biases[task]) if self.biases else None
-        hidden = mlp_forward(self.hidden(task), self.activation, self.inputs.lazy(features), masks, biases)
+        hidden = mlp_forward(self.hidden(task), self.activation, input, masks, biases)
         output = cast(MaskedLinear, self.outputs[task])
         return output(hidden, masks.get(OUTPUT)).squeeze(1).to(output.weight.dtype)
 
@@ -65,15 +73,14 @@ class MaskedNet(Model):
 
     def subnetwork(self, task: str) -> Subnetwork:
         """sNET ⊙ mask, with the biases that the task uses."""
-        masks: Mapping[str, Tensor] = self.task_masks.get(task, {})
+        masks = self.kept(task)
         output = cast(MaskedLinear, self.outputs[task])
         layers = {**{f"hidden.{n}": layer for n, layer in enumerate(self.hidden(task))}, OUTPUT: output}
         own = [*cast(nn.ParameterList, self.biases[task]), output.bias] if self.biases else None
         biases = own or [layer.bias for layer in layers.values()]
         weights = [layer.weight * masks[name] if name in masks else layer.weight for name, layer in layers.items()]
-        return Subnetwork(
-            self.inputs, [Layer(*both) for both in zip(weights, biases, strict=True)], self.activation.norm
-        )
+        inputs = self.task_inputs(task)
+        return Subnetwork(inputs, [Layer(*both) for both in zip(weights, biases, strict=True)], self.activation.norm)
 
     def start_from(self, theta: Mapping[str, Tensor]) -> None:
         """Load the weights of a net of the same sizes; each tower gets those of the shared hidden layers."""

@@ -17,6 +17,9 @@ from ncs.nets.layers import Subnetwork
 from ncs.pruning.mask import Mask
 from ncs.tasks import Task, tasks_of
 
+FOCAL_ALPHA, FOCAL_GAMMA = 0.75, 2.0
+"""Of the focal loss: the weight of labels 1, and how much less a row counts that is predicted well."""
+
 
 @dataclass(frozen=True)
 class NetSpec:
@@ -149,4 +152,17 @@ def logit_loss(task: Task, logits: Tensor, labels: Tensor) -> Tensor:
     """The task's weighted loss, summed over rows, of predictions that are sigmoids of `logits` [rows]."""
     if task.loss == "cross_entropy":
         return task.weight * F.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+    if task.loss == "focal":
+        return task.weight * focal_loss(logits, labels).sum()
     return task.weight * F.mse_loss(torch.sigmoid(logits), labels, reduction="sum")
+
+
+def focal_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Focal loss of each row: alpha (1 - p)^gamma times the cross entropy, p being the probability of the label.
+
+    Lin et al., ICCV 2017; labels 0 weigh 1 - alpha. Labels between 0 and 1 mix the losses of both ends.
+    """
+    right = torch.sigmoid(logits)
+    positive = FOCAL_ALPHA * (1 - right) ** FOCAL_GAMMA * F.softplus(-logits)
+    negative = (1 - FOCAL_ALPHA) * right**FOCAL_GAMMA * F.softplus(logits)
+    return labels * positive + (1 - labels) * negative

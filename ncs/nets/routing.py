@@ -22,35 +22,40 @@ BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1
 
 
 class HardConcrete(nn.Module):
-    """Gates within [0, 1] that can be 0 and 1 exactly: drawn while training, their deterministic form otherwise."""
+    """Gates within [0, 1] that can be 0 and 1 exactly: drawn while training, their deterministic form otherwise.
 
-    def __init__(self, targets: int, sources: int) -> None:
+    Adam moves a weight by about the learning rate in a step, so a gate needs thousands of steps from the middle to an
+    end. With `rate` it learns so many times as fast: log alpha is `rate` times the weight that is trained.
+    """
+
+    def __init__(self, targets: int, sources: int, rate: float = 1.0) -> None:
         super().__init__()
-        self.shape = targets, sources
+        self.shape, self.rate = (targets, sources), rate
         # One axis: the optimiser decays weights of two axes, and decay would keep gates half open.
         self.log_alpha = nn.Parameter(torch.empty(targets * sources))
-        nn.init.normal_(self.log_alpha, std=0.01)  # as often open as closed
+        nn.init.normal_(self.log_alpha, std=0.01 / rate)  # as often open as closed
 
     def forward(self) -> Tensor:
         """The gate of each connection [targets, sources]; the number of random draws does not depend on the batch."""
+        log_alpha = self.rate * self.log_alpha
         if self.training:
-            noise = torch.logit(torch.rand_like(self.log_alpha), eps=1e-6)
-            open_ = torch.sigmoid((noise + self.log_alpha) / BETA)
+            noise = torch.logit(torch.rand_like(log_alpha), eps=1e-6)
+            open_ = torch.sigmoid((noise + log_alpha) / BETA)
         else:
-            open_ = torch.sigmoid(self.log_alpha)
+            open_ = torch.sigmoid(log_alpha)
         return (open_ * (ZETA - GAMMA) + GAMMA).clamp(0, 1).view(self.shape)
 
     def penalty(self) -> Tensor:
         """The expected number of gates that are not 0 (a scalar)."""
-        return torch.sigmoid(self.log_alpha - BETA * math.log(-GAMMA / ZETA)).sum()
+        return torch.sigmoid(self.rate * self.log_alpha - BETA * math.log(-GAMMA / ZETA)).sum()
 
 
 class Routing(nn.Module):
     """The inputs of a level from the outputs of the one below: u_j = sum over i of z_ji W_ji v_i, or of z_ji v_i."""
 
-    def __init__(self, targets: int, sources: int, width: int, transform: bool) -> None:
+    def __init__(self, targets: int, sources: int, width: int, transform: bool, rate: float) -> None:
         super().__init__()
-        self.gates = HardConcrete(targets, sources)
+        self.gates = HardConcrete(targets, sources, rate)
         self.width = width
         self.weight = nn.Parameter(torch.empty(targets * width, sources * width)) if transform else None
         if self.weight is not None:  # the blocks W_ji of [targets, sources], each [width, width]
@@ -70,14 +75,14 @@ class RoutedNet(Model):
 
     def __init__(self, spec: NetSpec, transform: bool) -> None:
         super().__init__(spec)
-        count = spec.net.snr.subnets
+        count, rate = spec.net.snr.subnets, spec.net.snr.rate
         hidden, tower = shared_and_tower(spec.net.hidden)
         width = hidden[-1]
         self.inputs = Inputs(spec.inputs)
         self.lower = Experts(count, spec.inputs.width, hidden, spec.net)
-        self.between = Routing(count, count, width, transform)
+        self.between = Routing(count, count, width, transform, rate)
         self.upper = Experts(count, width, hidden, spec.net)
-        self.to_task = nn.ModuleDict({task: Routing(1, count, width, transform) for task in spec.tasks})
+        self.to_task = nn.ModuleDict({task: Routing(1, count, width, transform, rate) for task in spec.tasks})
         self.towers = nn.ModuleDict({task: Tower(width, tower, spec.net) for task in spec.tasks})
 
     def logits(self, features: Features, task: str) -> Tensor:

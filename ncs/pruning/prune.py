@@ -1,6 +1,6 @@
 """A pruning round: scores of connections, and masks without the lowest-scored connections or neurons."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -23,7 +23,23 @@ def movement(weight: Tensor, theta: Tensor) -> Tensor:
     return weight * (weight - theta)
 
 
-SCORES: Mapping[str, Score] = {"magnitude": magnitude, "movement": movement}
+def distance(weight: Tensor, theta: Tensor) -> Tensor:
+    """|w - theta|: how far the task itself has moved the weight, in either direction."""
+    return (weight - theta).abs()
+
+
+def at_random(weight: Tensor, theta: Tensor) -> Tensor:
+    """Random numbers, from torch's generator: the control of all other scores."""
+    return torch.rand_like(weight)
+
+
+SCORES: Mapping[str, Score] = {
+    "magnitude": magnitude,
+    "movement": movement,
+    "distance": distance,
+    "random": at_random,
+}
+"""Scores of weights alone; `fisher` takes gradients (`ncs.methods.fisher`)."""
 
 
 def prune(mask: Mask, scores: Mapping[str, Tensor], rate: float, scope: Scope) -> Mask:
@@ -58,6 +74,42 @@ def prune_neurons(mask: Mask, scores: Mapping[str, Tensor], rate: float, scope: 
     for before, name in zip(hidden, after, strict=False):
         layers[name] = layers.get(name, mask[name]) * kept[before]
     return Mask(layers)
+
+
+def prune_inputs(mask: Mask, scores: Mapping[str, Tensor], rate: float, units: Tensor) -> Mask:
+    """Set to 0 all connections that read the `rate` share of the alive input units with the lowest scores.
+
+    `units` int [columns, 2]: the units that each column of the first layer's input is computed from, twice the same for
+    a column of one unit, -1 for one that is not pruned. A unit's score is the root mean square of the scores of the
+    connections that read it.
+    """
+    first = "hidden.0"
+    score, kept = scores[first].square().mean(0), mask[first].amax(0)
+    known = (units >= 0).all(1)
+    at, count = units[known], int(units.max()) + 1
+
+    def by_unit(columns: Tensor) -> Tensor:
+        """The sum of [columns] over those that each unit is read by; a column of one unit counts twice for it."""
+        both = columns[known].repeat_interleave(2)
+        return both.new_zeros(count).index_add_(0, at.flatten(), both)
+
+    alive = Mask({first: (by_unit(kept) > 0).float()})
+    means = (by_unit(score * kept) / by_unit(kept).clamp(min=1)).sqrt()
+    left = prune(alive, {first: means}, rate, "global")[first]
+    reads = left[at].amin(1)  # a product of two units needs both
+    columns = kept.clone()
+    columns[known] *= reads
+    return Mask({**mask, first: mask[first] * columns})
+
+
+def with_price(scores: Mapping[str, Tensor], taken: Sequence[Mask], price: float) -> dict[str, Tensor]:
+    """Scores of hidden layers, lower by the share `price` where one of the other tasks' masks keeps the connection."""
+    priced = dict(scores)
+    for name in scores if price and taken else ():
+        if name != OUTPUT:  # which is each task's own
+            kept = torch.stack([mask[name] for mask in taken]).amax(0)
+            priced[name] = scores[name] * (1 - price * kept)
+    return priced
 
 
 def _threshold(layers: list[tuple[Tensor, Tensor]], rate: float) -> Tensor | None:

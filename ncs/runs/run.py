@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import ncs
-from ncs.config import Config, Role, Selection, digest
+from ncs.config import Config, Role, Selection, digest, without_later
 from ncs.data_loading import Snapshot, TableLoader
 from ncs.errors import DataError
 from ncs.lake import layout, manifest, storage
@@ -54,7 +54,7 @@ class Run:
     def run_id(self) -> str:
         """The same for the same configuration and samples, so that the same command resumes an interrupted run."""
         keys = ("fields", "statistics", "history", "tasks", "net", "train", "prune", "share", "workers")
-        decisive = self.conf.part("logs.days", "split", *keys)
+        decisive = without_later(self.conf.part("logs.days", "split", *keys))
         train = {key: value for key, value in decisive.pop("train").items() if key not in _NOT_DECISIVE}
         decisive["logs.days"] = str(self.conf.learning_days)
         if self.conf.window.train is not None:

@@ -168,13 +168,16 @@ class Trainer:
         with autocast_to(self.conf.precision, batch.features.device):
             loss = net.loss(batch, task) / batch.total
         loss.backward()
-        optimizer.step(net.masks(task))
+        optimizer.step(net.masks(task) if self.conf.masked_state else {})
         # A GPU's loss is not waited for in each step: one that is not finite shows in the sum at the epoch's end.
         value = _finite(loss.item(), task) if loss.is_cpu else loss.detach().double()
         return value * batch.total
 
     def _order(self, phase: Phase, number: int) -> list[str]:
-        """The task of each step's batch: all batches of all tasks, shuffled (Algorithm 1, line 15)."""
+        """The task of each step's batch: all batches of all tasks, shuffled (Algorithm 1, line 15), or in turns."""
+        if self.conf.order == "alternate":
+            turns = ((n, task) for task in phase.samples for n in range(self.loaders[task].steps))
+            return [task for _, task in sorted(turns, key=lambda turn: turn[0])]
         order = [task for task in phase.samples for _ in range(self.loaders[task].steps)]
         shuffled = np.random.default_rng([self.conf.seed, number]).permutation(len(order))
         return [order[n] for n in shuffled]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ncs.methods.assign import assign
 from ncs.pruning.mask import Mask, maps, overlap
-from ncs.pruning.prune import Scope, magnitude, movement, prune, prune_neurons
+from ncs.pruning.prune import Scope, distance, magnitude, movement, prune, prune_inputs, prune_neurons, with_price
 
 SHAPES = {"hidden.0": (6, 9), "hidden.1": (4, 6)}
 SIZE = 6 * 9 + 4 * 6
@@ -90,6 +90,34 @@ def test_movement_counts_what_grew_in_its_own_direction() -> None:
     assert movement(weight, theta).tolist() == [2.0, 2.0, -1.0, -1.0]
 
 
+def test_distance_counts_either_direction() -> None:
+    weight, theta = torch.tensor([2.0, 1.0, -1.0]), torch.tensor([1.0, 2.0, -1.0])
+    assert distance(weight, theta).tolist() == [1.0, 1.0, 0.0]
+
+
+def test_what_other_tasks_keep_has_a_price() -> None:
+    scores = {"hidden.0": torch.tensor([[4.0, 3.0, 2.0]]), "output": torch.tensor([[1.0]])}
+    taken = [
+        Mask({"hidden.0": torch.tensor([[1.0, 0.0, 0.0]]), "output": torch.ones(1, 1)}),
+        Mask({"hidden.0": torch.tensor([[1.0, 0.0, 1.0]]), "output": torch.ones(1, 1)}),
+    ]
+    priced = with_price(scores, taken, 0.5)
+    assert priced["hidden.0"].tolist() == [[2.0, 3.0, 1.0]], "a connection is paid for once"
+    assert priced["output"].tolist() == [[1.0]], "an output layer is each task's own"
+    assert with_price(scores, [], 0.5) == with_price(scores, taken, 0.0) == scores
+
+
+def test_the_dimension_that_is_read_least_goes_with_its_products() -> None:
+    # Two dimensions, a number, and the product of the dimensions; a dot product, which stays.
+    units = torch.tensor([[0, 0], [1, 1], [2, 2], [0, 1], [-1, -1]])
+    scores = {"hidden.0": torch.tensor([[5.0, 1.0, 2.0, 1.0, 0.1]]), "output": torch.ones(1, 1)}
+    once = prune_inputs(Mask.ones(scores), scores, 0.34, units)
+    assert once["hidden.0"].tolist() == [[1, 0, 1, 0, 1]]
+    assert once["output"].tolist() == [[1]]
+    twice = prune_inputs(once, scores, 0.5, units)
+    assert twice["hidden.0"].tolist() == [[1, 0, 0, 0, 1]]
+
+
 def test_a_mask_refuses_anything_but_0_and_1() -> None:
     with pytest.raises(ValueError, match="only 0 and 1"):
         Mask({"hidden.0": torch.tensor([0.0, 0.5])})
@@ -105,6 +133,13 @@ def test_overlap_shares_add_up_and_are_symmetric(left_seed: int, right_seed: int
     assert one["jaccard"] == other["jaccard"]
     assert one["left_only"] == other["right_only"]
     assert overlap(left, left)["jaccard"]["all"] == 1.0
+
+
+def test_containment_tells_nested_masks_from_masks_of_their_own() -> None:
+    left = Mask({"w": torch.tensor([[1.0, 1.0, 1.0, 0.0]])})
+    nested, own = (Mask({"w": torch.tensor([values])}) for values in ([1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 1.0]))
+    assert overlap(left, nested)["containment"]["w"] == overlap(nested, left)["containment"]["all"] == 1.0
+    assert overlap(left, own)["containment"]["w"] == 0.5
 
 
 def test_chance_is_what_independent_masks_give() -> None:
@@ -147,6 +182,19 @@ def test_controls_give_the_tasks_other_masks() -> None:
         assert all(torch.equal(drawn[task][name], again[task][name]) for name in mask)
         assert not all(torch.equal(drawn[task][name], other[task][name]) for name in mask)
         assert not all(torch.equal(drawn[task][name], mask[name]) for name in mask)
+
+
+def test_disjoint_masks_part_what_both_keep() -> None:
+    ones = {"ctr": Mask.ones(weights(0) | {"output": torch.ones(1, 4)})}
+    masks = {**ones, "cvr": random_mask(2, 0.5)}
+    masks["cvr"] = Mask({**masks["cvr"], "output": torch.ones(1, 4)})
+    apart = assign(masks, "disjoint", 0)
+    for name in SHAPES:
+        union = torch.maximum(masks["ctr"][name], masks["cvr"][name])
+        assert torch.equal(apart["ctr"][name] + apart["cvr"][name], union)
+        assert 0 < apart["cvr"][name].sum() < masks["cvr"][name].sum()
+    assert apart["ctr"]["output"].all()
+    assert torch.equal(assign(masks, "disjoint", 0)["ctr"]["hidden.0"], apart["ctr"]["hidden.0"])
 
 
 @given(st.integers(0, 1000), st.floats(0.01, 0.99), st.sampled_from(["global", "layer"]), st.floats(0, 6))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from ncs.config.later import LATER
 from ncs.errors import TrainingError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
@@ -119,6 +120,14 @@ def test_another_configuration_or_other_rows_are_another_run(undisturbed: Run, l
     assert Run.of(reordered, undisturbed.lake).run_id != undisturbed.run_id
     assert Run.of(toy_conf("train.models=layer_share"), undisturbed.lake).run_id == undisturbed.run_id
     assert Run.of(conf, write_toy_lake(lake, conf, rows=1100)).run_id != undisturbed.run_id
+
+
+def test_a_key_that_came_later_leaves_the_id_at_its_default(undisturbed: Run) -> None:
+    assert undisturbed.run_id == "toy-54cbb1422097", "as of the version before `ncs.config.later`"
+    for key, default in LATER.items():
+        value = "false" if default is True else "alternate" if default == "shuffled" else 0.5
+        assert Run.of(toy_conf(f"{key}={default}".lower()), undisturbed.lake).run_id == undisturbed.run_id
+        assert Run.of(toy_conf(f"{key}={value}"), undisturbed.lake).run_id != undisturbed.run_id, key
 
 
 def test_days_after_the_training_days_leave_the_run_what_it_is(undisturbed: Run, lake: Lake) -> None:

@@ -13,7 +13,7 @@ from ncs.nets.layers import Tower
 from ncs.nets.model import Model
 from tests.factories import toy_conf, toy_spec
 
-KNOWN = ["mmoe", "ple", "ple_2", "snr_trans", "snr_aver", "esmm", "esm2"]
+KNOWN = ["mmoe", "ple", "ple_2", "adatt", "home", "stem", "aitm", "snr_trans", "snr_aver", "esmm", "esm2"]
 THIRD = "tasks.finish={label: finished, loss: cross_entropy, metric: auc}"
 TASKS = ("ctr", "cvr", "finish")
 NAN = math.nan
@@ -49,9 +49,8 @@ def gradients(model: Model, one: Batch, task: str) -> dict[str, Tensor]:
     model.loss(one, task).backward()
     found = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
     for name, embedding in model.named_modules():
-        if isinstance(embedding, FieldEmbedding):
-            assert embedding.last_lookup is not None
-            rows, values = embedding.last_lookup
+        if isinstance(embedding, FieldEmbedding) and embedding.last_lookup is not None:
+            (rows, values), embedding.last_lookup = embedding.last_lookup, None
             assert values.grad is not None
             found[name] = torch.zeros_like(embedding.table).index_add_(0, rows, values.grad)
     return found

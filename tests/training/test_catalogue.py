@@ -24,9 +24,24 @@ MASKED = [
     "neuron_share",
     "sparse_share",
     "lottery_ticket",
+    "dimension_share",
+    "disjoint_share",
+    "fisher_share",
+    "learnt_share",
+    "staged_share",
 ]
 CONTROLS = ["full_share_theta", "layer_share_theta", "layer_share_pruned", "random_masks", "swapped_masks"]
-OTHERS = ["cvr_mask_for_all", "wide_towers", "full_share", "single_task_dot"]
+OTHERS = [
+    "read_share",
+    "split_share",
+    "owned_share",
+    "staged_random",
+    "staged_unread",
+    "cvr_mask_for_all",
+    "wide_towers",
+    "full_share",
+    "single_task_dot",
+]
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +84,9 @@ def test_controls_differ_from_the_model_in_their_masks_alone(run: Run) -> None:
 
 
 def test_equal_searches_are_run_once(run: Run) -> None:
-    # connection_share with its controls, the wide one with its own, movement, neurons, no theta.
-    assert len(list(Path(run.folder).glob("search-*"))) == 5
+    # connection_share with its controls, the wide one with its own, staged_share with its own; movement, neurons,
+    # dimensions, Fisher, learnt, a price, no theta, no round.
+    assert len(list(Path(run.folder).glob("search-*"))) == 11
     lines = {name: Store(run.folder_of(name), Cluster()).logged() for name in ("connection_share", "random_masks")}
     searches = [[epoch for epoch in found if epoch.phase != "joint"] for found in lines.values()]
     assert searches[0] == searches[1], "the search counts for each that uses it"
@@ -92,10 +108,42 @@ def test_neurons_go_whole(run: Run) -> None:
         assert torch.equal(first, first.amax(1, keepdim=True).expand_as(first))
 
 
+def test_dimensions_go_with_all_their_products(run: Run) -> None:
+    for layers in masks(run, "dimension_share").values():
+        columns = layers["hidden.0"].amax(0)
+        assert torch.equal(layers["hidden.0"], columns.expand_as(layers["hidden.0"]))
+        user, video, products = columns[:4], columns[4:8], columns[8:]
+        assert torch.equal(products, torch.outer(user, video).flatten()), "a dimension is private, or it is not"
+        assert int(columns[:8].sum()) == 8 - int(0.3 * 8)
+
+
+def test_a_price_keeps_the_tasks_apart(run: Run) -> None:
+    found = masks(run, "disjoint_share")
+    own = masks(run, "connection_share")
+    for name in ("hidden.0", "hidden.1"):
+        both = float((found["ctr"][name] * found["cvr"][name]).mean())
+        assert both < float((own["ctr"][name] * own["cvr"][name]).mean())
+
+
+def test_learnt_masks_have_their_budget(run: Run) -> None:
+    for layers in masks(run, "learnt_share").values():
+        assert float(torch.cat([mask.flatten() for mask in layers.values()]).mean()) == pytest.approx(0.7, abs=0.001)
+
+
+def test_stages_share_what_the_first_task_keeps(run: Run) -> None:
+    found, unread = masks(run, "staged_share"), masks(run, "staged_unread")
+    for name in ("hidden.0", "hidden.1"):
+        assert found["cvr"][name].all(), "it reads CTR's and has the rest"
+        assert torch.equal(unread["cvr"][name], 1 - unread["ctr"][name])
+    assert equal(found["ctr"], unread["ctr"])
+    assert not equal(found["ctr"], masks(run, "staged_random")["ctr"])
+
+
 def test_sparse_sharing_starts_from_the_initial_weights(run: Run) -> None:
     initial = build(run.conf.of_model("sparse_share"), field_sizes(run), run.conf.train.seed).state_dict()
     thetas = [torch.load(path)["inputs.embedding.table"] for path in Path(run.folder).glob("search-*/theta.pt")]
-    assert sum(torch.equal(theta, initial["inputs.embedding.table"]) for theta in thetas) == 1
+    equal_thetas = sum(torch.equal(theta, initial["inputs.embedding.table"]) for theta in thetas)
+    assert equal_thetas == 2, "its own, and that of read_share, which searches nothing"
 
 
 def test_a_ticket_is_each_tasks_own(run: Run) -> None:

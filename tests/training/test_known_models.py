@@ -14,7 +14,7 @@ from tests.factories import toy_conf, toy_rows, write_toy_lake
 from tests.training.known import FINISHED, IDS, KNOWN, TASKS, batch, built, cross_entropy, gradients, part
 
 
-@pytest.mark.parametrize("name", ["mmoe", "ple", "ple_2", "snr_trans", "snr_aver", "esmm"])
+@pytest.mark.parametrize("name", ["mmoe", "ple", "ple_2", "adatt", "home", "stem", "snr_trans", "snr_aver", "esmm"])
 def test_a_tasks_batch_leaves_what_is_another_tasks_alone(name: str) -> None:
     """No gradient at all: the optimiser would go on moving a weight whose gradient is 0."""
     moved = gradients(built(name), batch(), "finish")

@@ -68,6 +68,22 @@ def test_the_penalty_is_the_expected_number_of_open_gates() -> None:
         assert draws[:, 0, n].mean().item() == pytest.approx(mean, abs=0.015)
 
 
+def test_gates_that_learn_faster_reach_their_ends() -> None:
+    """A step of Adam moves a weight by its learning rate at most: 200 of 0.001 leave a gate at rate 1 half open."""
+    slow, fast = HardConcrete(1, 2), HardConcrete(1, 2, rate=50.0)
+    assert slow.log_alpha.abs().max() < 0.1
+    for gates in (slow, fast):
+        optimizer = torch.optim.Adam(gates.parameters(), lr=0.001)
+        for _ in range(200):
+            optimizer.zero_grad()
+            (gates() @ torch.tensor([1.0, -1.0])).sum().backward()
+            optimizer.step()
+        gates.eval()
+    assert (slow() - 0.5).abs().max() < 0.15
+    torch.testing.assert_close(fast(), torch.tensor([[0.0, 1.0]]))
+    assert fast.penalty().item() == pytest.approx(1.0, abs=0.1), "one of two is open"
+
+
 @pytest.mark.parametrize("name", ["snr_trans", "snr_aver"])
 @pytest.mark.parametrize("task", TASKS)
 def test_snr_routes_sub_networks_through_gates(name: str, task: str) -> None:
