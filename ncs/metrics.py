@@ -4,7 +4,7 @@ A mean over rows is its `error`, from which the numpy and the Spark form follow:
 and nothing else. Of others the Spark form is named, for this module starts no Spark.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -12,9 +12,6 @@ from typing import Any
 import numpy as np
 
 from ncs.errors import TrainingError
-
-_AT_ONCE = 50
-"""Resamples that are weighed at once; bounds the memory."""
 
 
 class Kind(StrEnum):
@@ -49,8 +46,8 @@ class Metric:
     """Whether errors are within [0, 1], not only positive."""
     array: Callable[[np.ndarray, np.ndarray], float] | None = None
     """The figure of labels and scores, both [rows], where it is no mean."""
-    resampled: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
-    """The same under each column of weights [rows, columns]."""
+    projection: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    """The same as a mean over rows: labels and scores, both [rows] -> values [rows]."""
     spark: str = ""
     """Where the function is that computes it in Spark, `module:name`, as `ncs.evaluation.ranks.Form`."""
     bins_of: str = ""
@@ -79,12 +76,17 @@ class Metric:
         assert self.array, f"{self.name} is computed in Spark alone"
         return self.array(labels, scores)
 
-    def weighted(self, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """The figure under each column of `weights` [rows, columns]: how often each row counts."""
+    @property
+    def by_row(self) -> bool:
+        """Whether it can be written as a mean over rows, so that differences can be taken row by row."""
+        return self.error is not None or self.projection is not None
+
+    def values(self, labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """Values of the rows [rows] whose mean is the figure, and whose variance over n is the figure's variance."""
         if self.error:
-            return weighted_mean(self.error(np, labels.astype(np.float64), scores), weights)
-        assert self.resampled, f"{self.name} is computed in Spark alone"
-        return self.resampled(labels, scores, weights)
+            return np.asarray(self.error(np, labels.astype(np.float64), scores), dtype=np.float64)
+        assert self.projection, f"{self.name} is computed in Spark alone"
+        return self.projection(labels, scores)
 
     def skill(self, value: float, label_variance: float | None = None) -> float:
         """A figure on a common scale: 0 is a constant prediction, 1 a perfect one.
@@ -112,27 +114,26 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
     return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def weighted_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Exact AUC, ties counting half, under each column of `weights` [rows, columns]."""
-    order = np.argsort(scores, kind="stable")
-    positive = (labels[order] > 0.5)[:, None]
-    ordered = scores[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # of each run of equal scores
-    found = []
-    for columns in _columns(weights[order]):
-        pos, neg = (np.add.reduceat(columns * kind, starts, axis=0) for kind in (positive, ~positive))
-        below = np.cumsum(neg, axis=0) - neg / 2
-        found.append((pos * below).sum(0) / (pos.sum(0) * neg.sum(0)))
-    return np.concatenate(found)
+def auc_by_row(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """AUC as a mean over rows: its Hajek projection, whose variance is DeLong's (1988). Rows of both kinds are needed.
+
+    A row's placement is the share of the rows of the other kind that it is in the right order with, ties counting half.
+    Its value is AUC plus what the placement lies above AUC, divided by the share of the rows of its own kind.
+    """
+    positive = labels > 0.5
+    positives, negatives = np.sort(scores[positive]), np.sort(scores[~positive])
+    below = _placements(scores[positive], negatives)
+    above = 1 - _placements(scores[~positive], positives)
+    area = below.mean()
+    values = np.empty(len(labels))
+    values[positive] = area + (below - area) * (len(labels) / len(positives))
+    values[~positive] = area + (above - area) * (len(labels) / len(negatives))
+    return values
 
 
-def weighted_mean(errors: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The mean of errors [rows] under each column of `weights` [rows, columns]."""
-    return np.concatenate([columns.T @ errors / columns.sum(0) for columns in _columns(weights)])
-
-
-def _columns(weights: np.ndarray) -> Iterator[np.ndarray]:
-    return (weights[:, n : n + _AT_ONCE].astype(np.float64) for n in range(0, weights.shape[1], _AT_ONCE))
+def _placements(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """For each score the share of the sorted others that is below it, ties counting half."""
+    return (np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")) / (2 * len(others))
 
 
 METRICS = {
@@ -146,7 +147,7 @@ METRICS = {
             kinds=frozenset({Kind.CLASSIFICATION}),
             judges=Kind.CLASSIFICATION,
             array=auc,
-            resampled=weighted_auc,
+            projection=auc_by_row,
             spark="ncs.evaluation.ranks:auc",
             on_scale=lambda value: 2 * value - 1,
         ),

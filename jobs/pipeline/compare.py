@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -15,23 +15,25 @@ from jobs.pipeline import index
 from jobs.pipeline.train import complete
 from ncs.config import Config, digest
 from ncs.errors import DataError
-from ncs.evaluation import paired
-from ncs.evaluation.comparison import Compared, as_table, differences, legend
+from ncs.evaluation.comparison import Compared, Judged, differences, legend
 from ncs.evaluation.comparison_page import Comparison, render
 from ncs.evaluation.index import Entry
+from ncs.evaluation.paired import analysis
 from ncs.lake import contract, layout, storage
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
 from ncs.runs.tuning import tune
-from ncs.tasks import tasks_of
+from ncs.tasks import in_order, tasks_of
+
+_ANALYSIS = "two-way"
+"""How differences are computed: part of a comparison's id."""
 
 
 def run(job: Job) -> None:
     """Compare, print table and verdict, write the page."""
     comparison = compare(job, Run.of(job.conf, job.lake).versions)
-    references = job.conf.compare.references
-    table = as_table(comparison.compared, tasks_of(job.conf), references)
-    text = f"{table}\n\n{legend(references, comparison.seeds)}\n"
+    table = comparison.table
+    text = f"{table}\n\n{legend(comparison.judged, job.conf.compare.references, comparison.seeds)}\n"
     folder = f"comparison-{comparison.comparison_id}"
     path = job.lake.uri("reports", folder, "comparison.html")
     storage.write_bytes(job.lake.uri("reports", folder, "comparison.md"), text.encode())
@@ -57,25 +59,15 @@ def compare(job: Job, versions: Mapping[str, int]) -> Comparison:
     for n in range(wanted.seeds):
         runs.append(_trained(job, conf.with_keys({"train.seed": conf.train.seed + n}), versions))
         job.say(f"compare: {n + 1} of {wanted.seeds} seeds trained, {runs[-1].folder}")
-    labels, predictions = _scored(job, runs, names)
-    figures = {
-        task.name: paired.figures(
-            task,
-            labels[task.name],
-            [{name: found[task.name] for name, found in one.items()} for one in predictions],
-            wanted.resamples,
-            conf.train.seed,
-        )
-        for task in tasks_of(conf).values()
-    }
+    rows = _test_rows(job, runs[0])
+    judged = _judged(job, runs, names, rows)
     compared = []
     for name in names:
         own, before = conf.models[name].set, job.conf.models[name].set
         tuned = {key: value for key, value in own.items() if before.get(key) != value}
-        of_name = {task: found[name] for task, found in figures.items()}
-        compared.append(Compared(name, tuned, [one.facts(name).model_dump() for one in runs], of_name))
-    comparison_id, made_at = _keep(job, conf, runs, compared)
-    return Comparison(comparison_id, made_at, job.conf, compared, len(next(iter(labels.values()))))
+        compared.append(Compared(name, tuned, [one.facts(name).model_dump() for one in runs]))
+    comparison_id, made_at = _keep(job, conf, runs, compared, judged)
+    return Comparison(comparison_id, made_at, job.conf, compared, judged, rows.count)
 
 
 def _trained(job: Job, conf: Config, versions: Mapping[str, int]) -> Run:
@@ -84,14 +76,26 @@ def _trained(job: Job, conf: Config, versions: Mapping[str, int]) -> Run:
     return this
 
 
-def _scored(
-    job: Job, runs: Sequence[Run], names: Sequence[str]
-) -> tuple[Mapping[str, np.ndarray], list[dict[str, Mapping[str, np.ndarray]]]]:
-    """The test rows' labels by task, and for each run every model's predictions of them.
+@dataclass(frozen=True)
+class _TestRows:
+    """The test rows that models are compared on: inputs [rows, columns], labels by task [rows]."""
 
-    Of more than `compare.rows` every n-th batch is taken, of all days alike: a day's rows stand in a random order.
+    ids: np.ndarray
+    numbers: np.ndarray
+    labels: Mapping[str, np.ndarray]
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.ids)
+
+
+def _test_rows(job: Job, run: Run) -> _TestRows:
+    """The rows of the test days; of more than `compare.rows` every n-th batch, of all days alike.
+
+    A day's rows stand in a random order.
     """
-    loader = runs[0].test_loader()
+    loader = run.test_loader()
     batches = list(islice(loader.epoch(0), 0, None, -(-loader.rows // job.conf.compare.rows)))
     inputs = (batch.features for batch in batches)
     ids, numbers = (np.concatenate(parts) for parts in zip(*((part.ids, part.numbers) for part in inputs), strict=True))
@@ -99,35 +103,45 @@ def _scored(
     for task, values in labels.items():
         if np.isnan(values).all():
             raise DataError(f"the test days {job.conf.test_days} hold no label of {task}; test on more of them")
+    return _TestRows(ids, numbers, labels)
+
+
+def _judged(job: Job, runs: Sequence[Run], names: Sequence[str], rows: _TestRows) -> list[Judged]:
+    """All models' figures in the metric of each task, in the order of Table 2; one seed's predictions are held."""
     sizes = field_sizes(runs[0])
-    predictions: list[dict[str, Mapping[str, np.ndarray]]] = []
+    tasks = in_order(tasks_of(runs[0].conf).values())
+    analyses = [(task, task.measure, analysis(task, rows.labels[task.name])) for task in tasks]
     for one in job.progress(runs, "score", "seed"):
-        scorers = {name: Predictor.load(one.folder, name, one.conf, sizes) for name in names}
-        predictions.append({name: scorer.predict(ids, numbers) for name, scorer in scorers.items()})
-    return labels, predictions
+        predicted = {
+            name: Predictor.load(one.folder, name, one.conf, sizes).predict(rows.ids, rows.numbers) for name in names
+        }
+        for task, _, analysed in analyses:
+            analysed.add({name: by_task[task.name] for name, by_task in predicted.items()})
+    return [Judged(task, metric, analysed.figures()) for task, metric, analysed in analyses]
 
 
-def _keep(job: Job, conf: Config, runs: Sequence[Run], compared: Sequence[Compared]) -> tuple[str, datetime]:
+def _keep(
+    job: Job, conf: Config, runs: Sequence[Run], compared: Sequence[Compared], judged: Sequence[Judged]
+) -> tuple[str, datetime]:
     """Append the comparison to the lake's tables, to each unless it is there. Returns its id and when it was made."""
-    tasks = tasks_of(conf)
     keys = [conf.models[model.model].key(model.model) for model in compared]
-    comparison = digest([[one.run_id for one in runs], keys, conf.part("compare.rows", "compare.resamples")])
+    comparison = digest([[one.run_id for one in runs], keys, conf.part("compare.rows"), _ANALYSIS])
     made_at = _known(job, layout.COMPARISONS).get(comparison, datetime.now(UTC))
     made = {"comparison_id": comparison, "made_at": made_at}
     by_seed: list[dict[str, Any]] = []
     for n, one in enumerate(runs):
         lineage = one.lineage
         for model in compared:
-            for task in tasks.values():
+            for each in judged:
                 by_seed.append(
                     {
                         **made,
                         "run_id": one.run_id,
                         "seed": one.conf.train.seed,
                         "model": model.model,
-                        "task": task.name,
-                        "metric": task.metric,
-                        "value": float(model.figures[task.name].by_seed[n]),
+                        "task": each.task.name,
+                        "metric": each.metric.name,
+                        "value": float(each.figures.mean(model.model).by_seed[n]),
                         **{key: model.facts[n][key] for key in ("parameters", "density", "seconds")},
                         "tuned": json.dumps(model.tuned),
                         "conf": one.conf.of_model(model.model).digest(),
@@ -135,7 +149,7 @@ def _keep(job: Job, conf: Config, runs: Sequence[Run], compared: Sequence[Compar
                         "git": lineage.git,
                     }
                 )
-    found = [{**made, **asdict(one)} for one in differences(compared, tasks, conf.compare.references)]
+    found = [{**made, **asdict(one)} for one in differences(compared, judged, conf.compare.references)]
     for table, rows in ((layout.COMPARISONS, by_seed), (layout.DIFFERENCES, found)):
         if rows and comparison not in _known(job, table):
             contract.append(job.lake, table, pa.Table.from_pylist(rows))

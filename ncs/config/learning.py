@@ -194,5 +194,4 @@ class Compare(Section):
     tries: Few
     space: dict[str, Annotated[list[Any], Field(min_length=1)]]
     rows: Count
-    resamples: Annotated[int, Field(ge=50, le=100_000)]
     references: list[str]

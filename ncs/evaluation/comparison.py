@@ -1,16 +1,17 @@
-"""A comparison of models over several seeds: rows for Delta, and a table in the form of the paper's Table 2."""
+"""A comparison of models over several seeds: rows for Delta, and tables in the form of the paper's Table 2."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 import numpy as np
 
-from ncs.evaluation.paired import Figures, difference
+from ncs.evaluation.paired import LEVEL, Figures, difference, holm
 from ncs.evaluation.paper import TABLE_2
 from ncs.evaluation.verdict import Evidence, baseline_of, oriented
 from ncs.lake.tables.rows import SeedDifference
-from ncs.metrics import METRICS, judging
+from ncs.metrics import METRICS, Metric
 from ncs.soundness import unsound
 from ncs.tasks import Task, in_order
 from ncs.text import markdown
@@ -18,83 +19,151 @@ from ncs.text import markdown
 
 @dataclass(frozen=True)
 class Compared:
-    """One model: the keys that tuning set, what training said of each seed's run, each task's figures."""
+    """One model: the keys that tuning set, what training said of each seed's run."""
 
     model: str
     tuned: Mapping[str, Any]
     facts: Sequence[Mapping[str, Any]]
-    figures: Mapping[str, Figures]
 
     def mean(self, fact: str) -> float:
         """A fact's mean over the seeds."""
         return float(np.mean([one[fact] for one in self.facts]))
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What all models are compared in: a metric of a task, with their figures."""
+
+    task: Task
+    metric: Metric
+    figures: Figures
+
+    @property
+    def title(self) -> str:
+        """For people, e.g. `CVR MSE`."""
+        return f"{self.task.name.upper()} {self.metric.title}"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The names of task and metric."""
+        return self.task.name, self.metric.name
+
+    def of(self, one: SeedDifference) -> bool:
+        """Whether a difference is in this metric of this task."""
+        return (one.task, one.metric) == self.key
+
+
 def differences(
-    compared: Sequence[Compared], tasks: Mapping[str, Task], references: Sequence[str] | None = None
+    compared: Sequence[Compared], judged: Sequence[Judged], references: Sequence[str] | None = None
 ) -> list[SeedDifference]:
-    """For each model, task and other reference, by default each other model: the difference with its intervals."""
+    """For each model, task, metric and other reference, by default each other model: the difference with its intervals.
+
+    All that are taken from one reference are looked at together: `better` is settled by Holm's correction over them.
+    """
     names = [one.model for one in compared]
-    figures = {name: {one.model: one.figures[name] for one in compared} for name in tasks}
-    return [
-        difference(model, reference, task, task.measure, figures[task.name])
-        for model in names
-        for task in tasks.values()
-        for reference in (names if references is None else references)
-        if reference in names and reference != model
-    ]
+    found = []
+    for reference in names if references is None else references:
+        family = [
+            difference(model, reference, one.task, one.metric, one.figures)
+            for model in names
+            for one in judged
+            if reference in names and reference != model
+        ]
+        found += _corrected(family, judged)
+    return sorted(found, key=lambda one: names.index(one.model))
 
 
-def as_table(compared: Sequence[Compared], tasks: Mapping[str, Task], references: Sequence[str]) -> str:
+def _corrected(family: Sequence[SeedDifference], judged: Sequence[Judged]) -> list[SeedDifference]:
+    """Differences that are looked at together, settled where they are by Holm's correction."""
+    corrected = []
+    for one, p in zip(family, holm([one.p for one in family if one.p is not None]), strict=True):
+        better = METRICS[one.metric].better(one.difference, 0.0) if p <= LEVEL else None
+        (of,) = (of for of in judged if of.of(one))
+        smallest = of.figures.difference(one.model, one.reference).smallest(LEVEL / len(family))
+        corrected.append(replace(one, better=better, p_holm=p, smallest_holm=smallest))
+    return corrected
+
+
+def as_table(compared: Sequence[Compared], judged: Sequence[Judged], references: Sequence[str]) -> str:
     """The comparison as a Markdown table, which reads well as text too.
 
     A model a line: each task's mean figure, its differences from the references with 95 % intervals, more is better,
     and in words where they are settled; what it costs.
     """
-    found = {(one.model, one.task, one.reference): one for one in differences(compared, tasks, references)}
+    found = {(one.model, one.task, one.metric, one.reference): one for one in differences(compared, judged, references)}
     there = [name for name in references if any(one.model == name for one in compared)]
-    order = in_order(tasks.values())
     seconds = next((one.mean("seconds") for one in compared if one.model == there[0]), None) if there else None
     header = ["model"]
-    for task in order:
-        header += [task.title, "paper", *(f"from {name}" for name in there)]
+    for one in judged:
+        header += [one.title, *(["paper"] if _in_paper(one) else []), *(f"from {name}" for name in there)]
     lines = [[*header, "parameters", "density", "time"]]
-    for one in compared:
-        line = [one.model]
-        for task in order:
-            paper = TABLE_2.get(one.model, {}).get(task.name)
-            line += [f"{one.figures[task.name].value:.5f}", f"{paper:.5f}" if paper else ""]
-            line += [_difference(found.get((one.model, task.name, name)), task) for name in there]
-        times = f"{one.mean('seconds') / seconds:.1f}" if seconds else ""
-        lines.append([*line, f"{one.mean('parameters'):,.0f}", f"{one.mean('density'):.2f}", times])
+    for model in compared:
+        line = [model.model]
+        for one in judged:
+            line.append(f"{one.figures.mean(model.model).value:.5f}")
+            if _in_paper(one):
+                paper = TABLE_2.get(model.model, {}).get(one.task.name)
+                line.append(f"{paper:.5f}" if paper else "")
+            keys = [(model.model, *one.key, name) for name in there]
+            line += [_difference(found.get(key), one.metric) for key in keys]
+        times = f"{model.mean('seconds') / seconds:.1f}" if seconds else ""
+        lines.append([*line, f"{model.mean('parameters'):,.0f}", f"{model.mean('density'):.2f}", times])
     return markdown(lines)
 
 
-def _difference(one: SeedDifference | None, task: Task) -> str:
+def _in_paper(one: Judged) -> bool:
+    """Whether the paper's Table 2 has figures of the same kind."""
+    return one.metric.name == one.task.metric
+
+
+def _difference(one: SeedDifference | None, metric: Metric) -> str:
     if one is None:
         return ""
-    value, *ends = (oriented(one, value) / task.measure.unit for value in (one.difference, one.low, one.high))
+    value, *ends = (oriented(one, value) / metric.unit for value in (one.difference, one.low, one.high))
     settled = {None: "", True: " better", False: " worse"}[one.better]
     return f"{value:+.0f} [{min(ends):+.0f}, {max(ends):+.0f}]{settled}"
 
 
-def legend(references: Sequence[str], seeds: int) -> str:
+def smallest(compared: Sequence[Compared], judged: Sequence[Judged], references: Sequence[str]) -> list[str]:
+    """The smallest true differences that such a comparison settles four times in five, a line a reference."""
+    found = differences(compared, judged, references)
+    lines = []
+    for name in references:
+        figures = []
+        for one in judged:
+            mine = [each for each in found if each.reference == name and one.of(each)]
+            together = median(each.smallest_holm for each in mine if each.smallest_holm is not None) if mine else 0.0
+            alone = median(each.smallest for each in mine if each.smallest is not None) if mine else 0.0
+            figures.append(f"{one.title} {together / one.metric.unit:.0f} ({alone / one.metric.unit:.0f})")
+        if any(each.reference == name for each in found):
+            lines.append(f"from {name}: {', '.join(figures)}")
+    return lines
+
+
+def legend(judged: Sequence[Judged], references: Sequence[str], seeds: int) -> str:
     """What the table's columns mean."""
-    measures = sorted((METRICS[name] for name in judging()), key=lambda metric: metric.unit)
-    units = " and ".join(f"{metric.unit:.0e} ({metric.title})".replace("e-0", "e-") for metric in measures)
+    measures = sorted({one.title: one.metric.unit for one in judged}.items(), key=lambda measure: measure[1])
+    units = ", ".join(f"{unit:.0e} ({title})".replace("e-0", "e-") for title, unit in measures)
+    over = f"{seeds} seeds and the test impressions" if seeds > 1 else "the test impressions alone: there is one seed"
     return (
-        f"Means over {seeds} seeds on the test days. Differences in {units}, more is better, with 95 % intervals over "
-        f"seeds and paired resamples of the impressions; better, worse: where the interval excludes zero, nothing is "
-        f"claimed elsewhere. paper: its Table 2, on its own logs. time: of training, search included, as a multiple of "
+        f"Means over {seeds} {'seed' if seeds == 1 else 'seeds'} on the test days. Differences in {units}, more is "
+        f"better, each with its own 95 % interval over {over} (two-way analysis of variance); better, worse: settled "
+        f"by Holm's correction over all models and metrics from the same reference, nothing is claimed elsewhere. "
+        f"paper: its Table 2, on its own logs. time: of training, search included, as a multiple of "
         f"{references[0] if references else 'nothing'}; density: of the FC weights a task uses."
     )
 
 
-def evidence(
-    compared: Sequence[Compared], tasks: Mapping[str, Task], references: Sequence[str], rows: int, seeds: int
-) -> Evidence:
+def settling(lines: Sequence[str]) -> str:
+    """The lines of `smallest` under a table, with what they mean."""
+    said = "Smallest true difference that is settled four times in five, among all (in brackets: looked at alone):"
+    return "\n".join([said, *(f"  {line}" for line in lines)]) if lines else ""
+
+
+def evidence(compared: Sequence[Compared], judged: Sequence[Judged], references: Sequence[str], rows: int) -> Evidence:
     """What the verdict on a comparison is made from; a model is unsound if one of its seeds was."""
     names = [one.model for one in compared]
+    tasks = {one.task.name: one.task for one in judged}
     why = {
         one.model: f"{task.upper()}, {text}"
         for one in compared
@@ -102,4 +171,5 @@ def evidence(
         for task, text in unsound(facts, tasks)
     }
     base = baseline_of(names, references)
-    return Evidence(names, differences(compared, tasks), list(tasks.values()), base, rows, seeds, why)
+    seeds = len(compared[0].facts)
+    return Evidence(names, differences(compared, judged), in_order(tasks.values()), base, rows, seeds, why)

@@ -15,7 +15,7 @@ from ncs.evaluation import page
 from ncs.evaluation.catalogue import what_it_is
 from ncs.evaluation.cells import cells
 from ncs.evaluation.charts import svg
-from ncs.evaluation.comparison import Compared, evidence
+from ncs.evaluation.comparison import Compared, Judged, as_table, evidence, settling, smallest
 from ncs.evaluation.forest import forests
 from ncs.evaluation.looks import look
 from ncs.evaluation.names import legend_name
@@ -25,8 +25,6 @@ from ncs.tasks import Task, in_order, tasks_of
 
 _ALL = 6
 """Up to so many models, each of them can be the reference."""
-_POWER = (1.96 + 0.84) / 1.96
-"""A difference of so many half widths of the interval is settled four times in five."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,7 @@ class Comparison:
     made_at: datetime
     conf: Config
     compared: Sequence[Compared]
+    judged: Sequence[Judged]
     rows: int
     """Test impressions."""
 
@@ -60,6 +59,13 @@ class Comparison:
         """What follows from it."""
         return verdict(self._evidence)
 
+    @cached_property
+    def table(self) -> str:
+        """The tables for a terminal, with what they can settle."""
+        references = self.conf.compare.references
+        table = as_table(self.compared, self.judged, references)
+        return "\n\n".join(filter(None, [table, settling(smallest(self.compared, self.judged, references))]))
+
     @property
     def baseline(self) -> str:
         """The model that the verdict is against."""
@@ -72,8 +78,7 @@ class Comparison:
 
     @cached_property
     def _evidence(self) -> Evidence:
-        by_name = {task.name: task for task in self.tasks}
-        return evidence(self.compared, by_name, self.conf.compare.references, self.rows, self.seeds)
+        return evidence(self.compared, self.judged, self.conf.compare.references, self.rows)
 
 
 def render(comparison: Comparison) -> str:
@@ -83,11 +88,11 @@ def render(comparison: Comparison) -> str:
         comparison=comparison,
         verdict=comparison.verdict,
         facts=_facts(comparison),
-        tasks=comparison.tasks,
+        judged=comparison.judged,
         references=[_from(comparison, name) for name in _references(comparison)],
         models={model: what_it_is(model, comparison.conf) for model in comparison.models},
         costs=_costs(comparison) if len(comparison.models) > 1 else [],
-        pairs=len(comparison.models) - 1,
+        pairs=(len(comparison.models) - 1) * len(comparison.judged),
     )
 
 
@@ -112,16 +117,16 @@ def _references(comparison: Comparison) -> list[str]:
 
 def _from(comparison: Comparison, reference: str) -> dict[str, Any]:
     """Forest plots, table and the smallest differences from one reference."""
-    differences = comparison.differences
+    differences = [one for one in comparison.differences if one.reference == reference]
     return {
         "name": reference,
         "forests": forests(comparison.tasks, differences, reference),
-        "smallest": [_smallest(task, differences, reference) for task in comparison.tasks],
+        "smallest": [_smallest(one, differences) for one in comparison.judged],
         "rows": [
             {
                 "model": one.model,
-                "figures": [one.figures[task.name].value for task in comparison.tasks],
-                "differences": cells(differences, one.model, reference, comparison.tasks),
+                "figures": [judged.figures.mean(one.model).value for judged in comparison.judged],
+                "differences": cells(differences, one.model, reference, [judged.key for judged in comparison.judged]),
                 **{fact: one.mean(fact) for fact in ("parameters", "density", "seconds")},
             }
             for one in comparison.compared
@@ -129,16 +134,18 @@ def _from(comparison: Comparison, reference: str) -> dict[str, Any]:
     }
 
 
-def _smallest(task: Task, differences: Sequence[SeedDifference], reference: str) -> dict[str, Any] | None:
-    """The smallest difference that a comparison like this settles four times in five, and what limits it."""
-    mine = [one for one in differences if (one.task, one.reference) == (task.name, reference)]
+def _smallest(judged: Judged, differences: Sequence[SeedDifference]) -> dict[str, Any] | None:
+    """The smallest differences that a comparison like this settles four times in five, and what limits them."""
+    mine = [one for one in differences if judged.of(one)]
     if not mine:
         return None
     halves = {
         name: median((getattr(one, f"{prefix}high") - getattr(one, f"{prefix}low")) / 2 for one in mine)
         for name, prefix in (("both", ""), ("seeds", "seeds_"), ("rows", "rows_"))
     }
-    return {"title": task.title, "difference": _POWER * halves["both"], **halves}
+    together = median(one.smallest_holm for one in mine if one.smallest_holm is not None)
+    alone = median(one.smallest for one in mine if one.smallest is not None)
+    return {"title": judged.title, "together": together, "alone": alone, **halves}
 
 
 def _costs(comparison: Comparison) -> list[str]:
@@ -155,7 +162,9 @@ def _costs(comparison: Comparison) -> list[str]:
 def _draw_cost(axis: Axes, comparison: Comparison, task: Task, fact: str, label: str) -> None:
     base = comparison.baseline
     found: Mapping[str, SeedDifference] = {
-        one.model: one for one in comparison.differences if (one.task, one.reference) == (task.name, base)
+        one.model: one
+        for one in comparison.differences
+        if (one.task, one.metric, one.reference) == (task.name, task.metric, base)
     }
     for one in comparison.compared:
         (colour, marker), difference, cost = look(one.model), found.get(one.model), one.mean(fact)

@@ -183,12 +183,12 @@ def _quality_in_short(quality: Sequence[Quality]) -> str | None:
 
 def _rows(report: Report) -> list[dict[str, Any]]:
     """A line a model of the comparison: figures, differences from the baseline, the paper's figures."""
-    evidence = report.evidence
+    evidence, measures = report.evidence, [(task.name, task.metric) for task in report.tasks]
     return [
         {
             "model": model,
             "figures": [report.by_task.get((model, task.name)) for task in report.tasks],
-            "differences": cells(evidence.differences, model, evidence.baseline, report.tasks),
+            "differences": cells(evidence.differences, model, evidence.baseline, measures),
             "paper": _paper(model),
         }
         for model in report.compared
