@@ -18,6 +18,7 @@ class Kind(StrEnum):
     """What a task is, for whoever asks which metrics apply to it."""
 
     CTR = "ctr"
+    CVR = "cvr"
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
 
@@ -50,6 +51,8 @@ class Metric:
     """The same as a mean over rows: labels and scores, both [rows] -> values [rows]."""
     spark: str = ""
     """Where the function is that computes it in Spark, `module:name`, as `ncs.evaluation.ranks.Form`."""
+    of_truth: bool = False
+    """Whether predictions are held against what a synthetic world expects, in the place of labels."""
     bins_of: str = ""
     """The slice of gold/slices whose parts it is computed from, where it is a calibration error."""
     on_scale: Callable[[float], float] | None = None
@@ -81,12 +84,20 @@ class Metric:
         """Whether it can be written as a mean over rows, so that differences can be taken row by row."""
         return self.error is not None or self.projection is not None
 
-    def values(self, labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """Values of the rows [rows] whose mean is the figure, and whose variance over n is the figure's variance."""
-        if self.error:
-            return np.asarray(self.error(np, labels.astype(np.float64), scores), dtype=np.float64)
-        assert self.projection, f"{self.name} is computed in Spark alone"
-        return self.projection(labels, scores)
+    def values(self, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Values of the rows [rows] whose mean is the figure, and whose variance over n is the figure's variance.
+
+        With `weights` [rows] of a weighted mean, a ratio: its value plus each row's part in what it deviates.
+        """
+        if self.projection:
+            assert weights is None, f"{self.name} has no weighted form"
+            return self.projection(labels, scores)
+        assert self.error, f"{self.name} is computed in Spark alone"
+        errors = np.asarray(self.error(np, labels.astype(np.float64), scores), dtype=np.float64)
+        if weights is None:
+            return errors
+        mean = np.average(errors, weights=weights)
+        return mean + (errors - mean) * weights / weights.mean()
 
     def skill(self, value: float, label_variance: float | None = None) -> float:
         """A figure on a common scale: 0 is a constant prediction, 1 a perfect one.
@@ -136,6 +147,16 @@ def _placements(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
     return (np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")) / (2 * len(others))
 
 
+def squared_error(_: Any, label: Any, prediction: Any) -> Any:
+    """A row's squared error."""
+    return (label - prediction) ** 2
+
+
+def cross_entropy(f: Any, label: Any, prediction: Any) -> Any:
+    """A row's log loss; of a label that is a probability the cross entropy."""
+    return -(label * f.log(prediction) + (1 - label) * f.log1p(-prediction))
+
+
 METRICS = {
     metric.name: metric
     for metric in (
@@ -167,7 +188,7 @@ METRICS = {
             kinds=frozenset({Kind.REGRESSION}),
             judges=Kind.REGRESSION,
             unit=1e-5,
-            error=lambda _, label, prediction: (label - prediction) ** 2,
+            error=squared_error,
         ),
         Metric(
             "spearman",
@@ -183,8 +204,28 @@ METRICS = {
             "log loss",
             more_is_better=False,
             kinds=frozenset({Kind.CTR}),
-            error=lambda f, label, prediction: -(label * f.log(prediction) + (1 - label) * f.log1p(-prediction)),
+            error=cross_entropy,
             bounded=False,
+        ),
+        Metric(
+            "excess_error",
+            "excess error",
+            "the mean squared distance from a synthetic world's expectation, weighted by its click probability",
+            more_is_better=False,
+            kinds=frozenset({Kind.CVR}),
+            unit=1e-5,
+            error=squared_error,
+            of_truth=True,
+        ),
+        Metric(
+            "cross_entropy",
+            "cross entropy",
+            "the cross entropy against a synthetic world's click probability",
+            more_is_better=False,
+            kinds=frozenset({Kind.CTR}),
+            error=cross_entropy,
+            bounded=False,
+            of_truth=True,
         ),
         Metric(
             "ece",

@@ -12,18 +12,19 @@ import pyarrow as pa  # before torch: the other order has crashed
 
 from jobs.job import Job
 from jobs.pipeline import index
+from jobs.pipeline.drawn import draw
 from jobs.pipeline.train import complete
 from ncs.config import Config, digest
 from ncs.errors import DataError
 from ncs.evaluation.comparison import Compared, Judged, differences, legend
 from ncs.evaluation.comparison_page import Comparison, render
 from ncs.evaluation.index import Entry
-from ncs.evaluation.paired import analysis
+from ncs.evaluation.paired import Analysis, analysis
 from ncs.lake import contract, layout, storage
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
 from ncs.runs.tuning import tune
-from ncs.tasks import in_order, tasks_of
+from ncs.tasks import CVR, WORLD_TRUTH, in_order, tasks_of
 
 _ANALYSIS = "two-way"
 """How differences are computed: part of a comparison's id."""
@@ -56,17 +57,18 @@ def compare(job: Job, versions: Mapping[str, int]) -> Comparison:
     conf = job.conf.with_keys({"name": f"{job.conf.name}-compare", "train.models": names})
     conf = tune(conf, lambda trial: _trained(job, trial, versions))
     runs = []
-    for n in range(wanted.seeds):
+    seeds = job.conf.comparison_seeds
+    for n in range(seeds):
         runs.append(_trained(job, conf.with_keys({"train.seed": conf.train.seed + n}), versions))
-        job.say(f"compare: {n + 1} of {wanted.seeds} seeds trained, {runs[-1].folder}")
-    rows = _test_rows(job, runs[0])
+        job.say(f"compare: {n + 1} of {seeds} seeds trained, {runs[-1].folder}")
+    rows = _test_rows(job, runs[0], draw(job, versions))
     judged = _judged(job, runs, names, rows)
     compared = []
     for name in names:
         own, before = conf.models[name].set, job.conf.models[name].set
         tuned = {key: value for key, value in own.items() if before.get(key) != value}
         compared.append(Compared(name, tuned, [one.facts(name).model_dump() for one in runs]))
-    comparison_id, made_at = _keep(job, conf, runs, compared, judged)
+    comparison_id, made_at = _keep(job, conf, runs, compared, judged, rows.drawn)
     return Comparison(comparison_id, made_at, job.conf, compared, judged, rows.count)
 
 
@@ -78,11 +80,17 @@ def _trained(job: Job, conf: Config, versions: Mapping[str, int]) -> Run:
 
 @dataclass(frozen=True)
 class _TestRows:
-    """The test rows that models are compared on: inputs [rows, columns], labels by task [rows]."""
+    """The test rows that models are compared on."""
 
     ids: np.ndarray
+    """[rows, columns]"""
     numbers: np.ndarray
+    """[rows, columns]"""
     labels: Mapping[str, np.ndarray]
+    """By task [rows], NaN where a row has none."""
+    truth: Mapping[str, np.ndarray]
+    """Of those drawn from a synthetic world `ncs.tasks.WORLD_TRUTH` [rows], of others nothing."""
+    drawn: int | None
 
     @property
     def count(self) -> int:
@@ -90,27 +98,35 @@ class _TestRows:
         return len(self.ids)
 
 
-def _test_rows(job: Job, run: Run) -> _TestRows:
+def _test_rows(job: Job, run: Run, drawn: int | None) -> _TestRows:
     """The rows of the test days; of more than `compare.rows` every n-th batch, of all days alike.
 
-    A day's rows stand in a random order.
+    A day's rows stand in a random order. `drawn`: the version of gold/drawn_rows that they are of, if they are.
     """
-    loader = run.test_loader()
+    loader = run.test_loader(drawn)
     batches = list(islice(loader.epoch(0), 0, None, -(-loader.rows // job.conf.compare.rows)))
     inputs = (batch.features for batch in batches)
     ids, numbers = (np.concatenate(parts) for parts in zip(*((part.ids, part.numbers) for part in inputs), strict=True))
-    labels = {task: np.concatenate([batch.labels[task].numpy() for batch in batches]) for task in batches[0].labels}
-    for task, values in labels.items():
+    columns = {name: np.concatenate([batch.labels[name].numpy() for batch in batches]) for name in batches[0].labels}
+    truth = {name: columns.pop(name) for name in WORLD_TRUTH if drawn is not None}
+    for task, values in columns.items():
         if np.isnan(values).all():
             raise DataError(f"the test days {job.conf.test_days} hold no label of {task}; test on more of them")
-    return _TestRows(ids, numbers, labels)
+    return _TestRows(ids, numbers, columns, truth, drawn)
 
 
 def _judged(job: Job, runs: Sequence[Run], names: Sequence[str], rows: _TestRows) -> list[Judged]:
-    """All models' figures in the metric of each task, in the order of Table 2; one seed's predictions are held."""
+    """All models' figures in the metric of each task, in the order of Table 2, then those against the truth.
+
+    One seed's predictions are in memory at a time.
+    """
     sizes = field_sizes(runs[0])
     tasks = in_order(tasks_of(runs[0].conf).values())
     analyses = [(task, task.measure, analysis(task, rows.labels[task.name])) for task in tasks]
+    for task in tasks if rows.truth else ():
+        clicked, watched = (rows.truth[name] for name in WORLD_TRUTH)
+        expected, weights = (watched, clicked) if task.name == CVR else (clicked, None)
+        analyses += [(task, metric, Analysis(metric, expected, weights)) for metric in task.truth_metrics]
     for one in job.progress(runs, "score", "seed"):
         predicted = {
             name: Predictor.load(one.folder, name, one.conf, sizes).predict(rows.ids, rows.numbers) for name in names
@@ -121,11 +137,16 @@ def _judged(job: Job, runs: Sequence[Run], names: Sequence[str], rows: _TestRows
 
 
 def _keep(
-    job: Job, conf: Config, runs: Sequence[Run], compared: Sequence[Compared], judged: Sequence[Judged]
+    job: Job,
+    conf: Config,
+    runs: Sequence[Run],
+    compared: Sequence[Compared],
+    judged: Sequence[Judged],
+    drawn: int | None,
 ) -> tuple[str, datetime]:
     """Append the comparison to the lake's tables, to each unless it is there. Returns its id and when it was made."""
     keys = [conf.models[model.model].key(model.model) for model in compared]
-    comparison = digest([[one.run_id for one in runs], keys, conf.part("compare.rows"), _ANALYSIS])
+    comparison = digest([[one.run_id for one in runs], keys, conf.part("compare.rows"), _ANALYSIS, drawn])
     made_at = _known(job, layout.COMPARISONS).get(comparison, datetime.now(UTC))
     made = {"comparison_id": comparison, "made_at": made_at}
     by_seed: list[dict[str, Any]] = []

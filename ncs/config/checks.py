@@ -138,5 +138,5 @@ def check_names(conf: "Config") -> None:
         for key, choices in space.items():
             for value in choices:
                 _check_try(conf, where, key, value)
-    if conf.train.seed + conf.compare.seeds - 1 > LARGEST_SEED:
+    if conf.train.seed + conf.comparison_seeds - 1 > LARGEST_SEED:
         raise ConfigError(f"train.seed: with compare.seeds the last seed is beyond {LARGEST_SEED}")

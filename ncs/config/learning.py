@@ -190,8 +190,9 @@ class Compare(Section):
     """The comparison of models: which, how often, what is tried for each."""
 
     models: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
-    seeds: Few
+    seeds: Few | None
     tries: Few
     space: dict[str, Annotated[list[Any], Field(min_length=1)]]
+    test_rows: Annotated[int, Field(ge=0, le=100_000_000)]
     rows: Count
     references: list[str]

@@ -58,18 +58,20 @@ def differences(
 ) -> list[SeedDifference]:
     """For each model, task, metric and other reference, by default each other model: the difference with its intervals.
 
-    All that are taken from one reference are looked at together: `better` is settled by Holm's correction over them.
+    All from one reference by labels are looked at together, and all against the truth: `better` is settled by Holm's
+    correction over them.
     """
     names = [one.model for one in compared]
     found = []
     for reference in names if references is None else references:
-        family = [
-            difference(model, reference, one.task, one.metric, one.figures)
-            for model in names
-            for one in judged
-            if reference in names and reference != model
-        ]
-        found += _corrected(family, judged)
+        for truth in (False, True):
+            family = [
+                difference(model, reference, one.task, one.metric, one.figures)
+                for model in names
+                for one in judged
+                if reference in names and reference != model and one.metric.of_truth is truth
+            ]
+            found += _corrected(family, judged)
     return sorted(found, key=lambda one: names.index(one.model))
 
 
@@ -84,19 +86,24 @@ def _corrected(family: Sequence[SeedDifference], judged: Sequence[Judged]) -> li
     return corrected
 
 
-def as_table(compared: Sequence[Compared], judged: Sequence[Judged], references: Sequence[str]) -> str:
+def as_table(
+    compared: Sequence[Compared],
+    judged: Sequence[Judged],
+    found: Sequence[SeedDifference],
+    references: Sequence[str],
+    costs: bool = True,
+) -> str:
     """The comparison as a Markdown table, which reads well as text too.
 
-    A model a line: each task's mean figure, its differences from the references with 95 % intervals, more is better,
-    and in words where they are settled; what it costs.
+    A model a line: each metric's mean figure, its differences from the references with 95 % intervals, more is better,
+    and in words where they are settled; with `costs` what it costs.
     """
-    found = {(one.model, one.task, one.metric, one.reference): one for one in differences(compared, judged, references)}
+    by_key = {(one.model, one.task, one.metric, one.reference): one for one in found}
     there = [name for name in references if any(one.model == name for one in compared)]
-    seconds = next((one.mean("seconds") for one in compared if one.model == there[0]), None) if there else None
     header = ["model"]
     for one in judged:
         header += [one.title, *(["paper"] if _in_paper(one) else []), *(f"from {name}" for name in there)]
-    lines = [[*header, "parameters", "density", "time"]]
+    lines = [[*header, *(["parameters", "density", "time"] if costs else [])]]
     for model in compared:
         line = [model.model]
         for one in judged:
@@ -105,10 +112,15 @@ def as_table(compared: Sequence[Compared], judged: Sequence[Judged], references:
                 paper = TABLE_2.get(model.model, {}).get(one.task.name)
                 line.append(f"{paper:.5f}" if paper else "")
             keys = [(model.model, *one.key, name) for name in there]
-            line += [_difference(found.get(key), one.metric) for key in keys]
-        times = f"{model.mean('seconds') / seconds:.1f}" if seconds else ""
-        lines.append([*line, f"{model.mean('parameters'):,.0f}", f"{model.mean('density'):.2f}", times])
+            line += [_difference(by_key.get(key), one.metric) for key in keys]
+        lines.append([*line, *(_costs(model, compared, there) if costs else [])])
     return markdown(lines)
+
+
+def _costs(model: Compared, compared: Sequence[Compared], references: Sequence[str]) -> list[str]:
+    seconds = [one.mean("seconds") for one in compared if [one.model] == references[:1]]
+    times = f"{model.mean('seconds') / seconds[0]:.1f}" if seconds and seconds[0] else ""
+    return [f"{model.mean('parameters'):,.0f}", f"{model.mean('density'):.2f}", times]
 
 
 def _in_paper(one: Judged) -> bool:
@@ -124,20 +136,26 @@ def _difference(one: SeedDifference | None, metric: Metric) -> str:
     return f"{value:+.0f} [{min(ends):+.0f}, {max(ends):+.0f}]{settled}"
 
 
-def smallest(compared: Sequence[Compared], judged: Sequence[Judged], references: Sequence[str]) -> list[str]:
+def smallest(judged: Sequence[Judged], found: Sequence[SeedDifference], references: Sequence[str]) -> str:
     """The smallest true differences that such a comparison settles four times in five, a line a reference."""
-    found = differences(compared, judged, references)
     lines = []
     for name in references:
-        figures = []
-        for one in judged:
-            mine = [each for each in found if each.reference == name and one.of(each)]
-            together = median(each.smallest_holm for each in mine if each.smallest_holm is not None) if mine else 0.0
-            alone = median(each.smallest for each in mine if each.smallest is not None) if mine else 0.0
-            figures.append(f"{one.title} {together / one.metric.unit:.0f} ({alone / one.metric.unit:.0f})")
-        if any(each.reference == name for each in found):
-            lines.append(f"from {name}: {', '.join(figures)}")
-    return lines
+        mine = [one for one in found if one.reference == name]
+        texts = [_settles(one, [each for each in mine if one.of(each)]) for one in judged] if mine else []
+        lines += [f"  from {name}: {', '.join(texts)}"] if texts else []
+    said = "Smallest true difference that is settled four times in five, among all (in brackets: looked at alone):"
+    return "\n".join([said, *lines]) if lines else ""
+
+
+def _settles(one: Judged, found: Sequence[SeedDifference]) -> str:
+    together, alone = medians(found)
+    return f"{one.title} {together / one.metric.unit:.0f} ({alone / one.metric.unit:.0f})"
+
+
+def medians(found: Sequence[SeedDifference]) -> tuple[float, float]:
+    """The smallest differences that can be settled, among all and looked at alone: medians over the models."""
+    together = [one.smallest_holm for one in found if one.smallest_holm is not None]
+    return median(together), median(one.smallest for one in found if one.smallest is not None)
 
 
 def legend(judged: Sequence[Judged], references: Sequence[str], seeds: int) -> str:
@@ -145,19 +163,18 @@ def legend(judged: Sequence[Judged], references: Sequence[str], seeds: int) -> s
     measures = sorted({one.title: one.metric.unit for one in judged}.items(), key=lambda measure: measure[1])
     units = ", ".join(f"{unit:.0e} ({title})".replace("e-0", "e-") for title, unit in measures)
     over = f"{seeds} seeds and the test impressions" if seeds > 1 else "the test impressions alone: there is one seed"
+    truth = (
+        " excess error, cross entropy: predictions held against what the synthetic world expects, not against labels, "
+        "over all impressions; a perfect model's excess error is 0."
+    )
     return (
         f"Means over {seeds} {'seed' if seeds == 1 else 'seeds'} on the test days. Differences in {units}, more is "
         f"better, each with its own 95 % interval over {over} (two-way analysis of variance); better, worse: settled "
-        f"by Holm's correction over all models and metrics from the same reference, nothing is claimed elsewhere. "
-        f"paper: its Table 2, on its own logs. time: of training, search included, as a multiple of "
+        f"by Holm's correction over all models and tasks of the table from the same reference, nothing is claimed "
+        f"elsewhere. paper: its Table 2, on its own logs. time: of training, search included, as a multiple of "
         f"{references[0] if references else 'nothing'}; density: of the FC weights a task uses."
+        f"{truth if any(one.metric.of_truth for one in judged) else ''}"
     )
-
-
-def settling(lines: Sequence[str]) -> str:
-    """The lines of `smallest` under a table, with what they mean."""
-    said = "Smallest true difference that is settled four times in five, among all (in brackets: looked at alone):"
-    return "\n".join([said, *(f"  {line}" for line in lines)]) if lines else ""
 
 
 def evidence(compared: Sequence[Compared], judged: Sequence[Judged], references: Sequence[str], rows: int) -> Evidence:

@@ -15,7 +15,7 @@ from ncs.evaluation import page
 from ncs.evaluation.catalogue import what_it_is
 from ncs.evaluation.cells import cells
 from ncs.evaluation.charts import svg
-from ncs.evaluation.comparison import Compared, Judged, as_table, evidence, settling, smallest
+from ncs.evaluation.comparison import Compared, Judged, as_table, evidence, medians, smallest
 from ncs.evaluation.forest import forests
 from ncs.evaluation.looks import look
 from ncs.evaluation.names import legend_name
@@ -61,10 +61,14 @@ class Comparison:
 
     @cached_property
     def table(self) -> str:
-        """The tables for a terminal, with what they can settle."""
-        references = self.conf.compare.references
-        table = as_table(self.compared, self.judged, references)
-        return "\n\n".join(filter(None, [table, settling(smallest(self.compared, self.judged, references))]))
+        """The tables for a terminal, each with what it can settle: by labels, and against a synthetic world's truth."""
+        references, found, texts = self.conf.compare.references, self.differences, []
+        for truth in (False, True):
+            judged = [one for one in self.judged if one.metric.of_truth is truth]
+            if judged:
+                texts.append(as_table(self.compared, judged, found, references, costs=not truth))
+                texts.append(smallest(judged, found, references))
+        return "\n\n".join(filter(None, texts))
 
     @property
     def baseline(self) -> str:
@@ -92,7 +96,8 @@ def render(comparison: Comparison) -> str:
         references=[_from(comparison, name) for name in _references(comparison)],
         models={model: what_it_is(model, comparison.conf) for model in comparison.models},
         costs=_costs(comparison) if len(comparison.models) > 1 else [],
-        pairs=(len(comparison.models) - 1) * len(comparison.judged),
+        pairs=(len(comparison.models) - 1) * len(comparison.tasks),
+        truth=any(one.metric.of_truth for one in comparison.judged),
     )
 
 
@@ -120,7 +125,7 @@ def _from(comparison: Comparison, reference: str) -> dict[str, Any]:
     differences = [one for one in comparison.differences if one.reference == reference]
     return {
         "name": reference,
-        "forests": forests(comparison.tasks, differences, reference),
+        "forests": forests([(one.title, *one.key) for one in comparison.judged], differences, reference),
         "smallest": [_smallest(one, differences) for one in comparison.judged],
         "rows": [
             {
@@ -143,8 +148,7 @@ def _smallest(judged: Judged, differences: Sequence[SeedDifference]) -> dict[str
         name: median((getattr(one, f"{prefix}high") - getattr(one, f"{prefix}low")) / 2 for one in mine)
         for name, prefix in (("both", ""), ("seeds", "seeds_"), ("rows", "rows_"))
     }
-    together = median(one.smallest_holm for one in mine if one.smallest_holm is not None)
-    alone = median(one.smallest for one in mine if one.smallest is not None)
+    together, alone = medians(mine)
     return {"title": judged.title, "together": together, "alone": alone, **halves}
 
 

@@ -127,10 +127,11 @@ class Figures:
 class Analysis:
     """The analysis of variance of all models at once, given one seed's values after the other."""
 
-    def __init__(self, metric: Metric, labels: np.ndarray) -> None:
-        """`labels` [rows]: NaN where the task does not apply."""
+    def __init__(self, metric: Metric, labels: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """`labels` [rows]: NaN where the task does not apply; `weights` [rows]: of a metric that is a weighted mean."""
         self._metric, self._there = metric, ~np.isnan(labels)
         self._labels = labels[self._there]
+        self._weights = None if weights is None else weights[self._there]
         self._models: tuple[str, ...] = ()
         self._by_seed: list[np.ndarray] = []
         self._total = self._within = np.zeros(0)
@@ -139,7 +140,7 @@ class Analysis:
         """Another seed's predictions: model -> [rows], NaN allowed where there is no label."""
         self._models = self._models or tuple(predictions)
         of_models = (predictions[model][self._there] for model in self._models)
-        values = np.stack([self._metric.values(self._labels, scores) for scores in of_models])
+        values = np.stack([self._metric.values(self._labels, scores, self._weights) for scores in of_models])
         self._by_seed.append(values.mean(axis=1))
         values -= self._by_seed[-1][:, None]
         squares = values @ values.T

@@ -246,7 +246,9 @@ def _pictures(report: Report) -> dict[str, Any]:
     weights = {model: {name: task.weight for name, task in mine.items()} for model, mine in own.items()}
     by_name = {task.name: task for task in tasks}
     return {
-        "forest": forests(tasks, evidence.differences, evidence.baseline),
+        "forest": forests(
+            [(task.title, task.name, task.metric) for task in tasks], evidence.differences, evidence.baseline
+        ),
         "curves": charts.learning_curves(tasks, {model: one.metrics for model, one in trained.items()}, weights),
         "masks": {
             model: [

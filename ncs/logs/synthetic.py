@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from ncs.logs.draws import Ints, uniform
@@ -36,6 +37,16 @@ _SCHEMAS = {
     "clicks": pa.schema([_ID, _TS]),
     "plays": pa.schema([_ID, _TS, ("watched_seconds", pa.float64())]),
     "truth": pa.schema([_ID, ("click_probability", pa.float64()), ("expected_cvr", pa.float64())]),
+    "samples": pa.schema(
+        [
+            *(_ID, ("user_id", _LONG), ("video_id", _LONG), _TS),
+            *(("position", pa.int32()), ("scene", _STRING), ("device", _STRING)),
+            *(("age_group", _STRING), ("active_days", pa.int32())),
+            *(("length_seconds", pa.float64()), ("author_id", _LONG), ("category", _STRING)),
+            *(("clicked", pa.int32()), ("watched_seconds", pa.float64()), ("cvr", pa.float64())),
+            *(("click_probability", pa.float64()), ("expected_cvr", pa.float64())),
+        ]
+    ),
     "users": pa.schema([("user_id", _LONG), ("age_group", _STRING), ("active_days", pa.int32())]),
     "videos": pa.schema(
         [("video_id", _LONG), ("length_seconds", pa.float64()), ("author_id", _LONG), ("category", _STRING)]
@@ -61,6 +72,23 @@ def generate_day(spark: SparkSession, logs: "Logs", day: date) -> dict[str, Data
         "plays": _frame(spark, "plays", around, partial(_plays, world, bounds, dirty)),
         "truth": _frame(spark, "truth", own, partial(_truth, world)),
     }
+
+
+_DRAWN = 1 << 52  # numbers of impressions that no log has, nor any simulation
+_DRAWN_A_DAY = 1 << 32
+
+
+def draw_samples(spark: SparkSession, logs: "Logs", day: date, count: int) -> DataFrame:
+    """`count` further impressions of a day, that no log has, as rows of silver/samples, with their truth.
+
+    Labels are as if every event had come in time; a missing `cvr` is NaN. `click_probability, expected_cvr` as in
+    `generate_day`. Raises ConfigError for a day that is not among `logs.days`.
+    """
+    world = _world(logs)
+    start = _DRAWN + (day - logs.days.first).days * _DRAWN_A_DAY
+    ids = range(start, start + count)
+    drawn = _frame(spark, "samples", ids, partial(_samples, world, logs.synthetic.dirty, day))
+    return drawn.withColumn("day", F.lit(day))
 
 
 def profiles(spark: SparkSession, logs: "Logs") -> dict[str, DataFrame]:
@@ -124,6 +152,26 @@ def _events(world: World, log: str, dirty: float, clean: Columns) -> Columns:
 
 def _truth(world: World, rows: Ints) -> Columns:
     return _named({"index": rows, **world.truth(world.impressions(rows))})
+
+
+def _samples(world: World, dirty: float, day: date, rows: Ints) -> Columns:
+    shown = world.impressions(rows, day)
+    responses, videos = world.responses(rows, shown), _videos(world, dirty, shown["video_id"])
+    clicked, watched = responses["clicked"], responses["watched_seconds"]
+    length = np.array([value if value and value > 0 else np.nan for value in videos["length_seconds"]], float)
+    cvr = np.minimum(watched / length, 1.0)
+    return _named(
+        {
+            "index": rows,
+            **world.users(shown["user_id"]),
+            **videos,
+            **shown,
+            **world.truth(shown),
+            "clicked": clicked.astype(np.int32),
+            "watched_seconds": watched,
+            "cvr": np.where(clicked, cvr, np.nan),
+        }
+    )
 
 
 def _videos(world: World, dirty: float, ids: Ints) -> Columns:

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from ncs.errors import DataError
-from ncs.evaluation.comparison import Compared, Judged, as_table, differences, legend, settling, smallest
+from ncs.evaluation.comparison import Compared, Judged, as_table, differences, legend, smallest
 from ncs.evaluation.paired import Figures, Mean, figures, holm
 from ncs.metrics import METRICS, auc
 from ncs.tasks import tasks_of
@@ -29,6 +29,19 @@ def test_auc_is_a_mean_over_rows_with_delong_s_variance() -> None:
     order = (clicked[:, None] > others) + 0.5 * (clicked[:, None] == others)
     delong = order.mean(1).var() / len(clicked) + order.mean(0).var() / len(others)
     assert values.var() / 500 == pytest.approx(delong)
+
+
+def test_a_weighted_mean_has_the_variance_of_a_ratio() -> None:
+    random = np.random.default_rng(2)
+    means, variances = [], []
+    for _ in range(2000):
+        weights, expected = random.random(100), random.random(100)
+        scores = expected * random.random(100) * weights  # errors hang on the weights
+        values = METRICS["excess_error"].values(expected, scores, weights)
+        assert values.mean() == pytest.approx(np.average((expected - scores) ** 2, weights=weights))
+        means.append(values.mean())
+        variances.append(values.var(ddof=1) / 100)
+    assert np.var(means) == pytest.approx(np.mean(variances), rel=0.08)
 
 
 def test_rows_without_a_label_do_not_count() -> None:
@@ -155,7 +168,7 @@ def test_a_win_is_claimed_only_where_it_is_settled() -> None:
     assert found["c", "b", "cvr"].better is None
     assert found["b", "single_task", "cvr"].relative == pytest.approx(-0.001 / 0.135)
     assert not any("nobody" in key for key in found)
-    table = as_table(models, found_in, ["single_task", "b"])
+    table = as_table(models, found_in, listed, ["single_task", "b"])
     header, _, single, b, _ = table.splitlines()
     assert header.split("|")[2].strip() == "CVR MSE", "the task that the paper is about comes first"
     assert [cell.strip() for cell in single.split("|")][2:4] == ["0.13500", "0.13688"], "the paper's figure beside"
@@ -182,8 +195,8 @@ def test_what_one_interval_excludes_may_be_open_among_many() -> None:
     assert off.smallest_holm > 1.3 * off.smallest, "one among twenty has to be larger"
     alone = differences(models[:2], found_in, ["m0"])
     assert alone[0].better is False, "less is better"
-    (line,) = smallest(models, found_in, ["m0"])
+    _, line = smallest(found_in, differences(models, found_in, ["m0"]), ["m0", "nobody"]).splitlines()
     each = stats.t.ppf([1 - 0.05 / 40, 0.975], 999) + stats.t.ppf(0.8, 999)
-    assert line == f"from m0: CVR MSE {1e5 * each[0]:.0f} ({1e5 * each[1]:.0f})"
-    assert settling([]) == ""
+    assert line == f"  from m0: CVR MSE {1e5 * each[0]:.0f} ({1e5 * each[1]:.0f})"
+    assert smallest(found_in, [], ["m0"]) == ""
     assert "the test impressions alone: there is one seed" in legend(found_in, ["m0"], 1)
