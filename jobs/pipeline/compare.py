@@ -18,9 +18,11 @@ from ncs.config import Config, digest
 from ncs.errors import DataError
 from ncs.evaluation.comparison import Compared, Judged, differences, legend
 from ncs.evaluation.comparison_page import Comparison, render
+from ncs.evaluation.epochs import Budget, budgets
 from ncs.evaluation.index import Entry
 from ncs.evaluation.paired import Analysis, analysis
 from ncs.lake import contract, layout, storage
+from ncs.lake.documents import Epoch
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
 from ncs.runs.tuning import tune
@@ -67,7 +69,8 @@ def compare(job: Job, versions: Mapping[str, int]) -> Comparison:
     for name in names:
         own, before = conf.models[name].set, job.conf.models[name].set
         tuned = {key: value for key, value in own.items() if before.get(key) != value}
-        compared.append(Compared(name, tuned, [one.facts(name).model_dump() for one in runs]))
+        facts, seen = [one.facts(name).model_dump() for one in runs], [_budgets(one, name) for one in runs]
+        compared.append(Compared(name, tuned, facts, seen))
     comparison_id, made_at = _keep(job, conf, runs, compared, judged, rows.drawn)
     return Comparison(comparison_id, made_at, job.conf, compared, judged, rows.count)
 
@@ -76,6 +79,14 @@ def _trained(job: Job, conf: Config, versions: Mapping[str, int]) -> Run:
     this = Run(conf, job.lake, versions)
     complete(job, this)
     return this
+
+
+def _budgets(run: Run, model: str) -> dict[str, Budget]:
+    """The epochs that a trained model's weights have seen, by task."""
+    folder = run.folder_of(model)
+    remedy = f"restore it, or remove {folder} and run the same command"
+    lines = storage.read_json_lines(storage.join(folder, "metrics.jsonl"), Epoch, remedy)
+    return budgets(lines, run.conf.of_model(model))
 
 
 @dataclass(frozen=True)
@@ -164,6 +175,7 @@ def _keep(
                         "metric": each.metric.name,
                         "value": float(each.figures.mean(model.model).by_seed[n]),
                         **{key: model.facts[n][key] for key in ("parameters", "density", "seconds")},
+                        **_seen(model.budgets[n].get(each.task.name)),
                         "tuned": json.dumps(model.tuned),
                         "conf": one.conf.of_model(model.model).digest(),
                         "tables": json.dumps(lineage.tables),
@@ -175,6 +187,10 @@ def _keep(
         if rows and comparison not in _known(job, table):
             contract.append(job.lake, table, pa.Table.from_pylist(rows))
     return comparison, made_at
+
+
+def _seen(of_task: Budget | None) -> dict[str, Any]:
+    return {"epochs": of_task and of_task.epochs, "capped": of_task and of_task.capped}
 
 
 def _known(job: Job, table: str) -> dict[str, datetime]:

@@ -8,7 +8,7 @@ from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split, Synthe
 from ncs.config.files import load, of_run, parse
 from ncs.config.gates import Gates
 from ncs.config.launch import Launch
-from ncs.config.learning import Compare, Net, Prune, Share, Train
+from ncs.config.learning import Compare, Endpoint, Net, Prune, Share, Train
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.config.schema import Config
 from ncs.values import digest
@@ -17,6 +17,7 @@ __all__ = [
     "Compare",
     "Config",
     "Encode",
+    "Endpoint",
     "Gates",
     "Labels",
     "Launch",

@@ -186,6 +186,14 @@ class Variant(Section):
         return overrides
 
 
+class Endpoint(Section):
+    """The question that a comparison is made for: a model, and what it has to be better than."""
+
+    model: str
+    controls: Annotated[list[str], Field(min_length=1)]
+    margin: NonNegative
+
+
 class Compare(Section):
     """The comparison of models: which, how often, what is tried for each."""
 
@@ -196,3 +204,4 @@ class Compare(Section):
     test_rows: Annotated[int, Field(ge=0, le=100_000_000)]
     rows: Count
     references: list[str]
+    endpoint: Endpoint | None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ncs.evaluation.epochs import Budget
 from ncs.evaluation.paired import LEVEL, Figures, difference, holm
 from ncs.evaluation.paper import TABLE_2
 from ncs.evaluation.verdict import Evidence, baseline_of, oriented
@@ -19,15 +20,28 @@ from ncs.text import markdown
 
 @dataclass(frozen=True)
 class Compared:
-    """One model: the keys that tuning set, what training said of each seed's run."""
+    """One model: the keys that tuning set, what training said of each seed's run, the epochs that each has seen."""
 
     model: str
     tuned: Mapping[str, Any]
     facts: Sequence[Mapping[str, Any]]
+    budgets: Sequence[Mapping[str, Budget]] = ()
+    """By seed, task -> budget; of a model that is not trained in epochs empty ones."""
 
     def mean(self, fact: str) -> float:
         """A fact's mean over the seeds."""
         return float(np.mean([one[fact] for one in self.facts]))
+
+    @property
+    def epochs(self) -> dict[str, float]:
+        """By task, how many epochs its final weights have seen, mean over the seeds."""
+        tasks = self.budgets[0] if self.budgets else ()
+        return {task: float(np.mean([one[task].epochs for one in self.budgets])) for task in tasks}
+
+    @property
+    def capped(self) -> int:
+        """In how many seeds `train.epochs` ended the training, not `train.patience`."""
+        return sum(any(one.capped for one in of_tasks.values()) for of_tasks in self.budgets)
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,7 @@ def as_table(
     header = ["model"]
     for one in judged:
         header += [one.title, *(["paper"] if _in_paper(one) else []), *(f"from {name}" for name in there)]
-    lines = [[*header, *(["parameters", "density", "time"] if costs else [])]]
+    lines = [[*header, *(["epochs", "parameters", "density", "time"] if costs else [])]]
     for model in compared:
         line = [model.model]
         for one in judged:
@@ -120,7 +134,8 @@ def as_table(
 def _costs(model: Compared, compared: Sequence[Compared], references: Sequence[str]) -> list[str]:
     seconds = [one.mean("seconds") for one in compared if [one.model] == references[:1]]
     times = f"{model.mean('seconds') / seconds[0]:.1f}" if seconds and seconds[0] else ""
-    return [f"{model.mean('parameters'):,.0f}", f"{model.mean('density'):.2f}", times]
+    epochs = " ".join(f"{count:.1f}" for count in model.epochs.values())
+    return [epochs, f"{model.mean('parameters'):,.0f}", f"{model.mean('density'):.2f}", times]
 
 
 def _in_paper(one: Judged) -> bool:
@@ -158,6 +173,13 @@ def medians(found: Sequence[SeedDifference]) -> tuple[float, float]:
     return median(together), median(one.smallest for one in found if one.smallest is not None)
 
 
+def caps(compared: Sequence[Compared]) -> str:
+    """A warning of models whose training the configuration has ended, where there are such."""
+    named = [f"{one.model} ({one.capped} of {len(one.budgets)} seeds)" for one in compared if one.capped]
+    said = "Stopped by train.epochs while validation still got better, so that more epochs may change their figures:"
+    return f"{said} {', '.join(named)}" if named else ""
+
+
 def legend(judged: Sequence[Judged], references: Sequence[str], seeds: int) -> str:
     """What the table's columns mean."""
     measures = sorted({one.title: one.metric.unit for one in judged}.items(), key=lambda measure: measure[1])
@@ -171,7 +193,8 @@ def legend(judged: Sequence[Judged], references: Sequence[str], seeds: int) -> s
         f"Means over {seeds} {'seed' if seeds == 1 else 'seeds'} on the test days. Differences in {units}, more is "
         f"better, each with its own 95 % interval over {over} (two-way analysis of variance); better, worse: settled "
         f"by Holm's correction over all models and tasks of the table from the same reference, nothing is claimed "
-        f"elsewhere. paper: its Table 2, on its own logs. time: of training, search included, as a multiple of "
+        f"elsewhere. paper: its Table 2, on its own logs. epochs: that the final weights have seen, theta included, by "
+        f"task in the order of the table. time: of training, search included, as a multiple of "
         f"{references[0] if references else 'nothing'}; density: of the FC weights a task uses."
         f"{truth if any(one.metric.of_truth for one in judged) else ''}"
     )

@@ -1,7 +1,7 @@
 """The page of a comparison over training seeds: verdict, forest plots from any reference, cost, a table to sort."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
 from statistics import median
@@ -15,7 +15,8 @@ from ncs.evaluation import page
 from ncs.evaluation.catalogue import what_it_is
 from ncs.evaluation.cells import cells
 from ncs.evaluation.charts import svg
-from ncs.evaluation.comparison import Compared, Judged, as_table, evidence, medians, smallest
+from ncs.evaluation.comparison import Compared, Judged, as_table, caps, evidence, medians, smallest
+from ncs.evaluation.endpoint import answer
 from ncs.evaluation.forest import forests
 from ncs.evaluation.looks import look
 from ncs.evaluation.names import legend_name
@@ -56,19 +57,21 @@ class Comparison:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """What follows from it."""
-        return verdict(self._evidence)
+        """What follows from it, with the answer to the question that was named before, if it was."""
+        found, wanted = verdict(self._evidence), self.conf.compare.endpoint
+        said = wanted and answer(wanted, self.differences, self.tasks)
+        return replace(found, notes=[said, *found.notes]) if said else found
 
     @cached_property
     def table(self) -> str:
         """The tables for a terminal, each with what it can settle: by labels, and against a synthetic world's truth."""
-        references, found, texts = self.conf.compare.references, self.differences, []
+        references, found, texts = self.conf.compare.references, self.differences, list[str]()
         for truth in (False, True):
             judged = [one for one in self.judged if one.metric.of_truth is truth]
             if judged:
                 texts.append(as_table(self.compared, judged, found, references, costs=not truth))
                 texts.append(smallest(judged, found, references))
-        return "\n\n".join(filter(None, texts))
+        return "\n\n".join(filter(None, [*texts, caps(self.compared)]))
 
     @property
     def baseline(self) -> str:
@@ -97,6 +100,7 @@ def render(comparison: Comparison) -> str:
         models={model: what_it_is(model, comparison.conf) for model in comparison.models},
         costs=_costs(comparison) if len(comparison.models) > 1 else [],
         pairs=(len(comparison.models) - 1) * len(comparison.tasks),
+        caps=caps(comparison.compared),
         truth=any(one.metric.of_truth for one in comparison.judged),
     )
 
@@ -132,6 +136,7 @@ def _from(comparison: Comparison, reference: str) -> dict[str, Any]:
                 "model": one.model,
                 "figures": [judged.figures.mean(one.model).value for judged in comparison.judged],
                 "differences": cells(differences, one.model, reference, [judged.key for judged in comparison.judged]),
+                "epochs": one.epochs,
                 **{fact: one.mean(fact) for fact in ("parameters", "density", "seconds")},
             }
             for one in comparison.compared

@@ -49,6 +49,7 @@ def test_a_comparison_is_trained_once_and_kept_once(
     said = first.out.splitlines()[6:]
     assert [line.partition(":")[0] for line in said if line[:1].strip()] == [
         "Smallest true difference that is settled four times in five, among all (in brackets",
+        "Stopped by train.epochs while validation still got better, so that more epochs may change their figures",
         "verdict",
         "how sure",
         "next",
@@ -63,6 +64,11 @@ def test_a_comparison_is_trained_once_and_kept_once(
     kept = rows(lake, layout.COMPARISONS, "comparison_id", "model", "seed", "task", "value", "density", "run_id")
     assert len(kept) == 2 * 4 * 2
     assert {row["seed"] for row in kept} == {7, 8}
+    seen = rows(lake, layout.COMPARISONS, "model", "epochs", "capped")
+    of_theta = {row["model"] for row in seen if row["epochs"] == 2.0}
+    assert of_theta == {"connection_share", "random_masks", "layer_share_theta"}, "theta's epoch and one more"
+    assert all(row["epochs"] == 1.0 for row in seen if row["model"] == "single_task")
+    assert all(row["capped"] for row in seen)
     density = {row["model"]: row["density"] for row in kept}
     assert density["random_masks"] == pytest.approx(density["connection_share"])
     assert density["layer_share_theta"] == 1.0

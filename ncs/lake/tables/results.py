@@ -111,6 +111,10 @@ COMPARISONS = Table(
         "parameters": Column("long", "weights that the model uses"),
         "density": Column("double", "share of the FC weights that a task uses, mean over tasks"),
         "seconds": Column("double", "of training, search included"),
+        "epochs": Column(
+            "double", "epochs that the task's final weights have seen, theta's included; null: not trained in epochs"
+        ),
+        "capped": Column("boolean", "whether train.epochs ended the training, not train.patience"),
         "tuned": Column("string", "keys that a search on validation set, as JSON"),
         "conf": Column("string", "digest of the configuration that the model was trained with"),
         "tables": Column("string", "versions of the tables that it was trained on, as JSON"),

@@ -127,6 +127,10 @@ class MaskFigure(NamedTuple):
     ]
     figure: Annotated[
         str,
-        Column("string", "density, validation, chosen, jaccard, chance, shared, <task>_only, cosine_*").required,
+        Column(
+            "string",
+            "density, validation, chosen, jaccard, chance, shared, <task>_only, containment, containment_chance, "
+            "<task>_exclusive, cosine_*, negative_*",
+        ).required,
     ]
     value: Annotated[float, Column("double", "the figure")]
