@@ -4,7 +4,7 @@ Defaults stand in `conf/base.yaml` alone. Models are frozen: a stage gets the co
 decides what it does.
 """
 
-from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split, Synthetic
+from ncs.config.data import Encode, Interactions, Labels, Logs, Role, Selection, Split, Synthetic
 from ncs.config.files import load, of_run, parse
 from ncs.config.gates import Gates
 from ncs.config.launch import Launch
@@ -19,6 +19,7 @@ __all__ = [
     "Encode",
     "Endpoint",
     "Gates",
+    "Interactions",
     "Labels",
     "Launch",
     "Logs",

@@ -5,7 +5,7 @@ falls after the last day is left out: that log has not been written yet. Broken 
 and never change what those say; their share of a log's rows is `logs.synthetic.dirty` for each kind.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -67,7 +67,7 @@ def generate_day(spark: SparkSession, logs: "Logs", day: date) -> dict[str, Data
     bounds = world.schedule.bounds(day)
     own, around = world.schedule.rows(day), world.schedule.rows_with_events(day)
     return {
-        "impressions": _frame(spark, "impressions", own, partial(_impressions, world, bounds, dirty)),
+        "impressions": _frame(spark, "impressions", own, partial(_impressions, world, bounds, dirty), world.context),
         "clicks": _frame(spark, "clicks", around, partial(_clicks, world, bounds, dirty)),
         "plays": _frame(spark, "plays", around, partial(_plays, world, bounds, dirty)),
         "truth": _frame(spark, "truth", own, partial(_truth, world)),
@@ -87,7 +87,7 @@ def draw_samples(spark: SparkSession, logs: "Logs", day: date, count: int) -> Da
     world = _world(logs)
     start = _DRAWN + (day - logs.days.first).days * _DRAWN_A_DAY
     ids = range(start, start + count)
-    drawn = _frame(spark, "samples", ids, partial(_samples, world, logs.synthetic.dirty, day))
+    drawn = _frame(spark, "samples", ids, partial(_samples, world, logs.synthetic.dirty, day), world.context)
     return drawn.withColumn("day", F.lit(day))
 
 
@@ -105,8 +105,8 @@ def _world(logs: "Logs") -> World:
     return World(logs)
 
 
-def _frame(spark: SparkSession, log: str, ids: range, block: Block) -> DataFrame:
-    schema = _SCHEMAS[log]
+def _frame(spark: SparkSession, log: str, ids: range, block: Block, context: Sequence[str] = ()) -> DataFrame:
+    schema = pa.schema([*_SCHEMAS[log], *((name, pa.int32()) for name in context)])
 
     def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, ndtr, ndtri
 
 from ncs.logs.draws import Floats, Ints, choice, normal, uniform
+from ncs.logs.interactions import Interactions
 from ncs.logs.schedule import SECOND, Schedule
 from ncs.logs.watching import NOT_PLAYED, expected_cvr, root, watched_share
 
@@ -90,6 +91,8 @@ class World:
         self.seed, self.schedule = logs.seed, Schedule(logs)
         self.n_users, self.n_videos = logs.synthetic.users, logs.synthetic.videos
         self._shared, self._cover, self._own = np.sqrt(_variances(logs.synthetic.conflict))
+        planted = logs.synthetic.interactions
+        self._interactions = Interactions(self.seed, planted) if planted else None
         self._click_bias, self._watch_bias = 0.0, 0.0
         self._balance(logs.synthetic.click_rate, np.linspace(0, logs.impressions - 1, _BALANCED_ROWS).astype(np.int64))
 
@@ -130,7 +133,13 @@ class World:
             "position": (1 + np.floor(12 * uniform(self.seed, "position", rows) ** 1.5)).astype(np.int32),
             "scene": np.array(SCENES, object)[choice(self.seed, "scene", _SCENE_SHARES, rows)],
             "device": np.array(DEVICES, object)[choice(self.seed, "device", _DEVICE_SHARES, user)],
+            **(self._interactions.context(rows) if self._interactions else {}),
         }
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        """Further columns of impressions: those of a planted world."""
+        return self._interactions.columns if self._interactions else ()
 
     # The truth
 
@@ -149,6 +158,9 @@ class World:
 
     def logits(self, shown: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
         """The logit of a click, and the centre of the logit-normal share that is watched after one."""
+        if self._interactions:
+            click, watch = self._interactions.effects(shown)
+            return self._click_bias + _CLICK_SCALE * click, self._watch_bias + _WATCH_SCALE * watch
         user, of_user = np.unique(np.asarray(shown["user_id"], np.int64), return_inverse=True)
         video, of_video = np.unique(np.asarray(shown["video_id"], np.int64), return_inverse=True)
         scene, device = _codes(SCENES, shown["scene"]), _codes(DEVICES, shown["device"])
