@@ -2,6 +2,8 @@
 
 Needs the encoded samples (`ncs run` or `ncs encode`). Each seed is a run of its own, resumed where it was interrupted.
 Figures by seed are appended to gold/comparisons, differences to gold/differences; the table is in reports/ too.
+Of a synthetic world models are compared on further impressions of the test days, drawn once into gold/drawn_rows, by
+their labels and by the world's truth.
 """
 
 from jobs.job import Job
@@ -28,7 +30,7 @@ STAGE = Stage(
         *worker_options(),
     ),
     reads=(names.VOCABULARY, names.ENCODED),
-    writes=(names.COMPARISONS, names.DIFFERENCES),
+    writes=(names.DRAWN_ROWS, names.COMPARISONS, names.DIFFERENCES),
 )
 
 if __name__ == "__main__":

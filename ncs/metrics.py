@@ -4,7 +4,7 @@ A mean over rows is its `error`, from which the numpy and the Spark form follow:
 and nothing else. Of others the Spark form is named, for this module starts no Spark.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -13,14 +13,12 @@ import numpy as np
 
 from ncs.errors import TrainingError
 
-_AT_ONCE = 50
-"""Resamples that are weighed at once; bounds the memory."""
-
 
 class Kind(StrEnum):
     """What a task is, for whoever asks which metrics apply to it."""
 
     CTR = "ctr"
+    CVR = "cvr"
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
 
@@ -49,10 +47,12 @@ class Metric:
     """Whether errors are within [0, 1], not only positive."""
     array: Callable[[np.ndarray, np.ndarray], float] | None = None
     """The figure of labels and scores, both [rows], where it is no mean."""
-    resampled: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] | None = None
-    """The same under each column of weights [rows, columns]."""
+    projection: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    """The same as a mean over rows: labels and scores, both [rows] -> values [rows]."""
     spark: str = ""
     """Where the function is that computes it in Spark, `module:name`, as `ncs.evaluation.ranks.Form`."""
+    of_truth: bool = False
+    """Whether predictions are held against what a synthetic world expects, in the place of labels."""
     bins_of: str = ""
     """The slice of gold/slices whose parts it is computed from, where it is a calibration error."""
     on_scale: Callable[[float], float] | None = None
@@ -79,12 +79,25 @@ class Metric:
         assert self.array, f"{self.name} is computed in Spark alone"
         return self.array(labels, scores)
 
-    def weighted(self, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """The figure under each column of `weights` [rows, columns]: how often each row counts."""
-        if self.error:
-            return weighted_mean(self.error(np, labels.astype(np.float64), scores), weights)
-        assert self.resampled, f"{self.name} is computed in Spark alone"
-        return self.resampled(labels, scores, weights)
+    @property
+    def by_row(self) -> bool:
+        """Whether it can be written as a mean over rows, so that differences can be taken row by row."""
+        return self.error is not None or self.projection is not None
+
+    def values(self, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        """Values of the rows [rows] whose mean is the figure, and whose variance over n is the figure's variance.
+
+        With `weights` [rows] of a weighted mean, a ratio: its value plus each row's part in what it deviates.
+        """
+        if self.projection:
+            assert weights is None, f"{self.name} has no weighted form"
+            return self.projection(labels, scores)
+        assert self.error, f"{self.name} is computed in Spark alone"
+        errors = np.asarray(self.error(np, labels.astype(np.float64), scores), dtype=np.float64)
+        if weights is None:
+            return errors
+        mean = np.average(errors, weights=weights)
+        return mean + (errors - mean) * weights / weights.mean()
 
     def skill(self, value: float, label_variance: float | None = None) -> float:
         """A figure on a common scale: 0 is a constant prediction, 1 a perfect one.
@@ -112,27 +125,36 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
     return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def weighted_auc(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Exact AUC, ties counting half, under each column of `weights` [rows, columns]."""
-    order = np.argsort(scores, kind="stable")
-    positive = (labels[order] > 0.5)[:, None]
-    ordered = scores[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # of each run of equal scores
-    found = []
-    for columns in _columns(weights[order]):
-        pos, neg = (np.add.reduceat(columns * kind, starts, axis=0) for kind in (positive, ~positive))
-        below = np.cumsum(neg, axis=0) - neg / 2
-        found.append((pos * below).sum(0) / (pos.sum(0) * neg.sum(0)))
-    return np.concatenate(found)
+def auc_by_row(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """AUC as a mean over rows: its Hajek projection, whose variance is DeLong's (1988). Rows of both kinds are needed.
+
+    A row's placement is the share of the rows of the other kind that it is in the right order with, ties counting half.
+    Its value is AUC plus what the placement lies above AUC, divided by the share of the rows of its own kind.
+    """
+    positive = labels > 0.5
+    positives, negatives = np.sort(scores[positive]), np.sort(scores[~positive])
+    below = _placements(scores[positive], negatives)
+    above = 1 - _placements(scores[~positive], positives)
+    area = below.mean()
+    values = np.empty(len(labels))
+    values[positive] = area + (below - area) * (len(labels) / len(positives))
+    values[~positive] = area + (above - area) * (len(labels) / len(negatives))
+    return values
 
 
-def weighted_mean(errors: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The mean of errors [rows] under each column of `weights` [rows, columns]."""
-    return np.concatenate([columns.T @ errors / columns.sum(0) for columns in _columns(weights)])
+def _placements(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """For each score the share of the sorted others that is below it, ties counting half."""
+    return (np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")) / (2 * len(others))
 
 
-def _columns(weights: np.ndarray) -> Iterator[np.ndarray]:
-    return (weights[:, n : n + _AT_ONCE].astype(np.float64) for n in range(0, weights.shape[1], _AT_ONCE))
+def squared_error(_: Any, label: Any, prediction: Any) -> Any:
+    """A row's squared error."""
+    return (label - prediction) ** 2
+
+
+def cross_entropy(f: Any, label: Any, prediction: Any) -> Any:
+    """A row's log loss; of a label that is a probability the cross entropy."""
+    return -(label * f.log(prediction) + (1 - label) * f.log1p(-prediction))
 
 
 METRICS = {
@@ -146,7 +168,7 @@ METRICS = {
             kinds=frozenset({Kind.CLASSIFICATION}),
             judges=Kind.CLASSIFICATION,
             array=auc,
-            resampled=weighted_auc,
+            projection=auc_by_row,
             spark="ncs.evaluation.ranks:auc",
             on_scale=lambda value: 2 * value - 1,
         ),
@@ -166,7 +188,7 @@ METRICS = {
             kinds=frozenset({Kind.REGRESSION}),
             judges=Kind.REGRESSION,
             unit=1e-5,
-            error=lambda _, label, prediction: (label - prediction) ** 2,
+            error=squared_error,
         ),
         Metric(
             "spearman",
@@ -182,8 +204,28 @@ METRICS = {
             "log loss",
             more_is_better=False,
             kinds=frozenset({Kind.CTR}),
-            error=lambda f, label, prediction: -(label * f.log(prediction) + (1 - label) * f.log1p(-prediction)),
+            error=cross_entropy,
             bounded=False,
+        ),
+        Metric(
+            "excess_error",
+            "excess error",
+            "the mean squared distance from a synthetic world's expectation, weighted by its click probability",
+            more_is_better=False,
+            kinds=frozenset({Kind.CVR}),
+            unit=1e-5,
+            error=squared_error,
+            of_truth=True,
+        ),
+        Metric(
+            "cross_entropy",
+            "cross entropy",
+            "the cross entropy against a synthetic world's click probability",
+            more_is_better=False,
+            kinds=frozenset({Kind.CTR}),
+            error=cross_entropy,
+            bounded=False,
+            of_truth=True,
         ),
         Metric(
             "ece",

@@ -11,6 +11,11 @@ from ncs.metrics import METRICS, Kind, Metric
 CTR, CVR = "ctr", "cvr"
 """The tasks that are always there: clicked or not; the share that was watched of what was clicked."""
 
+WORLD_TRUTH = ("click_probability", "expected_cvr")
+"""What a synthetic world expects of an impression: a click; the CVR label if it is clicked."""
+_OF_WORLDS = [(CTR, "clicked", "NOT (clicked) IS NULL"), (CVR, "cvr", "NOT (cvr) IS NULL")]
+"""Task, label and condition that a synthetic world knows the truth of."""
+
 KEYS = ("impression_id", "day", "split", "day_number")
 """The columns of every sample table that are neither a feature nor a label."""
 
@@ -57,8 +62,18 @@ class Task:
 
     @property
     def metrics(self) -> list[Metric]:
-        """The metrics that apply to it."""
-        kinds = {self.measure.judges, *([Kind.CTR] if self.name == CTR else [])}
+        """The metrics of labels that apply to it."""
+        return [metric for metric in self._applying if not metric.of_truth]
+
+    @property
+    def truth_metrics(self) -> list[Metric]:
+        """The metrics that hold its predictions against a synthetic world's expectation, where that is known."""
+        known = (self.name, self.expression, self.where) in _OF_WORLDS  # another label has no known truth
+        return [metric for metric in self._applying if metric.of_truth and known]
+
+    @property
+    def _applying(self) -> list[Metric]:
+        kinds = {self.measure.judges, *([Kind(self.name)] if self.name in (CTR, CVR) else [])}
         return [metric for metric in METRICS.values() if kinds & metric.kinds]
 
     def better(self, score: float, than: float) -> bool:

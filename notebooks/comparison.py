@@ -96,8 +96,8 @@ for task in tasks:
 
 # MAGIC %md
 # MAGIC ## Over several seeds
-# MAGIC From the newest `ncs compare`: differences with 95 % intervals over seeds and test rows together. A win is claimed only
-# MAGIC where the interval excludes 0.
+# MAGIC From the newest `ncs compare`: differences with 95 % intervals over seeds and test rows together. A win is claimed
+# MAGIC (`better`) only where Holm's correction over all differences from the reference leaves it.
 
 # COMMAND ----------
 

@@ -74,7 +74,8 @@ for model in models:
 
 # COMMAND ----------
 
-inputs = masks[masks["input"].notna() & ~masks["figure"].isin(["jaccard", "chance"]) & (masks["input"] != "all")]
+shares = (masks["figure"] == "shared") | masks["figure"].str.endswith("_only")
+inputs = masks[masks["input"].notna() & shares & (masks["input"] != "all")]
 for model in sorted(inputs["model"].unique()):
     rows = inputs[inputs["model"] == model].pivot(index="input", columns="figure", values="value")
     rows = rows.sort_values("shared")

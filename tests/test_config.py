@@ -287,6 +287,14 @@ def test_keys_of_the_version_before_are_read_with_a_warning(tmp_path: Path, capl
     assert "--set compare.systems: compare.systems is called compare.models now" in caplog.text
 
 
+def test_keys_that_mean_nothing_any_more_are_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    assert config.load(DEMO, ["compare.resamples=50", "promote.resamples=50"]) == config.load(DEMO)
+    assert "compare.resamples means nothing any more, it is left out" in caplog.text
+    values = config.load(DEMO).public()
+    values["compare"]["resamples"] = values["promote"]["resamples"] = 400
+    assert config.of_run({"run_id": "old", "conf": values}) == config.load(DEMO)
+
+
 def test_a_run_of_the_version_before_is_read() -> None:
     values = config.load(DEMO).public()
     values["systems"], values["feed"] = values.pop("models"), values.pop("data_loading")

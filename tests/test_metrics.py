@@ -12,6 +12,7 @@ from ncs.lake.tables.rows import Figure
 from ncs.lake.views import MODEL_COMPARISON
 from ncs.metrics import METRICS, Kind, Metric, judging, names
 from ncs.tasks import tasks_of
+from tests.evaluation.factories import judged
 from tests.factories import toy_conf
 
 FINISH = "tasks.finish={label: cast(cvr >= 0.95 as float), loss: cross_entropy, metric: auc}"
@@ -37,7 +38,9 @@ def test_what_is_better_is_said_once() -> None:
     assert names(more_is_better=True) == ["auc", "gauc", "spearman"]
     assert "metric IN ('auc', 'gauc', 'spearman') AS more_is_better" in MODEL_COMPARISON.query
     assert all(f"{name}: " in METRIC.comment for name in METRICS)
-    assert "Differences in 1e-5 (MSE) and 1e-4 (AUC), more is better, with 95 %" in legend(["a"], 5)
+    assert "Differences in 1e-5 (CVR MSE), 1e-4 (CTR AUC), more is better" in legend(
+        judged({"a": (0.1, 0.7)}), ["a"], 5
+    )
 
 
 def test_a_metric_that_joins_is_in_the_report(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -12,26 +12,31 @@ import pyarrow as pa  # before torch: the other order has crashed
 
 from jobs.job import Job
 from jobs.pipeline import index
+from jobs.pipeline.drawn import draw
 from jobs.pipeline.train import complete
 from ncs.config import Config, digest
 from ncs.errors import DataError
-from ncs.evaluation import paired
-from ncs.evaluation.comparison import Compared, as_table, differences, legend
+from ncs.evaluation.comparison import Compared, Judged, differences, legend
 from ncs.evaluation.comparison_page import Comparison, render
+from ncs.evaluation.epochs import Budget, budgets
 from ncs.evaluation.index import Entry
+from ncs.evaluation.paired import Analysis, analysis
 from ncs.lake import contract, layout, storage
+from ncs.lake.documents import Epoch
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
 from ncs.runs.tuning import tune
-from ncs.tasks import tasks_of
+from ncs.tasks import CVR, WORLD_TRUTH, in_order, tasks_of
+
+_ANALYSIS = "two-way"
+"""How differences are computed: part of a comparison's id."""
 
 
 def run(job: Job) -> None:
     """Compare, print table and verdict, write the page."""
     comparison = compare(job, Run.of(job.conf, job.lake).versions)
-    references = job.conf.compare.references
-    table = as_table(comparison.compared, tasks_of(job.conf), references)
-    text = f"{table}\n\n{legend(references, comparison.seeds)}\n"
+    table = comparison.table
+    text = f"{table}\n\n{legend(comparison.judged, job.conf.compare.references, comparison.seeds)}\n"
     folder = f"comparison-{comparison.comparison_id}"
     path = job.lake.uri("reports", folder, "comparison.html")
     storage.write_bytes(job.lake.uri("reports", folder, "comparison.md"), text.encode())
@@ -54,28 +59,20 @@ def compare(job: Job, versions: Mapping[str, int]) -> Comparison:
     conf = job.conf.with_keys({"name": f"{job.conf.name}-compare", "train.models": names})
     conf = tune(conf, lambda trial: _trained(job, trial, versions))
     runs = []
-    for n in range(wanted.seeds):
+    seeds = job.conf.comparison_seeds
+    for n in range(seeds):
         runs.append(_trained(job, conf.with_keys({"train.seed": conf.train.seed + n}), versions))
-        job.say(f"compare: {n + 1} of {wanted.seeds} seeds trained, {runs[-1].folder}")
-    labels, predictions = _scored(job, runs, names)
-    figures = {
-        task.name: paired.figures(
-            task,
-            labels[task.name],
-            [{name: found[task.name] for name, found in one.items()} for one in predictions],
-            wanted.resamples,
-            conf.train.seed,
-        )
-        for task in tasks_of(conf).values()
-    }
+        job.say(f"compare: {n + 1} of {seeds} seeds trained, {runs[-1].folder}")
+    rows = _test_rows(job, runs[0], draw(job, versions))
+    judged = _judged(job, runs, names, rows)
     compared = []
     for name in names:
         own, before = conf.models[name].set, job.conf.models[name].set
         tuned = {key: value for key, value in own.items() if before.get(key) != value}
-        of_name = {task: found[name] for task, found in figures.items()}
-        compared.append(Compared(name, tuned, [one.facts(name).model_dump() for one in runs], of_name))
-    comparison_id, made_at = _keep(job, conf, runs, compared)
-    return Comparison(comparison_id, made_at, job.conf, compared, len(next(iter(labels.values()))))
+        facts, seen = [one.facts(name).model_dump() for one in runs], [_budgets(one, name) for one in runs]
+        compared.append(Compared(name, tuned, facts, seen))
+    comparison_id, made_at = _keep(job, conf, runs, compared, judged, rows.drawn)
+    return Comparison(comparison_id, made_at, job.conf, compared, judged, rows.count)
 
 
 def _trained(job: Job, conf: Config, versions: Mapping[str, int]) -> Run:
@@ -84,62 +81,116 @@ def _trained(job: Job, conf: Config, versions: Mapping[str, int]) -> Run:
     return this
 
 
-def _scored(
-    job: Job, runs: Sequence[Run], names: Sequence[str]
-) -> tuple[Mapping[str, np.ndarray], list[dict[str, Mapping[str, np.ndarray]]]]:
-    """The test rows' labels by task, and for each run every model's predictions of them.
+def _budgets(run: Run, model: str) -> dict[str, Budget]:
+    """The epochs that a trained model's weights have seen, by task."""
+    folder = run.folder_of(model)
+    remedy = f"restore it, or remove {folder} and run the same command"
+    lines = storage.read_json_lines(storage.join(folder, "metrics.jsonl"), Epoch, remedy)
+    return budgets(lines, run.conf.of_model(model))
 
-    Of more than `compare.rows` every n-th batch is taken, of all days alike: a day's rows stand in a random order.
+
+@dataclass(frozen=True)
+class _TestRows:
+    """The test rows that models are compared on."""
+
+    ids: np.ndarray
+    """[rows, columns]"""
+    numbers: np.ndarray
+    """[rows, columns]"""
+    labels: Mapping[str, np.ndarray]
+    """By task [rows], NaN where a row has none."""
+    truth: Mapping[str, np.ndarray]
+    """Of those drawn from a synthetic world `ncs.tasks.WORLD_TRUTH` [rows], of others nothing."""
+    drawn: int | None
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.ids)
+
+
+def _test_rows(job: Job, run: Run, drawn: int | None) -> _TestRows:
+    """The rows of the test days; of more than `compare.rows` every n-th batch, of all days alike.
+
+    A day's rows stand in a random order. `drawn`: the version of gold/drawn_rows that they are of, if they are.
     """
-    loader = runs[0].test_loader()
+    loader = run.test_loader(drawn)
     batches = list(islice(loader.epoch(0), 0, None, -(-loader.rows // job.conf.compare.rows)))
     inputs = (batch.features for batch in batches)
     ids, numbers = (np.concatenate(parts) for parts in zip(*((part.ids, part.numbers) for part in inputs), strict=True))
-    labels = {task: np.concatenate([batch.labels[task].numpy() for batch in batches]) for task in batches[0].labels}
-    for task, values in labels.items():
+    columns = {name: np.concatenate([batch.labels[name].numpy() for batch in batches]) for name in batches[0].labels}
+    truth = {name: columns.pop(name) for name in WORLD_TRUTH if drawn is not None}
+    for task, values in columns.items():
         if np.isnan(values).all():
             raise DataError(f"the test days {job.conf.test_days} hold no label of {task}; test on more of them")
+    return _TestRows(ids, numbers, columns, truth, drawn)
+
+
+def _judged(job: Job, runs: Sequence[Run], names: Sequence[str], rows: _TestRows) -> list[Judged]:
+    """All models' figures in the metric of each task, in the order of Table 2, then those against the truth.
+
+    One seed's predictions are in memory at a time.
+    """
     sizes = field_sizes(runs[0])
-    predictions: list[dict[str, Mapping[str, np.ndarray]]] = []
+    tasks = in_order(tasks_of(runs[0].conf).values())
+    analyses = [(task, task.measure, analysis(task, rows.labels[task.name])) for task in tasks]
+    for task in tasks if rows.truth else ():
+        clicked, watched = (rows.truth[name] for name in WORLD_TRUTH)
+        expected, weights = (watched, clicked) if task.name == CVR else (clicked, None)
+        analyses += [(task, metric, Analysis(metric, expected, weights)) for metric in task.truth_metrics]
     for one in job.progress(runs, "score", "seed"):
-        scorers = {name: Predictor.load(one.folder, name, one.conf, sizes) for name in names}
-        predictions.append({name: scorer.predict(ids, numbers) for name, scorer in scorers.items()})
-    return labels, predictions
+        predicted = {
+            name: Predictor.load(one.folder, name, one.conf, sizes).predict(rows.ids, rows.numbers) for name in names
+        }
+        for task, _, analysed in analyses:
+            analysed.add({name: by_task[task.name] for name, by_task in predicted.items()})
+    return [Judged(task, metric, analysed.figures()) for task, metric, analysed in analyses]
 
 
-def _keep(job: Job, conf: Config, runs: Sequence[Run], compared: Sequence[Compared]) -> tuple[str, datetime]:
+def _keep(
+    job: Job,
+    conf: Config,
+    runs: Sequence[Run],
+    compared: Sequence[Compared],
+    judged: Sequence[Judged],
+    drawn: int | None,
+) -> tuple[str, datetime]:
     """Append the comparison to the lake's tables, to each unless it is there. Returns its id and when it was made."""
-    tasks = tasks_of(conf)
     keys = [conf.models[model.model].key(model.model) for model in compared]
-    comparison = digest([[one.run_id for one in runs], keys, conf.part("compare.rows", "compare.resamples")])
+    comparison = digest([[one.run_id for one in runs], keys, conf.part("compare.rows"), _ANALYSIS, drawn])
     made_at = _known(job, layout.COMPARISONS).get(comparison, datetime.now(UTC))
     made = {"comparison_id": comparison, "made_at": made_at}
     by_seed: list[dict[str, Any]] = []
     for n, one in enumerate(runs):
         lineage = one.lineage
         for model in compared:
-            for task in tasks.values():
+            for each in judged:
                 by_seed.append(
                     {
                         **made,
                         "run_id": one.run_id,
                         "seed": one.conf.train.seed,
                         "model": model.model,
-                        "task": task.name,
-                        "metric": task.metric,
-                        "value": float(model.figures[task.name].by_seed[n]),
+                        "task": each.task.name,
+                        "metric": each.metric.name,
+                        "value": float(each.figures.mean(model.model).by_seed[n]),
                         **{key: model.facts[n][key] for key in ("parameters", "density", "seconds")},
+                        **_seen(model.budgets[n].get(each.task.name)),
                         "tuned": json.dumps(model.tuned),
                         "conf": one.conf.of_model(model.model).digest(),
                         "tables": json.dumps(lineage.tables),
                         "git": lineage.git,
                     }
                 )
-    found = [{**made, **asdict(one)} for one in differences(compared, tasks, conf.compare.references)]
+    found = [{**made, **asdict(one)} for one in differences(compared, judged, conf.compare.references)]
     for table, rows in ((layout.COMPARISONS, by_seed), (layout.DIFFERENCES, found)):
         if rows and comparison not in _known(job, table):
             contract.append(job.lake, table, pa.Table.from_pylist(rows))
     return comparison, made_at
+
+
+def _seen(of_task: Budget | None) -> dict[str, Any]:
+    return {"epochs": of_task and of_task.epochs, "capped": of_task and of_task.capped}
 
 
 def _known(job: Job, table: str) -> dict[str, datetime]:

@@ -95,7 +95,7 @@ def provenance(job: Job) -> dict[date, dict[str, Any]]:
         day: {
             "conf": conf,
             **({"validation": f"{job.conf.split.hours} hours"} if late and day == late.day else {}),
-            "inputs": {layout.VOCABULARY: versions[day], **_samples_of([*_days_before(job, [day]), day], samples)},
+            "inputs": {layout.VOCABULARY: versions[day], **samples_of([*days_before(job, [day]), day], samples)},
         }
         for day in days
         if str(day) in samples
@@ -114,7 +114,7 @@ def _looking_back(job: Job) -> list[dict[str, Any]]:
     return [parts] if any(parts.values()) else []
 
 
-def _days_before(job: Job, days: Collection[date], statistics_only: bool = False) -> list[date]:
+def days_before(job: Job, days: Collection[date], statistics_only: bool = False) -> list[date]:
     """The labelled days, blocked ones aside, that rows of some days look back to."""
     conf = job.conf
     reach = [one.days for one in conf.statistics] + [one.days for one in conf.history.values() if not statistics_only]
@@ -123,7 +123,7 @@ def _days_before(job: Job, days: Collection[date], statistics_only: bool = False
     return sorted(day for day in before if str(day) in labelled and day not in job.blocked)
 
 
-def _samples_of(days: Iterable[date], samples: Mapping[str, tuple[int, Record]]) -> dict[str, int]:
+def samples_of(days: Iterable[date], samples: Mapping[str, tuple[int, Record]]) -> dict[str, int]:
     """The versions of silver/samples that some days were last written in."""
     return {f"{layout.SAMPLES}/{day}": samples[str(day)][0] for day in days}
 
@@ -139,7 +139,7 @@ def _outdated(job: Job) -> list[date]:
     for task in tasks_of(job.conf).values():
         for key, (_, record) in job.lake.records(task.table).items():
             day, inputs = date.fromisoformat(key), record.provenance.get("inputs", {})
-            before = _samples_of(_days_before(job, [day]), samples)
+            before = samples_of(days_before(job, [day]), samples)
             others = not means_the_same(job.lake, inputs.get(layout.VOCABULARY, 0))
             if day >= first and (others or any(inputs.get(part) != n for part, n in before.items())):
                 days.add(day)
@@ -153,11 +153,11 @@ def vocabulary_from(job: Job) -> dict[str, Any]:
     """
     labelled = job.lake.records(layout.SAMPLES)
     days = [day for day in job.conf.train_days if day not in job.blocked and str(day) in labelled]
-    before = _days_before(job, days, statistics_only=True) if job.conf.statistics else []
+    before = days_before(job, days, statistics_only=True) if job.conf.statistics else []
     looking_back = [job.conf.part("statistics")] if job.conf.statistics else []
     return {
         "conf": digest([job.conf.part("fields"), *looking_back, _TEXT]),
-        "inputs": _samples_of(sorted({*days, *before}), labelled),
+        "inputs": samples_of(sorted({*days, *before}), labelled),
     }
 
 
@@ -166,9 +166,9 @@ def sums_from(job: Job) -> dict[str, dict[str, Any]]:
     if not job.conf.statistics:
         return {}
     labelled = job.lake.records(layout.SAMPLES)
-    days = _days_before(job, {*job.open_days, *job.conf.train_days, *_encoded(job)}, statistics_only=True)
+    days = days_before(job, {*job.open_days, *job.conf.train_days, *_encoded(job)}, statistics_only=True)
     conf = digest(groups_of(job.conf.statistics))
-    return {str(day): {"conf": conf, "inputs": _samples_of([day], labelled)} for day in days}
+    return {str(day): {"conf": conf, "inputs": samples_of([day], labelled)} for day in days}
 
 
 def _encoded(job: Job) -> set[date]:
@@ -209,9 +209,9 @@ def _sum_days(job: Job) -> None:
         job.each(write, stale, "sum")
 
 
-def _earlier(job: Job, days: Collection[date]) -> Earlier:
-    """What the rows of some days look back to."""
-    before = _days_before(job, days)
+def earlier(job: Job, days: Collection[date], drawn: bool = False) -> Earlier:
+    """What the rows of some days look back to; `drawn`: rows that are none of silver/samples."""
+    before = days_before(job, days)
     further = [day for day in before if day not in days]
     daily = job.table_of(layout.DAILY_STATISTICS) if job.conf.statistics and before else None
     rows = job.table_of(layout.SAMPLES)
@@ -222,6 +222,7 @@ def _earlier(job: Job, days: Collection[date]) -> Earlier:
         daily.where(F.col("day").isin(before)) if daily is not None else None,
         rows.where(F.col("day").isin(further)) if further and single_rows else None,
         rows.where(F.col("day").isin(list(days))),
+        drawn,
     )
 
 
@@ -256,9 +257,9 @@ def _learn_vocabulary(job: Job, rebuild: bool = False) -> None:
         raise DataError(
             f"{layout.SAMPLES} has no clicked row with a label on the training days {Days.text(days)}; nothing to learn"
         )
-    earlier = _earlier(job, days)
+    looked = earlier(job, days)
     before = None if rebuild or ALL not in done else grows_from(job, done[ALL][1], wanted["conf"])
-    learnt, reports = build_vocabulary(samples, job.conf.features, earlier.with_statistics)
+    learnt, reports = build_vocabulary(samples, job.conf.features, looked.with_statistics)
     vocabulary = with_known(job, learnt, before).persist()
     try:
         record = Record("encode", ALL, wanted, vocabulary_facts(job, vocabulary, before))
@@ -274,7 +275,7 @@ def _learn_vocabulary(job: Job, rebuild: bool = False) -> None:
 def encoded(job: Job, days: Collection[date], vocabulary: DataFrame) -> DataFrame:
     """The labelled rows of days as a vocabulary encodes them, by the job's configuration."""
     conf, samples = job.conf, job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
-    looked = _earlier(job, days).join(samples, vocabulary)
+    looked = earlier(job, days).join(samples, vocabulary)
     return encode_days(looked, vocabulary, conf.features, conf.split, conf.encode, late_rows(conf), tasks_of(conf))
 
 

@@ -69,9 +69,8 @@ def _differences(
     """The paired differences of the run's models, over at most `compare.rows` test impressions."""
     if len(models) < 2:
         return []
-    wanted = job.conf.compare
-    rows = scored_rows.collect(scored, models, tasks, _impressions(figures), wanted.rows)
-    return scored_rows.run_differences(rows, run_id, tasks, wanted.resamples, job.conf.train.seed)
+    rows = scored_rows.collect(scored, models, tasks, _impressions(figures), job.conf.compare.rows)
+    return scored_rows.run_differences(rows, run_id, tasks)
 
 
 def _impressions(figures: Sequence[Figure]) -> int:

@@ -25,14 +25,26 @@ def run(job: Job) -> None:
     job.say(f"generate: {written} folders written, synthetic logs of {job.days} are in {job.lake.landing}")
 
 
+def is_generated(job: Job, day: date) -> bool:
+    """Whether a day's logs are those that the configured world generates, the whole of them."""
+    return job.conf.logs.source is None and storage.derived_json(_marker(job, str(day))) == _provenance(job)
+
+
+def _marker(job: Job, what: str) -> str:
+    return storage.join(job.lake.landing, "_generated", f"{what}.json")
+
+
+def _provenance(job: Job) -> dict[str, str]:
+    return {"conf": job.conf.digest("logs")}
+
+
 def _of_day(job: Job, day: date) -> Callable[[], dict[str, DataFrame]]:
     return lambda: generate_day(job.spark, job.conf.logs, day)
 
 
 def _write(job: Job, what: str, folders: list[str], make: Callable[[], dict[str, DataFrame]]) -> int:
     """Write each log to its folder unless all are complete. Returns how many folders were written."""
-    marker = storage.join(job.lake.landing, "_generated", f"{what}.json")
-    provenance = {"conf": job.conf.digest("logs")}
+    marker, provenance = _marker(job, what), _provenance(job)
     uris = [storage.join(job.lake.landing, folder) for folder in folders]
     if storage.derived_json(marker) == provenance and all(map(storage.files, uris)):
         return 0

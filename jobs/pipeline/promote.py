@@ -93,7 +93,7 @@ def _compare(job: Job, candidate: Chosen, champion: ModelRef | None) -> tuple[da
         rows = rows.merge(predicted.rename(columns=columns), "inner", "impression_id", validate="one_to_one")
     labels = {name: rows[task.label].to_numpy(np.float64) for name, task in tasks.items()}
     own, *others = ({name: rows[f"{name}#{n}"].to_numpy() for name in tasks} for n in range(len(models)))
-    found = evidence(tasks, labels, own, others[0] if others else None, job.conf.promote, job.conf.train.seed)
+    found = evidence(tasks, labels, own, others[0] if others else None, job.conf.promote)
     return day, found
 
 

@@ -109,7 +109,7 @@ def _of_newest(job: Job, made: Callable[[dict[str, Any], Config], dict[str, Any]
 def evaluation_from(
     job: Job, described: dict[str, Any], conf: Config, slices: Mapping[str, Any], calibrated: bool
 ) -> dict[str, Any]:
-    """What decides a run's evaluation: predictions, labels, and the slices, resamples, calibration asked for."""
+    """What decides a run's evaluation: predictions, labels, and the slices and calibration asked for."""
     lake, run_id = job.lake, described["run_id"]
     predictions = lake.records(layout.PREDICTIONS).get(run_id)
     inputs = {f"{layout.PREDICTIONS}/{run_id}": predictions[0]} if predictions else {}
@@ -117,7 +117,8 @@ def evaluation_from(
         "inputs": inputs | lake.inputs(layout.SAMPLES, days=conf.learning_days),
         "models": list(folders(described, conf).values()),
         "slices": dict(slices),
-        **job.conf.part("compare.rows", "compare.resamples"),
+        "differences": 2,  # how they are computed
+        **job.conf.part("compare.rows"),
     }
     if calibrated and run_id in (fitted := lake.records(layout.CALIBRATION)):
         found["calibration"] = fitted[run_id][0]

@@ -15,7 +15,6 @@ from ncs.evaluation.index import Entry
 from ncs.lake import storage
 from ncs.lake.layout import Lake
 from ncs.runs.run import Run
-from ncs.tasks import tasks_of
 
 _OF_THE_DATA = ("logs", "labels", "split", "fields", "encode", "tasks")
 
@@ -42,10 +41,9 @@ def run(job: Job, key: str, listed: str) -> None:
 
 def _write(job: Job, key: str, sweep: Sequence[tuple[Any, Comparison]], sweep_id: str) -> None:
     """Print the table; keep it, the curves and the page, and list the page in the index."""
-    tasks, swept = tasks_of(job.conf), [(value, comparison.compared) for value, comparison in sweep]
     name = f"sweep-{key}-{sweep_id}"
-    folder, table = job.lake.uri("reports", name), curves.as_table(key, swept, tasks)
-    pictures = curves.draw(key, swept, tasks, sweep[0][1].baseline)
+    folder, table = job.lake.uri("reports", name), curves.as_table(key, sweep)
+    pictures = curves.draw(key, sweep, sweep[0][1].baseline)
     storage.write_bytes(storage.join(folder, "sweep.md"), f"{table}\n".encode())
     for score, picture in pictures.items():
         storage.write_bytes(storage.join(folder, f"{score}.svg"), picture.encode())

@@ -4,12 +4,12 @@ Defaults stand in `conf/base.yaml` alone. Models are frozen: a stage gets the co
 decides what it does.
 """
 
-from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split, Synthetic
+from ncs.config.data import Encode, Interactions, Labels, Logs, Role, Selection, Split, Synthetic
 from ncs.config.files import load, of_run, parse
 from ncs.config.gates import Gates
 from ncs.config.later import without_later
 from ncs.config.launch import Launch
-from ncs.config.learning import Compare, Net, Prune, Share, Train
+from ncs.config.learning import Compare, Endpoint, Net, Prune, Share, Train
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.config.schema import Config
 from ncs.values import digest
@@ -18,7 +18,9 @@ __all__ = [
     "Compare",
     "Config",
     "Encode",
+    "Endpoint",
     "Gates",
+    "Interactions",
     "Labels",
     "Launch",
     "Logs",

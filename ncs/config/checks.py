@@ -129,7 +129,10 @@ def _check_try(conf: "Config", where: str, key: str, value: object) -> None:
 def check_names(conf: "Config") -> None:
     """Raises ConfigError where a key of the whole catalogue names a model, or sets a key, that there is not."""
     ranked = [name for pair in conf.simulate.pairs for name in pair]
-    for key, names in (("compare.references", conf.compare.references), ("simulate.pairs", ranked)):
+    endpoint = conf.compare.endpoint
+    asked = [endpoint.model, *endpoint.controls] if endpoint else []
+    listed = {"compare.references": conf.compare.references, "compare.endpoint": asked, "simulate.pairs": ranked}
+    for key, names in listed.items():
         for name in names:
             if name not in conf.models:
                 raise ConfigError(f"{key}: no model is called {name!r}; there are {', '.join(conf.models)}")
@@ -138,5 +141,5 @@ def check_names(conf: "Config") -> None:
         for key, choices in space.items():
             for value in choices:
                 _check_try(conf, where, key, value)
-    if conf.train.seed + conf.compare.seeds - 1 > LARGEST_SEED:
+    if conf.train.seed + conf.comparison_seeds - 1 > LARGEST_SEED:
         raise ConfigError(f"train.seed: with compare.seeds the last seed is beyond {LARGEST_SEED}")

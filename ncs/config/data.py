@@ -1,13 +1,31 @@
 """The logs, how events become labels, the split, the features and their encoding."""
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from ncs.days import Days
 from ncs.encodings import UTF8, canonical
 from ncs.values import LARGEST, Day, DayRange, Few, Many, Part, Place, Rate, Section, Seed
+
+Pairs = Annotated[int, Field(ge=0, le=50)]
+"""Of context columns of a planted world."""
+
+
+class Interactions(Section):
+    """Pairs of context columns that a planted world consists of (`ncs.logs.interactions`)."""
+
+    common: Pairs
+    conflicting: Pairs
+    own: Pairs
+    values: Annotated[int, Field(ge=2, le=100)]
+
+    @model_validator(mode="after")
+    def _acts_on_both(self) -> "Interactions":
+        if not self.common + self.conflicting + self.own:
+            raise ValueError("name a pair at least: common, conflicting or own")
+        return self
 
 
 class Synthetic(Section):
@@ -18,6 +36,12 @@ class Synthetic(Section):
     click_rate: Rate
     conflict: Annotated[float, Field(ge=0, le=1)]
     dirty: Part
+    interactions: Interactions | None = None
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a planted world as configurations were before there were any: lakes are known by their logs' keys."""
+        return {key: value for key, value in plain(self).items() if (key, value) != ("interactions", None)}
 
 
 class Logs(Section):

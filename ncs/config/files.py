@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 import ncs
 from ncs.config.checks import check_names
-from ncs.config.renamed import add_keys, drop_keys, rename_key, rename_keys
+from ncs.config.renamed import add_keys, drop_gone, drop_keys, rename_key, rename_keys
 from ncs.config.schema import Config
 from ncs.errors import ConfigError
 from ncs.text import read_text
@@ -40,7 +40,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         if not equals or not key:
             raise ConfigError(f"--set {redact(override)!r}: write --set a.b=value")
         set_key(values, rename_key(key.strip(), f"--set {key.strip()}"), parse(text, f"--set {key}"))
-    check_values(values, str(path))
+    check_values(drop_gone(values, str(path)), str(path))
     try:
         conf = Config.model_validate(values)
     except ValidationError as err:

@@ -190,13 +190,22 @@ class Variant(Section):
         return overrides
 
 
+class Endpoint(Section):
+    """The question that a comparison is made for: a model, and what it has to be better than."""
+
+    model: str
+    controls: Annotated[list[str], Field(min_length=1)]
+    margin: NonNegative
+
+
 class Compare(Section):
     """The comparison of models: which, how often, what is tried for each."""
 
     models: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
-    seeds: Few
+    seeds: Few | None
     tries: Few
     space: dict[str, Annotated[list[Any], Field(min_length=1)]]
+    test_rows: Annotated[int, Field(ge=0, le=100_000_000)]
     rows: Count
-    resamples: Annotated[int, Field(ge=50, le=100_000)]
     references: list[str]
+    endpoint: Endpoint | None

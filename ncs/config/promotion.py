@@ -1,9 +1,5 @@
 """What is trained each day, and what is asked of a candidate before it becomes the champion."""
 
-from typing import Annotated
-
-from pydantic import Field
-
 from ncs.values import Count, NonNegative, Section
 
 
@@ -21,4 +17,3 @@ class Promote(Section):
     better: list[str]
     max_calibration: NonNegative
     least_rows: Count
-    resamples: Annotated[int, Field(ge=50, le=100_000)]

@@ -1,4 +1,4 @@
-"""Keys of the configuration that are called otherwise than before: the old name still works, with a warning."""
+"""Keys of the configuration that are called otherwise than before, or have gone: they still work, with a warning."""
 
 import logging
 from typing import Any
@@ -13,8 +13,8 @@ RENAMED = {
     "gates.learnt.shift": "gates.learnt.psi",
 }
 """Old key -> new key, both from the top of the configuration."""
-_REMOVED = {"gates.pages": "the data-quality page shows the newest check of each table"}
-"""Key that has no effect any more -> why."""
+GONE = ("compare.resamples", "promote.resamples", "gates.pages")
+"""Keys that mean nothing any more: they are left out."""
 _BEFORE = {"train.refit": False, "train.average": 0.0}
 """Key -> what was done before there was the key, where the value in `base.yaml` says otherwise."""
 
@@ -34,6 +34,17 @@ def drop_keys(values: dict[str, Any]) -> dict[str, Any]:
     for field in fields.values() if isinstance(fields, dict) else ():
         if isinstance(field, dict) and field.get("encode") == "vocabulary":
             field.pop("buckets", None)
+    return drop_gone(values, None)
+
+
+def drop_gone(values: dict[str, Any], where: str | None) -> dict[str, Any]:
+    """The same configuration without the keys that have gone; `where` is for the warning, None: nobody is warned."""
+    for key in GONE:
+        section, _, name = key.partition(".")
+        if isinstance(values.get(section), dict) and name in values[section]:
+            if where is not None:
+                _log.warning("%s: %s means nothing any more, it is left out", where, key)
+            del values[section][name]
     return values
 
 
@@ -48,17 +59,13 @@ def add_keys(values: dict[str, Any]) -> dict[str, Any]:
 
 def rename_keys(values: dict[str, Any], where: str | None) -> dict[str, Any]:
     """The same configuration under the keys' new names; `where` is for the warning, None: there is nobody to warn."""
-    for old in (*RENAMED, *_REMOVED):
+    for old, new in RENAMED.items():
         *sections, name = old.split(".")
         section: Any = values
         for above in sections:
             section = section.get(above) if isinstance(section, dict) else None
         if isinstance(section, dict) and name in section:
-            new = RENAMED.get(old)
             if where is not None:
-                change = f"is called {new} now" if new else f"has no effect any more: {_REMOVED[old]}"
-                _log.warning("%s: %s %s", where, old, change)
-            value = section.pop(name)
-            if new:
-                section[new.rpartition(".")[2]] = value
+                _log.warning("%s: %s is called %s now", where, old, new)
+            section[new.rpartition(".")[2]] = section.pop(name)
     return values

@@ -209,6 +209,11 @@ class Config(Section):
             raise ConfigError("split.test_days or window.test is 0: no day is left to compare on")
         return self.learning_days.split(self.test_length)[1]
 
+    @property
+    def comparison_seeds(self) -> int:
+        """How many training seeds models are compared over; a world is asked for small differences."""
+        return self.compare.seeds or (20 if self.logs.source is None else 5)
+
     def select(self, role: Role) -> Selection:
         """The rows of the sample tables that are for a purpose. Raises ConfigError if no day is left to train on."""
         if role == "test":

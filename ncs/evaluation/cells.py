@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from ncs.evaluation.verdict import oriented
 from ncs.lake.tables.rows import Difference
-from ncs.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,9 @@ def cell(one: Difference | None) -> Cell | None:
     return Cell(f"{value:+.5f}", f"{min(ends):+.5f} to {max(ends):+.5f}", one.better, value)
 
 
-def cells(differences: Iterable[Difference], model: str, reference: str, tasks: Iterable[Task]) -> list[Cell | None]:
-    """A model's differences from a reference, by task, in the metric that each is judged by."""
+def cells(
+    differences: Iterable[Difference], model: str, reference: str, metrics: Iterable[tuple[str, str]]
+) -> list[Cell | None]:
+    """A model's differences from a reference, in some tasks' metrics (task, metric)."""
     found = {(one.task, one.metric): one for one in differences if (one.model, one.reference) == (model, reference)}
-    return [cell(found.get((task.name, task.metric))) for task in tasks]
+    return [cell(found.get(metric)) for metric in metrics]

@@ -1,16 +1,18 @@
-"""A comparison of models over several seeds: rows for Delta, and a table in the form of the paper's Table 2."""
+"""A comparison of models over several seeds: rows for Delta, and tables in the form of the paper's Table 2."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 import numpy as np
 
-from ncs.evaluation.paired import Figures, difference
+from ncs.evaluation.epochs import Budget
+from ncs.evaluation.paired import LEVEL, Figures, difference, holm
 from ncs.evaluation.paper import TABLE_2
 from ncs.evaluation.verdict import Evidence, baseline_of, oriented
 from ncs.lake.tables.rows import SeedDifference
-from ncs.metrics import METRICS, judging
+from ncs.metrics import METRICS, Metric
 from ncs.soundness import unsound
 from ncs.tasks import Task, in_order
 from ncs.text import markdown
@@ -18,83 +20,190 @@ from ncs.text import markdown
 
 @dataclass(frozen=True)
 class Compared:
-    """One model: the keys that tuning set, what training said of each seed's run, each task's figures."""
+    """One model: the keys that tuning set, what training said of each seed's run, the epochs that each has seen."""
 
     model: str
     tuned: Mapping[str, Any]
     facts: Sequence[Mapping[str, Any]]
-    figures: Mapping[str, Figures]
+    budgets: Sequence[Mapping[str, Budget]] = ()
+    """By seed, task -> budget; of a model that is not trained in epochs empty ones."""
 
     def mean(self, fact: str) -> float:
         """A fact's mean over the seeds."""
         return float(np.mean([one[fact] for one in self.facts]))
 
+    @property
+    def epochs(self) -> dict[str, float]:
+        """By task, how many epochs its final weights have seen, mean over the seeds."""
+        tasks = self.budgets[0] if self.budgets else ()
+        return {task: float(np.mean([one[task].epochs for one in self.budgets])) for task in tasks}
+
+    @property
+    def capped(self) -> int:
+        """In how many seeds `train.epochs` ended the training, not `train.patience`."""
+        return sum(any(one.capped for one in of_tasks.values()) for of_tasks in self.budgets)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What all models are compared in: a metric of a task, with their figures."""
+
+    task: Task
+    metric: Metric
+    figures: Figures
+
+    @property
+    def title(self) -> str:
+        """For people, e.g. `CVR MSE`."""
+        return f"{self.task.name.upper()} {self.metric.title}"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The names of task and metric."""
+        return self.task.name, self.metric.name
+
+    def of(self, one: SeedDifference) -> bool:
+        """Whether a difference is in this metric of this task."""
+        return (one.task, one.metric) == self.key
+
 
 def differences(
-    compared: Sequence[Compared], tasks: Mapping[str, Task], references: Sequence[str] | None = None
+    compared: Sequence[Compared], judged: Sequence[Judged], references: Sequence[str] | None = None
 ) -> list[SeedDifference]:
-    """For each model, task and other reference, by default each other model: the difference with its intervals."""
+    """For each model, task, metric and other reference, by default each other model: the difference with its intervals.
+
+    All from one reference by labels are looked at together, and all against the truth: `better` is settled by Holm's
+    correction over them.
+    """
     names = [one.model for one in compared]
-    figures = {name: {one.model: one.figures[name] for one in compared} for name in tasks}
-    return [
-        difference(model, reference, task, task.measure, figures[task.name])
-        for model in names
-        for task in tasks.values()
-        for reference in (names if references is None else references)
-        if reference in names and reference != model
-    ]
+    found = []
+    for reference in names if references is None else references:
+        for truth in (False, True):
+            family = [
+                difference(model, reference, one.task, one.metric, one.figures)
+                for model in names
+                for one in judged
+                if reference in names and reference != model and one.metric.of_truth is truth
+            ]
+            found += _corrected(family, judged)
+    return sorted(found, key=lambda one: names.index(one.model))
 
 
-def as_table(compared: Sequence[Compared], tasks: Mapping[str, Task], references: Sequence[str]) -> str:
+def _corrected(family: Sequence[SeedDifference], judged: Sequence[Judged]) -> list[SeedDifference]:
+    """Differences that are looked at together, settled where they are by Holm's correction."""
+    corrected = []
+    for one, p in zip(family, holm([one.p for one in family if one.p is not None]), strict=True):
+        better = METRICS[one.metric].better(one.difference, 0.0) if p <= LEVEL else None
+        (of,) = (of for of in judged if of.of(one))
+        smallest = of.figures.difference(one.model, one.reference).smallest(LEVEL / len(family))
+        corrected.append(replace(one, better=better, p_holm=p, smallest_holm=smallest))
+    return corrected
+
+
+def as_table(
+    compared: Sequence[Compared],
+    judged: Sequence[Judged],
+    found: Sequence[SeedDifference],
+    references: Sequence[str],
+    costs: bool = True,
+) -> str:
     """The comparison as a Markdown table, which reads well as text too.
 
-    A model a line: each task's mean figure, its differences from the references with 95 % intervals, more is better,
-    and in words where they are settled; what it costs.
+    A model a line: each metric's mean figure, its differences from the references with 95 % intervals, more is better,
+    and in words where they are settled; with `costs` what it costs.
     """
-    found = {(one.model, one.task, one.reference): one for one in differences(compared, tasks, references)}
+    by_key = {(one.model, one.task, one.metric, one.reference): one for one in found}
     there = [name for name in references if any(one.model == name for one in compared)]
-    order = in_order(tasks.values())
-    seconds = next((one.mean("seconds") for one in compared if one.model == there[0]), None) if there else None
     header = ["model"]
-    for task in order:
-        header += [task.title, "paper", *(f"from {name}" for name in there)]
-    lines = [[*header, "parameters", "density", "time"]]
-    for one in compared:
-        line = [one.model]
-        for task in order:
-            paper = TABLE_2.get(one.model, {}).get(task.name)
-            line += [f"{one.figures[task.name].value:.5f}", f"{paper:.5f}" if paper else ""]
-            line += [_difference(found.get((one.model, task.name, name)), task) for name in there]
-        times = f"{one.mean('seconds') / seconds:.1f}" if seconds else ""
-        lines.append([*line, f"{one.mean('parameters'):,.0f}", f"{one.mean('density'):.2f}", times])
+    for one in judged:
+        header += [one.title, *(["paper"] if _in_paper(one) else []), *(f"from {name}" for name in there)]
+    lines = [[*header, *(["epochs", "parameters", "density", "time"] if costs else [])]]
+    for model in compared:
+        line = [model.model]
+        for one in judged:
+            line.append(f"{one.figures.mean(model.model).value:.5f}")
+            if _in_paper(one):
+                paper = TABLE_2.get(model.model, {}).get(one.task.name)
+                line.append(f"{paper:.5f}" if paper else "")
+            keys = [(model.model, *one.key, name) for name in there]
+            line += [_difference(by_key.get(key), one.metric) for key in keys]
+        lines.append([*line, *(_costs(model, compared, there) if costs else [])])
     return markdown(lines)
 
 
-def _difference(one: SeedDifference | None, task: Task) -> str:
+def _costs(model: Compared, compared: Sequence[Compared], references: Sequence[str]) -> list[str]:
+    seconds = [one.mean("seconds") for one in compared if [one.model] == references[:1]]
+    times = f"{model.mean('seconds') / seconds[0]:.1f}" if seconds and seconds[0] else ""
+    epochs = " ".join(f"{count:.1f}" for count in model.epochs.values())
+    return [epochs, f"{model.mean('parameters'):,.0f}", f"{model.mean('density'):.2f}", times]
+
+
+def _in_paper(one: Judged) -> bool:
+    """Whether the paper's Table 2 has figures of the same kind."""
+    return one.metric.name == one.task.metric
+
+
+def _difference(one: SeedDifference | None, metric: Metric) -> str:
     if one is None:
         return ""
-    value, *ends = (oriented(one, value) / task.measure.unit for value in (one.difference, one.low, one.high))
+    value, *ends = (oriented(one, value) / metric.unit for value in (one.difference, one.low, one.high))
     settled = {None: "", True: " better", False: " worse"}[one.better]
     return f"{value:+.0f} [{min(ends):+.0f}, {max(ends):+.0f}]{settled}"
 
 
-def legend(references: Sequence[str], seeds: int) -> str:
+def smallest(judged: Sequence[Judged], found: Sequence[SeedDifference], references: Sequence[str]) -> str:
+    """The smallest true differences that such a comparison settles four times in five, a line a reference."""
+    lines = []
+    for name in references:
+        mine = [one for one in found if one.reference == name]
+        texts = [_settles(one, [each for each in mine if one.of(each)]) for one in judged] if mine else []
+        lines += [f"  from {name}: {', '.join(texts)}"] if texts else []
+    said = "Smallest true difference that is settled four times in five, among all (in brackets: looked at alone):"
+    return "\n".join([said, *lines]) if lines else ""
+
+
+def _settles(one: Judged, found: Sequence[SeedDifference]) -> str:
+    together, alone = medians(found)
+    return f"{one.title} {together / one.metric.unit:.0f} ({alone / one.metric.unit:.0f})"
+
+
+def medians(found: Sequence[SeedDifference]) -> tuple[float, float]:
+    """The smallest differences that can be settled, among all and looked at alone: medians over the models."""
+    together = [one.smallest_holm for one in found if one.smallest_holm is not None]
+    return median(together), median(one.smallest for one in found if one.smallest is not None)
+
+
+def caps(compared: Sequence[Compared]) -> str:
+    """A warning of models whose training the configuration has ended, where there are such."""
+    named = [f"{one.model} ({one.capped} of {len(one.budgets)} seeds)" for one in compared if one.capped]
+    said = "Stopped by train.epochs while validation still got better, so that more epochs may change their figures:"
+    return f"{said} {', '.join(named)}" if named else ""
+
+
+def legend(judged: Sequence[Judged], references: Sequence[str], seeds: int) -> str:
     """What the table's columns mean."""
-    measures = sorted((METRICS[name] for name in judging()), key=lambda metric: metric.unit)
-    units = " and ".join(f"{metric.unit:.0e} ({metric.title})".replace("e-0", "e-") for metric in measures)
+    measures = sorted({one.title: one.metric.unit for one in judged}.items(), key=lambda measure: measure[1])
+    units = ", ".join(f"{unit:.0e} ({title})".replace("e-0", "e-") for title, unit in measures)
+    over = f"{seeds} seeds and the test impressions" if seeds > 1 else "the test impressions alone: there is one seed"
+    truth = (
+        " excess error, cross entropy: predictions held against what the synthetic world expects, not against labels, "
+        "over all impressions; a perfect model's excess error is 0."
+    )
     return (
-        f"Means over {seeds} seeds on the test days. Differences in {units}, more is better, with 95 % intervals over "
-        f"seeds and paired resamples of the impressions; better, worse: where the interval excludes zero, nothing is "
-        f"claimed elsewhere. paper: its Table 2, on its own logs. time: of training, search included, as a multiple of "
+        f"Means over {seeds} {'seed' if seeds == 1 else 'seeds'} on the test days. Differences in {units}, more is "
+        f"better, each with its own 95 % interval over {over} (two-way analysis of variance); better, worse: settled "
+        f"by Holm's correction over all models and tasks of the table from the same reference, nothing is claimed "
+        f"elsewhere. paper: its Table 2, on its own logs. epochs: that the final weights have seen, theta included, by "
+        f"task in the order of the table. time: of training, search included, as a multiple of "
         f"{references[0] if references else 'nothing'}; density: of the FC weights a task uses."
+        f"{truth if any(one.metric.of_truth for one in judged) else ''}"
     )
 
 
-def evidence(
-    compared: Sequence[Compared], tasks: Mapping[str, Task], references: Sequence[str], rows: int, seeds: int
-) -> Evidence:
+def evidence(compared: Sequence[Compared], judged: Sequence[Judged], references: Sequence[str], rows: int) -> Evidence:
     """What the verdict on a comparison is made from; a model is unsound if one of its seeds was."""
     names = [one.model for one in compared]
+    tasks = {one.task.name: one.task for one in judged}
     why = {
         one.model: f"{task.upper()}, {text}"
         for one in compared
@@ -102,4 +211,5 @@ def evidence(
         for task, text in unsound(facts, tasks)
     }
     base = baseline_of(names, references)
-    return Evidence(names, differences(compared, tasks), list(tasks.values()), base, rows, seeds, why)
+    seeds = len(compared[0].facts)
+    return Evidence(names, differences(compared, judged), in_order(tasks.values()), base, rows, seeds, why)

@@ -1,7 +1,7 @@
 """The page of a comparison over training seeds: verdict, forest plots from any reference, cost, a table to sort."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
 from statistics import median
@@ -15,7 +15,8 @@ from ncs.evaluation import page
 from ncs.evaluation.catalogue import what_it_is
 from ncs.evaluation.cells import cells
 from ncs.evaluation.charts import svg
-from ncs.evaluation.comparison import Compared, evidence
+from ncs.evaluation.comparison import Compared, Judged, as_table, caps, evidence, medians, smallest
+from ncs.evaluation.endpoint import answer
 from ncs.evaluation.forest import forests
 from ncs.evaluation.looks import look
 from ncs.evaluation.names import legend_name
@@ -25,8 +26,6 @@ from ncs.tasks import Task, in_order, tasks_of
 
 _ALL = 6
 """Up to so many models, each of them can be the reference."""
-_POWER = (1.96 + 0.84) / 1.96
-"""A difference of so many half widths of the interval is settled four times in five."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class Comparison:
     made_at: datetime
     conf: Config
     compared: Sequence[Compared]
+    judged: Sequence[Judged]
     rows: int
     """Test impressions."""
 
@@ -57,8 +57,21 @@ class Comparison:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """What follows from it."""
-        return verdict(self._evidence)
+        """What follows from it, with the answer to the question that was named before, if it was."""
+        found, wanted = verdict(self._evidence), self.conf.compare.endpoint
+        said = wanted and answer(wanted, self.differences, self.tasks)
+        return replace(found, notes=[said, *found.notes]) if said else found
+
+    @cached_property
+    def table(self) -> str:
+        """The tables for a terminal, each with what it can settle: by labels, and against a synthetic world's truth."""
+        references, found, texts = self.conf.compare.references, self.differences, list[str]()
+        for truth in (False, True):
+            judged = [one for one in self.judged if one.metric.of_truth is truth]
+            if judged:
+                texts.append(as_table(self.compared, judged, found, references, costs=not truth))
+                texts.append(smallest(judged, found, references))
+        return "\n\n".join(filter(None, [*texts, caps(self.compared)]))
 
     @property
     def baseline(self) -> str:
@@ -72,8 +85,7 @@ class Comparison:
 
     @cached_property
     def _evidence(self) -> Evidence:
-        by_name = {task.name: task for task in self.tasks}
-        return evidence(self.compared, by_name, self.conf.compare.references, self.rows, self.seeds)
+        return evidence(self.compared, self.judged, self.conf.compare.references, self.rows)
 
 
 def render(comparison: Comparison) -> str:
@@ -83,11 +95,13 @@ def render(comparison: Comparison) -> str:
         comparison=comparison,
         verdict=comparison.verdict,
         facts=_facts(comparison),
-        tasks=comparison.tasks,
+        judged=comparison.judged,
         references=[_from(comparison, name) for name in _references(comparison)],
         models={model: what_it_is(model, comparison.conf) for model in comparison.models},
         costs=_costs(comparison) if len(comparison.models) > 1 else [],
-        pairs=len(comparison.models) - 1,
+        pairs=(len(comparison.models) - 1) * len(comparison.tasks),
+        caps=caps(comparison.compared),
+        truth=any(one.metric.of_truth for one in comparison.judged),
     )
 
 
@@ -112,16 +126,17 @@ def _references(comparison: Comparison) -> list[str]:
 
 def _from(comparison: Comparison, reference: str) -> dict[str, Any]:
     """Forest plots, table and the smallest differences from one reference."""
-    differences = comparison.differences
+    differences = [one for one in comparison.differences if one.reference == reference]
     return {
         "name": reference,
-        "forests": forests(comparison.tasks, differences, reference),
-        "smallest": [_smallest(task, differences, reference) for task in comparison.tasks],
+        "forests": forests([(one.title, *one.key) for one in comparison.judged], differences, reference),
+        "smallest": [_smallest(one, differences) for one in comparison.judged],
         "rows": [
             {
                 "model": one.model,
-                "figures": [one.figures[task.name].value for task in comparison.tasks],
-                "differences": cells(differences, one.model, reference, comparison.tasks),
+                "figures": [judged.figures.mean(one.model).value for judged in comparison.judged],
+                "differences": cells(differences, one.model, reference, [judged.key for judged in comparison.judged]),
+                "epochs": one.epochs,
                 **{fact: one.mean(fact) for fact in ("parameters", "density", "seconds")},
             }
             for one in comparison.compared
@@ -129,16 +144,17 @@ def _from(comparison: Comparison, reference: str) -> dict[str, Any]:
     }
 
 
-def _smallest(task: Task, differences: Sequence[SeedDifference], reference: str) -> dict[str, Any] | None:
-    """The smallest difference that a comparison like this settles four times in five, and what limits it."""
-    mine = [one for one in differences if (one.task, one.reference) == (task.name, reference)]
+def _smallest(judged: Judged, differences: Sequence[SeedDifference]) -> dict[str, Any] | None:
+    """The smallest differences that a comparison like this settles four times in five, and what limits them."""
+    mine = [one for one in differences if judged.of(one)]
     if not mine:
         return None
     halves = {
         name: median((getattr(one, f"{prefix}high") - getattr(one, f"{prefix}low")) / 2 for one in mine)
         for name, prefix in (("both", ""), ("seeds", "seeds_"), ("rows", "rows_"))
     }
-    return {"title": task.title, "difference": _POWER * halves["both"], **halves}
+    together, alone = medians(mine)
+    return {"title": judged.title, "together": together, "alone": alone, **halves}
 
 
 def _costs(comparison: Comparison) -> list[str]:
@@ -155,7 +171,9 @@ def _costs(comparison: Comparison) -> list[str]:
 def _draw_cost(axis: Axes, comparison: Comparison, task: Task, fact: str, label: str) -> None:
     base = comparison.baseline
     found: Mapping[str, SeedDifference] = {
-        one.model: one for one in comparison.differences if (one.task, one.reference) == (task.name, base)
+        one.model: one
+        for one in comparison.differences
+        if (one.task, one.metric, one.reference) == (task.name, task.metric, base)
     }
     for one in comparison.compared:
         (colour, marker), difference, cost = look(one.model), found.get(one.model), one.mean(fact)

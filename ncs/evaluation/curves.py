@@ -1,7 +1,7 @@
 """Figures of models along the values of a key: a table, curves with their intervals, the page of both."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,46 +11,44 @@ from matplotlib.ticker import FuncFormatter
 from ncs.evaluation import page
 from ncs.evaluation.cells import cells
 from ncs.evaluation.charts import svg
-from ncs.evaluation.comparison import Compared
 from ncs.evaluation.comparison_page import Comparison
 from ncs.evaluation.looks import look
 from ncs.evaluation.names import legend_name
 from ncs.evaluation.paired import difference
 from ncs.evaluation.verdict import oriented
-from ncs.tasks import Task
 from ncs.text import markdown
 
-Swept = Sequence[tuple[Any, Sequence[Compared]]]
+Swept = Sequence[tuple[Any, Comparison]]
 """Value of the key -> what was compared with it."""
 
 
-def as_table(key: str, swept: Swept, tasks: Mapping[str, Task]) -> str:
+def as_table(key: str, swept: Swept) -> str:
     """A line a value and model, in Markdown: each task's mean figure with its 95 % interval."""
-    lines = [[key, "model", *(task.title for task in tasks.values())]]
-    for value, compared in swept:
-        for one in compared:
+    lines = [[key, "model", *(one.title for one in swept[0][1].judged)]]
+    for value, comparison in swept:
+        for model in comparison.models:
             cells = []
-            for task in tasks:
-                low, high = one.figures[task].over_both
-                cells.append(f"{one.figures[task].value:.5f} [{low:.5f}, {high:.5f}]")
-            lines.append([str(value), one.model, *cells])
+            for one in comparison.judged:
+                mean = one.figures.mean(model)
+                cells.append(f"{mean.value:.5f} [{mean.over_both.low:.5f}, {mean.over_both.high:.5f}]")
+            lines.append([str(value), model, *cells])
     return markdown(lines)
 
 
-def draw(key: str, swept: Swept, tasks: Mapping[str, Task], reference: str) -> dict[str, str]:
-    """A picture a task, as SVG: every model's difference from the reference (or from the first model) by value.
+def draw(key: str, swept: Swept, reference: str) -> dict[str, str]:
+    """A picture a metric, as SVG: every model's difference from the reference (or from the first model) by value.
 
     Bars are 95 % intervals over seeds and test rows; values stand side by side in the order in which they were given.
     """
-    names = [one.model for one in swept[0][1]]
+    names = swept[0][1].models
     base = reference if reference in names else names[0]
 
-    def panel(axis: Axes, task: Task) -> None:
+    def panel(axis: Axes, number: int) -> None:
         for n, name in enumerate(name for name in names if name != base):
             points = []
-            for _, compared in swept:
-                by_name = {one.model: one.figures[task.name] for one in compared}
-                found = difference(name, base, task, task.measure, by_name)
+            for _, comparison in swept:
+                one = comparison.judged[number]
+                found = difference(name, base, one.task, one.metric, one.figures)
                 points.append([oriented(found, value) for value in (found.difference, found.low, found.high)])
             (colour, marker), at = look(name), [x + 0.06 * n for x in range(len(points))]  # beside, not on each other
             bars = [[middle - min(ends), max(ends) - middle] for middle, *ends in points]
@@ -71,25 +69,30 @@ def draw(key: str, swept: Swept, tasks: Mapping[str, Task], reference: str) -> d
         if len(names) > 1:
             axis.figure.legend(loc="outside lower center", ncols=2)
 
-    return {task.score: svg(partial(panel, task=task), f"{task.title} by {key}", height=3.4) for task in tasks.values()}
+    return {
+        "_".join(one.key): svg(partial(panel, number=n), f"{one.title} by {key}", height=3.4)
+        for n, one in enumerate(swept[0][1].judged)
+    }
 
 
 def render(key: str, sweep: Sequence[tuple[Any, Comparison]], pictures: Sequence[str]) -> str:
     """The page of a sweep: the verdict at each value, the curves, a table to sort."""
-    tasks = sweep[0][1].tasks
+    judged = sweep[0][1].judged
     return page.render(
         "sweep.html",
         key=key,
         sweep=[(str(value), comparison, comparison.verdict) for value, comparison in sweep],
         headline=headline(sweep),
         pictures=pictures,
-        tasks=tasks,
+        judged=judged,
         rows=[
             {
                 "value": str(value),
                 "model": one.model,
-                "figures": [one.figures[task.name].value for task in tasks],
-                "differences": cells(comparison.differences, one.model, comparison.baseline, tasks),
+                "figures": [each.figures.mean(one.model).value for each in comparison.judged],
+                "differences": cells(
+                    comparison.differences, one.model, comparison.baseline, [each.key for each in judged]
+                ),
                 "seconds": one.mean("seconds"),
             }
             for value, comparison in sweep

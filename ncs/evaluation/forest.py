@@ -10,26 +10,23 @@ from ncs.evaluation.charts import svg
 from ncs.evaluation.looks import look
 from ncs.evaluation.verdict import oriented
 from ncs.lake.tables.rows import Difference
-from ncs.tasks import Task
 
 
-def forests(tasks: Iterable[Task], differences: Sequence[Difference], reference: str) -> list[str]:
-    """A plot a task that has differences from the reference: a line a model, in the order of `differences`.
+def forests(metrics: Iterable[tuple[str, str, str]], differences: Sequence[Difference], reference: str) -> list[str]:
+    """A plot a metric (title, task, metric) that has differences from the reference: a line a model, in their order.
 
-    Filled markers are settled differences: the 95 % interval excludes zero.
+    Filled markers are settled differences.
     """
     plots = []
-    for task in tasks:
-        rows = [
-            one for one in differences if (one.task, one.metric, one.reference) == (task.name, task.metric, reference)
-        ]
+    for title, *metric in metrics:
+        rows = [one for one in differences if [one.task, one.metric] == metric and one.reference == reference]
         if rows:
-            title = f"{task.title}: difference from {reference}"
-            plots.append(svg(partial(_draw, task=task, rows=rows), title, 1.25 + 0.27 * len(rows)))
+            draw = partial(_draw, title=title, rows=rows)
+            plots.append(svg(draw, f"{title}: difference from {reference}", 1.25 + 0.27 * len(rows)))
     return plots
 
 
-def _draw(axis: Axes, task: Task, rows: Sequence[Difference]) -> None:
+def _draw(axis: Axes, title: str, rows: Sequence[Difference]) -> None:
     for n, one in enumerate(rows):
         colour, marker = look(one.model)
         value, low, high = (oriented(one, value) for value in (one.difference, one.low, one.high))
@@ -42,4 +39,4 @@ def _draw(axis: Axes, task: Task, rows: Sequence[Difference]) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: "0" if abs(value) < 1e-12 else f"{value:+g}"))
     axis.grid(axis="y", visible=False)
-    axis.set_xlabel(f"← worse\u2003{task.title}, 95 % interval\u2003better →")
+    axis.set_xlabel(f"← worse\u2003{title}, 95 % interval\u2003better →")

@@ -1,6 +1,6 @@
 """What training has left of masks and conflicts, as rows of gold/masks: one figure a row, for SQL and the notebooks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ncs.lake.tables.rows import MaskFigure
@@ -10,8 +10,9 @@ def mask_figures(masks: Mapping[str, Any], conflict: Mapping[str, Any] | None) -
     """The figures of a model, of its `masks.json` and `conflict.json`.
 
     density: share of the connections kept. validation: the task's figure under the round's mask, where it was taken.
-    chosen: 1 at the chosen round. jaccard, chance, containment, shared, <task>_only: see `ncs.pruning.mask.overlap`.
-    cosine_theta, cosine_final, negative_theta, negative_final: see `ncs.methods.conflict`.
+    chosen: 1 at the chosen round. jaccard, chance, shared, <task>_only: see `ncs.pruning.mask.overlap`. containment,
+    containment_chance, <task>_exclusive: see `nesting`. cosine_theta, cosine_final, negative_theta, negative_final: see
+    `ncs.methods.conflict`.
     """
     for task, rounds in masks["rounds"].items():
         for one in rounds:
@@ -24,11 +25,13 @@ def mask_figures(masks: Mapping[str, Any], conflict: Mapping[str, Any] | None) -
     left, right, *_ = masks["rounds"]
     pair = f"{left}+{right}"
     for one in masks["overlap"]:
-        for figure in ("jaccard", "chance", "containment"):
-            yield from _by_layer(pair, one["round"], figure, one.get(figure) or {})  # older runs have no containment
-    for figure, by_layer in masks["chosen_overlap"].items():
+        for figure in ("jaccard", "chance"):
+            yield from _by_layer(pair, one["round"], figure, one[figure])
+    tasks = list(masks["rounds"])
+    for figure, by_layer in (masks["chosen_overlap"] | nesting(masks["chosen_overlap"], tasks)).items():
         yield from _by_layer(pair, None, figure, by_layer)
-    for figure, by_input in masks.get("inputs", {}).items():  # runs of older versions have none
+    inputs = masks.get("inputs", {})  # runs of older versions have none
+    for figure, by_input in (inputs | nesting(inputs, tasks)).items():
         for name, value in by_input.items():
             yield MaskFigure(pair, None, "hidden.0", name, figure, value)
     for when, by_layer in (conflict or {}).items():
@@ -37,6 +40,54 @@ def mask_figures(masks: Mapping[str, Any], conflict: Mapping[str, Any] | None) -
                 yield MaskFigure(pair, None, layer, None, f"{figure}_{when}", value)
 
 
+def nesting(overlap: Mapping[str, Mapping[str, float]], tasks: Sequence[str]) -> dict[str, dict[str, float]]:
+    """How far the first two tasks' masks lie within each other, by layer or input, from the shares of an overlap.
+
+    containment: share of the sparser mask's connections that the denser keeps too; containment_chance: that of
+    independent masks of the same densities; <task>_exclusive: share of a task's own connections that the other does not
+    keep. Layers in which a mask keeps nothing have none.
+    """
+    if not overlap:
+        return {}
+    left, right, *_ = tasks
+    figures = ("containment", "containment_chance", f"{left}_exclusive", f"{right}_exclusive")
+    found: dict[str, dict[str, float]] = {figure: {} for figure in figures}
+    for layer, shared in overlap["shared"].items():
+        own = [shared + overlap[f"{task}_only"][layer] for task in (left, right)]
+        if min(own) > 0:
+            values = (shared / min(own), max(own), *(1 - shared / kept for kept in own))
+            for figure, value in zip(figures, values, strict=True):
+                found[figure][layer] = value
+    return found
+
+
 def _by_layer(task: str, number: int | None, figure: str, by_layer: Mapping[str, float]) -> Iterator[MaskFigure]:
     for layer, value in by_layer.items():
         yield MaskFigure(task, number, layer, None, figure, value)
+
+
+def note(masks: Mapping[str, Any]) -> str:
+    """What the general words on masks leave out."""
+    found = []
+    if any(one["validation"] is None for rounds in masks["rounds"].values() for one in rounds):
+        found.append("The last round was taken unseen: a dashed line marks it.")
+    given = masks["density"]
+    if not given:
+        found.append("A control: in the end no task was given a mask.")
+    elif any(given[task] != rounds[masks["chosen"][task]]["density"] for task, rounds in masks["rounds"].items()):
+        listed = ", ".join(f"{task.upper()} {shares['all']:.0%}" for task, shares in given.items())
+        found.append(f"A control: the masks given in the end are others than those found; they keep {listed}.")
+    return " ".join([*found, *_nested(masks)])
+
+
+def _nested(masks: Mapping[str, Any]) -> list[str]:
+    """How far the masks lie within each other, where the tasks were given masks."""
+    tasks = list(masks["rounds"])[:2]
+    found = {figure: by_layer.get("all") for figure, by_layer in nesting(masks["chosen_overlap"], tasks).items()}
+    if found.get("containment") is None:
+        return []
+    own = ", ".join(f"{task.upper()} {found[f'{task}_exclusive']:.0%}" for task in tasks)
+    return [
+        f"The denser mask holds {found['containment']:.0%} of the sparser one's connections "
+        f"({found['containment_chance']:.0%} at random). Of a task's own connections the other does not keep: {own}."
+    ]

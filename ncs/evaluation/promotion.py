@@ -28,11 +28,11 @@ class TaskEvidence:
     difference: float | None = None
     low: float | None = None
     high: float | None = None
-    """95 % interval of the difference, over paired resamples of the rows."""
+    """95 % interval of the difference, over the rows."""
 
 
 def evidence(
-    tasks: Mapping[str, Task], labels: Values, candidate: Values, champion: Values | None, rules: Promote, seed: int
+    tasks: Mapping[str, Task], labels: Values, candidate: Values, champion: Values | None, rules: Promote
 ) -> dict[str, TaskEvidence]:
     """Each task's evidence. A task of fewer than `rules.least_rows` labels gets no figures: none would be settled.
 
@@ -47,15 +47,14 @@ def evidence(
             found[name] = TaskEvidence(task.metric, rows, calibration)
             continue
         models = {"candidate": candidate[name], **({"champion": champion[name]} if champion else {})}
-        figures = paired.figures(task, labels[name], [models], rules.resamples, seed)
-        own = figures["candidate"]
+        figures = paired.figures(task, labels[name], [models])
+        own = figures.mean("candidate").value
         if champion is None:
-            found[name] = TaskEvidence(task.metric, rows, calibration, own.value)
+            found[name] = TaskEvidence(task.metric, rows, calibration, own)
             continue
-        difference = own.minus(figures["champion"])
+        difference, reference = figures.difference("candidate", "champion"), figures.mean("champion").value
         low, high = difference.over_rows
-        reference = figures["champion"].value
-        found[name] = TaskEvidence(task.metric, rows, calibration, own.value, reference, difference.value, low, high)
+        found[name] = TaskEvidence(task.metric, rows, calibration, own, reference, difference.value, low, high)
     return found
 
 

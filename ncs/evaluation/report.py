@@ -15,9 +15,11 @@ from ncs.evaluation.catalogue import what_it_is
 from ncs.evaluation.cells import cells
 from ncs.evaluation.costs import costs
 from ncs.evaluation.distributions import distributions
+from ncs.evaluation.epochs import budgets, in_words, unequal
 from ncs.evaluation.forest import forests
 from ncs.evaluation.label_days import LabelDays
 from ncs.evaluation.mask_maps import mask_maps, subnetworks
+from ncs.evaluation.masks import note
 from ncs.evaluation.names import TRUTH, features_in_short
 from ncs.evaluation.paper import TABLE_2
 from ncs.evaluation.parts import CALIBRATED
@@ -137,7 +139,7 @@ def render(report: Report) -> str:
         log_rows=_log_rows(report.reconciled_days),
         tables={**report.run["lineage"]["tables"], **report.tables},
         conf=yaml.safe_dump(conf.public(), sort_keys=False, allow_unicode=True),
-        notes={model: _note(one.masks) for model, one in report.trained.items() if one.masks},
+        notes={model: note(one.masks) for model, one in report.trained.items() if one.masks},
         conflicting={model for model, one in report.trained.items() if one.conflict},
         **_pictures(report),
         label_charts=charts.labels(report.labels.days, report.labels.histograms),
@@ -183,12 +185,12 @@ def _quality_in_short(quality: Sequence[Quality]) -> str | None:
 
 def _rows(report: Report) -> list[dict[str, Any]]:
     """A line a model of the comparison: figures, differences from the baseline, the paper's figures."""
-    evidence = report.evidence
+    evidence, measures = report.evidence, [(task.name, task.metric) for task in report.tasks]
     return [
         {
             "model": model,
             "figures": [report.by_task.get((model, task.name)) for task in report.tasks],
-            "differences": cells(evidence.differences, model, evidence.baseline, report.tasks),
+            "differences": cells(evidence.differences, model, evidence.baseline, measures),
             "paper": _paper(model),
         }
         for model in report.compared
@@ -246,7 +248,9 @@ def _pictures(report: Report) -> dict[str, Any]:
     weights = {model: {name: task.weight for name, task in mine.items()} for model, mine in own.items()}
     by_name = {task.name: task for task in tasks}
     return {
-        "forest": forests(tasks, evidence.differences, evidence.baseline),
+        "forest": forests(
+            [(task.title, task.name, task.metric) for task in tasks], evidence.differences, evidence.baseline
+        ),
         "curves": charts.learning_curves(tasks, {model: one.metrics for model, one in trained.items()}, weights),
         "masks": {
             model: [
@@ -263,30 +267,10 @@ def _pictures(report: Report) -> dict[str, Any]:
     }
 
 
-def _note(masks: Mapping[str, Any]) -> str:
-    """What the general words on masks leave out."""
-    found = []
-    if any(one["validation"] is None for rounds in masks["rounds"].values() for one in rounds):
-        found.append("The last round was taken unseen: a dashed line marks it.")
-    given = masks["density"]
-    if not given:
-        found.append("A control: in the end no task was given a mask.")
-    elif any(given[task] != rounds[masks["chosen"][task]]["density"] for task, rounds in masks["rounds"].items()):
-        listed = ", ".join(f"{task.upper()} {shares['all']:.0%}" for task, shares in given.items())
-        found.append(f"A control: the masks given in the end are others than those found; they keep {listed}.")
-    return " ".join(found)
-
-
 def _unequal_epochs(report: Report) -> str:
-    """By model, how many epochs it was trained; empty where all were trained equally long."""
-    trained = report.trained
-    epochs = {
-        model: max(sum(charts.trained_epochs(trained[model].metrics, task.name)[0][-1:]) for task in report.tasks)
-        for model in report.models
-    }
-    if max(epochs.values()) - min(epochs.values()) <= 0.01:
-        return ""
-    return ", ".join(f"{model} {n:.3g}" for model, n in epochs.items())
+    """By model, how many epochs its final weights have seen; empty where all have seen as many."""
+    found = {model: budgets(report.trained[model].metrics, report.conf.of_model(model)) for model in report.models}
+    return in_words(found) if unequal(found) else ""
 
 
 def _paper(model: str) -> list[dict[str, float]] | None:

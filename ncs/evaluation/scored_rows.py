@@ -64,25 +64,21 @@ def collect(scored: DataFrame, models: Sequence[str], tasks: Sequence[Task], row
     )
 
 
-def run_differences(
-    rows: ScoredRows, run_id: str, tasks: Sequence[Task], resamples: int, seed: int
-) -> list[RunDifference]:
-    """The difference of each model from each other, in every metric that can be taken of resampled rows.
+def run_differences(rows: ScoredRows, run_id: str, tasks: Sequence[Task]) -> list[RunDifference]:
+    """The difference of each model from each other, in every metric that is a mean over rows.
 
     Args:
         rows: of one run.
         run_id: that run.
         tasks: what the models are compared in.
-        resamples: of the rows.
-        seed: of the resamples.
     """
     found = []
     for task in tasks:
         predictions = [{model: by_task[task.name] for model, by_task in rows.predictions.items()}]
         n = int((~np.isnan(rows.labels[task.name])).sum())
-        for metric in paired.resampled_metrics(task):
-            figures = paired.figures(task, rows.labels[task.name], predictions, resamples, seed, metric)
-            for model, reference in permutations(figures, 2):
+        for metric in paired.metrics_by_row(task):
+            figures = paired.figures(task, rows.labels[task.name], predictions, metric)
+            for model, reference in permutations(figures.models, 2):
                 one = paired.difference(model, reference, task, metric, figures)
                 found.append(RunDifference.of_run(one, run_id, n))
     return found

@@ -25,6 +25,8 @@ class Earlier:
     """silver/samples of further days; None: no day lies before the rows, or nothing looks back to single rows."""
     own: DataFrame | None = None
     """silver/samples of the rows' days, all of them, which statistics with a lag look back to."""
+    drawn: bool = False
+    """Whether the rows are none of silver/samples, so that histories do not look back to them but to `own`."""
 
     def join(self, samples: DataFrame, vocabulary: DataFrame) -> DataFrame:
         """Add the statistics of `samples` as columns; their fields and histories, encoded, as `<name>#`.
@@ -44,10 +46,12 @@ class Earlier:
     def _with_histories(self, rows: DataFrame, vocabulary: DataFrame) -> DataFrame:
         """Add each history as `<name>#`, array<int>, to encoded rows."""
         shown = rows
+        fields = {name: self.conf.fields[name] for history in self.conf.history.values() for name in history.of}
+        if self.drawn and self.own is not None:
+            shown = encode_columns(self.own, vocabulary, fields)
         if self.rows is not None:
-            fields = {name: self.conf.fields[name] for history in self.conf.history.values() for name in history.of}
             encoded = encode_columns(self.rows, vocabulary, fields)
-            shown = rows.select(*encoded.columns).unionByName(encoded)
+            shown = shown.select(*encoded.columns).unionByName(encoded)
         for name, history in self.conf.history.items():
             rows = history.join(rows, shown, name)
         return rows

@@ -5,7 +5,7 @@ its field's part of the embedding table: 0 is unknown (unseen, rare or missing),
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from py4j.protocol import Py4JJavaError
@@ -188,6 +188,7 @@ def encode_days(
     encode: Encode,
     late: LateRows | None,
     tasks: Mapping[str, Task],
+    beside: Sequence[str] = (),
 ) -> DataFrame:
     """Samples as inputs: `impression_id, day, split, day_number, <a column a feature>, <a float a task's label>`.
 
@@ -200,6 +201,7 @@ def encode_days(
             what a day is for is the reader's to say (`Config.select`).
         encode: seeds the order of the rows.
         tasks: a label is NaN where its task does not apply: Petastorm refuses nulls.
+        beside: further columns of the samples that are kept, as floats.
 
     Rows are in a seeded random order.
     """
@@ -216,6 +218,7 @@ def encode_days(
                 F.coalesce(label_of(task).cast("float"), F.lit(float("nan")).cast("float")).alias(task.label)
                 for task in tasks.values()
             ],
+            *[F.col(name).cast("float") for name in beside],
         )
         .repartition(order)
         .sortWithinPartitions("day", "split", order)

@@ -30,6 +30,7 @@ from ncs.lake.names import (  # noqa: F401  (by these names for the modules that
     COMPARISONS,
     DAILY_STATISTICS,
     DIFFERENCES,
+    DRAWN_ROWS,
     EVALUATIONS,
     IMPRESSIONS,
     MASKS,

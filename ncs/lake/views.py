@@ -108,11 +108,15 @@ MASK_OVERLAP = View(
         "jaccard": "connections that both masks keep / connections that any of them keeps",
         "by_chance": "what two masks as dense as these would overlap if they had nothing to do with each other",
         "above_chance": "jaccard - by_chance",
+        "containment": "share of the sparser mask's connections that the denser keeps too; of the final masks alone",
+        "containment_by_chance": "the same of two masks as dense as these if they had nothing to do with each other",
     },
     """
-    SELECT run_id, model, task AS tasks, round, layer, jaccard, chance AS by_chance, jaccard - chance AS above_chance
+    SELECT run_id, model, task AS tasks, round, layer, jaccard, chance AS by_chance, jaccard - chance AS above_chance,
+      containment, containment_chance AS containment_by_chance
     FROM (SELECT run_id, model, task, round, layer, figure, value FROM {gold/masks} WHERE input IS NULL)
-    PIVOT (max(value) FOR figure IN ('jaccard' AS jaccard, 'chance' AS chance)) WHERE jaccard IS NOT NULL
+    PIVOT (max(value) FOR figure IN ('jaccard' AS jaccard, 'chance' AS chance, 'containment' AS containment,
+      'containment_chance' AS containment_chance)) WHERE jaccard IS NOT NULL
     """,
 )
 

@@ -59,6 +59,12 @@ class Schedule:
         length = self.midnights[day + 1] - midnight
         return midnight + (np.interp(nth, passed, clock) * length).astype(np.int64)
 
+    def drawn_at(self, day: date, rows: Ints) -> Ints:
+        """Times of further impressions of a day, at random, dense when the others are."""
+        start, end = self.bounds(day)
+        clock, passed = _clock()
+        return start + (np.interp(uniform(self.seed, "ts", rows), passed, clock) * (end - start)).astype(np.int64)
+
     def days_since(self, ts: Ints) -> Floats:
         """Days from the first midnight."""
         return (np.asarray(ts, np.int64) - self.midnights[0]) / DAY

@@ -5,7 +5,7 @@ falls after the last day is left out: that log has not been written yet. Broken 
 and never change what those say; their share of a log's rows is `logs.synthetic.dirty` for each kind.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from ncs.logs.draws import Ints, uniform
@@ -36,6 +37,16 @@ _SCHEMAS = {
     "clicks": pa.schema([_ID, _TS]),
     "plays": pa.schema([_ID, _TS, ("watched_seconds", pa.float64())]),
     "truth": pa.schema([_ID, ("click_probability", pa.float64()), ("expected_cvr", pa.float64())]),
+    "samples": pa.schema(
+        [
+            *(_ID, ("user_id", _LONG), ("video_id", _LONG), _TS),
+            *(("position", pa.int32()), ("scene", _STRING), ("device", _STRING)),
+            *(("age_group", _STRING), ("active_days", pa.int32())),
+            *(("length_seconds", pa.float64()), ("author_id", _LONG), ("category", _STRING)),
+            *(("clicked", pa.int32()), ("watched_seconds", pa.float64()), ("cvr", pa.float64())),
+            *(("click_probability", pa.float64()), ("expected_cvr", pa.float64())),
+        ]
+    ),
     "users": pa.schema([("user_id", _LONG), ("age_group", _STRING), ("active_days", pa.int32())]),
     "videos": pa.schema(
         [("video_id", _LONG), ("length_seconds", pa.float64()), ("author_id", _LONG), ("category", _STRING)]
@@ -56,11 +67,28 @@ def generate_day(spark: SparkSession, logs: "Logs", day: date) -> dict[str, Data
     bounds = world.schedule.bounds(day)
     own, around = world.schedule.rows(day), world.schedule.rows_with_events(day)
     return {
-        "impressions": _frame(spark, "impressions", own, partial(_impressions, world, bounds, dirty)),
+        "impressions": _frame(spark, "impressions", own, partial(_impressions, world, bounds, dirty), world.context),
         "clicks": _frame(spark, "clicks", around, partial(_clicks, world, bounds, dirty)),
         "plays": _frame(spark, "plays", around, partial(_plays, world, bounds, dirty)),
         "truth": _frame(spark, "truth", own, partial(_truth, world)),
     }
+
+
+_DRAWN = 1 << 52  # numbers of impressions that no log has, nor any simulation
+_DRAWN_A_DAY = 1 << 32
+
+
+def draw_samples(spark: SparkSession, logs: "Logs", day: date, count: int) -> DataFrame:
+    """`count` further impressions of a day, that no log has, as rows of silver/samples, with their truth.
+
+    Labels are as if every event had come in time; a missing `cvr` is NaN. `click_probability, expected_cvr` as in
+    `generate_day`. Raises ConfigError for a day that is not among `logs.days`.
+    """
+    world = _world(logs)
+    start = _DRAWN + (day - logs.days.first).days * _DRAWN_A_DAY
+    ids = range(start, start + count)
+    drawn = _frame(spark, "samples", ids, partial(_samples, world, logs.synthetic.dirty, day), world.context)
+    return drawn.withColumn("day", F.lit(day))
 
 
 def profiles(spark: SparkSession, logs: "Logs") -> dict[str, DataFrame]:
@@ -77,8 +105,8 @@ def _world(logs: "Logs") -> World:
     return World(logs)
 
 
-def _frame(spark: SparkSession, log: str, ids: range, block: Block) -> DataFrame:
-    schema = _SCHEMAS[log]
+def _frame(spark: SparkSession, log: str, ids: range, block: Block, context: Sequence[str] = ()) -> DataFrame:
+    schema = pa.schema([*_SCHEMAS[log], *((name, pa.int32()) for name in context)])
 
     def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -124,6 +152,26 @@ def _events(world: World, log: str, dirty: float, clean: Columns) -> Columns:
 
 def _truth(world: World, rows: Ints) -> Columns:
     return _named({"index": rows, **world.truth(world.impressions(rows))})
+
+
+def _samples(world: World, dirty: float, day: date, rows: Ints) -> Columns:
+    shown = world.impressions(rows, day)
+    responses, videos = world.responses(rows, shown), _videos(world, dirty, shown["video_id"])
+    clicked, watched = responses["clicked"], responses["watched_seconds"]
+    length = np.array([value if value and value > 0 else np.nan for value in videos["length_seconds"]], float)
+    cvr = np.minimum(watched / length, 1.0)
+    return _named(
+        {
+            "index": rows,
+            **world.users(shown["user_id"]),
+            **videos,
+            **shown,
+            **world.truth(shown),
+            "clicked": clicked.astype(np.int32),
+            "watched_seconds": watched,
+            "cvr": np.where(clicked, cvr, np.nan),
+        }
+    )
 
 
 def _videos(world: World, dirty: float, ids: Ints) -> Columns:

@@ -8,9 +8,9 @@ Four affinities decide. `shared` draws clicks and is watched; `cover` (an exagge
 falls for one) draws clicks and is not watched; `click` and `watch` matter to one task each.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, ndtr, ndtri
 
 from ncs.logs.draws import Floats, Ints, choice, normal, uniform
+from ncs.logs.interactions import Interactions
 from ncs.logs.schedule import SECOND, Schedule
+from ncs.logs.watching import NOT_PLAYED, expected_cvr, root, watched_share
 
 if TYPE_CHECKING:  # workers of Spark start faster without the configuration's machinery
     from ncs.config import Logs
@@ -47,11 +49,8 @@ _SPREAD = 2_147_483_647  # a prime: multiplying by it scatters ranks over ids, o
 _TOPICS = 3
 _DRIFT = 0.03  # radians a day that a video's own appeal turns by
 _CLICK_SCALE, _WATCH_SCALE = 2.0, 1.7  # standard deviations of the affinities, as logits
-_WATCH_NOISE = 2.4  # standard deviation of a watched share's logit
 _MEAN_CVR = 0.5  # what the intercept is set for (paper, Table 3)
 _BALANCED_ROWS = 20_000  # impressions that this is done on
-_REPLAY = 1.15  # the most that is watched of a video, in lengths
-_NOT_PLAYED = 0.01  # share of the clicks after which nothing plays
 _AUTO_PLAYED = 0.03  # share of the other impressions that play by themselves
 
 
@@ -92,6 +91,8 @@ class World:
         self.seed, self.schedule = logs.seed, Schedule(logs)
         self.n_users, self.n_videos = logs.synthetic.users, logs.synthetic.videos
         self._shared, self._cover, self._own = np.sqrt(_variances(logs.synthetic.conflict))
+        planted = logs.synthetic.interactions
+        self._interactions = Interactions(self.seed, planted) if planted else None
         self._click_bias, self._watch_bias = 0.0, 0.0
         self._balance(logs.synthetic.click_rate, np.linspace(0, logs.impressions - 1, _BALANCED_ROWS).astype(np.int64))
 
@@ -117,18 +118,28 @@ class World:
             "category": np.array(CATEGORIES, object)[self._category(author)],
         }
 
-    def impressions(self, index: ArrayLike) -> Columns:
-        """`user_id, video_id, ts, position, scene, device`; `index` counts all days' impressions by time."""
+    def impressions(self, index: ArrayLike, day: date | None = None) -> Columns:
+        """`user_id, video_id, ts, position, scene, device`.
+
+        `index` counts all days' impressions by time. With a `day` further ones of that day are drawn, that no log has:
+        their numbers are beyond those.
+        """
         rows = np.asarray(index, np.int64)
         user = self._popular("user", rows, self.n_users, _TAIL_USERS)
         return {
             "user_id": user,
             "video_id": self._popular("video", rows, self.n_videos, _TAIL_VIDEOS),
-            "ts": self.schedule.shown_at(rows),
+            "ts": self.schedule.shown_at(rows) if day is None else self.schedule.drawn_at(day, rows),
             "position": (1 + np.floor(12 * uniform(self.seed, "position", rows) ** 1.5)).astype(np.int32),
             "scene": np.array(SCENES, object)[choice(self.seed, "scene", _SCENE_SHARES, rows)],
             "device": np.array(DEVICES, object)[choice(self.seed, "device", _DEVICE_SHARES, user)],
+            **(self._interactions.context(rows) if self._interactions else {}),
         }
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        """Further columns of impressions: those of a planted world."""
+        return self._interactions.columns if self._interactions else ()
 
     # The truth
 
@@ -138,15 +149,18 @@ class World:
 
     def expected_cvr(self, shown: Mapping[str, NDArray[Any]]) -> Floats:
         """The mean of the CVR label that each impression gets if it is clicked, clipping at 1 included."""
-        return _expected_cvr(self.logits(shown)[1])
+        return expected_cvr(self.logits(shown)[1])
 
     def truth(self, shown: Mapping[str, NDArray[Any]]) -> Columns:
         """`click_probability` and `expected_cvr` at once."""
         click, watch = self.logits(shown)
-        return {"click_probability": expit(click), "expected_cvr": _expected_cvr(watch)}
+        return {"click_probability": expit(click), "expected_cvr": expected_cvr(watch)}
 
     def logits(self, shown: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
         """The logit of a click, and the centre of the logit-normal share that is watched after one."""
+        if self._interactions:
+            click, watch = self._interactions.effects(shown)
+            return self._click_bias + _CLICK_SCALE * click, self._watch_bias + _WATCH_SCALE * watch
         user, of_user = np.unique(np.asarray(shown["user_id"], np.int64), return_inverse=True)
         video, of_video = np.unique(np.asarray(shown["video_id"], np.int64), return_inverse=True)
         scene, device = _codes(SCENES, shown["scene"]), _codes(DEVICES, shown["device"])
@@ -174,8 +188,8 @@ class World:
         rows = np.asarray(index, np.int64)
         click, watch = self.logits(shown)
         clicked = uniform(self.seed, "clicked", rows) < expit(click)
-        played = uniform(self.seed, "played", rows) < np.where(clicked, 1 - _NOT_PLAYED, _AUTO_PLAYED)
-        share = _share(watch, normal(self.seed, "watched", rows))
+        played = uniform(self.seed, "played", rows) < np.where(clicked, 1 - NOT_PLAYED, _AUTO_PLAYED)
+        share = watched_share(watch, normal(self.seed, "watched", rows))
         length = self.videos(shown["video_id"])["length_seconds"]
         return {"clicked": clicked, "watched_seconds": np.where(played, np.round(share * length, 3), 0.0)}
 
@@ -210,10 +224,10 @@ class World:
     def _balance(self, click_rate: float, rows: Ints) -> None:
         """Set the intercepts at which these impressions have the click rate and the mean CVR that are wanted."""
         click, watch = self.logits(self.impressions(rows))
-        self._click_bias = _root(lambda bias: expit(click + bias).mean() - click_rate)
+        self._click_bias = root(lambda bias: expit(click + bias).mean() - click_rate)
         clicked = expit(click + self._click_bias)
         clicked /= clicked.sum()
-        self._watch_bias = _root(lambda bias: clicked @ _expected_cvr(watch + bias) - _MEAN_CVR)
+        self._watch_bias = root(lambda bias: clicked @ expected_cvr(watch + bias) - _MEAN_CVR)
 
     def _affinity(self, name: str, user: Ints, of_user: Ints, video: Ints, of_video: Ints, days: Floats) -> Floats:
         mix = _AFFINITIES[name]
@@ -267,32 +281,6 @@ def _variances(conflict: float) -> tuple[float, float, float]:
     """Variance shares of the shared, the cover and a task's own affinity; they always add up to 1."""
     cover = (1 - _OWN) * _MOST_COVER * conflict
     return 1 - _OWN - cover, cover, _OWN
-
-
-def _root(rising: Callable[[float], float]) -> float:
-    """Where a rising function of a logit is 0, by bisection."""
-    low, high = -16.0, 16.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rising(middle) < 0 else (low, middle)
-    return low
-
-
-def _share(logit: Floats, noise: Floats) -> Floats:
-    """The watched share, in lengths of the video: logit-normal, stretched to let replays pass 1."""
-    return _REPLAY * expit(logit + _WATCH_NOISE * noise)
-
-
-@cache
-def _expected_share() -> tuple[Floats, Floats]:
-    """A grid of watch logits, and the mean of min(share, 1) at each, over quantiles of the noise."""
-    grid = np.linspace(-15, 15, 601)
-    noise = ndtri((np.arange(2000) + 0.5) / 2000)
-    return grid, np.minimum(_share(grid[:, None], noise), 1.0).mean(axis=1)
-
-
-def _expected_cvr(watch_logit: Floats) -> Floats:
-    return (1 - _NOT_PLAYED) * np.interp(watch_logit, *_expected_share())
 
 
 def _codes(names: tuple[str, ...], values: NDArray[Any]) -> Ints:

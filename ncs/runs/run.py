@@ -17,7 +17,7 @@ from ncs.lake.documents import Facts, Lineage, RunDescription, models_in, read_d
 from ncs.lake.layout import Commit, Lake
 from ncs.lake.vocabulary import means_the_same
 from ncs.runs.warm_start import Parent
-from ncs.tasks import CTR, tasks_of
+from ncs.tasks import CTR, WORLD_TRUTH, tasks_of
 from ncs.training.artefact import tensor_shapes
 from ncs.training.store import artefacts
 
@@ -100,14 +100,21 @@ class Run:
             selection = Selection(Parent(self.lake, self.parent).new_days(self.conf.train_days))
         return Snapshot.of(self.lake, table, self.versions[table], *selection)
 
-    def test_loader(self) -> TableLoader:
+    def test_loader(self, drawn: int | None = None) -> TableLoader:
         """The test days' impressions with the labels of all tasks, in order, streamed since they may be many.
+
+        With `drawn`, a version of gold/drawn_rows, those that were drawn from the synthetic world, whose truth stands
+        among the labels.
 
         Raises DataError if they are missing.
         """
         conf, tasks = self.conf, tasks_of(self.conf)
-        snapshot = self.snapshot(tasks[CTR].table, "test")
         labels = {task.name: task.label for task in tasks.values()}
+        if drawn is None:
+            snapshot = self.snapshot(tasks[CTR].table, "test")
+        else:
+            snapshot = Snapshot.of(self.lake, layout.DRAWN_ROWS, drawn, conf.test_days)
+            labels |= {name: name for name in WORLD_TRUTH}
         size = conf.train.batch_size
         return TableLoader(
             snapshot, conf.layout, labels, batch_size=size, shuffle=False, memory_rows=0, buffer_rows=size

@@ -22,7 +22,7 @@ FIGURES = ("seconds", "watched", "clicks", "shown", "visits")
 
 @dataclass(frozen=True)
 class Visits:
-    """The visits of a day: `user_id, ts, scene, device` [visits], and the `candidates` [visits, candidates]."""
+    """The visits of a day: `user_id, ts, scene, device` and planted columns [visits], `candidates` [visits, n]."""
 
     first: int
     context: Mapping[str, NDArray[Any]]
@@ -57,7 +57,7 @@ def draw_visits(world: World, conf: Simulate, day: int) -> Visits:
     candidates = np.sort(world.impressions(rows.ravel())["video_id"].reshape(rows.shape), axis=1)
     repeated = np.zeros(candidates.shape, bool)
     repeated[:, 1:] = candidates[:, 1:] == candidates[:, :-1]
-    context = {"user_id": drawn["user_id"], "ts": ts, "scene": drawn["scene"], "device": drawn["device"]}
+    context = {**{name: drawn[name] for name in ("user_id", "scene", "device", *world.context)}, "ts": ts}
     return Visits(int(numbers[0]), context, candidates, repeated)
 
 

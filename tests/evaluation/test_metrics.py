@@ -194,7 +194,7 @@ def test_rows_that_give_no_figure_are_refused(spark: SparkSession, rows: list[tu
 
 
 def test_a_metric_that_joins_is_one_entry(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of its error alone follow the figure in Spark with its interval, that of arrays, and the one under resamples."""
+    """Of its error alone follow the figure in Spark with its interval, that of arrays, and the values of the rows."""
     joined = Metric(
         "mae",
         "MAE",
@@ -216,5 +216,4 @@ def test_a_metric_that_joins_is_one_entry(spark: SparkSession, monkeypatch: pyte
         assert one.value == pytest.approx(np.abs(labels - scores).mean())
         assert one.ci_low < one.value < one.ci_high
         assert joined.figure(labels, scores) == pytest.approx(one.value)
-        ones = np.ones((len(labels), 2), dtype=np.int8)
-        assert joined.weighted(labels, scores, ones) == pytest.approx([one.value] * 2)
+        assert joined.values(labels, scores).mean() == pytest.approx(one.value)

@@ -1,7 +1,7 @@
 """Pages of comparisons, sweeps, simulations and the index: verdict, references to choose from, tables to sort."""
 
 import re
-from dataclasses import replace
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from xml.etree import ElementTree
 
@@ -14,45 +14,30 @@ from ncs.evaluation.comparison import Compared
 from ncs.evaluation.comparison_page import Comparison
 from ncs.evaluation.index import Entry
 from ncs.evaluation.looks import COLOURS, MARKERS, look
-from ncs.evaluation.paired import Figures
 from ncs.lake import storage
 from ncs.lake.layout import Lake
-from ncs.tasks import tasks_of
-from tests.evaluation.factories import CONF, Page, simulated, text_of
+from tests.evaluation.factories import CONF, Page, judged, simulated, text_of
 
 MADE = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
-HALF = 2e-5
-"""About the half width of the intervals over the planted rows."""
+THREE = {"single_task": (0.135, 0.790), "layer_share": (0.134, 0.790), "connection_share": (0.133, 0.789)}
+"""CVR MSE and CTR AUC."""
 
 
-def compared(model: str, mse: float, area: float, seeds: int = 3, seconds: float = 30.0) -> Compared:
-    rows = np.random.default_rng(1).normal(0, 1e-5, 400)
-    by_seed = np.linspace(-1e-6, 1e-6, seeds) if seeds > 1 else np.zeros(1)
-    figures = {"cvr": Figures(mse + by_seed, mse * (1 + rows)), "ctr": Figures(area + by_seed, area * (1 + 2 * rows))}
-    facts = {"parameters": 1000, "density": 0.5, "seconds": seconds}
-    return Compared(model, {}, [facts] * seeds, figures)
-
-
-def comparison(*models: Compared) -> Comparison:
-    return Comparison("0123abcd", MADE, CONF, models, 1234)
-
-
-THREE = (
-    compared("single_task", 0.135, 0.790),
-    compared("layer_share", 0.134, 0.790),
-    compared("connection_share", 0.133, 0.789, seconds=99.0),
-)
+def comparison(planted: Mapping[str, tuple[float, float]], seeds: int = 3) -> Comparison:
+    facts = {"parameters": 1000, "density": 0.5, "seconds": 30.0}
+    models = [Compared(model, {}, [facts] * seeds) for model in planted]
+    return Comparison("0123abcd", MADE, CONF, models, judged(planted, seeds), 1234)
 
 
 def test_a_comparison_s_page_says_what_follows_and_lets_one_choose_the_reference() -> None:
-    page = comparison_page.render(comparison(*THREE))
+    page = comparison_page.render(comparison(THREE))
     text, found = text_of(page), Page(page)
     assert (found.open, found.links) == ([], ["../index.html"])
     assert "Verdict: use layer_share instead of single_task" in text
     assert "connection_share is better on CVR MSE but worse on CTR AUC than single_task: a trade-off" in text
     assert "over 3 training seeds and 1,234 test impressions" in text
     assert "ncs run --set &#39;train.models=[single_task,layer_share]&#39;" in text
-    assert re.findall(r'<input type="radio".*?> (\w+)</label>', page) == [one.model for one in THREE]
+    assert re.findall(r'<input type="radio".*?> (\w+)</label>', page) == list(THREE)
     assert page.count(" checked>") == 1
     sections = re.split(r'<section class="reference', page)[1:]
     assert [section.count("<svg") for section in sections[:2]] == [2, 2], "a forest plot a task and reference"
@@ -68,37 +53,40 @@ def test_a_comparison_s_page_says_what_follows_and_lets_one_choose_the_reference
 
 
 def test_the_smallest_difference_that_can_be_settled_follows_from_the_intervals() -> None:
-    found = comparison(*THREE)
-    (cvr, _) = (comparison_page._smallest(task, found.differences, "single_task") for task in found.tasks)
+    found = comparison(THREE)
+    mine = [one for one in found.differences if one.reference == "single_task"]
+    (cvr, _) = (comparison_page._smallest(one, mine) for one in found.judged)
     assert cvr is not None
-    mine = [one for one in found.differences if (one.task, one.reference) == ("cvr", "single_task")]
-    halves = [(one.high - one.low) / 2 for one in mine]
-    assert cvr["both"] == pytest.approx(np.median(halves))
-    assert cvr["difference"] == pytest.approx(cvr["both"] * (1.96 + 0.84) / 1.96)
+    assert cvr["both"] == pytest.approx(1.96 * 5e-6 * np.sqrt(0.5), rel=0.01), "half of the rows' square is noise"
+    assert cvr["rows"] == pytest.approx(1.96 * 5e-6, rel=0.01)
+    assert cvr["alone"] == pytest.approx(cvr["both"] * (1.96 + 0.84) / 1.96, rel=0.01)
+    assert cvr["together"] == pytest.approx(cvr["both"] * (2.50 + 0.84) / 1.96, rel=0.01), "0.05 over four differences"
+    assert "from single_task: CVR MSE 1 (1), CTR AUC 0 (0)" in found.table
 
 
 def test_one_model_and_one_seed_have_a_page_too() -> None:
-    alone = text_of(comparison_page.render(comparison(compared("single_task", 0.1, 0.7, seeds=1))))
+    alone = text_of(comparison_page.render(comparison({"single_task": (0.1, 0.7)}, seeds=1)))
     assert "Verdict: single_task, for it is the only model" in alone
-    one_seed = [compared("single_task", 0.1, 0.7, seeds=1), compared("ple", 0.1, 0.7, seeds=1)]
-    text = text_of(comparison_page.render(comparison(*one_seed)))
+    one_seed = comparison({"single_task": (0.1, 0.7), "ple": (0.1, 0.7)}, seeds=1)
+    text = text_of(comparison_page.render(one_seed))
+    assert "over the test impressions alone, for there is one seed" in text
     assert "another seed may change it" in text
     assert "not known" in text, "how far seeds vary"
 
 
 def test_a_large_catalogue_is_compared_with_some_references_only() -> None:
-    many = [compared(f"model_{n}", 0.135, 0.79 + n / 1000) for n in range(9)]
-    page = comparison_page.render(comparison(*THREE, *many))
+    many = {f"model_{n}": (0.135, 0.79 + n / 1000) for n in range(9)}
+    page = comparison_page.render(comparison({**THREE, **many}))
     names = re.findall(r'<input type="radio".*?> (\w+)</label>', page)
     assert names == ["single_task", "layer_share", "connection_share", "model_8"], "those configured, and the best"
-    assert "Of 11 models that are as good as the reference, about one in twenty would look settled." in text_of(page)
+    assert "settled by Holm's correction over the 22 differences from the same reference" in text_of(page)
 
 
 def test_a_sweep_s_page_has_a_verdict_a_value() -> None:
-    better = comparison(*THREE)
-    level = comparison(THREE[0], replace(THREE[0], model="layer_share"), replace(THREE[0], model="connection_share"))
+    better = comparison(THREE)
+    level = comparison(dict.fromkeys(THREE, (0.135, 0.79)))
     swept = [(0.1, better), (0.5, level)]
-    pictures = curves.draw("prune.rate", [(value, one.compared) for value, one in swept], tasks_of(CONF), "single_task")
+    pictures = curves.draw("prune.rate", swept, "single_task")
     page = curves.render("prune.rate", swept, list(pictures.values()))
     text, found = text_of(page), Page(page)
     assert (found.open, found.links) == ([], ["../index.html"])

@@ -23,7 +23,7 @@ SETTINGS = [
     "train.models=layer_share",
     "train.epochs=2",
     "train.threads=1",
-    "promote={margin: 0.5, better: [], max_calibration: 0.9, least_rows: 100, resamples: 50}",
+    "promote={margin: 0.5, better: [], max_calibration: 0.9, least_rows: 100}",
     "spark.master=local[2]",
     "spark.driver.memory=1g",
 ]

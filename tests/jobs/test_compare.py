@@ -25,7 +25,7 @@ MODELS = "single_task,connection_share,random_masks,layer_share_theta"
 
 @pytest.fixture
 def ncs(lake: Lake, tmp_path: Path) -> Callable[..., int]:
-    conf = toy_conf("logs.source=nowhere", "train.epochs=1", "compare.resamples=50")
+    conf = toy_conf("logs.source=nowhere", "train.epochs=1")
     write_toy_lake(lake, conf)
     path = tmp_path / "conf.yaml"
     path.write_text(yaml.safe_dump(conf.model_dump(), sort_keys=False))
@@ -48,19 +48,27 @@ def test_a_comparison_is_trained_once_and_kept_once(
     assert [line.split("|")[1].strip() for line in first.out.splitlines()[2:6]] == MODELS.split(",")
     said = first.out.splitlines()[6:]
     assert [line.partition(":")[0] for line in said if line[:1].strip()] == [
+        "Smallest true difference that is settled four times in five, among all (in brackets",
+        "Stopped by train.epochs while validation still got better, so that more epochs may change their figures",
         "verdict",
         "how sure",
         "next",
         "comparison",
     ]
     page = Path(said[-1].removeprefix("comparison: "))
-    assert said[1].removeprefix("verdict: ") in page.read_text()
+    (headline,) = (line.removeprefix("verdict: ") for line in said if line.startswith("verdict: "))
+    assert headline in page.read_text()
     assert f"{page.parent.name}/comparison.html" in (page.parent.parent / "index.html").read_text()
     searches = list(Path(lake.root).glob("models/*/search-*"))
     assert len(searches) == 2, "one search a seed, for all models that share it"
     kept = rows(lake, layout.COMPARISONS, "comparison_id", "model", "seed", "task", "value", "density", "run_id")
     assert len(kept) == 2 * 4 * 2
     assert {row["seed"] for row in kept} == {7, 8}
+    seen = rows(lake, layout.COMPARISONS, "model", "epochs", "capped")
+    of_theta = {row["model"] for row in seen if row["epochs"] == 2.0}
+    assert of_theta == {"connection_share", "random_masks", "layer_share_theta"}, "theta's epoch and one more"
+    assert all(row["epochs"] == 1.0 for row in seen if row["model"] == "single_task")
+    assert all(row["capped"] for row in seen)
     density = {row["model"]: row["density"] for row in kept}
     assert density["random_masks"] == pytest.approx(density["connection_share"])
     assert density["layer_share_theta"] == 1.0
@@ -76,8 +84,10 @@ def test_a_comparison_is_trained_once_and_kept_once(
     after = rows(lake, layout.COMPARISONS, "comparison_id", "model", "seed", "task", "value", "density", "run_id")
     assert all(row in after for row in kept), "nothing overwrites what was found before"
     assert len({row["comparison_id"] for row in after}) == 2
-    found = rows(lake, layout.DIFFERENCES, "model", "reference", "task", "low", "difference", "high")
+    found = rows(lake, layout.DIFFERENCES, "low", "difference", "high", "p", "p_holm", "smallest", "smallest_holm")
     assert all(row["low"] < row["difference"] < row["high"] for row in found)
+    assert all(0 < row["p"] <= row["p_holm"] <= 1 for row in found)
+    assert all(0 < row["smallest"] < row["smallest_holm"] for row in found)
     assert all(holds_what_is_told(lake, name) for name in (layout.COMPARISONS, layout.DIFFERENCES))
     assert not (Path(lake.root) / "models" / "latest.json").exists(), "predict goes on with what `ncs train` trained"
 

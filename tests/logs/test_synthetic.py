@@ -15,7 +15,7 @@ from ncs.lake import storage
 from ncs.logs import synthetic
 from ncs.logs.draws import choice, normal, uniform
 from ncs.logs.schedule import REACH
-from ncs.logs.synthetic import generate_day, profiles
+from ncs.logs.synthetic import draw_samples, generate_day, profiles
 from ncs.logs.world import World
 
 SMALL = (
@@ -131,6 +131,23 @@ def test_rows_do_not_depend_on_the_partitions(spark, conf, middle_day, folders, 
     assert parted["clicks"].rdd.getNumPartitions() == 3
     for log, rows in folders.items():
         assert sorted(map(str, parted[log].toArrow().to_pylist())) == sorted(map(str, rows))
+
+
+def test_further_impressions_of_a_day_are_drawn_as_the_logged_ones_are(spark, conf, middle_day):
+    rows = draw_samples(spark, conf.logs, middle_day, 4000).toPandas()
+    assert rows["impression_id"].nunique() == 4000
+    world = World(conf.logs)
+    start, end = world.schedule.bounds(middle_day)
+    ts = rows["ts"].astype("datetime64[us]").astype("int64")
+    assert ((start <= ts) & (ts < end)).all()
+    logged = world.impressions(np.array(world.schedule.rows(middle_day)))
+    hours = [np.histogram((times - start) / (end - start), 6, (0, 1))[0] / len(times) for times in (ts, logged["ts"])]
+    assert hours[0] == pytest.approx(hours[1], abs=0.05)
+    assert rows["clicked"].mean() == pytest.approx(rows["click_probability"].mean(), abs=0.03)
+    labelled = rows[rows["clicked"] == 1].dropna(subset=["cvr"])
+    assert labelled["cvr"].mean() == pytest.approx(labelled["expected_cvr"].mean(), abs=0.03)
+    assert rows.loc[rows["clicked"] == 0, "cvr"].isna().all()
+    assert 0 < (~(rows["length_seconds"] > 0)).mean() < 0.2, "broken lengths are those of the videos"
 
 
 def test_another_seed_gives_other_rows(conf):

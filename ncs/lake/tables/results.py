@@ -78,6 +78,23 @@ MASKS = Table(
     {"run_id": RUN, "model": MODEL, **columns_of(MaskFigure)},
     ("run_id",),
 )
+DRAWN_ROWS = Table(
+    names.DRAWN_ROWS,
+    "compare",
+    "Impressions of the test days that were drawn from a synthetic world for comparisons alone, as inputs of the net",
+    {
+        "impression_id": IMPRESSION.required,
+        "day": DAY,
+        "split": Column("string", "as in the samples; models are compared on all of them").required,
+        "day_number": Column("integer", "the day as days since 1970-01-01").required,
+        "click_probability": Column("float", "how likely the impression is clicked, by the world's truth"),
+        "expected_cvr": Column("float", "the mean of its CVR label if it is clicked, by the world's truth"),
+    },
+    ("day", "split"),
+    "a column for each feature and a float for the label of each task, as in the samples",
+    key=("impression_id",),
+    compact=False,
+)
 COMPARISONS = Table(
     names.COMPARISONS,
     "compare",
@@ -94,6 +111,10 @@ COMPARISONS = Table(
         "parameters": Column("long", "weights that the model uses"),
         "density": Column("double", "share of the FC weights that a task uses, mean over tasks"),
         "seconds": Column("double", "of training, search included"),
+        "epochs": Column(
+            "double", "epochs that the task's final weights have seen, theta's included; null: not trained in epochs"
+        ),
+        "capped": Column("boolean", "whether train.epochs ended the training, not train.patience"),
         "tuned": Column("string", "keys that a search on validation set, as JSON"),
         "conf": Column("string", "digest of the configuration that the model was trained with"),
         "tables": Column("string", "versions of the tables that it was trained on, as JSON"),
@@ -153,6 +174,7 @@ RESULTS = (
     RUN_DIFFERENCES,
     SLICES,
     MASKS,
+    DRAWN_ROWS,
     COMPARISONS,
     DIFFERENCES,
     SIMULATIONS,

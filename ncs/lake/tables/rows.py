@@ -46,7 +46,13 @@ class Difference:
     relative: Annotated[float | None, Column("double", "difference / reference")]
     low: Annotated[float, _OF_DIFFERENCE["low"]]
     high: Annotated[float, _OF_DIFFERENCE["high"]]
-    better: Annotated[bool | None, Column("boolean", "true or false where the interval excludes 0, else null")]
+    better: Annotated[
+        bool | None,
+        Column(
+            "boolean",
+            "true or false where the interval excludes 0, of a comparison also after Holm's correction, else null",
+        ),
+    ]
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,16 @@ class SeedDifference(Difference):
     seeds_high: Annotated[float, _OVER_SEEDS["seeds_high"]]
     rows_low: Annotated[float, _OVER_ROWS["rows_low"]]
     rows_high: Annotated[float, _OVER_ROWS["rows_high"]]
+    p: Annotated[float | None, Column("double", "p value of no difference")] = None
+    p_holm: Annotated[
+        float | None, Column("double", "the same by Holm's correction over all differences from the reference")
+    ] = None
+    smallest: Annotated[
+        float | None, Column("double", "smallest true difference that is settled four times in five, looked at alone")
+    ] = None
+    smallest_holm: Annotated[
+        float | None, Column("double", "the same at the first step of Holm's correction, the strictest")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +127,10 @@ class MaskFigure(NamedTuple):
     ]
     figure: Annotated[
         str,
-        Column("string", "density, validation, chosen, jaccard, chance, shared, <task>_only, cosine_*").required,
+        Column(
+            "string",
+            "density, validation, chosen, jaccard, chance, shared, <task>_only, containment, containment_chance, "
+            "<task>_exclusive, cosine_*, negative_*",
+        ).required,
     ]
     value: Annotated[float, Column("double", "the figure")]
