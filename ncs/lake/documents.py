@@ -154,8 +154,6 @@ class Overlap(Document):
     round: int
     jaccard: ByLayer
     chance: ByLayer
-    containment: ByLayer | None = None
-    """None: written by a version that did not take it."""
 
 
 ByTwo = dict[str, dict[str, float]]

@@ -167,7 +167,7 @@ def describe(search: Search, masks: Mapping[str, Mask], columns: Mapping[str, li
 
 def _overlap_of_round(i: int, left: Mask, right: Mask) -> Overlap:
     figures = overlap(left, right)
-    return Overlap(round=i, **{figure: figures[figure] for figure in ("jaccard", "chance", "containment")})
+    return Overlap(round=i, jaccard=figures["jaccard"], chance=figures["chance"])
 
 
 def _overlap_by_input(

@@ -67,7 +67,6 @@ def overlap(left: Mask, right: Mask) -> dict[str, dict[str, float]]:
     """How two tasks' masks overlap, by hidden layer and `all`; the output layers are each task's own.
 
     `jaccard` is the share of the kept weights that both keep, `chance` that of independent masks of the same densities;
-    `containment` the share of the sparser mask's weights that the other keeps too, at random the density of the other;
     `shared`, `left_only` and `right_only` are shares of all weights.
     """
     layers: dict[str, tuple[float, float, float, float]] = {}
@@ -78,13 +77,12 @@ def overlap(left: Mask, right: Mask) -> dict[str, dict[str, float]]:
     columns = zip(*layers.values(), strict=True)
     whole = {"all": tuple(sum(column) for column in columns), **layers}
     figures: dict[str, dict[str, float]] = {
-        name: {} for name in ("jaccard", "chance", "containment", "shared", "left_only", "right_only")
+        name: {} for name in ("jaccard", "chance", "shared", "left_only", "right_only")
     }
     for name, (both, in_left, in_right, size) in whole.items():
         expected = in_left * in_right / size
         figures["jaccard"][name] = both / max(in_left + in_right - both, 1.0)
         figures["chance"][name] = expected / max(in_left + in_right - expected, 1.0)
-        figures["containment"][name] = both / max(min(in_left, in_right), 1.0)
         figures["shared"][name] = both / size
         figures["left_only"][name] = (in_left - both) / size
         figures["right_only"][name] = (in_right - both) / size

@@ -135,13 +135,6 @@ def test_overlap_shares_add_up_and_are_symmetric(left_seed: int, right_seed: int
     assert overlap(left, left)["jaccard"]["all"] == 1.0
 
 
-def test_containment_tells_nested_masks_from_masks_of_their_own() -> None:
-    left = Mask({"w": torch.tensor([[1.0, 1.0, 1.0, 0.0]])})
-    nested, own = (Mask({"w": torch.tensor([values])}) for values in ([1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 1.0]))
-    assert overlap(left, nested)["containment"]["w"] == overlap(nested, left)["containment"]["all"] == 1.0
-    assert overlap(left, own)["containment"]["w"] == 0.5
-
-
 def test_chance_is_what_independent_masks_give() -> None:
     generator = torch.Generator().manual_seed(0)
     left, right = (Mask({"w": (torch.rand(1000, 1000, generator=generator) < p).float()}) for p in (0.5, 0.2))
