@@ -12,6 +12,8 @@ import pyarrow as pa  # before torch: the other order has crashed
 
 from jobs.job import Job
 from jobs.pipeline import index
+from jobs.pipeline.champion import champion_on
+from jobs.pipeline.chosen import Chosen
 from jobs.pipeline.train import complete
 from ncs.config import Config, digest
 from ncs.errors import DataError
@@ -57,7 +59,8 @@ def compare(job: Job, versions: Mapping[str, int]) -> Comparison:
     for n in range(wanted.seeds):
         runs.append(_trained(job, conf.with_keys({"train.seed": conf.train.seed + n}), versions))
         job.say(f"compare: {n + 1} of {wanted.seeds} seeds trained, {runs[-1].folder}")
-    labels, predictions = _scored(job, runs, names)
+    champion, note = champion_on(job.lake, runs[0])
+    labels, predictions = _scored(job, runs, names, champion)
     figures = {
         task.name: paired.figures(
             task,
@@ -75,7 +78,11 @@ def compare(job: Job, versions: Mapping[str, int]) -> Comparison:
         of_name = {task: found[name] for task, found in figures.items()}
         compared.append(Compared(name, tuned, [one.facts(name).model_dump() for one in runs], of_name))
     comparison_id, made_at = _keep(job, conf, runs, compared)
-    return Comparison(comparison_id, made_at, job.conf, compared, len(next(iter(labels.values()))))
+    beside = None
+    if champion:
+        name = str(champion.ref)
+        beside = Compared(name, {}, [], {task: found[name] for task, found in figures.items()})
+    return Comparison(comparison_id, made_at, job.conf, compared, len(next(iter(labels.values()))), beside, note)
 
 
 def _trained(job: Job, conf: Config, versions: Mapping[str, int]) -> Run:
@@ -85,9 +92,9 @@ def _trained(job: Job, conf: Config, versions: Mapping[str, int]) -> Run:
 
 
 def _scored(
-    job: Job, runs: Sequence[Run], names: Sequence[str]
+    job: Job, runs: Sequence[Run], names: Sequence[str], champion: Chosen | None
 ) -> tuple[Mapping[str, np.ndarray], list[dict[str, Mapping[str, np.ndarray]]]]:
-    """The test rows' labels by task, and for each run every model's predictions of them.
+    """The test rows' labels by task, and for each run every model's predictions of them, the champion's among them.
 
     Of more than `compare.rows` every n-th batch is taken, of all days alike: a day's rows stand in a random order.
     """
@@ -100,10 +107,14 @@ def _scored(
         if np.isnan(values).all():
             raise DataError(f"the test days {job.conf.test_days} hold no label of {task}; test on more of them")
     sizes = field_sizes(runs[0])
+    beside = {}
+    if champion:
+        scorer = champion.predictor(job.lake)
+        beside = {str(champion.ref): scorer.predict(scorer.known(ids), numbers)}
     predictions: list[dict[str, Mapping[str, np.ndarray]]] = []
     for one in job.progress(runs, "score", "seed"):
         scorers = {name: Predictor.load(one.folder, name, one.conf, sizes) for name in names}
-        predictions.append({name: scorer.predict(ids, numbers) for name, scorer in scorers.items()})
+        predictions.append(beside | {name: scorer.predict(ids, numbers) for name, scorer in scorers.items()})
     return labels, predictions
 
 

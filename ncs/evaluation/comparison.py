@@ -91,10 +91,17 @@ def legend(references: Sequence[str], seeds: int) -> str:
 
 
 def evidence(
-    compared: Sequence[Compared], tasks: Mapping[str, Task], references: Sequence[str], rows: int, seeds: int
+    compared: Sequence[Compared],
+    tasks: Mapping[str, Task],
+    references: Sequence[str],
+    rows: int,
+    champion: Compared | None = None,
 ) -> Evidence:
-    """What the verdict on a comparison is made from; a model is unsound if one of its seeds was."""
-    names = [one.model for one in compared]
+    """What the verdict on a comparison is made from; a model is unsound if one of its seeds was.
+
+    `champion`: the model in service as it stands, on the same rows.
+    """
+    names, seeds = [one.model for one in compared], len(compared[0].facts)
     why = {
         one.model: f"{task.upper()}, {text}"
         for one in compared
@@ -102,4 +109,7 @@ def evidence(
         for task, text in unsound(facts, tasks)
     }
     base = baseline_of(names, references)
-    return Evidence(names, differences(compared, tasks), list(tasks.values()), base, rows, seeds, why)
+    beside = [champion] if champion else []
+    found = [one for one in differences([*compared, *beside], tasks) if one.model in names]
+    name = champion.model if champion else None
+    return Evidence(names, found, list(tasks.values()), base, rows, seeds, why, champion=name)

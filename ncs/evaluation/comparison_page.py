@@ -1,7 +1,7 @@
 """The page of a comparison over training seeds: verdict, forest plots from any reference, cost, a table to sort."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property, partial
 from statistics import median
@@ -39,6 +39,10 @@ class Comparison:
     compared: Sequence[Compared]
     rows: int
     """Test impressions."""
+    champion: Compared | None = None
+    """The model in service on the same rows, called `RUN_ID/MODEL`."""
+    champion_note: str | None = None
+    """Why nothing is said of it, where there is one."""
 
     @property
     def seeds(self) -> int:
@@ -73,7 +77,8 @@ class Comparison:
     @cached_property
     def _evidence(self) -> Evidence:
         by_name = {task.name: task for task in self.tasks}
-        return evidence(self.compared, by_name, self.conf.compare.references, self.rows, self.seeds)
+        found = evidence(self.compared, by_name, self.conf.compare.references, self.rows, self.champion)
+        return replace(found, champion_note=self.champion_note)
 
 
 def render(comparison: Comparison) -> str:
