@@ -149,6 +149,7 @@ class Config(Section):
             "models": {name: {"module": variant.module or name}},
             "train.models": [name],
             "compare.models": [name],
+            "daily.model": None,
         }
         return self.with_keys({**variant.set, **alone})
 
