@@ -2,130 +2,142 @@
 
     .venv/bin/python -m bench.replay --conf conf/kuairand.yaml --days 2022-04-25..2022-05-03 --lake lake/replay
 
-Raw logs are ingested and labelled once, in LAKE/base; each arm is a copy that takes the days one after another. A day
-is scored by the candidate of the day before, which has not seen it. What has been replayed is not replayed again.
+`ncs daily` takes the days one after another. Then each arm trains on what gold held on each day, in this process, and
+scores the day after, which it has not seen. What is trained is not trained again.
 """
 
 import argparse
-import shutil
+import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 
-from jobs.pipeline.chosen import Chosen, load
-from jobs.pipeline.promote import read_predictions
+from ncs import config
+from ncs.config import Config, Selection
+from ncs.data_loading import Snapshot, TableLoader
 from ncs.days import Days
 from ncs.evaluation import paired
-from ncs.lake import storage
+from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
-from ncs.lake.registry import CANDIDATE, ModelRef, Registry
+from ncs.runs.predictor import Predictor
+from ncs.runs.run import Run, field_sizes
+from ncs.runs.training import train
 from ncs.tasks import CTR, Task, tasks_of
 from ncs.text import markdown
+from ncs.training.cluster import Cluster
 
-ARMS: Mapping[str, int] = {"masks kept": 1000, "masks each 3 days": 3, "from nothing": 1}
+ARMS: Mapping[str, int] = {"from nothing": 1, "masks kept": 1000, "masks each 3 days": 3}
 """Arm -> `daily.scratch_every`."""
-BASE = "from nothing"
+BASE, MODEL, WINDOW = "from nothing", "connection_share", 8
 RESAMPLES = 400
-SETTINGS = ("window.train=8", "daily.model=connection_share", "train.threads=1")
+SETTINGS = (f"window.train={WINDOW}", "window.test=0", f"daily.model={MODEL}", "train.threads=1")
 
 
 @dataclass(frozen=True)
-class Arm:
-    """A lake in which the days were taken one after another."""
+class Scored:
+    """Rows that a model has not seen: labels and predictions by task, CPU seconds of the training before."""
 
-    lake: Lake
-
-    @property
-    def candidates(self) -> dict[date, Chosen]:
-        """Day -> the model that was trained up to it."""
-        entries = [entry for entry in Registry.read(self.lake).entries if entry.alias == CANDIDATE and entry.day]
-        return {entry.day: load(self.lake, ModelRef(entry.run_id, entry.model)) for entry in entries if entry.day}
-
-    def scored(self, day: date, model: Chosen) -> pd.DataFrame:
-        """The day's impressions in the order of their ids: labels, and the model's predictions."""
-        tasks = tasks_of(model.conf)
-        columns = ["impression_id", *(task.label for task in tasks.values())]
-        table = tasks[CTR].table
-        rows = self.lake.read(table, self.lake.version(table), columns, [("day", "=", str(day))]).to_pandas()
-        predicted = read_predictions(self.lake, model, day, [task.prediction for task in tasks.values()])
-        return rows.merge(predicted, "inner", "impression_id", validate="one_to_one").sort_values("impression_id")
-
-    def seconds(self, model: Chosen) -> float:
-        """What training the model took, its search included."""
-        folder = self.lake.uri("models", model.ref.run_id, model.key)
-        return float(storage.read_json(storage.join(folder, "facts.json"))["seconds"])
+    labels: Mapping[str, np.ndarray]
+    predictions: Mapping[str, np.ndarray]
+    seconds: float
 
 
 def main() -> None:
     """Replay, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--conf", default="conf/kuairand.yaml")
+    parser.add_argument("--conf", default="conf/kuairand.yaml", type=Path)
     parser.add_argument("--days", default="2022-04-25..2022-05-03", type=Days.parse)
     parser.add_argument("--lake", default="lake/replay", type=Path)
-    parser.add_argument("--set", action="append", default=[])
     asked = parser.parse_args()
-    common = ["--conf", asked.conf, "--days", str(asked.days)]
-    common += [part for setting in (*SETTINGS, *asked.set) for part in ("--set", setting)]
-    base = asked.lake / "base"
-    for stage in ("ingest", "label"):
-        _ncs(stage, *common, "--lake", str(base))
-    arms = {}
-    for name, every in ARMS.items():
-        folder = asked.lake / name.replace(" ", "_")
-        if not folder.exists():
-            shutil.copytree(base, folder)
-        started = time.monotonic()
-        _ncs("daily", *common, "--lake", str(folder), "--set", f"daily.scratch_every={every}")
-        print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
-        arms[name] = Arm(Lake.at(str(folder)))
-    print("\n".join(table(arms)))
+    settings = [part for setting in SETTINGS for part in ("--set", setting)]
+    command = ["daily", "--conf", str(asked.conf), "--days", str(asked.days), "--lake", str(asked.lake), *settings]
+    subprocess.run([sys.executable, "-m", "jobs.cli", *command, "--set", "daily.scratch_every=1000"], check=True)
+    conf = config.load(asked.conf, SETTINGS).with_keys({"train.models": [MODEL], "name": "replay"})
+    lake = Lake.at(str(asked.lake))
+    print(table(conf, {name: list(replay(lake, conf, asked.days, every)) for name, every in ARMS.items()}, asked.days))
 
 
-def _ncs(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "jobs.cli", *arguments], check=True, stdout=subprocess.DEVNULL)
+def replay(lake: Lake, conf: Config, days: Days, every: int) -> Iterator[Scored]:
+    """Train up to each day but the first and the last, from nothing each `every` days, and score the day after."""
+    parent = None
+    for n, (day, tomorrow) in enumerate(pairwise(list(days)[1:])):
+        learnt = [one for one in days if one <= day][-WINDOW:]
+        own = conf.with_keys({"window.days": Days.of(learnt)})
+        run = Run(own, lake, versions(lake, own, day), parent if n % every else None)
+        note = storage.join(run.folder, "cpu_seconds.json")
+        if run.pending():
+            started = time.process_time()
+            train(run, Cluster(), lambda text: print(text, file=sys.stderr), quiet=True)
+            storage.write_json(note, time.process_time() - started)
+            run.write_description()
+        yield score(run, tomorrow, float(json.loads(storage.read_bytes(note))))
+        parent = run.run_id
 
 
-def table(arms: Mapping[str, Arm]) -> list[str]:
-    """A line a day, and one of all days: each arm's figures, differences from the base, seconds of training."""
-    candidates = {name: arm.candidates for name, arm in arms.items()}
-    tasks = list(tasks_of(next(iter(candidates[BASE].values())).conf).values())
+def versions(lake: Lake, conf: Config, day: date) -> dict[str, int]:
+    """The versions of the tables when a day had been encoded, and no later one."""
+    encoded = {task.table: lake.records(task.table)[str(day)] for task in tasks_of(conf).values()}
+    vocabulary = next(iter(encoded.values()))[1].provenance["inputs"][layout.VOCABULARY]
+    return {layout.VOCABULARY: vocabulary} | {table: version for table, (version, _) in encoded.items()}
+
+
+def score(run: Run, day: date, seconds: float) -> Scored:
+    """A day's impressions, those of its values that the model lacks as unknown."""
+    tasks, size = tasks_of(run.conf), run.conf.train.batch_size
+    shown = tasks[CTR].table
+    snapshot = Snapshot.of(run.lake, shown, run.lake.records(shown)[str(day)][0], *Selection(Days(day, day)))
+    labels = {task.name: task.label for task in tasks.values()}
+    loader = TableLoader(
+        snapshot, run.conf.layout, labels, batch_size=size, shuffle=False, memory_rows=0, buffer_rows=size
+    )
+    batches = list(loader.epoch(0))
+    ids, numbers = (
+        np.concatenate([getattr(one.features, name).numpy() for one in batches]) for name in ("ids", "numbers")
+    )
+    predictor = Predictor.load(run.folder, MODEL, run.conf, field_sizes(run))
+    found = {task: np.concatenate([one.labels[task].numpy() for one in batches]).astype(float) for task in labels}
+    return Scored(found, predictor.predict(predictor.known(ids), numbers), seconds)
+
+
+def table(conf: Config, arms: Mapping[str, Sequence[Scored]], days: Days) -> str:
+    """A line a scored day, and one of all: each arm's figures, differences from the first, CPU seconds of training."""
+    tasks = list(tasks_of(conf).values())
     header = ["day"]
     for name in arms:
-        header += [f"{name}: {task.title}" for task in tasks] + [f"{name}: s"]
-    lines, frames = [header], []
-    for before, day in pairwise(sorted(candidates[BASE])):
-        scored = {name: arm.scored(day, candidates[name][before]) for name, arm in arms.items()}
-        seconds = {name: arm.seconds(candidates[name][day]) for name, arm in arms.items()}
-        lines.append([str(day), *_cells(tasks, scored, seconds)])
-        frames.append((scored, seconds))
-    whole = {name: pd.concat([scored[name] for scored, _ in frames]) for name in arms}
-    lines.append(["all", *_cells(tasks, whole, {name: sum(one[name] for _, one in frames) for name in arms})])
-    return [markdown(lines)]
+        header += [f"{name}: {task.title}" for task in tasks] + [f"{name}: CPU s"]
+    scored = [{name: found[n] for name, found in arms.items()} for n in range(len(arms[BASE]))]
+    lines = [[str(day), *_cells(tasks, one)] for day, one in zip(list(days)[2:], scored, strict=True)]
+    return markdown([header, *lines, ["all", *_cells(tasks, {name: _together(found) for name, found in arms.items()})]])
 
 
-def _cells(tasks: list[Task], scored: Mapping[str, pd.DataFrame], seconds: Mapping[str, float]) -> list[str]:
+def _together(found: Sequence[Scored]) -> Scored:
+    labels, predictions = (
+        {task: np.concatenate([getattr(one, part)[task] for one in found]) for task in found[0].labels}
+        for part in ("labels", "predictions")
+    )
+    return Scored(labels, predictions, sum(one.seconds for one in found))
+
+
+def _cells(tasks: Sequence[Task], scored: Mapping[str, Scored]) -> list[str]:
     cells: dict[str, list[str]] = {name: [] for name in scored}
     for task in tasks:
-        labels = scored[BASE][task.label].to_numpy(np.float64)
-        ids = [frame["impression_id"].to_numpy() for frame in scored.values()]
-        assert all(np.array_equal(own, ids[0]) for own in ids), "the arms have scored the same rows"
-        predictions = {name: frame[task.prediction].to_numpy() for name, frame in scored.items()}
-        figures = paired.figures(task, labels, [predictions], RESAMPLES, seed=7)
+        predictions = {name: one.predictions[task.name] for name, one in scored.items()}
+        figures = paired.figures(task, scored[BASE].labels[task.name], [predictions], RESAMPLES, seed=7)
         for name in scored:
             text = f"{figures[name].value:.5f}"
             if name != BASE:
                 one = paired.difference(name, BASE, task, task.measure, figures)
                 text += f" ({one.difference:+.5f} [{one.low:+.5f}, {one.high:+.5f}])"
             cells[name].append(text)
-    return [cell for name in scored for cell in [*cells[name], f"{seconds[name]:.0f}"]]
+    return [cell for name, one in scored.items() for cell in [*cells[name], f"{one.seconds:.0f}"]]
 
 
 if __name__ == "__main__":

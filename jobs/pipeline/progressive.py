@@ -13,6 +13,7 @@ from typing import Any
 from jobs.job import Job
 from jobs.pipeline import daily, predict_days, progress, promote, train
 from jobs.pipeline.chosen import Chosen, load
+from jobs.pipeline.published import publish
 from ncs.days import LONGEST, Days
 from ncs.errors import GateError
 from ncs.lake import layout
@@ -109,6 +110,7 @@ def _register(job: Job, day: date, parent: str | None) -> None:
         evidence = json.dumps({"inputs": job.lake.inputs(layout.SAMPLES, days=days)})
         registry.append(CANDIDATE, "register", ref, f"trained on {days}", day=day, evidence=evidence)
     print(f"candidate: {ref}, trained on {job.conf.learning_days}")
+    publish(job, CANDIDATE, ref)
 
 
 def _taken(registry: Registry, day: date) -> RegistryEntry | None:

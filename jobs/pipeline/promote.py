@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from jobs.job import Job
 from jobs.pipeline.chosen import Chosen, load
+from jobs.pipeline.published import publish
 from ncs.errors import DataError, GateError
 from ncs.evaluation.promotion import TaskEvidence, evidence, refusals, summary
 from ncs.lake import layout
@@ -28,6 +29,7 @@ def run(job: Job, model: str = CANDIDATE, force: bool = False, why: str | None =
     candidate, champion = load(job.lake, registry.resolve(model)), registry.current(CHAMPION)
     if candidate.ref == champion:
         job.say(f"promote: {champion} is the champion already")
+        publish(job, CHAMPION, candidate.ref)
         return
     reference = str(champion) if champion else None
     try:
@@ -38,6 +40,7 @@ def run(job: Job, model: str = CANDIDATE, force: bool = False, why: str | None =
         reason = f"forced without figures: {err}"
         registry.append(CHAMPION, "force", candidate.ref, why or reason, reference=reference)
         print(f"champion: {candidate.ref}, {reason}")
+        publish(job, CHAMPION, candidate.ref)
         return
     failed = refusals(tasks_of(candidate.conf), found, job.conf.promote)
     against = f"against {champion} " if champion else ""
@@ -51,6 +54,7 @@ def run(job: Job, model: str = CANDIDATE, force: bool = False, why: str | None =
     action = "force" if failed else "promote"
     registry.append(CHAMPION, action, candidate.ref, why or reason, reference=reference, day=day, evidence=figures)
     print(f"champion: {candidate.ref}, {against}on {day}: {reason}")
+    publish(job, CHAMPION, candidate.ref)
 
 
 def rollback(job: Job, why: str | None = None) -> None:
@@ -64,6 +68,7 @@ def rollback(job: Job, why: str | None = None) -> None:
     load(job.lake, before)  # its files are whole
     registry.append(CHAMPION, "rollback", before, why or f"back from {now}", reference=str(now))
     print(f"champion: {before}, back from {now}")
+    publish(job, CHAMPION, before)
 
 
 def history(job: Job) -> None:
