@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any
 
 from jobs.job import Job
-from jobs.pipeline import daily, predict_days, progress, promote, train
+from jobs.pipeline import daily, drift, predict_days, progress, promote, train
 from jobs.pipeline.chosen import Chosen, load
 from jobs.pipeline.published import publish
 from ncs.days import LONGEST, Days
@@ -49,6 +49,7 @@ def _take(job: Job, day: date) -> None:
     if models:
         predict_days.predict(of_day, models, [day])
         print("\n".join(progress.as_text(progress.evaluate_days(of_day, models, [day]))))
+        drift.report(of_day, models, day)
         _promote(of_day, models)
     parent = _parent(of_day)
     train.run(of_day, parent)

@@ -91,7 +91,7 @@ def _compare(job: Job, candidate: Chosen, champion: ModelRef | None) -> tuple[da
             f"trained on; run `ncs predict --days DAY --model RUN_ID/MODEL` for {'each' if champion else 'it'}"
         )
     day, tasks = days[-1], tasks_of(candidate.conf)
-    rows = _labels(job.lake, day, tasks)
+    rows = labels_of(job.lake, day, tasks)
     for n, model in enumerate(models):
         columns = {task.prediction: f"{task.name}#{n}" for task in tasks.values()}
         predicted = read_predictions(job.lake, model, day, list(columns))
@@ -129,7 +129,7 @@ def read_predictions(lake: Lake, model: Chosen, day: date, columns: list[str]) -
     return rows
 
 
-def _labels(lake: Lake, day: date, tasks: dict[str, Task]) -> pd.DataFrame:
+def labels_of(lake: Lake, day: date, tasks: dict[str, Task]) -> pd.DataFrame:
     """A day's impressions with the labels of all tasks, NaN where a row has none."""
     table = tasks[CTR].table
     if str(day) not in lake.records(table):
