@@ -148,6 +148,8 @@ def test_several_workers_go_on_together(parent: Run) -> None:
 def test_what_cannot_go_on_is_named(parent: Run) -> None:
     for conf, text in (
         (conf_of("2022-04-08..2022-04-10", "net.hidden=[8, 8]"), "its net is not as configured now"),
+        (conf_of("2022-04-08..2022-04-10", "fields.user_id.min_count=2"), "its fields is not as configured now"),
+        (conf_of("2022-04-08..2022-04-10", "tasks.cvr.weight=2.0"), "its tasks is not as configured now"),
         (conf_of("2022-04-08..2022-04-10", "train.models=esmm"), "it has no esmm of the same definition"),
         (conf_of("2022-04-08..2022-04-10", "train.embeddings=sharded"), "train.embeddings=sharded is not supported"),
     ):
