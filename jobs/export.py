@@ -1,6 +1,7 @@
 """Write each task's subnetwork of a finished run as a small model to serve: torch.export (.pt2), ONNX, a card.
 
-They stand in `models/<run_id>/<model>/serving`.
+They stand in `models/<run_id>/<model>/serving`; of all tasks together also an MLflow model that takes raw values, in
+`mlflow` below it, where MLflow is installed.
 """
 
 import click

@@ -1,9 +1,15 @@
-"""What is logged to MLflow of a finished run. Nothing else knows of MLflow, and this imports it only to log."""
+"""What is logged to MLflow of a finished run, and what is registered there.
+
+Nothing else knows of MLflow but `ncs.serving.mlflow_model`, and this imports it only to log.
+"""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ncs.config import Config, digest
@@ -15,6 +21,8 @@ KEYS = ("logs.days", "split", "fields", "tasks", "net", "train", "prune", "share
 LONGEST = 500
 """Characters of a parameter or tag that every server takes."""
 _DIGEST = "ncs.digest"
+_KEYS = ("ncs.run_id", "ncs.model")
+"""The tags that say which model it is."""
 
 
 class Point(NamedTuple):
@@ -79,23 +87,75 @@ def log(uri: str, experiment: str, tracked: Tracked) -> bool:
 
     Returns whether it was logged. Raises ConfigError if MLflow is not installed, or refuses.
     """
+    with _client(uri) as client:
+        return _log(client, experiment, tracked)
+
+
+def register(
+    uri: str, experiment: str, name: str, alias: str, tags: Mapping[str, str], write: Callable[[Path], None]
+) -> str:
+    """Give an alias of a registered model (`name`) to the model with these tags; returns its version.
+
+    `write` makes the MLflow model in a folder; it is called where no version is of that run and model yet.
+    Raises ConfigError if MLflow is not installed, or refuses.
+    """
+    with _client(uri) as client:
+        version = _version(client, name, tags)
+        if version is None:
+            place = _place(client, experiment)
+            before = client.search_runs([place], _of_model(tags))
+            run = before[0] if before else client.create_run(place, tags=dict(tags), run_name=tags["ncs.run_id"])
+            with tempfile.TemporaryDirectory() as folder:
+                write(Path(folder) / "model")
+                client.log_artifacts(run.info.run_id, folder)
+            source = f"{run.info.artifact_uri}/model"
+            version = client.create_model_version(name, source, run.info.run_id, tags=dict(tags)).version
+        client.set_registered_model_alias(name, alias, version)
+        return str(version)
+
+
+@contextmanager
+def _client(uri: str) -> Iterator[Any]:
+    """MLflow's client. What it refuses is a ConfigError of one line."""
     try:
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
     except ImportError:
         raise ConfigError("track needs MLflow, which is not installed: pip install 'mlflow-skinny>=2'") from None
     try:
-        return _log(MlflowClient(tracking_uri=uri), experiment, tracked)
+        yield MlflowClient(tracking_uri=uri, registry_uri=uri)
     except MlflowException as err:
         raise ConfigError(f"track.uri: MLflow at {uri} says: {redact(str(err).splitlines()[0])}") from None
 
 
-def _log(client: Any, experiment: str, tracked: Tracked) -> bool:
+def _version(client: Any, name: str, tags: Mapping[str, str]) -> str | None:
+    """The version of a registered model that is of a run and model; the registered model is created if need be."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_registered_model(name)
+    except MlflowException:
+        client.create_registered_model(name)
+    for one in client.search_model_versions(f"name='{name}'"):
+        if all(one.tags.get(tag) == tags[tag] for tag in _KEYS):
+            return str(one.version)
+    return None
+
+
+def _place(client: Any, experiment: str) -> str:
+    """The id of the experiment, which is created if need be."""
     known = client.get_experiment_by_name(experiment)
-    place = known.experiment_id if known else client.create_experiment(experiment)
+    return str(known.experiment_id if known else client.create_experiment(experiment))
+
+
+def _of_model(tags: Mapping[str, str]) -> str:
+    return " and ".join(f"tags.`{tag}` = '{tags[tag]}'" for tag in _KEYS)
+
+
+def _log(client: Any, experiment: str, tracked: Tracked) -> bool:
+    place = _place(client, experiment)
     content = digest(asdict(tracked))
-    which = " and ".join(f"tags.`{tag}` = '{tracked.tags[tag]}'" for tag in ("ncs.run_id", "ncs.model"))
-    before = client.search_runs([place], which)
+    before = client.search_runs([place], _of_model(tracked.tags))
     if any(one.data.tags.get(_DIGEST) == content for one in before):
         return False
     for one in before:

@@ -11,7 +11,7 @@ from ncs.days import Days
 from ncs.errors import ConfigError
 from ncs.logs.pseudonyms import Pseudonyms
 from ncs.values import redact
-from tests.factories import ROOT
+from tests.factories import ROOT, toy_conf
 
 DEMO = ROOT / "conf" / "demo.yaml"
 TASK = "{label: cast(cvr >= 0.5 as float), loss: cross_entropy, metric: auc}"
@@ -367,3 +367,9 @@ def test_a_decayed_statistic_has_a_name_of_its_own() -> None:
         DEMO, ["statistics=[{by: [user_id], of: [clicked]}, {by: [user_id], of: [clicked], half_life: 1.5}]"]
     )
     assert list(conf.features)[-2:] == ["user_id_clicked_7d", "user_id_clicked_7d_half_life_1_5"]
+
+
+def test_what_is_trained_each_day_may_be_one_of_several_models() -> None:
+    conf = toy_conf("daily.model=connection_share", "train.models=[single_task, connection_share]")
+    assert conf.daily.model == "connection_share"
+    assert all(conf.of_model(name).train.models == [name] for name in conf.train.models)

@@ -1,7 +1,7 @@
 """The model that `--model` names: the champion, the candidate, or one of any kept run."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.pipeline.runs import folders, run_of
 from ncs import config
@@ -9,6 +9,9 @@ from ncs.config import Config
 from ncs.errors import ConfigError, DataError
 from ncs.lake.layout import Lake
 from ncs.lake.registry import CANDIDATE, CHAMPION, ModelRef, Registry
+
+if TYPE_CHECKING:  # who only asks for a name needs no torch
+    from ncs.runs.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,13 @@ class Chosen:
     def ref(self) -> ModelRef:
         """Its name in the registry."""
         return ModelRef(self.described["run_id"], self.model)
+
+    def predictor(self, lake: Lake) -> "Predictor":
+        """What scores encoded rows with it."""
+        from ncs.runs.predictor import Predictor
+
+        folder = lake.uri("models", self.ref.run_id)
+        return Predictor.load(folder, self.model, self.conf, self.described["sizes"])
 
 
 def run_and_model(lake: Lake, run_id: str | None, model: str) -> tuple[str | None, str]:

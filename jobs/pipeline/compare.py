@@ -12,6 +12,8 @@ import pyarrow as pa  # before torch: the other order has crashed
 
 from jobs.job import Job
 from jobs.pipeline import index
+from jobs.pipeline.champion import champion_on
+from jobs.pipeline.chosen import Chosen
 from jobs.pipeline.drawn import draw
 from jobs.pipeline.train import complete
 from ncs.config import Config, digest
@@ -64,7 +66,8 @@ def compare(job: Job, versions: Mapping[str, int]) -> Comparison:
         runs.append(_trained(job, conf.with_keys({"train.seed": conf.train.seed + n}), versions))
         job.say(f"compare: {n + 1} of {seeds} seeds trained, {runs[-1].folder}")
     rows = _test_rows(job, runs[0], draw(job, versions))
-    judged = _judged(job, runs, names, rows)
+    champion, note = champion_on(job.lake, runs[0])
+    judged = _judged(job, runs, names, rows, champion)
     compared = []
     for name in names:
         own, before = conf.models[name].set, job.conf.models[name].set
@@ -72,7 +75,8 @@ def compare(job: Job, versions: Mapping[str, int]) -> Comparison:
         facts, seen = [one.facts(name).model_dump() for one in runs], [_budgets(one, name) for one in runs]
         compared.append(Compared(name, tuned, facts, seen))
     comparison_id, made_at = _keep(job, conf, runs, compared, judged, rows.drawn)
-    return Comparison(comparison_id, made_at, job.conf, compared, judged, rows.count)
+    in_service = str(champion.ref) if champion else None
+    return Comparison(comparison_id, made_at, job.conf, compared, judged, rows.count, in_service, note)
 
 
 def _trained(job: Job, conf: Config, versions: Mapping[str, int]) -> Run:
@@ -126,8 +130,12 @@ def _test_rows(job: Job, run: Run, drawn: int | None) -> _TestRows:
     return _TestRows(ids, numbers, columns, truth, drawn)
 
 
-def _judged(job: Job, runs: Sequence[Run], names: Sequence[str], rows: _TestRows) -> list[Judged]:
+def _judged(
+    job: Job, runs: Sequence[Run], names: Sequence[str], rows: _TestRows, champion: Chosen | None
+) -> list[Judged]:
     """All models' figures in the metric of each task, in the order of Table 2, then those against the truth.
+
+    Those of the champion are the same for each seed.
 
     One seed's predictions are in memory at a time.
     """
@@ -138,12 +146,16 @@ def _judged(job: Job, runs: Sequence[Run], names: Sequence[str], rows: _TestRows
         clicked, watched = (rows.truth[name] for name in WORLD_TRUTH)
         expected, weights = (watched, clicked) if task.name == CVR else (clicked, None)
         analyses += [(task, metric, Analysis(metric, expected, weights)) for metric in task.truth_metrics]
+    beside = {}
+    if champion:
+        scorer = champion.predictor(job.lake)
+        beside = {str(champion.ref): scorer.predict(scorer.known(rows.ids), rows.numbers)}
     for one in job.progress(runs, "score", "seed"):
         predicted = {
             name: Predictor.load(one.folder, name, one.conf, sizes).predict(rows.ids, rows.numbers) for name in names
         }
         for task, _, analysed in analyses:
-            analysed.add({name: by_task[task.name] for name, by_task in predicted.items()})
+            analysed.add({name: by_task[task.name] for name, by_task in (predicted | beside).items()})
     return [Judged(task, metric, analysed.figures()) for task, metric, analysed in analyses]
 
 

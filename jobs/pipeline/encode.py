@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.job import ROUNDS, Job
 from jobs.pipeline.vocabulary import facts as vocabulary_facts
-from jobs.pipeline.vocabulary import grows_from, versions_by_day, with_known
+from jobs.pipeline.vocabulary import grows_from, remembered_days, versions_by_day, with_known
 from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import DataError
@@ -227,7 +227,10 @@ def earlier(job: Job, days: Collection[date], drawn: bool = False) -> Earlier:
 
 
 def rebuild_vocabulary(job: Job) -> None:
-    """Rebuild the vocabulary from the training days: other ids, so that all encoded days are outdated."""
+    """Rebuild the vocabulary from the training days, and those before that `window.forget_days` remembers.
+
+    Values get other ids, so that all encoded days are outdated.
+    """
     job.place_window()
     _sum_days(job)
     _learn_vocabulary(job, rebuild=True)
@@ -251,6 +254,8 @@ def _learn_vocabulary(job: Job, rebuild: bool = False) -> None:
     fits = ALL in done and done[ALL][1].provenance.get("conf") == wanted["conf"]
     if not rebuild and (not changed or (job.blocked and fits)):
         return
+    if rebuild:
+        days = sorted({*days, *remembered_days(job, days[-1])})
     samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
     _check_columns(job, samples)
     if samples.where(F.col("cvr").isNotNull()).isEmpty():

@@ -40,6 +40,9 @@ def run(job: Job, user_ids: Sequence[str] = (), ids_file: str | None = None) -> 
         erased.impressions.unpersist()
     if any(lost.values()):
         quality_page.forget(job.lake)
+    served = [place for run_id in models for place in _served(job.lake, run_id)]
+    for place in served:  # its vocabulary holds the ids; `ncs export` writes it without them
+        storage.remove(place)
     for user, raw in users.items():
         if user not in known:
             again = user_digest(user) in before
@@ -48,12 +51,21 @@ def run(job: Job, user_ids: Sequence[str] = (), ids_file: str | None = None) -> 
     print("\n".join(aligned(lines)) if lost else "0 rows removed")
     if models:
         print(f"models that were trained on rows of theirs: {', '.join(sorted(models))}; `ncs train` trains a new run")
+    if served:
+        print(f"MLflow models with their ids, removed: {', '.join(served)}; `ncs export` writes them without")
     if lost:
         print(
             f"Older versions of the tables still hold the rows: `ncs maintain --apply` removes their files once they "
             f"are older than maintain.retain_days ({job.conf.maintain.retain_days}), the versions that these models "
-            f"were trained on among them. The raw logs are not last_lookup."
+            f"were trained on among them. The raw logs are not changed."
         )
+
+
+def _served(lake: Lake, run_id: str) -> list[str]:
+    """The exported MLflow models of a run."""
+    run = lake.uri("models", run_id)
+    places = [storage.join(run, model, "serving", "mlflow") for model in storage.folders(run)]
+    return [place for place in places if storage.files(place)]
 
 
 def _given(ids: Sequence[str], path: str | None) -> list[int]:

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from jobs.job import Job
 from jobs.pipeline import report
+from jobs.pipeline.champion import Champion, from_champion, predictions_beside, with_champion
 from jobs.pipeline.runs import evaluation_from, folders, latest_run
 from ncs import config
 from ncs.config import Config
@@ -41,7 +42,8 @@ def run(job: Job) -> None:
     if run_id not in job.lake.records(layout.PREDICTIONS):
         raise DataError(f"{layout.PREDICTIONS} has nothing of run {run_id}; run `ncs predict`")
     curves, slices = _curves(job, run_id), parts.slices_of(job.lake, job.conf.slices)  # of the run they may be older
-    provenance = evaluation_from(job, described, conf, slices, calibrated=bool(curves))
+    champion, beside_it = predictions_beside(job.lake, run_id, conf)
+    provenance = evaluation_from(job, described, conf, slices, bool(curves), beside_it)
     path = report.path_of(job.lake, run_id)
     wanted, beside = {layout.EVALUATIONS: {run_id: provenance}}, [layout.RUN_DIFFERENCES, layout.SLICES, layout.MASKS]
     if stale(job.lake, wanted, beside) or not storage.exists(path):
@@ -49,7 +51,7 @@ def run(job: Job) -> None:
         scored = _scored(job, run_id, conf, slices)
         found = evaluate(scored, run_id, list(models), tasks, own, curves)
         figures, record = found.figures, Record("evaluate", run_id, provenance)
-        differences = _differences(job, run_id, scored, list(models), tasks, figures)
+        differences = _differences(job, described, scored, figures, champion)
         _write(job, layout.RUN_DIFFERENCES, [asdict(one) for one in differences], record)
         _write(job, layout.SLICES, [asdict(one) for one in found.parts], record)
         _write(job, layout.MASKS, _masks(run_id, report.trained(job.lake, run_id, models)), record)
@@ -58,19 +60,40 @@ def run(job: Job) -> None:
         figures = [Figure(**row) for row in report.rows_of(job, layout.EVALUATIONS, run_id)]
         differences = [RunDifference(**row) for row in report.rows_of(job, layout.RUN_DIFFERENCES, run_id)]
     evidence = _evidence(figures, differences, list(models), tasks, report.trained(job.lake, run_id, models))
+    evidence = with_champion(evidence, run_id, champion)
     print("\n".join([as_text(figures, list(models), tasks), "", *verdict(evidence).lines()]))
     report.write(job, described, models, figures, evidence, provenance["inputs"])
     print(f"report: {path}")
 
 
 def _differences(
-    job: Job, run_id: str, scored: DataFrame, models: Sequence[str], tasks: Sequence[Task], figures: Sequence[Figure]
+    job: Job, described: dict[str, Any], scored: DataFrame, figures: Sequence[Figure], champion: Champion | None
 ) -> list[RunDifference]:
-    """The paired differences of the run's models, over at most `compare.rows` test impressions."""
+    """The paired differences of the run's models, from the champion too, over at most `compare.rows` impressions."""
+    conf, models = config.of_run(described), list(described["models"])
+    tasks = list(tasks_of(conf).values())
+    beside = champion if champion and champion.other else None
+    if beside:
+        scored = scored.unionByName(_champions(job, beside, conf), allowMissingColumns=True)
+        models.append(beside.name)
     if len(models) < 2:
         return []
     rows = scored_rows.collect(scored, models, tasks, _impressions(figures), job.conf.compare.rows)
-    return scored_rows.run_differences(rows, run_id, tasks)
+    found = scored_rows.run_differences(rows, described["run_id"], tasks)
+    return from_champion(found, beside) if beside else found
+
+
+def _champions(job: Job, champion: Champion, conf: Config) -> DataFrame:
+    """The champion's predictions of the test days with their labels, as those of a model of the run."""
+    days, tasks = conf.test_days, list(tasks_of(conf).values())
+    ref = champion.ref
+    of_it = (F.col("run_id") == ref.run_id) & (F.col("model") == ref.model) & F.col("day").isin(*days)
+    predictions = job.table_of(layout.PREDICTIONS).where(of_it)
+    predictions = predictions.select(
+        "impression_id", F.lit(champion.name).alias("model"), *[task.prediction for task in tasks]
+    )
+    labels = [label_of(task).alias(task.label) for task in tasks]
+    return predictions.join(_samples(job, days).select("impression_id", *labels), "impression_id", "left")
 
 
 def _impressions(figures: Sequence[Figure]) -> int:

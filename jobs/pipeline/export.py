@@ -1,16 +1,19 @@
 """Write each task's subnetwork of a finished run as a small model to serve: torch.export (.pt2), ONNX, a card."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 
 from jobs.export import MODEL
 from jobs.job import Job
-from jobs.pipeline.chosen import run_and_model
+from jobs.pipeline import served_model
+from jobs.pipeline.chosen import Chosen, load, run_and_model
 from jobs.pipeline.runs import folders, run_of
 from ncs import config
 from ncs.errors import ConfigError, ExportError
 from ncs.lake import storage
+from ncs.lake.registry import ModelRef
 from ncs.runs.predictor import Predictor
 from ncs.serving.export import Program, export
 from ncs.soundness import unsound
@@ -43,7 +46,21 @@ def run(job: Job, run_id: str | None = None, model: str = MODEL, task: str | Non
     place = storage.join(folder, known[model], "serving")
     for name, program in programs.items():
         write(place, name, program, provenance)
+    if set(asked) == set(tasks):
+        _write_served(job, load(job.lake, ModelRef(found["run_id"], model)), programs)
     print("\n".join([*table(programs), "", f"models: {place}"]))
+
+
+def _write_served(job: Job, chosen: Chosen, programs: Mapping[str, Program]) -> None:
+    """The MLflow model of all tasks; the programs are there without it where MLflow is not installed."""
+    predictions = {task.prediction: programs[name].files["onnx"] for name, task in tasks_of(chosen.conf).items()}
+    try:
+        path = served_model.write(job, chosen, predictions)
+    except ExportError as err:
+        job.say(f"export: {err}")
+        return
+    if path:
+        job.say(f"export: MLflow model in {path}, to serve by `mlflow models serve --env-manager local -m {path}`")
 
 
 def write(place: str, task: str, program: Program, provenance: dict[str, Any]) -> None:

@@ -6,6 +6,8 @@ import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 from pyspark.sql import functions as F
 
 from jobs.job import Job
+from jobs.pipeline import predict_days
+from jobs.pipeline.champion import champion_beside
 from jobs.pipeline.predict_days import encoded_for, predictions
 from jobs.pipeline.runs import folders, latest_run, predictions_from
 from ncs import config
@@ -24,9 +26,18 @@ from ncs.tasks import CTR, tasks_of
 
 
 def run(job: Job) -> None:
-    """Score the test days, unless this run's predictions of them are there."""
+    """Score the test days with the run's models, and with the champion that they are compared with."""
     found = latest_run(job.lake)
-    run_id, conf = found["run_id"], config.of_run(found)
+    conf = config.of_run(found)
+    _predict(job, found, conf)
+    champion = champion_beside(job.lake, found["run_id"], conf)
+    if champion and champion.other:
+        predict_days.predict(job, [champion.other], list(conf.test_days))
+
+
+def _predict(job: Job, found: dict[str, Any], conf: Config) -> None:
+    """Score the test days, unless this run's predictions of them are there."""
+    run_id = found["run_id"]
     days, tasks = conf.test_days, tasks_of(conf)
     shown = tasks[CTR].table  # every impression
     vocabulary = {key: record.facts for key, (_, record) in job.lake.records(layout.VOCABULARY).items()}

@@ -11,8 +11,9 @@ from datetime import date
 from typing import Any
 
 from jobs.job import Job
-from jobs.pipeline import daily, predict_days, progress, promote, train
+from jobs.pipeline import daily, drift, predict_days, progress, promote, train
 from jobs.pipeline.chosen import Chosen, load
+from jobs.pipeline.published import publish
 from ncs.days import LONGEST, Days
 from ncs.errors import GateError
 from ncs.lake import layout
@@ -48,6 +49,7 @@ def _take(job: Job, day: date) -> None:
     if models:
         predict_days.predict(of_day, models, [day])
         print("\n".join(progress.as_text(progress.evaluate_days(of_day, models, [day]))))
+        drift.report(of_day, models, day)
         _promote(of_day, models)
     parent = _parent(of_day)
     train.run(of_day, parent)
@@ -109,6 +111,7 @@ def _register(job: Job, day: date, parent: str | None) -> None:
         evidence = json.dumps({"inputs": job.lake.inputs(layout.SAMPLES, days=days)})
         registry.append(CANDIDATE, "register", ref, f"trained on {days}", day=day, evidence=evidence)
     print(f"candidate: {ref}, trained on {job.conf.learning_days}")
+    publish(job, CANDIDATE, ref)
 
 
 def _taken(registry: Registry, day: date) -> RegistryEntry | None:

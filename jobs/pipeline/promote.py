@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from jobs.job import Job
 from jobs.pipeline.chosen import Chosen, load
+from jobs.pipeline.published import publish
 from ncs.errors import DataError, GateError
 from ncs.evaluation.promotion import TaskEvidence, evidence, refusals, summary
 from ncs.lake import layout
@@ -28,6 +29,7 @@ def run(job: Job, model: str = CANDIDATE, force: bool = False, why: str | None =
     candidate, champion = load(job.lake, registry.resolve(model)), registry.current(CHAMPION)
     if candidate.ref == champion:
         job.say(f"promote: {champion} is the champion already")
+        publish(job, CHAMPION, candidate.ref)
         return
     reference = str(champion) if champion else None
     try:
@@ -38,6 +40,7 @@ def run(job: Job, model: str = CANDIDATE, force: bool = False, why: str | None =
         reason = f"forced without figures: {err}"
         registry.append(CHAMPION, "force", candidate.ref, why or reason, reference=reference)
         print(f"champion: {candidate.ref}, {reason}")
+        publish(job, CHAMPION, candidate.ref)
         return
     failed = refusals(tasks_of(candidate.conf), found, job.conf.promote)
     against = f"against {champion} " if champion else ""
@@ -51,6 +54,7 @@ def run(job: Job, model: str = CANDIDATE, force: bool = False, why: str | None =
     action = "force" if failed else "promote"
     registry.append(CHAMPION, action, candidate.ref, why or reason, reference=reference, day=day, evidence=figures)
     print(f"champion: {candidate.ref}, {against}on {day}: {reason}")
+    publish(job, CHAMPION, candidate.ref)
 
 
 def rollback(job: Job, why: str | None = None) -> None:
@@ -64,6 +68,7 @@ def rollback(job: Job, why: str | None = None) -> None:
     load(job.lake, before)  # its files are whole
     registry.append(CHAMPION, "rollback", before, why or f"back from {now}", reference=str(now))
     print(f"champion: {before}, back from {now}")
+    publish(job, CHAMPION, before)
 
 
 def history(job: Job) -> None:
@@ -86,7 +91,7 @@ def _compare(job: Job, candidate: Chosen, champion: ModelRef | None) -> tuple[da
             f"trained on; run `ncs predict --days DAY --model RUN_ID/MODEL` for {'each' if champion else 'it'}"
         )
     day, tasks = days[-1], tasks_of(candidate.conf)
-    rows = _labels(job.lake, day, tasks)
+    rows = labels_of(job.lake, day, tasks)
     for n, model in enumerate(models):
         columns = {task.prediction: f"{task.name}#{n}" for task in tasks.values()}
         predicted = read_predictions(job.lake, model, day, list(columns))
@@ -124,7 +129,7 @@ def read_predictions(lake: Lake, model: Chosen, day: date, columns: list[str]) -
     return rows
 
 
-def _labels(lake: Lake, day: date, tasks: dict[str, Task]) -> pd.DataFrame:
+def labels_of(lake: Lake, day: date, tasks: dict[str, Task]) -> pd.DataFrame:
     """A day's impressions with the labels of all tasks, NaN where a row has none."""
     table = tasks[CTR].table
     if str(day) not in lake.records(table):

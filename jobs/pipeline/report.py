@@ -56,6 +56,8 @@ def write(
         "simulation": simulation[0]["simulation_id"] if simulation else None,
         "quality": [asdict(one) for one in checked],
     }
+    if evidence.champion or evidence.champion_note:
+        provenance["champion"] = evidence.champion_note or evidence.champion
     if run_id in models_with_erased_users(job.lake):
         run = run | {"saw_erased_users": True}
         provenance["saw_erased_users"] = True

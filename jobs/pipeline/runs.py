@@ -85,10 +85,11 @@ def evaluation_wanted(job: Job) -> dict[str, Wanted]:
     """What the evaluation of the newest run would be made from now."""
 
     def made(found: dict[str, Any], conf: Config) -> dict[str, Any]:
+        from jobs.pipeline.champion import predictions_beside
         from ncs.evaluation.parts import slices_of  # imports Spark, which the stages that train need not
 
-        slices = slices_of(job.lake, job.conf.slices)
-        return evaluation_from(job, found, conf, slices, job.conf.calibration is not None)
+        slices, (_, beside) = slices_of(job.lake, job.conf.slices), predictions_beside(job.lake, found["run_id"], conf)
+        return evaluation_from(job, found, conf, slices, job.conf.calibration is not None, beside)
 
     return {layout.EVALUATIONS: _of_newest(job, made)}
 
@@ -107,9 +108,17 @@ def _of_newest(job: Job, made: Callable[[dict[str, Any], Config], dict[str, Any]
 
 
 def evaluation_from(
-    job: Job, described: dict[str, Any], conf: Config, slices: Mapping[str, Any], calibrated: bool
+    job: Job,
+    described: dict[str, Any],
+    conf: Config,
+    slices: Mapping[str, Any],
+    calibrated: bool,
+    champion: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What decides a run's evaluation: predictions, labels, and the slices and calibration asked for."""
+    """What decides a run's evaluation: predictions, labels, and the slices and calibration asked for.
+
+    `champion`: the predictions of the model in service that it is compared with, if there are such.
+    """
     lake, run_id = job.lake, described["run_id"]
     predictions = lake.records(layout.PREDICTIONS).get(run_id)
     inputs = {f"{layout.PREDICTIONS}/{run_id}": predictions[0]} if predictions else {}
@@ -122,4 +131,4 @@ def evaluation_from(
     }
     if calibrated and run_id in (fitted := lake.records(layout.CALIBRATION)):
         found["calibration"] = fitted[run_id][0]
-    return found
+    return found | ({"champion": dict(champion)} if champion else {})

@@ -47,6 +47,16 @@ def facts(job: Job, vocabulary: DataFrame, before: Mapping[str, Any] | None) -> 
     return {**own, LINEAGE: earlier[LINEAGE], LARGEST: kept}
 
 
+def remembered_days(job: Job, last: date) -> list[date]:
+    """The labelled days up to `last` whose values keep an id when it is rebuilt, though no model trains on them now."""
+    window = job.conf.window
+    if window.forget_days is None:
+        return []
+    labelled = map(date.fromisoformat, job.lake.records(layout.SAMPLES))
+    unusable = {*window.exclude, *job.blocked}
+    return [day for day in labelled if 0 <= (last - day).days < window.forget_days and day not in unusable]
+
+
 def versions_by_day(job: Job, days: Iterable[date]) -> dict[date, int]:
     """The version of the vocabulary that each day is encoded with: its own, as long as that has only grown since."""
     newest = job.lake.records(layout.VOCABULARY)[ALL][0]

@@ -134,6 +134,7 @@ class Window(Section):
     exclude: list[Day]
     max_gap: Annotated[int, Field(ge=0, le=366)]
     final: bool
+    forget_days: Few | None
     days: DayRange | None
     """Those that were found; null in a file."""
 

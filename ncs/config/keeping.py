@@ -22,10 +22,11 @@ class Maintain(Section):
 
 
 class Track(Section):
-    """Where finished runs are logged to MLflow."""
+    """Where finished runs are logged to MLflow, and the models in use are registered."""
 
     uri: Place | None
     experiment: Annotated[str, Field(min_length=1)]
+    model: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^/:'\"]+$")] | None
 
 
 class Views(Section):

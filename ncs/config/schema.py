@@ -17,7 +17,7 @@ from ncs.config.promotion import Daily, Promote
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.days import Days
 from ncs.errors import ConfigError
-from ncs.kinds import Feature, FeatureField, History, IdSlot, Layout, Statistics
+from ncs.kinds import Feature, FeatureField, History, IdSlot, Layout, Statistics, all_features
 from ncs.values import (
     SECRET,
     SESSION,
@@ -153,6 +153,7 @@ class Config(Section):
             "models": {name: {"module": variant.module or name}},
             "train.models": [name],
             "compare.models": [name],
+            "daily.model": None,
         }
         return self.with_keys({**variant.set, **alone})
 
@@ -233,12 +234,7 @@ class Config(Section):
     @cached_property
     def features(self) -> dict[str, Feature]:
         """All features by name, in the order of a batch: the fields, statistics of earlier days, histories."""
-        features: dict[str, Feature] = dict(self.fields)
-        for statistics in self.statistics:
-            features |= statistics.fields
-        for name, history in self.history.items():
-            features |= history.fields(name, self.fields)
-        return features
+        return all_features(self.fields, self.statistics, self.history)
 
     @cached_property
     def layout(self) -> Layout:

@@ -83,7 +83,7 @@ def differences(
                 difference(model, reference, one.task, one.metric, one.figures)
                 for model in names
                 for one in judged
-                if reference in names and reference != model and one.metric.of_truth is truth
+                if reference in one.figures.models and reference != model and one.metric.of_truth is truth
             ]
             found += _corrected(family, judged)
     return sorted(found, key=lambda one: names.index(one.model))
@@ -200,9 +200,18 @@ def legend(judged: Sequence[Judged], references: Sequence[str], seeds: int) -> s
     )
 
 
-def evidence(compared: Sequence[Compared], judged: Sequence[Judged], references: Sequence[str], rows: int) -> Evidence:
-    """What the verdict on a comparison is made from; a model is unsound if one of its seeds was."""
-    names = [one.model for one in compared]
+def evidence(
+    compared: Sequence[Compared],
+    judged: Sequence[Judged],
+    references: Sequence[str],
+    rows: int,
+    champion: str | None = None,
+) -> Evidence:
+    """What the verdict on a comparison is made from; a model is unsound if one of its seeds was.
+
+    `champion`: the model in service, whose figures on the same rows are among `judged`.
+    """
+    names, seeds = [one.model for one in compared], len(compared[0].facts)
     tasks = {one.task.name: one.task for one in judged}
     why = {
         one.model: f"{task.upper()}, {text}"
@@ -211,5 +220,5 @@ def evidence(compared: Sequence[Compared], judged: Sequence[Judged], references:
         for task, text in unsound(facts, tasks)
     }
     base = baseline_of(names, references)
-    seeds = len(compared[0].facts)
-    return Evidence(names, differences(compared, judged), in_order(tasks.values()), base, rows, seeds, why)
+    found = differences(compared, judged, [*names, champion] if champion else names)
+    return Evidence(names, found, in_order(tasks.values()), base, rows, seeds, why, champion=champion)

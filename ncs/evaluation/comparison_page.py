@@ -39,6 +39,10 @@ class Comparison:
     judged: Sequence[Judged]
     rows: int
     """Test impressions."""
+    champion: str | None = None
+    """The model in service, `RUN_ID/MODEL`, whose figures on the same rows are among `judged`."""
+    champion_note: str | None = None
+    """Why nothing is said of it, where there is one."""
 
     @property
     def seeds(self) -> int:
@@ -85,7 +89,8 @@ class Comparison:
 
     @cached_property
     def _evidence(self) -> Evidence:
-        return evidence(self.compared, self.judged, self.conf.compare.references, self.rows)
+        found = evidence(self.compared, self.judged, self.conf.compare.references, self.rows, self.champion)
+        return replace(found, champion_note=self.champion_note)
 
 
 def render(comparison: Comparison) -> str:

@@ -59,7 +59,8 @@ class Verdict:
         """The verdict for a terminal."""
         width = max((len(one.title) for one in self.findings), default=0)
         lines = [f"verdict: {self.headline}"]
-        lines += [f"  {one.title:{width}}  {one.text}" for one in self.findings]
+        several = len({one.model for one in self.findings}) > 1
+        lines += [f"  {one.title:{width}}  {f'{one.model}: ' if several else ''}{one.text}" for one in self.findings]
         lines += [f"  {note}" for note in self.notes]
         lines += [f"how sure: {self.confidence}"] if self.confidence else []
         command = f": {self.command}" if self.command else ""
@@ -84,7 +85,12 @@ class Evidence:
     unsound: Mapping[str, str] | None = None
     """Model -> why its figures are no result."""
     champion: str | None = None
-    """The model in service, where it is another than the baseline: reported beside it, decides nothing."""
+    """The model in service, where it is another than the baseline: reported beside it, decides nothing.
+
+    Of another run than the models it is called `RUN_ID/MODEL`.
+    """
+    champion_note: str | None = None
+    """Why nothing is said of the model in service, where there is one."""
 
     @property
     def sound(self) -> list[str]:
@@ -125,6 +131,7 @@ def verdict(evidence: Evidence) -> Verdict:
     """
     sound = evidence.sound
     notes = [f"{model} may not be used: {why}" for model, why in (evidence.unsound or {}).items()]
+    notes += [evidence.champion_note] if evidence.champion_note else []
     if len(sound) < 2:
         return _without_comparison(evidence, sound, notes)
     base = evidence.baseline if evidence.baseline in sound else sound[0]
@@ -138,13 +145,17 @@ def verdict(evidence: Evidence) -> Verdict:
     level = [model for model in clear if model != best and not evidence.wins(best, model)]
     if level:
         notes = [f"not settled against {_listed(level)}, also better than {base}", *notes]
-    headline, findings = f"use {best} instead of {base}", _findings(evidence, best, [base, evidence.champion])
+    headline = f"use {best} instead of {base}"
+    findings = [*_findings(evidence, best, base), *_beside_champion(evidence, best)]
     step, command = _next(evidence, base, [best, *level], best)
     return Verdict(best, base, True, headline, findings, notes, _confidence(evidence), step, command)
 
 
-def finding(task: Task, one: Difference) -> Finding:
-    """A difference in words: by how much a model is better or worse, or between which ends that is open."""
+def finding(task: Task, one: Difference, reference: str | None = None) -> Finding:
+    """A difference in words: by how much a model is better or worse, or between which ends that is open.
+
+    `reference`: what the reference is called in them, by default its name.
+    """
     low, high = sorted((oriented(one, one.low), oriented(one, one.high)))
     if one.better is None:
         text, tone = f"not settled: {_side(low)} to {_side(high)}", Tone.OPEN
@@ -152,7 +163,8 @@ def finding(task: Task, one: Difference) -> Finding:
         tone = Tone.BETTER if one.better else Tone.WORSE
         near, far = sorted((abs(low), abs(high)))
         text = f"{tone} by {abs(one.difference):.5f} ({near:.5f} to {far:.5f})"
-    against = f" than {one.reference}" if one.better is not None else f", against {one.reference}"
+    called = reference or one.reference
+    against = f" than {called}" if one.better is not None else f", against {called}"
     return Finding(one.model, one.reference, task.title, text + against, tone)
 
 
@@ -165,9 +177,16 @@ def _side(value: float) -> str:
     return f"{abs(value):.5f} {'better' if value >= 0 else 'worse'}"
 
 
-def _findings(evidence: Evidence, model: str, references: Iterable[str | None]) -> list[Finding]:
-    named = dict.fromkeys(name for name in references if name is not None and name != model)
-    return [finding(task, one) for name in named for task, one in evidence.against(model, name)]
+def _findings(evidence: Evidence, model: str, reference: str) -> list[Finding]:
+    return [finding(task, one) for task, one in evidence.against(model, reference)]
+
+
+def _beside_champion(evidence: Evidence, model: str) -> list[Finding]:
+    """A model beside the one in service, unless it is that one or the baseline, whose findings are there."""
+    champion = evidence.champion
+    if champion is None or champion in (model, evidence.baseline):
+        return []
+    return [finding(task, one, f"the champion {champion}") for task, one in evidence.against(model, champion)]
 
 
 def _trade_off(evidence: Evidence, model: str, base: str) -> str:
@@ -183,14 +202,15 @@ def _without_comparison(evidence: Evidence, sound: Sequence[str], notes: Sequenc
         return Verdict(None, None, False, "use none of these models", [], notes, "", step, None)
     alone = "it is the only model" if len(evidence.models) == 1 else "it is the only one whose figures are a result"
     step, command = "compare it with others", f"ncs compare --models all --seeds {SEEDS}"
-    headline = f"{sound[0]}, for {alone}"
-    return Verdict(sound[0], None, False, headline, [], notes, "nothing was compared", step, command)
+    headline, findings = f"{sound[0]}, for {alone}", _beside_champion(evidence, sound[0])
+    sure = _confidence(evidence) if findings else "nothing was compared"
+    return Verdict(sound[0], None, False, headline, findings, notes, sure, step, command)
 
 
 def _keep(evidence: Evidence, base: str, others: Sequence[str], notes: Sequence[str]) -> Verdict:
     """No model is better without being worse: the baseline stays; the nearest of the others is shown."""
     nearest = max(others, key=lambda model: (-evidence.losses(model, base), evidence.gain(model, base)))
-    findings = _findings(evidence, nearest, [base, evidence.champion])
+    findings = [*_findings(evidence, nearest, base), *_beside_champion(evidence, base)]
     step, command = _next(evidence, base, others, None)
     headline = f"keep {base}, no other model is settled to be better"
     if any(evidence.wins(model, base) for model in others):

@@ -1,5 +1,6 @@
 """Kinds of features, a file each: the keys of a field, how values become inputs, where these stand in a batch."""
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -18,6 +19,19 @@ from ncs.kinds.vocabulary import Vocabulary
 FeatureField = Annotated[Vocabulary | Buckets | Hashed | IdList | Number | Vector, Field(discriminator="encode")]
 """A field of the configuration, told from the others by its `encode`."""
 
+
+def all_features(
+    fields: Mapping[str, Feature], statistics: Iterable[Statistics], history: Mapping[str, History]
+) -> dict[str, Feature]:
+    """All features by name, in the order of a batch: the fields, statistics of earlier rows, histories."""
+    features: dict[str, Feature] = dict(fields)
+    for group in statistics:
+        features |= group.fields
+    for name, past in history.items():
+        features |= past.fields(name, fields)
+    return features
+
+
 __all__ = [
     "Buckets",
     "Feature",
@@ -33,4 +47,5 @@ __all__ = [
     "Statistics",
     "Vector",
     "Vocabulary",
+    "all_features",
 ]

@@ -36,5 +36,13 @@ def means_the_same(lake: Lake, version: int, newest: int | None = None) -> bool:
 
 
 def is_successor(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-    """Whether a vocabulary, by its facts, is an earlier one or has grown from it."""
-    return now == before or (LINEAGE in now and now[LINEAGE] == before.get(LINEAGE))
+    """Whether a vocabulary, by its facts, is an earlier one or has grown from it.
+
+    One of the same lineage that has lost ids, as a table that was restored to an older version, has not.
+    """
+    if now == before:
+        return True
+    if LINEAGE not in now or now[LINEAGE] != before.get(LINEAGE):
+        return False
+    largest: Mapping[str, int] = now.get(LARGEST, {})
+    return all(largest.get(field, 0) >= number for field, number in before.get(LARGEST, {}).items())

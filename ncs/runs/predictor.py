@@ -75,6 +75,11 @@ class Predictor:
         net.task_masks = {task: Mask(layers) for task, layers in trained.masks.items()}
         return net.eval()
 
+    def known(self, ids: np.ndarray) -> np.ndarray:
+        """Ids [rows, layout.id_width] of a vocabulary that has grown since, those that it lacks as 0, unknown."""
+        sizes = next(iter(self.nets.values())).spec.inputs.size_of_column
+        return np.where(ids < np.array(sizes), ids, 0)
+
     @torch.no_grad()
     def predict(
         self, ids: np.ndarray, numbers: np.ndarray | None = None, tasks: Iterable[str] | None = None

@@ -44,12 +44,13 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
         model_conf = conf.of_model(name)
         store = Store(run.folder_of(name), cluster)
         trainer = Trainer(model_conf.train, loaders, validation, cluster, store, variance, all_rows, quiet)
+        trainer.keeps_state = conf.window.train is not None  # of a run that another may go on from
         net = build(model_conf, sizes, model_conf.train.seed, cluster).to(device)
         if parent is None:
             model_type(model_conf).train(net, trainer, model_conf)
         else:
             parent.load(net, name, model_conf, sizes)
-            parent.train(net, trainer, name)
+            parent.train(net, trainer, name, sizes)
         facts = _facts(net, store.logged(), trainer)
         store.write_json("facts", facts)
         masks = {task: dict(mask) for task, mask in net.task_masks.items()}

@@ -4,7 +4,7 @@ The new days' rows are scored by the weights as they come, before they learn fro
 of validation.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ from ncs import config
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError, TrainingError
+from ncs.kinds import Layout
 from ncs.lake import layout, manifest, storage
 from ncs.lake.documents import RunDescription, read_document
 from ncs.lake.layout import ALL, Lake
@@ -26,7 +27,7 @@ from ncs.training.artefact import as_whole
 from ncs.training.cluster import Cluster
 from ncs.training.loop import Trainer, record_validation
 from ncs.training.phase import Phase
-from ncs.training.store import Store
+from ncs.training.store import Store, optimizer_of
 
 _EQUAL = ("fields", "statistics", "history", "tasks", "net", "share")
 """What decides a net's shape and the meaning of its inputs."""
@@ -95,8 +96,7 @@ class Parent:
         whole, own = as_whole(artefact["net"]), artefact.get("task_weights", {})
         states = [{**whole, **as_whole(weights)} for weights in own.values()]
         states += [whole] * (len(net.tasks) - len(states))
-        tables = conf.layout.tables
-        before, after = ([of[table] for table in tables] for of in (self.described.sizes, sizes))
+        before, after = self._rows(conf.layout, sizes)
         grown = {
             name: _grown(_mean([state[name] for state in states]), weight, before, after)
             for name, weight in net.state_dict().items()
@@ -104,15 +104,30 @@ class Parent:
         net.load_state_dict(grown)
         net.task_masks = {task: Mask(layers) for task, layers in artefact["masks"].items()}
 
-    def train(self, net: Model, trainer: Trainer, model: str, epochs: int = 1) -> None:
+    def train(self, net: Model, trainer: Trainer, model: str, sizes: dict[str, int], epochs: int = 1) -> None:
         """Train a net that `load` has filled on the new days' rows; its masks stay as they are."""
         record_validation(net, trainer, tuple(net.tasks))
         for group in net.groups:
             kept = dict.fromkeys(group.tasks, epochs)
-            trainer.fit(net, Phase("warm", group.tasks, group.samples, epochs, kept=kept))
+            phase = Phase("warm", group.tasks, group.samples, epochs, kept=kept)
+            trainer.fit(net, phase, self._optimizer(model, group.tasks, net, sizes))
         masks = storage.join(self._folder(model), "masks.json")
         if storage.exists(masks):
             trainer.store.write_json("masks", storage.read_json(masks))
+
+    def _optimizer(self, model: str, tasks: Sequence[str], net: Model, sizes: dict[str, int]) -> dict[str, Any] | None:
+        """The optimiser's state that a group of tasks ended with, new rows without any; None: it was not kept."""
+        store = Store(self._folder(model), Cluster())
+        if not store.has(optimizer_of(tasks)):
+            return None
+        state = store.load(optimizer_of(tasks))
+        before, after = self._rows(net.spec.inputs.layout, sizes)
+        return {**state, "rows": {name: _with_rows(rows, before, after) for name, rows in state["rows"].items()}}
+
+    def _rows(self, layout: Layout, sizes: Mapping[str, int]) -> tuple[list[int], list[int]]:
+        """The rows of each table, then and now."""
+        then, now = ([of[table] for table in layout.tables] for of in (self.described.sizes, sizes))
+        return then, now
 
     def _folder(self, model: str) -> str:
         return self.lake.uri("models", self.run_id, self.conf.models[model].key(model))
@@ -134,8 +149,13 @@ def _grown(old: Tensor, new: Tensor, before: list[int], after: list[int]) -> Ten
         return old
     if old.shape[0] != sum(before) or new.shape[0] != sum(after) or old.shape[1:] != new.shape[1:]:
         raise TrainingError(f"a weight of shape {list(old.shape)} cannot become one of {list(new.shape)}")
+    return _with_rows(old, before, after, like_unknown=True)
+
+
+def _with_rows(old: Tensor, before: list[int], after: list[int], like_unknown: bool = False) -> Tensor:
+    """Tables that stand after each other, each with more rows: zeros, or the table's first row again."""
     parts = []
     for table, rows in zip(old.split(before), after, strict=True):
-        unknown = table[:1].expand(rows - len(table), -1)
-        parts.append(torch.cat([table, unknown]))
+        new = table[:1].expand(rows - len(table), *table.shape[1:])
+        parts.append(torch.cat([table, new if like_unknown else torch.zeros_like(new)]))
     return torch.cat(parts)

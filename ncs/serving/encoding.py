@@ -42,8 +42,18 @@ class Encoder:
         }
 
     def column(self, name: str, values: Raw) -> NDArray[Any]:
-        """A feature's values [rows] -> what its column in the sample tables holds, [rows] or [rows, length]."""
-        return self._encoders[name](values)
+        """A feature's values [rows] -> what its column in the sample tables holds, [rows] or [rows, length].
+
+        Raises DataError for values of a type that the feature cannot have.
+        """
+        try:
+            return self._encoders[name](values)
+        except (pa.ArrowException, TypeError, ValueError, AttributeError) as err:
+            kind = getattr(self.fields[name], "encode", type(self.fields[name]).__name__.lower())
+            reason = " ".join(str(err).split())[:120]
+            raise DataError(
+                f"{name} ({kind}): values of a wrong type ({reason}); give them as silver/samples has them"
+            ) from None
 
     def encode(self, columns: Mapping[str, Raw]) -> dict[str, NDArray[Any]]:
         """The columns of the sample tables of those features that are among the given columns."""

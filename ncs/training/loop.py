@@ -24,7 +24,7 @@ from ncs.training.hardware import autocast_to
 from ncs.training.metrics import skill, validate, validated
 from ncs.training.optim import MaskedAdam
 from ncs.training.phase import Checkpoint, Kept, Phase, Progress
-from ncs.training.store import Store, validation_of
+from ncs.training.store import Store, optimizer_of, validation_of
 
 _REMEDY = "lower train.learning_rate, the weights of the last epoch are kept"
 
@@ -50,6 +50,8 @@ class Trainer:
     refit_loaders: Mapping[str, Loader] | None = None
     """Training and validation rows together, for `train.refit`."""
     quiet: bool = True
+    keeps_state: bool = False
+    """Whether the optimiser's state at the end of a final model is stored, for a run that goes on from this one."""
 
     def for_subgroup(self, subgroup: Cluster) -> "Trainer":
         """The same for a subgroup of the workers: all rows in the same global batches, sharded over these alone."""
@@ -65,12 +67,12 @@ class Trainer:
         assert self.refit_loaders is not None
         return replace(self, loaders=self.refit_loaders)
 
-    def fit(self, net: Model, phase: Phase) -> dict[str, Kept]:
+    def fit(self, net: Model, phase: Phase, state: Mapping[str, Any] | None = None) -> dict[str, Kept]:
         """Train `net` for a phase from its current weights, and leave in it what is kept, for each task.
 
         That is, by the phase, the task's best epoch, the epoch that it names, or the last one; the paper's lines 19
         and 20 take a model for each task. An interrupted phase resumes after its last whole epoch, with the same
-        result. Returns what was kept.
+        result. `state`: of an earlier run's optimiser, to go on from. Returns what was kept.
         """
         optimizer = MaskedAdam(
             net,
@@ -83,10 +85,14 @@ class Trainer:
             self.conf.average if phase.averaged else 0.0,
         )
         self.cluster.broadcast(weight for name, weight in net.state_dict().items() if not is_shard(name))
+        if state is not None:
+            optimizer.load_state_dict(state)
         progress = self._resume(net, optimizer, phase)
         while progress.epoch < phase.epochs and not progress.stale(phase.patience):
             self._epoch(net, optimizer, phase, progress)
         progress.leave_in(net)
+        if self.keeps_state and phase.averaged:
+            self.store.save(optimizer_of(phase.tasks), optimizer.moments())
         return progress.kept
 
     def _resume(self, net: Model, optimizer: MaskedAdam, phase: Phase) -> Progress:

@@ -231,18 +231,21 @@ class MaskedAdam:
         rows, gradient = self._cluster.all_gather(message).split([2, gradient.shape[1]], 1)
         return coalesce(rows.contiguous().view(torch.int64).squeeze(1), gradient)
 
+    def moments(self) -> dict[str, Any]:
+        """The state of each weight and row: what a training on later rows goes on from."""
+        return {"dense": self._dense[1:], "rows": {name: rows.state for name, rows in self._rows.items()}}
+
     def state_dict(self) -> dict[str, Any]:
         """The state that a resumed training needs."""
-        average = {"average": self.average.state_dict()} if self.average else {}
-        return {"dense": self._dense[1:], "rows": {name: rows.state for name, rows in self._rows.items()}, **average}
+        return self.moments() | ({"average": self.average.state_dict()} if self.average else {})
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Load a `state_dict`."""
+        """Load a `state_dict`, or `moments` alone: averages then begin with the weights that the net has."""
         weight = self._dense.weight
         self._dense = _Dense(weight, *(vector.to(weight.device) for vector in saved["dense"]))
         for name, state in saved["rows"].items():
             self._rows[name].state = state.to(self._embeddings[name].local_rows.device)
-        if self.average:
+        if self.average and "average" in saved:
             self.average.load_state_dict(saved["average"])
 
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -34,9 +34,16 @@ def validation_of(task: str) -> str:
     return f"validation-{task}"
 
 
+def optimizer_of(tasks: Iterable[str]) -> str:
+    """The artefact with the optimiser's state of the tasks that were trained together."""
+    return "-".join(["optimizer", *tasks])
+
+
 def artefacts(folder: str) -> list[str]:
     """The files of a trained model that later stages read: names in its folder."""
-    kept = re.compile(r"(model|validation-\w+)(\.\d+-of-\d+)?\.pt|(facts|masks|conflict)\.json|metrics\.jsonl")
+    kept = re.compile(
+        r"(model|validation-\w+|optimizer(?:-\w+)+)(\.\d+-of-\d+)?\.pt|(facts|masks|conflict)\.json|metrics\.jsonl"
+    )
     return [name for name in storage.files(folder) if kept.fullmatch(name)]
 
 
@@ -78,6 +85,10 @@ class Store:
         if rank == 0:
             self._write(self._path(name), pack(value))
         self._cluster.broadcast_value(True)  # nobody reads before it is written
+
+    def has(self, name: str) -> bool:
+        """Whether there is an artefact."""
+        return storage.exists(self._path(name))
 
     def load(self, name: str) -> dict[str, Any]:
         """Read an artefact; of a sharded one this worker's rows. Raises TrainingError if it is broken."""

@@ -39,11 +39,31 @@ def test_each_task_runs_a_stage_of_the_wheel(job: dict[str, Any]) -> None:
         assert wheel["package_name"] == setup["metadata"]["name"]
         module, _, name = entry_points[wheel["entry_point"]].partition(":")
         assert (module, callable(getattr(cli, name))) == ("jobs.cli", True)
-        cli.parse(wheel["parameters"])  # ends the process where it does not understand them
+        values = {one["name"]: str(one["default"]) for one in job.get("parameters", [])}
+        cli.parse(
+            [_filled(text, values) for text in wheel["parameters"]]
+        )  # ends the process where it does not understand them
         assert task["libraries"] == [{"whl": "../dist/*.whl"}]
         assert task["job_cluster_key"] in [cluster["job_cluster_key"] for cluster in job["job_clusters"]]
     assert job["max_concurrent_runs"] == 1
-    assert job["schedule"]["pause_status"] == "PAUSED"
+    assert job.get("schedule", {}).get("pause_status") == (None if job is JOBS["ncs_backfill"] else "PAUSED")
+
+
+def _filled(text: str, values: dict[str, str]) -> str:
+    """A parameter of a task as the job fills it in: its own parameters where it names one."""
+    name = text.removeprefix("{{job.parameters.").removesuffix("}}")
+    return values.get(name, text) if name != text else text
+
+
+def test_files_that_arrive_can_start_the_daily_job() -> None:
+    lines = (ROOT / "resources" / "daily.yml").read_text().splitlines()
+    commented = [line.partition("# ")[2] for line in lines if line.startswith("      # ")]
+    trigger = yaml.safe_load("\n".join(commented[1:]))["trigger"]
+    assert trigger["file_arrival"].keys() == {
+        "url",
+        "min_time_between_triggers_seconds",
+        "wait_after_last_change_seconds",
+    }
 
 
 def test_the_daily_job_tests_and_then_trains() -> None:

@@ -123,15 +123,45 @@ def test_over_seeds_the_next_step_is_what_widens_the_intervals() -> None:
     assert (more_rows.command, "split.test_days" in more_rows.next_step) == (None, True)
 
 
+CHAMPION = "toy-0/single_task"
+
+
 def test_the_champion_is_reported_and_decides_nothing() -> None:
-    found = judged({"a": (0.002, 0.0), "in_service": (0.003, -0.003)}, champion="in_service")
-    assert found.recommended == "a"
-    assert [(one.reference, one.title) for one in found.findings] == [
-        (BASE, "CVR MSE"),
-        (BASE, "CTR AUC"),
-        ("in_service", "CVR MSE"),
-        ("in_service", "CTR AUC"),
+    found = judged({"a": (0.002, 0.0), CHAMPION: (0.003, -0.003)}, champion=CHAMPION, unsound={CHAMPION: "not of it"})
+    assert (found.recommended, found.settled) == ("a", True)
+    assert [(one.reference, one.title, one.tone) for one in found.findings] == [
+        (BASE, "CVR MSE", Tone.BETTER),
+        (BASE, "CTR AUC", Tone.OPEN),
+        (CHAMPION, "CVR MSE", Tone.WORSE),
+        (CHAMPION, "CTR AUC", Tone.BETTER),
     ]
+    assert "  CTR AUC  better by 0.00300 (0.00250 to 0.00350) than the champion toy-0/single_task" in found.lines()
+
+
+def test_of_a_baseline_that_stays_the_lines_name_the_models() -> None:
+    found = judged({"a": (0.0001, 0.0), CHAMPION: (-0.001, 0.0)}, champion=CHAMPION, unsound={CHAMPION: "not of it"})
+    assert found.recommended == BASE
+    assert found.lines()[1:4] == [
+        "  CVR MSE  a: not settled: 0.00040 worse to 0.00060 better, against single_task",
+        "  CTR AUC  a: not settled: 0.00050 worse to 0.00050 better, against single_task",
+        "  CVR MSE  single_task: better by 0.00100 (0.00050 to 0.00150) than the champion toy-0/single_task",
+    ]
+
+
+def test_a_champion_that_is_recommended_or_the_baseline_is_compared_once() -> None:
+    assert {one.reference for one in judged({"a": (0.002, 0.0)}, champion="a").findings} == {BASE}
+    assert len(judged({"a": (0.002, 0.0)}, champion=BASE).findings) == 2
+    noted = judged({"a": (0.002, 0.0)}, champion_note="not compared with the champion, x/y: it is gone")
+    assert "  not compared with the champion, x/y: it is gone" in noted.lines()
+
+
+def test_a_single_model_is_compared_with_the_champion() -> None:
+    differences = [one for one in planted({"a": (0.001, 0.0), CHAMPION: (0.0, 0.0)}) if one.model == "a"]
+    found = verdict(Evidence(["a"], differences, TASKS, "a", 100, champion=CHAMPION))
+    assert [one.text for one in found.findings][:1] == [
+        "better by 0.00100 (0.00050 to 0.00150) than the champion toy-0/single_task"
+    ]
+    assert found.confidence.startswith("over 100 test impressions")
 
 
 def test_less_is_better_turns_an_interval_round() -> None:

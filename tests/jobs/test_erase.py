@@ -79,8 +79,12 @@ def test_a_user_is_erased_everywhere_and_stays_away(
     job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before, lake = rows(job), job.lake
+    served = lake.uri("models", "run-1", "layer_share", "serving", "mlflow", "MLmodel")
+    storage.write_bytes(served, b"flavors: {}")
     erase_users(job, 3, 77)
     shown = capsys.readouterr().out
+    assert "MLflow models with their ids, removed: " in shown
+    assert not storage.exists(served), "its vocabulary holds the user's id"
     assert "user 77 has no rows in the lake: the id is unknown" in shown
     assert "models that were trained on rows of theirs: run-1" in shown
     lost = {table: before[table] - count for table, count in rows(job).items()}

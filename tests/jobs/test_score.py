@@ -15,7 +15,7 @@ from ncs.errors import DataError
 from ncs.lake.layout import Lake
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
-from tests.factories import toy_conf, write_toy_lake
+from tests.factories import RICH, toy_conf, write_toy_lake
 from tests.training.faults import trained
 
 CONF = toy_conf("train.models=layer_share", "train.epochs=1")
@@ -85,3 +85,26 @@ def test_what_is_unknown_is_counted_and_what_is_missing_is_named(
         with pytest.raises(DataError, match=text):
             scored(job, run, tmp_path / name, tmp_path / "none.parquet")
     assert not (tmp_path / "none.parquet").exists()
+
+
+def test_values_of_a_wrong_type_are_named_and_nothing_is_written(lake: Lake, tmp_path: Path) -> None:
+    conf = toy_conf(*RICH, "train.models=layer_share", "train.epochs=1")
+    run = trained(write_toy_lake(lake, conf, rows=300), conf)
+    run.write_description()
+    good = {"user_id": ["1"], "age": [30.0], "video_id": ["2"], "tag": [["1"]], "cover": [[0.5, 0.5]]}
+    good |= {"user_id_clicked_7d": [0.1], "clicked_video_id": [["1"]]}
+    job = Job(conf, lake, conf.logs.days, quiet=True)
+    for name, values, text in (
+        ("age", ["old"], r"age \(number\): values of a wrong type"),
+        ("tag", ["1,2"], r"tag \(list\): values of a wrong type"),
+        ("cover", [[0.5]], r"fields\.cover: row 0 has 1 numbers, a vector has 2"),
+        ("cover", ["x"], r"cover \(vector\): values of a wrong type"),
+        ("user_id_clicked_7d", ["much"], r"user_id_clicked_7d \(number\): values of a wrong type"),
+        ("clicked_video_id", [3], r"clicked_video_id \(past\): values of a wrong type"),
+    ):
+        pq.write_table(pa.table(good | {name: values}), tmp_path / "in.parquet")
+        with pytest.raises(DataError, match=text):
+            scored(job, run, tmp_path / "in.parquet", tmp_path / "none.parquet")
+    assert not (tmp_path / "none.parquet").exists()
+    pq.write_table(pa.table(good), tmp_path / "in.parquet")
+    assert scored(job, run, tmp_path / "in.parquet", tmp_path / "out.parquet")["pctr"].null_count == 0

@@ -6,6 +6,8 @@ import pytest
 import torch
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
+from jobs.job import Job
+from jobs.pipeline.train import complete
 from ncs.config import Config
 from ncs.errors import DataError, TrainingError
 from ncs.lake import layout, storage
@@ -15,6 +17,7 @@ from ncs.runs.run import Run, field_sizes
 from ncs.runs.training import train
 from ncs.runs.warm_start import Parent, _grown
 from ncs.training.cluster import Cluster
+from ncs.training.store import Store
 from tests.factories import USERS, toy_conf, write_toy_lake
 from tests.training.faults import same, saved_state, trained
 
@@ -108,9 +111,45 @@ def test_it_learns_from_the_new_days_alone_and_resumes(parent: Run) -> None:
     assert all(same(first[model], saved_state(again, model)) for model in MODELS), "the same bits"
 
 
+def test_it_goes_on_with_the_optimisers_state(parent: Run) -> None:
+    kept = Store(parent.folder_of("layer_share"), Cluster()).load("optimizer-ctr-cvr")
+    assert all(float(rows.abs().sum()) > 0 for rows in kept["rows"].values())
+    sizes = field_sizes(Run.of(NOW, parent.lake, parent.run_id))
+    net = build(NOW.of_model("layer_share"), sizes, seed=3)
+    state = Parent(parent.lake, parent.run_id)._optimizer("layer_share", tuple(net.tasks), net, sizes)
+    assert state is not None
+    (rows,), (before,) = state["rows"].values(), kept["rows"].values()
+    assert torch.equal(rows[: USERS + 1], before[: USERS + 1])
+    assert not rows[USERS + 1 : USERS + 4].any(), "new users have none"
+    assert torch.equal(rows[USERS + 4 :], before[USERS + 1 :])
+
+    first = saved_state(go_on(parent), "layer_share")
+    assert same(first, saved_state(go_on(parent), "layer_share"))
+    folder = Run.of(NOW, parent.lake, parent.run_id).folder
+    storage.remove(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "has", lambda *_: False)  # as a run of before
+        assert not same(first, saved_state(go_on(parent), "layer_share")), "a fresh optimiser takes other steps"
+    storage.remove(folder)
+
+
+@pytest.mark.slow
+def test_several_workers_go_on_together(parent: Run) -> None:
+    conf = conf_of("2022-04-08..2022-04-10", "workers=2", "launch.launcher=torch", "train.models=[connection_share]")
+    together = Run.of(conf, parent.lake, parent.run_id)
+    complete(Job(conf, parent.lake, conf.logs.days, quiet=True), together)
+    facts = together.facts("connection_share")
+    assert (facts.workers, together.lineage.parent) == ([2], parent.run_id)
+    assert facts.tasks["ctr"].skill > 0, "they begin from the parent's weights"
+    before, after = (saved_state(one, "connection_share")["masks"] for one in (parent, together))
+    assert all(torch.equal(mask, after[task][name]) for task in before for name, mask in before[task].items())
+
+
 def test_what_cannot_go_on_is_named(parent: Run) -> None:
     for conf, text in (
         (conf_of("2022-04-08..2022-04-10", "net.hidden=[8, 8]"), "its net is not as configured now"),
+        (conf_of("2022-04-08..2022-04-10", "fields.user_id.min_count=2"), "its fields is not as configured now"),
+        (conf_of("2022-04-08..2022-04-10", "tasks.cvr.weight=2.0"), "its tasks is not as configured now"),
         (conf_of("2022-04-08..2022-04-10", "train.models=esmm"), "it has no esmm of the same definition"),
         (conf_of("2022-04-08..2022-04-10", "train.embeddings=sharded"), "train.embeddings=sharded is not supported"),
     ):
