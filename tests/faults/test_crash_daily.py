@@ -26,7 +26,7 @@ MODEL = "layer_share"
 SETTINGS = [*SPARK, "logs.days=2022-04-08..2022-04-11", "logs.impressions=4000", "logs.synthetic.users=100"]
 SETTINGS += ["logs.synthetic.videos=50", "window.train=3", f"train.models={MODEL}", "train.epochs=2", "train.threads=1"]
 SETTINGS += ["daily.scratch_every=3", "net.embedding=2", "net.hidden=[8, 4]"]
-SETTINGS += ["promote={margin: 0.9, better: [], max_calibration: 0.9, least_rows: 50, resamples: 50}"]
+SETTINGS += ["promote={margin: 0.9, better: [], max_calibration: 0.9, least_rows: 50}"]
 TABLES = [
     layout.SAMPLES,
     layout.VOCABULARY,
