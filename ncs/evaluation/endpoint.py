@@ -31,7 +31,7 @@ def answer(wanted: Endpoint, found: Sequence[SeedDifference], tasks: Sequence[Ta
     (beside,) = (one for one in ctr if one.reference == best.reference)
     parts = [
         f"{by_name[CVR].title} of {wanted.model} is {_size(best)} than that of {best.reference}, its best control",
-        f"{'settled' if settled else 'not settled'} against {'all' if not lacking else 'the'} {len(cvr)} controls",
+        f"{'settled' if settled else 'not settled'} against {len(cvr)} of {len(wanted.controls)} controls",
         f"{by_name[CTR].title} {_size(beside)}, {wanted.margin:g} lower is allowed",
         *([f"{', '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} not among the models"] if lacking else []),
     ]

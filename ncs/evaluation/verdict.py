@@ -23,7 +23,7 @@ class Tone(StrEnum):
     BETTER = "better"
     WORSE = "worse"
     OPEN = "open"
-    """Not settled: the interval contains zero."""
+    """Not settled."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +125,8 @@ def baseline_of(models: Sequence[str], references: Iterable[str]) -> str:
 def verdict(evidence: Evidence) -> Verdict:
     """The verdict.
 
-    A model is recommended over the baseline if it is better in a task, and worse in none, by intervals that exclude
-    zero. Of several, the one that is better in most tasks; then the one whose relative gains add up to most. A model
+    A model is recommended over the baseline if it is better in a task, and worse in none, by settled differences. Of
+    several, the one that is better in most tasks; then the one whose relative gains add up to most. A model
     whose figures are no result is never recommended, and nothing is compared with it.
     """
     sound = evidence.sound
@@ -159,6 +159,7 @@ def finding(task: Task, one: Difference, reference: str | None = None) -> Findin
     low, high = sorted((oriented(one, one.low), oriented(one, one.high)))
     if one.better is None:
         text, tone = f"not settled: {_side(low)} to {_side(high)}", Tone.OPEN
+        text += " if it alone is looked at" if low > 0 or high < 0 else ""
     else:
         tone = Tone.BETTER if one.better else Tone.WORSE
         near, far = sorted((abs(low), abs(high)))

@@ -26,13 +26,13 @@ def test_it_is_met_where_every_control_is_beaten() -> None:
     assert found.startswith(
         "endpoint met: CVR MSE of a is 0.00100 (-0.76%) lower [-0.00101, -0.00099] than that of random"
     )
-    assert "its best control; settled against all 2 controls; CTR AUC 0.00040 (-0.05%) lower" in found
+    assert "its best control; settled against 2 of 2 controls; CTR AUC 0.00040 (-0.05%) lower" in found
 
 
 @pytest.mark.parametrize(
     ("own", "why"),
     [
-        ((0.1309999, 0.79), "not settled against all 2 controls"),
+        ((0.1309999, 0.79), "not settled against 2 of 2 controls"),
         ((0.132, 0.79), "is 0.00100 (+0.76%) higher"),
         ((0.130, 0.7894), "CTR AUC 0.00060"),
     ],

@@ -170,6 +170,13 @@ def test_less_is_better_turns_an_interval_round() -> None:
     assert finding(task, one).text == "not settled: 0.00070 worse to 0.00010 better, against b"
 
 
+def test_what_is_not_settled_among_many_says_what_it_is_alone() -> None:
+    task = next(task for task in TASKS if task.name == "cvr")
+    one = Difference("a", "b", "cvr", "mse", -0.0003, 0.1, -0.0005, -0.0001, None)
+    said = "not settled: 0.00010 better to 0.00050 better if it alone is looked at, against b"
+    assert (finding(task, one).text, finding(task, one).tone) == (said, Tone.OPEN)
+
+
 def test_the_baseline_is_the_first_reference_that_is_there() -> None:
     assert baseline_of(["a", "b"], ["x", "b", "a"]) == "b"
     assert baseline_of(["a", "b"], ["x"]) == "a"
