@@ -1,11 +1,12 @@
 """Algorithm 1 on workers that each take their part of the same global batches; run by test_cluster.
 
-python tests/training/halves.py FOLDER [KEY=VALUE ...]
+python tests/training/halves.py FOLDER [model=NAME] [KEY=VALUE ...]
 """
 
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pyarrow  # noqa: F401  (before torch: the other order has crashed)
@@ -13,12 +14,13 @@ import torch
 
 from ncs.config import Config
 from ncs.data_loading import Batch, Features
-from ncs.models import build, connection_share
-from ncs.nets.masked import MaskedNet
+from ncs.models import build, model_type
 from ncs.training.cluster import Cluster, connect
 from ncs.training.loop import Trainer
 from ncs.training.store import Store
 from tests.factories import TAGS, USERS, VIDEOS, rich_rows, toy_conf, toy_rows
+
+MODEL = "model="
 
 
 @dataclass
@@ -60,11 +62,13 @@ def loaders(conf: Config, seed: int, rows: int, cluster: Cluster) -> dict[str, H
     return {task: HalvesFeed(task, of_task[task], labels[task], cluster.rank, cluster.size) for task in labels}
 
 
-def made(folder: str, cluster: Cluster, *settings: str) -> tuple[MaskedNet, Trainer, Config]:
+def made(folder: str, cluster: Cluster, *settings: str) -> tuple[Any, Trainer, Config]:
+    """The net of connection_share, or of the model that is named, its trainer and configuration."""
     torch.set_num_threads(1)
-    conf = toy_conf(*settings).of_model("connection_share")
+    named = [setting.removeprefix(MODEL) for setting in settings if setting.startswith(MODEL)]
+    model, *_ = [*named, "connection_share"]
+    conf = toy_conf(*(setting for setting in settings if not setting.startswith(MODEL))).of_model(model)
     net = build(conf, {"user_id": USERS + 1, "video_id": VIDEOS + 1, "tag": TAGS + 1}, 5, cluster)
-    assert isinstance(net, MaskedNet)
     store = Store(folder, cluster)
     variance = dict.fromkeys(net.tasks, 0.1)
     training, validation = loaders(conf, 1, 2030, cluster), loaders(conf, 2, 600, cluster)
@@ -73,7 +77,7 @@ def made(folder: str, cluster: Cluster, *settings: str) -> tuple[MaskedNet, Trai
 
 def run(folder: str, cluster: Cluster, *settings: str) -> None:
     net, trainer, conf = made(f"{folder}/connection_share", cluster, *settings)
-    connection_share.train(net, trainer, conf)
+    model_type(conf).train(net, trainer, conf)
     chosen = {task: mask.alive for task, mask in net.task_masks.items()}
     workers = {"size": cluster.size, "local_size": cluster.local_size}
     Store(f"{folder}/result", cluster).save("result", {"net": net.state_dict(), "chosen": chosen, **workers})

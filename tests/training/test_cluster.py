@@ -73,6 +73,18 @@ def test_two_workers_fed_the_halves_of_each_batch_end_as_one_does(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("model", ["stem", "fisher_share", "learnt_share", "staged_share"])
+def test_two_workers_share_in_every_form_as_one_does(tmp_path: Path, model: str) -> None:
+    """One epoch: the more steps follow, the further float rounding takes them apart."""
+    settings = (f"model={model}", "train.epochs=1", "prune.rounds=1")
+    halves.run(str(tmp_path / "one"), Cluster(), *RICH, *settings)
+    one, two = result(tmp_path / "one"), halved(tmp_path / "two", "torch", *RICH, *settings)
+    assert (one["size"], two["size"], one["chosen"]) == (1, 2, two["chosen"])
+    for name, weight in one["net"].items():
+        torch.testing.assert_close(two["net"][name], weight, rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.mark.slow
 def test_two_workers_give_the_same_bits_each_time_and_with_either_backend(tmp_path: Path) -> None:
     first = halved(tmp_path / "first", "horovodrun")
     for name, launcher in (("again", "horovodrun"), ("torch", "torch")):
