@@ -74,7 +74,7 @@ def test_what_is_written_predicts_as_the_model_does(
     printed = capsys.readouterr().out
     place = Path(run.folder, "connection_share", "serving")
     assert sorted(path.name for path in place.iterdir()) == [
-        "ctr.json", "ctr.onnx", "ctr.pt2", "cvr.json", "cvr.onnx", "cvr.pt2",
+        "ctr.json", "ctr.onnx", "ctr.pt2", "cvr.json", "cvr.onnx", "cvr.pt2", "mlflow",
     ]  # fmt: skip
     assert f"models: {place}" in printed
     ids, _, _ = toy_rows(777, seed=5)
