@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#c2569a", "#b07a00", "#7a5fc0", "#7d838c")
 """Near Okabe and Ito's, which the colour-blind can tell apart; contrast at least 3 on the light and the dark page."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "*")
 GREY = "#8a8f98"
 _ORDER = (
     "single_task",
@@ -29,8 +29,38 @@ _ORDER = (
     "full_share_theta",
     "layer_share_theta",
     "layer_share_pruned",
+    "single_task_dot",
+    "distance_share",
+    "fisher_share",
+    "priced_share",
+    "disjoint_share",
+    "dimension_share",
+    "read_share",
+    "owned_share",
+    "split_share",
+    "split_towers",
+    "learnt_share",
+    "staged_share",
+    "snr_trans_fast",
+    "adatt",
+    "adatt_2",
+    "home",
+    "stem",
+    "aitm",
+    "gbdt",
+    "cvr_mask_for_all",
+    "swapped_masks",
+    "wide_towers",
+    "owned_share_12",
+    "stem_none",
+    "split_none",
+    "layer_share_12",
+    "dimension_random",
+    "staged_random",
+    "staged_unread",
+    "wide_random_masks",
 )
-"""The catalogue's most compared models, so that no two of the first seven have a colour in common."""
+"""The catalogue, the most compared first, so that no two of the first seven have a colour in common."""
 
 
 class Look(NamedTuple):
