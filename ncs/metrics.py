@@ -13,6 +13,8 @@ import numpy as np
 
 from ncs.errors import TrainingError
 
+_LEAST = 1e-7
+
 
 class Kind(StrEnum):
     """What a task is, for whoever asks which metrics apply to it."""
@@ -93,6 +95,9 @@ class Metric:
             assert weights is None, f"{self.name} has no weighted form"
             return self.projection(labels, scores)
         assert self.error, f"{self.name} is computed in Spark alone"
+        scores = scores.astype(np.float64)
+        if not self.bounded:  # a sigmoid of 32 bits can round to 0 or 1, whose logarithm is no figure
+            scores = scores.clip(_LEAST, 1 - _LEAST)
         errors = np.asarray(self.error(np, labels.astype(np.float64), scores), dtype=np.float64)
         if weights is None:
             return errors

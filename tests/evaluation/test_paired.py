@@ -44,6 +44,11 @@ def test_a_weighted_mean_has_the_variance_of_a_ratio() -> None:
     assert np.var(means) == pytest.approx(np.mean(variances), rel=0.08)
 
 
+def test_a_saturated_prediction_has_a_finite_error() -> None:
+    values = METRICS["cross_entropy"].values(np.array([0.5, 1.0]), np.array([1.0, 0.0], np.float32))
+    assert values == pytest.approx([-0.5 * np.log(1e-7), -np.log(1e-7)])
+
+
 def test_rows_without_a_label_do_not_count() -> None:
     labels, scores = rows(300)
     holes = labels.copy()
