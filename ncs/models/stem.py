@@ -3,9 +3,10 @@
 "STEM: Unleashing the Power of Embeddings in Multi-Task Recommendation": shared experts read the shared embeddings, a
 task's experts its own ones. A task's gate mixes the experts of all tasks, but its loss reaches the shared and its own
 part alone: what belongs to another task is read through a stop-gradient. Numbers of experts as of a level of PLE
-(`net.ple.shared` and `own`). Control: with `share.masks: none` every task trains all of it, in a net of the same size.
-Differs: the inputs are this project's, all of their weights (pooling, projections) as private or shared as the
-embeddings; a step is of one task's batch.
+(`net.ple.shared` and `own`). Control: with `share.masks: none` every task trains all of it, in a net of the same size,
+which has then several embeddings of each id as in Guo et al., ICML 2024 (arXiv 2310.04400). Differs: the inputs are
+this project's, all of their weights (pooling, projections) as private or shared as the embeddings; a step is of one
+task's batch.
 """
 
 from typing import cast

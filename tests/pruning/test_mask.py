@@ -191,6 +191,7 @@ def test_disjoint_masks_part_what_both_keep() -> None:
 
 
 @given(st.integers(0, 1000), st.floats(0.01, 0.99), st.sampled_from(["global", "layer"]), st.floats(0, 6))
+@settings(deadline=None)
 def test_no_layer_is_ever_emptied(seed: int, rate: float, scope: Scope, spread: float) -> None:
     """Whatever a layer's scores are beside those of the others, and however often it is pruned."""
     scores = {name: w.abs() * 10 ** (-spread * n) for n, (name, w) in enumerate(weights(seed).items())}

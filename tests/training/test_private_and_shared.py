@@ -60,7 +60,7 @@ def test_stem_reads_another_tasks_private_parts_and_leaves_them_alone() -> None:
 
 
 def test_stems_control_is_the_same_net_without_a_stop() -> None:
-    model, control = built("stem"), built("stem_none")
+    model, control = built("stem"), built("multi_embedding")
     assert torch.equal(control.logits(IDS, "ctr"), model.logits(IDS, "ctr"))
     moved, more = gradients(model, batch(), "ctr"), gradients(control, batch(), "ctr")
     assert {name for name in more if name.startswith("own.cvr")} - moved.keys()
