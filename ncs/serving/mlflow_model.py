@@ -55,6 +55,7 @@ def save(
     predictions = [name.removesuffix(".onnx") for name in files if name.endswith(".onnx")]
     signature = models.ModelSignature(inputs=_inputs(types, features), outputs=_outputs(predictions))
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # of its advice on types and environments
+    importlib.import_module("mlflow.environment_variables").MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(temporary) / "model"
         place.mkdir()
