@@ -28,7 +28,7 @@ notebook = start(globals())
 
 comparison = notebook.sql("SELECT * FROM v_model_comparison WHERE run_id = {run} ORDER BY task, metric, rank, model")
 shown = ["task", "metric", "rank", "model", "value", "difference", "low", "high", "better", "settled"]
-print(comparison[shown].to_string(index=False, float_format="{:.5f}".format))
+notebook.show(comparison[shown])
 
 # COMMAND ----------
 
@@ -106,6 +106,6 @@ if notebook.has("gold/differences"):
         """SELECT model, reference, task, metric, difference, low, high, better FROM {gold/differences}
         WHERE made_at = (SELECT max(made_at) FROM {gold/differences}) ORDER BY task, reference, model"""
     )
-    print(differences.to_string(index=False, float_format="{:+.5f}".format))
+    notebook.show(differences)
 else:
     print("not compared over several seeds yet: run `ncs compare`")

@@ -24,7 +24,7 @@ notebook = start(globals())
 # COMMAND ----------
 
 days = notebook.sql("SELECT * FROM v_daily_label_quality ORDER BY day")
-print(days.to_string(index=False, float_format="{:.4f}".format))
+notebook.show(days, digits=4)
 
 # COMMAND ----------
 
@@ -63,7 +63,7 @@ lengths = notebook.sql(
       avg(watched_seconds) AS mean_watched_seconds
     FROM {silver/samples} WHERE cvr IS NOT NULL GROUP BY ALL ORDER BY shortest"""
 )
-print(lengths.drop(columns="shortest").to_string(index=False, float_format="{:.3f}".format))
+notebook.show(lengths.drop(columns="shortest"), digits=3)
 
 # COMMAND ----------
 
@@ -85,7 +85,10 @@ by_length.invert_yaxis()
 reasons = notebook.sql(
     "SELECT log, reason, count(*) AS rows FROM {silver/quarantine} GROUP BY ALL ORDER BY log, reason"
 )
-print(reasons.to_string(index=False) if len(reasons) else "nothing was set aside")
+if len(reasons):
+    notebook.show(reasons)
+else:
+    print("nothing was set aside")
 
 # COMMAND ----------
 

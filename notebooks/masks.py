@@ -28,7 +28,7 @@ print(f"models with masks: {', '.join(models)}" if models else "no model of this
 overlap = notebook.sql(
     "SELECT * FROM v_mask_overlap WHERE run_id = {run} ORDER BY model, round NULLS LAST, layer"
 ).drop(columns="run_id")
-print(overlap.to_string(index=False, float_format="{:.3f}".format, na_rep="given"))
+notebook.show(overlap.astype({"round": object}).fillna({"round": "given"}), digits=3)
 
 # COMMAND ----------
 
@@ -99,7 +99,10 @@ for model in sorted(inputs["model"].unique()):
 
 conflict = masks[masks["figure"].str.startswith(("cosine", "negative"))]
 conflict = conflict.pivot_table(index=["model", "layer"], columns="figure", values="value").reset_index()
-print(conflict.to_string(index=False, float_format="{:+.3f}".format) if len(conflict) else "this run has not kept any")
+if len(conflict):
+    notebook.show(conflict, digits=3)
+else:
+    print("this run has not kept any")
 
 # COMMAND ----------
 

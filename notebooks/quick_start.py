@@ -47,7 +47,7 @@ labels = (
     .orderBy("day")
     .toPandas()
 )
-print(labels.to_string(index=False))
+notebook.show(labels)
 
 # COMMAND ----------
 
@@ -66,7 +66,7 @@ axis.legend()
 # COMMAND ----------
 
 reasons = table(layout.QUARANTINE).groupBy("log", "reason").count().orderBy("log", "reason").toPandas()
-print(reasons.to_string(index=False))
+notebook.show(reasons)
 
 # COMMAND ----------
 
@@ -122,7 +122,7 @@ comparison = notebook.sql(
     """SELECT task, metric, model, value, ci_low, ci_high, baseline, difference, low, high, settled
     FROM v_model_comparison WHERE run_id = {run} AND metric IN ('mse', 'auc') ORDER BY task, model"""
 )
-print(comparison.to_string(index=False))
+notebook.show(comparison)
 
 # COMMAND ----------
 

@@ -32,7 +32,7 @@ if simulated:
     final = arms[arms["is_final"]]
     shown = ["metric", "arm", "users", "value", "gain", "gain_low", "gain_high", "settled"]
     shown += ["paired_gain", "paired_low", "paired_high"]
-    print(final[shown].to_string(index=False, float_format="{:.4f}".format))
+    notebook.show(final[shown], digits=4)
     split = final["sample_ratio"].min()
     print(f"sample ratio: p = {split:.3f}, {'as it should be' if split > 0.001 else 'the split is broken'}")
 

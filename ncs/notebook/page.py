@@ -13,7 +13,7 @@ from ncs.notebook.source import Ran
 
 
 def render(name: str, ran: Iterable[Ran]) -> str:
-    """The page: words, code (folded), what it printed, what it drew."""
+    """The page: words, code (folded), what it printed, displayed, drew."""
     markdown = mistune.create_markdown(escape=True)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
@@ -22,6 +22,9 @@ def render(name: str, ran: Iterable[Ran]) -> str:
             "words": None if one.cell.is_code else markdown(one.cell.text),
             "code": one.cell.text,
             "printed": one.printed,
+            "tables": [
+                table.to_html(index=False, border=0, na_rep="–") for table in one.tables
+            ],  # escapes what is in it
             "pictures": [{"png": _png(figure), "title": _title(figure)} for figure in one.figures],
         }
         for one in ran  # in this order: a figure is gone when the next cell runs

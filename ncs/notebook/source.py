@@ -29,10 +29,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Ran:
-    """A cell and what it left: text that it printed, figures that it drew."""
+    """A cell and what it left: text that it printed, tables that it displayed, figures that it drew."""
 
     cell: Cell
     printed: str = ""
+    tables: Sequence[Any] = field(default_factory=list)
     figures: Sequence[Figure] = field(default_factory=list)
 
 
@@ -46,7 +47,7 @@ def cells(path: Path) -> list[Cell]:
 
 
 def execute(path: Path, names: dict[str, Any]) -> Iterator[Ran]:
-    """Run a notebook's cells in one namespace, as Databricks does; `names` is that, and keeps what they leave.
+    """Run a notebook's cells in one namespace with `display`, as Databricks does; `names` keeps what they leave.
 
     Figures are closed when the next cell is asked for. Raises DataError with the cell that failed; the project's own
     errors pass as they are.
@@ -56,6 +57,8 @@ def execute(path: Path, names: dict[str, Any]) -> Iterator[Ran]:
         if not cell.is_code:
             yield Ran(cell)
             continue
+        tables: list[Any] = []
+        names["display"] = tables.append
         with redirect_stdout(io.StringIO()) as printed:
             try:
                 exec(compile(cell.text, f"{path.name}, cell {number}", "exec"), names)
@@ -63,7 +66,7 @@ def execute(path: Path, names: dict[str, Any]) -> Iterator[Ran]:
                 raise
             except Exception as err:
                 raise DataError(f"{path.name}, cell {number}: {type(err).__name__}: {err}") from err
-        yield Ran(cell, printed.getvalue(), [plt.figure(n) for n in plt.get_fignums()])
+        yield Ran(cell, printed.getvalue(), tables, [plt.figure(n) for n in plt.get_fignums()])
         plt.close("all")
 
 

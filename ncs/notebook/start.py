@@ -30,6 +30,15 @@ class Notebook:
     spark: SparkSession
     lake: Lake
     run: str
+    names: Mapping[str, Any]
+    """The notebook's `globals()`."""
+
+    def show(self, frame: "pd.DataFrame", digits: int = 5) -> None:
+        """Show a table, numbers rounded: as a notebook displays it, or as text where there is no `display`."""
+        if "display" in self.names:
+            self.names["display"](frame.round(digits))
+        else:
+            print(frame.to_string(index=False, float_format=f"{{:.{digits}f}}".format))
 
     def sql(self, query: str) -> "pd.DataFrame":
         """Rows of a query over the views and, as `{gold/slices}`, the tables; `{run}` is the run's id, quoted."""
@@ -60,7 +69,7 @@ def start(names: Mapping[str, Any]) -> Notebook:
     views.create(spark, lake)
     matplotlib.rcParams["text.parse_math"] = False  # a $ in a name is a $
     print(f"run {run}, in {lake.root}")
-    return Notebook(spark, lake, run)
+    return Notebook(spark, lake, run, names)
 
 
 def _widget(names: Mapping[str, Any], name: str) -> str:
