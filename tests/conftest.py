@@ -18,11 +18,25 @@ ROOT = Path(__file__).parent.parent
 LONGEST = (
     "integration/test_end_to_end.py",
     "jobs/test_lake_life.py",
-    "test_security.py",
+    "labels/test_join.py",
+    "jobs/test_ingest.py",
     "jobs/test_operations.py",
+    "jobs/test_evaluate.py",
+    "jobs/test_predict.py",
+    "evaluation/test_metrics.py",
+    "lake/test_upkeep.py",
+    "test_security.py",
     "docs/test_site.py",
 )
 """Files that take longest, longest first: a process that begins one of them last goes on alone."""
+
+FEW_ROWS = (
+    "spark.sql.adaptive.enabled=false",
+    "spark.sql.codegen.wholeStage=false",
+    "spark.sql.codegen.factoryMode=NO_CODEGEN",
+)
+"""Plans of a few rows are run by interpretation, each in one job: to compile them, stage by stage, takes longer than
+they do. The session of `make test-all`, and every process that a test starts, has the settings of the configuration."""
 
 # Read when torch is loaded: as many test processes as there are cores compute at once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -39,8 +53,9 @@ def load_conf() -> Callable[..., Config]:
 
 
 @pytest.fixture(scope="session")
-def spark(load_conf: Callable[..., Config]) -> Iterator[SparkSession]:
-    session = spark_session(load_conf("spark.sql.shuffle.partitions=2"))
+def spark(load_conf: Callable[..., Config], pytestconfig: pytest.Config) -> Iterator[SparkSession]:
+    quick = FEW_ROWS if "not slow" in pytestconfig.getoption("markexpr") else ()
+    session = spark_session(load_conf("spark.sql.shuffle.partitions=2", *quick))
     yield session
     session.stop()
 

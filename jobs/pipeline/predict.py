@@ -21,7 +21,6 @@ from ncs.lake.layout import ALL, Record
 from ncs.lake.tables import table_of
 from ncs.lake.vocabulary import is_successor
 from ncs.lake.writer import replace_models, replace_run
-from ncs.runs.predictor import Predictor, validation_rows
 from ncs.tasks import CTR, tasks_of
 
 
@@ -55,6 +54,8 @@ def _predict(job: Job, found: dict[str, Any], conf: Config) -> None:
     if is_current(job.lake, layout.PREDICTIONS, run_id, provenance):
         job.say(f"predict: {run_id} has scored {days} already")
         return
+    from ncs.runs.predictor import Predictor
+
     folder = job.lake.uri("models", run_id)
     scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in found["models"]}
     samples = job.table_of(shown).where(F.col("day").isin(*days))
@@ -72,6 +73,8 @@ def _calibrate(job: Job, found: dict[str, Any], conf: Config) -> None:
     provenance = {"models": list(own.values())}
     if is_current(job.lake, layout.CALIBRATION, run_id, provenance):
         return
+    from ncs.runs.predictor import validation_rows
+
     curves = {
         (model, task): fit(*validation_rows(job.lake.uri("models", run_id, folder), task))
         for model, folder in own.items()

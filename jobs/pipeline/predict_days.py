@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 from pyspark.sql import DataFrame
@@ -23,8 +23,10 @@ from ncs.lake.currency import stale
 from ncs.lake.layout import Lake, Record
 from ncs.lake.registry import ModelRef
 from ncs.lake.writer import replace_models
-from ncs.runs.predictor import Predictor
 from ncs.tasks import CTR, tasks_of
+
+if TYPE_CHECKING:
+    from ncs.runs.predictor import Predictor
 
 
 def run(job: Job, model: str | None) -> None:
@@ -92,6 +94,8 @@ def predictions_version(lake: Lake, model: Chosen, day: date) -> int | None:
 
 def _score(job: Job, members: Sequence[Chosen], days: Sequence[date], wanted: dict[str, dict[str, Any]]) -> None:
     """Score days with models of one run, which share its configuration and vocabulary."""
+    from ncs.runs.predictor import Predictor
+
     first = members[0]
     described, conf = first.described, first.conf
     run_id, folder = described["run_id"], job.lake.uri("models", described["run_id"])
@@ -104,7 +108,7 @@ def _score(job: Job, members: Sequence[Chosen], days: Sequence[date], wanted: di
 
 
 def predictions(
-    job: Job, rows: DataFrame, conf: Config, run_id: str, scorers: Mapping[str, Predictor], days: Collection[date]
+    job: Job, rows: DataFrame, conf: Config, run_id: str, scorers: "Mapping[str, Predictor]", days: Collection[date]
 ) -> DataFrame:
     """Rows of gold/predictions from the days' encoded rows, by each of a run's models."""
     tasks = tasks_of(conf)

@@ -12,12 +12,10 @@ import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 
 from jobs.job import Job
 from jobs.pipeline.runs import latest_run
-from jobs.pipeline.worker import train_together
 from ncs import config
 from ncs.lake import storage
 from ncs.runs.run import Run
-from ncs.runs.training import train
-from ncs.training import cluster
+from ncs.training.launched import launched
 
 LATEST = "latest"
 
@@ -35,8 +33,11 @@ def run(job: Job, parent: str | None = None) -> None:
             return
     this = Run.of(job.conf, job.lake, parent)
     pending = this.pending()
-    if cluster.launched() and train_together(job, this, fewer=False).rank:
-        return  # rank 0 says what has come of it
+    if launched():
+        from jobs.pipeline.worker import train_together
+
+        if train_together(job, this, fewer=False).rank:
+            return  # rank 0 says what has come of it
     complete(job, this, pending)
     storage.write_json(job.lake.uri("models", "latest.json"), {"run_id": this.run_id})
     done = f"{', '.join(pending)} trained" if pending else "nothing to train"
@@ -54,6 +55,9 @@ def complete(job: Job, this: Run, pending: Sequence[str] | None = None) -> None:
         if this.conf.workers > 1:
             _launch(job, this)
         else:
+            from ncs.runs.training import train
+            from ncs.training import cluster
+
             train(this, cluster.connect(), job.say, job.quiet)
     this.write_description()
 
@@ -75,6 +79,8 @@ def _launch(job: Job, this: Run) -> None:
             # A name that nobody can foresee, in a file that is new: others may write into the folder too.
             descriptor, name = tempfile.mkstemp(prefix="ncs-workers-", suffix=".log")
             os.close(descriptor)
+            from ncs.training import cluster
+
             log = Path(name)
             cluster.launch(launch, this.conf.workers, this.conf.train.batch_size, command, error, log)
     finally:

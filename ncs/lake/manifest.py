@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,14 @@ RUN = "run.json"
 Shapes = Mapping[str, Sequence[int]]
 """Tensor -> its shape."""
 _CHUNK = 1 << 22  # bytes that are read at once
+_KEPT = re.compile(
+    r"(model|validation-\w+|optimizer(?:-\w+)+)(\.\d+-of-\d+)?\.pt|(facts|masks|conflict)\.json|metrics\.jsonl"
+)
+
+
+def artefacts(folder: str) -> list[str]:
+    """The files of a trained model that later stages read: names in its folder."""
+    return [name for name in storage.files(folder) if _KEPT.fullmatch(name)]
 
 
 def manifest_uri(folder: str) -> str:

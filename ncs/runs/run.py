@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ncs
 from ncs.config import Config, Role, Selection, digest, without_later
-from ncs.data_loading import Snapshot, TableLoader
 from ncs.errors import DataError
 from ncs.lake import layout, manifest, storage
 from ncs.lake.documents import Facts, Lineage, RunDescription, models_in, read_document
 from ncs.lake.layout import Commit, Lake
 from ncs.lake.vocabulary import means_the_same
-from ncs.runs.warm_start import Parent
 from ncs.tasks import CTR, WORLD_TRUTH, tasks_of
-from ncs.training.artefact import tensor_shapes
-from ncs.training.store import artefacts
+
+if TYPE_CHECKING:  # torch and Petastorm take seconds, which a run that is trained already should not cost
+    from ncs.data_loading import Snapshot, TableLoader
 
 _NOT_DECISIVE = ("models", "threads", "device")
 """Keys of `train` that are not part of a run's identity."""
@@ -47,6 +46,8 @@ class Run:
         _require_one_encoding(conf, lake, versions)
         run = cls(conf, lake, versions, parent)
         if parent is not None:
+            from ncs.runs.warm_start import Parent
+
             Parent(lake, parent).check(conf, run._data()[layout.VOCABULARY])
         return run
 
@@ -93,14 +94,18 @@ class Run:
         confs = map(self.conf.of_model, self.conf.train.models)
         return {len(tasks_of(conf)) for conf in confs if conf.prune.at_once}
 
-    def snapshot(self, table: str, role: Role) -> Snapshot:
+    def snapshot(self, table: str, role: Role) -> "Snapshot":
         """The rows of a table that are for a purpose, at the run's version. Raises DataError if there are none."""
+        from ncs.data_loading import Snapshot
+
         selection = self.conf.select(role)
         if self.parent is not None and role != "test":
+            from ncs.runs.warm_start import Parent
+
             selection = Selection(Parent(self.lake, self.parent).new_days(self.conf.train_days))
         return Snapshot.of(self.lake, table, self.versions[table], *selection)
 
-    def test_loader(self, drawn: int | None = None) -> TableLoader:
+    def test_loader(self, drawn: int | None = None) -> "TableLoader":
         """The test days' impressions with the labels of all tasks, in order, streamed since they may be many.
 
         With `drawn`, a version of gold/drawn_rows, those that were drawn from the synthetic world, whose truth stands
@@ -108,6 +113,8 @@ class Run:
 
         Raises DataError if they are missing.
         """
+        from ncs.data_loading import Snapshot, TableLoader
+
         conf, tasks = self.conf, tasks_of(self.conf)
         labels = {task.name: task.label for task in tasks.values()}
         if drawn is None:
@@ -163,8 +170,8 @@ class Run:
         description = self.describe()
         storage.write_json(storage.join(self.folder, manifest.RUN), description)
         folders = [self.conf.models[name].key(name) for name in description.models]
-        names = [f"{key}/{file}" for key in folders for file in artefacts(storage.join(self.folder, key))]
-        manifest.write(self.folder, [manifest.RUN, *names], tensor_shapes)
+        names = [f"{key}/{file}" for key in folders for file in manifest.artefacts(storage.join(self.folder, key))]
+        manifest.write(self.folder, [manifest.RUN, *names], _shapes)
 
     def _data(self) -> dict[str, Any]:
         """By table, the facts of the commits of the vocabulary and the training days, at the run's versions.
@@ -216,6 +223,12 @@ def field_sizes(run: Run) -> dict[str, int]:
     highest_id = dict(zip(highest["field"], highest["id_max"], strict=True))
     features = run.conf.features
     return {name: features[name].largest_id(highest_id.get(name, 0)) + 1 for name in run.conf.layout.tables}
+
+
+def _shapes(uri: str) -> manifest.Shapes:
+    from ncs.training.artefact import tensor_shapes
+
+    return tensor_shapes(uri)
 
 
 def _versions() -> dict[str, str]:

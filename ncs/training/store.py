@@ -39,14 +39,6 @@ def optimizer_of(tasks: Iterable[str]) -> str:
     return "-".join(["optimizer", *tasks])
 
 
-def artefacts(folder: str) -> list[str]:
-    """The files of a trained model that later stages read: names in its folder."""
-    kept = re.compile(
-        r"(model|validation-\w+|optimizer(?:-\w+)+)(\.\d+-of-\d+)?\.pt|(facts|masks|conflict)\.json|metrics\.jsonl"
-    )
-    return [name for name in storage.files(folder) if kept.fullmatch(name)]
-
-
 class Store:
     """Artefacts of one model of a run, below `models/<run_id>/<model>`; rank 0 writes, all read.
 

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -22,11 +24,12 @@ from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run
 from ncs.training.cluster import Cluster
 from ncs.training.store import Store
-from tests.factories import toy_conf, write_toy_lake
+from tests.factories import OVERRIDES, ROOT, toy_conf, write_toy_lake
 from validation import verdicts
 from validation.verdicts import Finding, Verdict
 
-CONF = toy_conf("train.models=[single_task, layer_share, connection_share]", "train.epochs=1", "prune.rounds=1")
+KEYS = ("train.models=[single_task, layer_share, connection_share]", "train.epochs=1", "prune.rounds=1")
+CONF = toy_conf(*KEYS)
 MODEL = "connection_share"
 
 
@@ -49,6 +52,15 @@ def job(trained: Job, tmp_path: Path) -> Job:
 
 def folder(job: Job) -> Path:
     return Path(Run.of(CONF, job.lake).folder)
+
+
+def test_nothing_to_train_costs_no_import_of_torch(job: Job) -> None:
+    keys = [part for key in (*OVERRIDES, *KEYS) for part in ("--set", key)]
+    command = ["train", "--conf", str(ROOT / "conf" / "demo.yaml"), *keys, "--lake", job.lake.root]
+    code = f"import sys; from jobs.cli import main; print(main({command!r}), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stdout.strip() == "0 False", done.stderr
+    assert "train: nothing to train" in done.stderr
 
 
 READERS: dict[str, Callable[[Job], object]] = {

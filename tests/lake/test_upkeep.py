@@ -1,6 +1,7 @@
 """Upkeep: what it would do, and that neither a stored model nor what made a day is lost to it."""
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -47,14 +48,22 @@ def values(lake: Lake, table: str, version: int) -> set[int]:
     return set(lake.read(table, version, ["value"])["value"].to_pylist())
 
 
-@pytest.fixture
-def job(spark: SparkSession, lake: Lake, load_conf: Callable[..., Config]) -> Job:
+@pytest.fixture(scope="module")
+def written(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A lake of two days, the first of which was written three times; a model was trained on the second writing."""
+    lake = Lake.at(str(tmp_path_factory.mktemp("written") / "lake"))
     for table in (layout.IMPRESSIONS, "gold/ctr_samples"):
         for day, version in (("2022-04-09", 0), ("2022-04-08", 1), ("2022-04-08", 2), ("2022-04-08", 3)):
             write(spark, lake, table, day, version)
     pinned = {layout.IMPRESSIONS: 3, "gold/gone": 4, layout.VOCABULARY: 0, "gold/ctr_samples": 99}
     storage.write_json(lake.uri("models", "a", "run.json"), run_description("a", pinned))
+    return lake
+
+
+@pytest.fixture
+def job(written: Lake, lake: Lake, load_conf: Callable[..., Config]) -> Job:
+    """A copy of that lake, as if all of it had been written forty days ago."""
+    shutil.copytree(written.root, lake.root)
     age(lake, days=40)
     return Job(load_conf(), lake, DAYS, quiet=True)
 

@@ -12,8 +12,9 @@ from ncs.training.cluster import distributed, horovod
 from ncs.training.cluster.base import Cluster, LostError
 from ncs.training.cluster.launch import ERROR_FILE, environment, launch
 from ncs.training.hardware import bind_cores
+from ncs.training.launched import launched
 
-__all__ = ["Cluster", "LostError", "connect", "environment", "launch", "launched", "report_failure"]
+__all__ = ["Cluster", "LostError", "connect", "environment", "launch", "report_failure"]
 
 
 def connect(subgroups: Collection[int] = ()) -> Cluster:
@@ -27,11 +28,6 @@ def connect(subgroups: Collection[int] = ()) -> Cluster:
     cluster = horovod.connect(subgroups) if "HOROVOD_RANK" in os.environ else distributed.connect()
     cluster.cores = cores
     return cluster
-
-
-def launched() -> bool:
-    """Whether a launcher started this process."""
-    return "HOROVOD_RANK" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def report_failure(err: Exception) -> None:
