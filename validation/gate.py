@@ -131,7 +131,8 @@ def _found(result: "ExpectationValidationResult") -> str:
     if missing:
         return f"no column {', '.join(missing)}"
     if "unexpected_count" in values:
-        count, among = values["unexpected_count"], values["element_count"] - values.get("missing_count", 0)
+        among = values["element_count"] - (values.get("missing_count") or 0)
+        count = values["unexpected_count"] or 0  # None: the table is empty
         return f"{count} of {among} rows that do not ({count / max(among, 1):.3%})"
     if "observed_value" in values:
         return str(values["observed_value"])

@@ -3,8 +3,6 @@
 import html
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -18,12 +16,12 @@ from ncs.evaluation.report import Trained
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
 from tests.evaluation.factories import METRICS, MODELS, described
+from tests.evaluation.test_browser import opened, pytestmark  # noqa: F401  (skips without a browser)
 from tests.evaluation.test_pages import THREE, comparison
 from tests.evaluation.test_report import figure, page_of
 from validation import quality_page, verdicts
 from validation.verdicts import Finding, Verdict
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 RUN = "axe.run(document).then(found => { const all = document.createElement('pre'); all.id = 'axe'; "
 RUN += "all.textContent = JSON.stringify(found.violations); document.body.append(all); });"
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
@@ -56,16 +54,12 @@ def quality(lake: Lake) -> str:
     return Path(quality_page.uri(lake)).read_text()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs a Chromium")
 @pytest.mark.parametrize("page", [report, comparisons, runs, quality])
 def test_axe_finds_nothing_serious(page: Callable[[Lake], str], lake: Lake, tmp_path: Path) -> None:
     axe = files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
     axe = axe.replace("</script>", "<\\/script>")
     text = POLICY.sub("", page(lake)).replace("</body>", f"<script>{axe}</script><script>{RUN}</script></body>")
-    (tmp_path / "page.html").write_text(text)
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000", "--dump-dom"]
-    command = [str(CHROMIUM), *options, (tmp_path / "page.html").as_uri()]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shown, _ = opened(tmp_path / "page.html", text)
     found = re.search(r'<pre id="axe">(.*?)</pre>', shown, re.DOTALL)
     assert found, shown[-500:]
     violations = json.loads(html.unescape(found[1]))

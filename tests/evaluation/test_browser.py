@@ -71,7 +71,7 @@ def test_every_section_is_shown_and_the_console_stays_empty(tmp_path: Path) -> N
     assert re.findall(r'<h2 id="(.*?)"', shown) == sections
 
 
-@pytest.mark.parametrize("content", [page, lambda: comparison_page.render(comparison(*THREE))])
+@pytest.mark.parametrize("content", [page, lambda: comparison_page.render(comparison(THREE))])
 def test_a_phone_shows_the_page_without_scrolling_sideways(content: Callable[[], str], tmp_path: Path) -> None:
     made = content()
     shown, console = opened(tmp_path / "frame.html", FRAME.format(width=PHONE, page=html.escape(made)))
@@ -82,7 +82,7 @@ def test_a_phone_shows_the_page_without_scrolling_sideways(content: Callable[[],
 
 
 def test_a_heading_sorts_and_a_reference_shows_its_own_section(tmp_path: Path) -> None:
-    made = html.escape(comparison_page.render(comparison(*THREE)))
+    made = html.escape(comparison_page.render(comparison(THREE)))
     shown, console = opened(tmp_path / "frame.html", SORTED.format(page=made))
     assert console == []
     found = re.search(r"<title>(.*?)</title>", shown)

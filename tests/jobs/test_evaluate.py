@@ -149,10 +149,10 @@ def test_the_status_shows_what_the_gate_said_of_the_predictions(compared: tuple[
     first, last, late = "2022-04-15", "2022-04-16", Finding("p_ctr", "is a probability", "1.2", "0..1")
     passed = Verdict(layout.PREDICTIONS, predictions.version, f"{first}..{last}", "d", True)
     keep(lake, [passed], "r1")
-    keep(lake, [replace(passed, version=passed.version + 1, success=False, failed=[late])], "of another run")
+    keep(lake, [replace(passed, version=passed.version + 1, success=False, findings=[late])], "of another run")
     predictions = part_of(status(Job(CONF, lake, CONF.logs.days)), layout.PREDICTIONS)
     assert predictions.gate == "pass"
-    keep(lake, [replace(passed, success=False, failed=[replace(late, days=[last])])], "r2")
+    keep(lake, [replace(passed, success=False, findings=[replace(late, days=[last])])], "r2")
     predictions = part_of(status(Job(CONF, lake, CONF.logs.days)), layout.PREDICTIONS)
     assert predictions.gate == "stop"  # one of its days is enough
 
@@ -200,7 +200,7 @@ def test_the_page_has_everything_in_it(compared: tuple[Lake, list[str], str]) ->
     assert "neuron_share not in this run" in text
     assert "0.13531" in text
     assert "reachable end" not in text, "there is no truth in this lake yet"
-    assert "single_task 2, connection_share 2.25" in text
+    assert "single_task CVR 2, CTR 2; connection_share CVR 2.25, CTR 2.25" in text
     assert f"trained on {CONF.train_days} · compared on {CONF.test_days}" in text
     assert f"{layout.PREDICTIONS} 0" in text
     assert f"{layout.SAMPLES} 0" in text
