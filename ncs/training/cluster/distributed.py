@@ -1,5 +1,6 @@
 """All of torch.distributed: its collectives over gloo, and torchrun."""
 
+import atexit
 import os
 import re
 import sys
@@ -21,6 +22,7 @@ class _Distributed(Cluster):
         self._patience = timedelta(seconds=float(os.environ.get(STALL_SECONDS, 300)))
         with lost_on(RuntimeError):
             dist.init_process_group("gloo", timeout=self._patience)
+        atexit.register(_leave)
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         self.local_size, self.local_rank = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["LOCAL_RANK"])
         self._first, self._group = 0, dist.group.WORLD
@@ -74,6 +76,12 @@ class _Distributed(Cluster):
         subgroup = copy(self)
         subgroup._first, subgroup._group = ranks[number].start, self._groups[ranks[number]]
         return subgroup
+
+
+def _leave() -> None:
+    """End the groups' threads: one that still runs when the process exits aborts it, as if the worker had been lost."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def connect() -> Cluster:
