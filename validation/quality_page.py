@@ -13,7 +13,7 @@ from ncs.evaluation.page import render
 from ncs.lake import storage
 from ncs.lake.layout import ALL, SAMPLES, Lake
 from validation import bands, page, tables, verdicts
-from validation.verdicts import Checked, Verdict
+from validation.verdicts import Checked, Finding, Verdict
 
 EARLIER = ("gx", "data_docs")
 """Folders of pages that an earlier version made, which show rows too."""
@@ -144,9 +144,9 @@ def _is_newest(verdict: Verdict, checked: Mapping[tuple[str, str], Checked]) -> 
     )
 
 
-def _examples(verdict: Verdict) -> dict[str, list[list[tuple[str, str]]]]:
-    """By rule, the rows at fault as pairs of column and value."""
-    return {finding.rule: [_cells(text) for text in finding.examples] for finding in verdict.failed}
+def _examples(verdict: Verdict) -> list[tuple[Finding, list[list[tuple[str, str]]]]]:
+    """What failed, each with rows at fault as pairs of column and value."""
+    return [(finding, [_cells(text) for text in finding.examples]) for finding in verdict.failed]
 
 
 def _cells(text: str) -> list[tuple[str, str]]:

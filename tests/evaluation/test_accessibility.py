@@ -4,6 +4,7 @@ import html
 import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
@@ -48,7 +49,7 @@ def quality(lake: Lake) -> str:
     verdict = Verdict(
         layout.SAMPLES, 0, "2022-04-08..2022-04-09", "x", False, [broken, Finding("cvr", "holds", "all", "e", met=True)]
     )
-    storage.write_json(verdicts.uri(lake, layout.SAMPLES), verdict)
+    storage.write_json(verdicts.uri(lake, layout.SAMPLES), asdict(verdict))
     verdicts.keep(lake, [verdict], "run")
     quality_page.write(lake, comparison(THREE).conf)
     return Path(quality_page.uri(lake)).read_text()
