@@ -1,11 +1,12 @@
-"""Synthetic logs as DataFrames: the world's columns, a day's folder at a time, and some broken rows among them.
+"""Synthetic logs: the world's columns, a day's folder at a time, and some broken rows among them.
 
 A click or play stands in the folder of the day that it falls on, which may be the day after its impression. What
 falls after the last day is left out: that log has not been written yet. Broken rows are additional to the others
 and never change what those say; their share of a log's rows is `logs.synthetic.dirty` for each kind.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import date
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from ncs.logs.world import Columns, World
 if TYPE_CHECKING:  # workers of Spark start faster without the configuration's machinery
     from ncs.config import Logs
 
-_ROWS_PER_TASK = 100_000  # ids; makes the files' size, never their rows
+_IDS_PER_PART = 100_000  # makes the files' size, never their rows
 
 _ID, _LONG, _STRING = ("impression_id", pa.string()), pa.int64(), pa.string()
 _TS = ("ts", pa.timestamp("us", "UTC"))
@@ -53,11 +54,34 @@ _SCHEMAS = {
     ),
 }
 
-Block = Callable[[Ints], Columns]
-"""Ids of a block of a range -> the rows that they stand for, not always one each."""
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a log, a part at a time: whoever makes a part, and whenever, it is the same."""
+
+    schema: pa.Schema
+    ids: range
+    make: Callable[[Ints], Columns]
+    """Ids -> the rows that they stand for, not always one each."""
+
+    @property
+    def parts(self) -> list[range]:
+        """The ids of each part; there is always one."""
+        return [self.ids[start : start + _IDS_PER_PART] for start in range(0, max(len(self.ids), 1), _IDS_PER_PART)]
+
+    def batch(self, ids: Ints) -> pa.RecordBatch:
+        """The rows of some ids."""
+        columns = self.make(ids)
+        return pa.RecordBatch.from_arrays(
+            [pa.array(columns[field.name], field.type) for field in self.schema], schema=self.schema
+        )
+
+    def table(self, ids: range) -> pa.Table:
+        """The rows of a part."""
+        return pa.Table.from_batches([self.batch(np.arange(ids.start, ids.stop))], self.schema)
 
 
-def generate_day(spark: SparkSession, logs: "Logs", day: date) -> dict[str, DataFrame]:
+def generate_day(logs: "Logs", day: date) -> dict[str, Rows]:
     """A day's folders: `impressions`, `clicks`, `plays`, and the `truth` of its impressions.
 
     `truth` holds `impression_id, click_probability, expected_cvr` (the mean of the label if clicked). Raises
@@ -67,10 +91,10 @@ def generate_day(spark: SparkSession, logs: "Logs", day: date) -> dict[str, Data
     bounds = world.schedule.bounds(day)
     own, around = world.schedule.rows(day), world.schedule.rows_with_events(day)
     return {
-        "impressions": _frame(spark, "impressions", own, partial(_impressions, world, bounds, dirty), world.context),
-        "clicks": _frame(spark, "clicks", around, partial(_clicks, world, bounds, dirty)),
-        "plays": _frame(spark, "plays", around, partial(_plays, world, bounds, dirty)),
-        "truth": _frame(spark, "truth", own, partial(_truth, world)),
+        "impressions": Rows(_schema("impressions", world), own, partial(_impressions, world, bounds, dirty)),
+        "clicks": Rows(_SCHEMAS["clicks"], around, partial(_clicks, world, bounds, dirty)),
+        "plays": Rows(_SCHEMAS["plays"], around, partial(_plays, world, bounds, dirty)),
+        "truth": Rows(_SCHEMAS["truth"], own, partial(_truth, world)),
     }
 
 
@@ -86,17 +110,23 @@ def draw_samples(spark: SparkSession, logs: "Logs", day: date, count: int) -> Da
     """
     world = _world(logs)
     start = _DRAWN + (day - logs.days.first).days * _DRAWN_A_DAY
-    ids = range(start, start + count)
-    drawn = _frame(spark, "samples", ids, partial(_samples, world, logs.synthetic.dirty, day), world.context)
-    return drawn.withColumn("day", F.lit(day))
+    drawn = Rows(
+        _schema("samples", world), range(start, start + count), partial(_samples, world, logs.synthetic.dirty, day)
+    )
+
+    def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return (drawn.batch(batch.column(0).to_numpy()) for batch in batches)
+
+    ids = spark.range(start, start + count, 1, len(drawn.parts))
+    return ids.mapInArrow(rows, from_arrow_schema(drawn.schema)).withColumn("day", F.lit(day))
 
 
-def profiles(spark: SparkSession, logs: "Logs") -> dict[str, DataFrame]:
+def profiles(logs: "Logs") -> dict[str, Rows]:
     """All `users` and `videos`; some videos lack a usable length."""
     world = _world(logs)
     return {
-        "users": _frame(spark, "users", range(world.n_users), world.users),
-        "videos": _frame(spark, "videos", range(world.n_videos), partial(_videos, world, logs.synthetic.dirty)),
+        "users": Rows(_SCHEMAS["users"], range(world.n_users), world.users),
+        "videos": Rows(_SCHEMAS["videos"], range(world.n_videos), partial(_videos, world, logs.synthetic.dirty)),
     }
 
 
@@ -105,17 +135,9 @@ def _world(logs: "Logs") -> World:
     return World(logs)
 
 
-def _frame(spark: SparkSession, log: str, ids: range, block: Block, context: Sequence[str] = ()) -> DataFrame:
-    schema = pa.schema([*_SCHEMAS[log], *((name, pa.int32()) for name in context)])
-
-    def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            columns = block(batch.column(0).to_numpy())
-            arrays = [pa.array(columns[field.name], field.type) for field in schema]
-            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-    tasks = -(-len(ids) // _ROWS_PER_TASK)
-    return spark.range(ids.start, ids.stop, 1, tasks).mapInArrow(rows, from_arrow_schema(schema))
+def _schema(log: str, world: World) -> pa.Schema:
+    """With the context columns of a planted world."""
+    return pa.schema([*_SCHEMAS[log], *((name, pa.int32()) for name in world.context)])
 
 
 def _impressions(world: World, bounds: tuple[int, int], dirty: float, rows: Ints) -> Columns:

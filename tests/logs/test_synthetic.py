@@ -37,9 +37,9 @@ def middle_day(conf):
 
 
 @pytest.fixture(scope="module")
-def folders(spark, conf, middle_day):
+def folders(conf, middle_day):
     """The rows of the middle day, by log."""
-    return {log: frame.toArrow().to_pylist() for log, frame in generate_day(spark, conf.logs, middle_day).items()}
+    return {log: rows.table(rows.ids).to_pylist() for log, rows in generate_day(conf.logs, middle_day).items()}
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +125,13 @@ def test_long_videos_are_watched_to_a_lower_share(drawn, load_conf):
     assert drawn["expected_cvr"][long].mean() < drawn["expected_cvr"][~long].mean() - 0.03
 
 
-def test_rows_do_not_depend_on_the_partitions(spark, conf, middle_day, folders, monkeypatch):
-    monkeypatch.setattr(synthetic, "_ROWS_PER_TASK", 400)
-    parted = generate_day(spark, conf.logs, middle_day)
-    assert parted["clicks"].rdd.getNumPartitions() == 3
+def test_rows_do_not_depend_on_the_parts(conf, middle_day, folders, monkeypatch):
+    monkeypatch.setattr(synthetic, "_IDS_PER_PART", 400)
+    parted = generate_day(conf.logs, middle_day)
+    assert len(parted["clicks"].parts) == 3
     for log, rows in folders.items():
-        assert sorted(map(str, parted[log].toArrow().to_pylist())) == sorted(map(str, rows))
+        parts = [row for ids in parted[log].parts for row in parted[log].table(ids).to_pylist()]
+        assert sorted(map(str, parts)) == sorted(map(str, rows))
 
 
 def test_further_impressions_of_a_day_are_drawn_as_the_logged_ones_are(spark, conf, middle_day):
@@ -186,10 +187,10 @@ def test_segments_add_up_to_the_watch(conf):
     assert (plays["watched_seconds"] >= 0).all()
 
 
-def test_every_kind_of_broken_row_is_there_and_no_clean_one_is_lost(spark, conf, load_conf, folders, middle_day):
+def test_every_kind_of_broken_row_is_there_and_no_clean_one_is_lost(conf, load_conf, folders, middle_day):
     clean = load_conf(*SMALL, "logs.synthetic.dirty=0")
-    for log, frame in generate_day(spark, clean.logs, middle_day).items():
-        assert set(map(str, frame.toArrow().to_pylist())) <= set(map(str, folders[log]))
+    for log, rows in generate_day(clean.logs, middle_day).items():
+        assert set(map(str, rows.table(rows.ids).to_pylist())) <= set(map(str, folders[log]))
     impressions, clicks, plays = (folders[log] for log in ("impressions", "clicks", "plays"))
     first: dict = {}
     for row in impressions:
@@ -208,9 +209,9 @@ def test_every_kind_of_broken_row_is_there_and_no_clean_one_is_lost(spark, conf,
     assert all(5 <= count <= 100 for count in found.values()), found
 
 
-def test_profiles_have_broken_lengths(spark, load_conf):
-    made = profiles(spark, load_conf(*SMALL, "logs.synthetic.videos=400", "logs.synthetic.dirty=0.05").logs)
-    users, videos = made["users"].toPandas(), made["videos"].toPandas()
+def test_profiles_have_broken_lengths(load_conf):
+    made = profiles(load_conf(*SMALL, "logs.synthetic.videos=400", "logs.synthetic.dirty=0.05").logs)
+    users, videos = (rows.table(rows.ids).to_pandas() for rows in made.values())
     assert (len(users), users.user_id.nunique()) == (200, 200)
     assert (len(videos), videos.video_id.nunique()) == (400, 400)
     assert users.active_days.between(1, 180).all()
@@ -226,9 +227,9 @@ def test_local_midnight_parts_the_days(load_conf):
     assert world.schedule.bounds(world.schedule.days.first) == (first, first + 86400e6)
 
 
-def test_day_outside_of_the_world_is_refused(spark, conf):
+def test_day_outside_of_the_world_is_refused(conf):
     with pytest.raises(ConfigError, match="2023-01-01"):
-        generate_day(spark, conf.logs, Days.parse("2023-01-01").first)
+        generate_day(conf.logs, Days.parse("2023-01-01").first)
 
 
 def test_job_skips_what_is_there_and_goes_on_after_a_kill(spark, conf, lake, middle_day):
