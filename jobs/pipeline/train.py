@@ -55,10 +55,14 @@ def complete(job: Job, this: Run, pending: Sequence[str] | None = None) -> None:
         if this.conf.workers > 1:
             _launch(job, this)
         else:
+            from ncs.runs.side_by_side import at_once, train_side_by_side
             from ncs.runs.training import train
             from ncs.training import cluster
 
-            train(this, cluster.connect(), job.say, job.quiet)
+            if (processes := at_once(this)) > 1:
+                train_side_by_side(this, processes, job.quiet)
+            else:
+                train(this, cluster.connect(), job.say, job.quiet)
     this.write_description()
 
 

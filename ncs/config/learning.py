@@ -126,6 +126,7 @@ class Train(Section):
     embedding_weight_decay: NonNegative
     seed: Seed
     threads: Few | None
+    models_at_once: Few | None
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["float32", "bfloat16"]
     order: Literal["shuffled", "alternate"]
@@ -185,7 +186,7 @@ class Variant(Section):
         for key in overrides:
             if key.split(".")[0] not in ("net", "train", "prune", "share", "tasks"):
                 raise ValueError(f"{key!r} is not of a model alone; it may set keys of net, train, prune, share, tasks")
-            if key in ("train.models", "train.batch_size", "train.seed", "train.threads", "train.device"):
+            if key.removeprefix("train.") in ("models", "batch_size", "seed", "threads", "models_at_once", "device"):
                 raise ValueError(f"{key!r} is the same for all models of a run")
         return overrides
 

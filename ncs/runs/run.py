@@ -20,7 +20,7 @@ from ncs.tasks import CTR, WORLD_TRUTH, tasks_of
 if TYPE_CHECKING:  # torch and Petastorm take seconds, which a run that is trained already should not cost
     from ncs.data_loading import Snapshot, TableLoader
 
-_NOT_DECISIVE = ("models", "threads", "device")
+_NOT_DECISIVE = ("models", "threads", "models_at_once", "device")
 """Keys of `train` that are not part of a run's identity."""
 _PACKAGES = ("torch", "horovod", "petastorm", "deltalake", "pyarrow", "numpy", "pyspark", "delta-spark")
 

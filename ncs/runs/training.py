@@ -1,6 +1,7 @@
 """Training the models of a run: loaders of its samples, a trainer for each model, the facts that a model leaves."""
 
 import logging
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -26,31 +27,49 @@ from ncs.training.metrics import Validated, skill
 from ncs.training.store import Store, validation_of
 
 _log = logging.getLogger(__name__)
+LEARNT_FROM: tuple[Role, Role] = ("train", "validation")
 
 
 def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -> None:
-    """Train the pending models of a run."""
-    conf = run.conf
-    torch.set_num_threads(conf.train.threads or cluster.cores or available_cores())
-    keep_freed_memory()
-    device = select_device(conf.train.device, cluster.local_rank)
-    loaders, validation = (_loaders(run, cluster, role, device) for role in ("train", "validation"))
-    parent = None if run.parent is None else Parent(run.lake, run.parent)
-    all_rows = _loaders(run, cluster, "refit", device) if conf.train.refit and parent is None else None
-    sizes = field_sizes(run)
-    variance = {task: _variance(task, loader, cluster) for task, loader in validation.items()}
+    """Train the pending models of a run, one after the other."""
+    training = Training(run, cluster, say, quiet)
     for name in run.pending():
+        training.train(name)
+
+
+class Training:
+    """What the models of a run are trained with: its rows, decoded once, and the workers."""
+
+    def __init__(self, run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -> None:
+        conf = run.conf
+        torch.set_num_threads(conf.train.threads or cluster.cores or available_cores())
+        keep_freed_memory()
+        self._run, self._cluster, self._say, self._quiet = run, cluster, say, quiet
+        self._device = select_device(conf.train.device, cluster.local_rank)
+        self._loaders, self._validation = (_loaders(run, cluster, role, self._device) for role in LEARNT_FROM)
+        self._parent = None if run.parent is None else Parent(run.lake, run.parent)
+        refits = conf.train.refit and self._parent is None
+        self._all_rows = _loaders(run, cluster, "refit", self._device) if refits else None
+        self._sizes = field_sizes(run)
+        self._variance = {task: _variance(task, loader, cluster) for task, loader in self._validation.items()}
+
+    def train(self, name: str) -> None:
+        """Train a model and keep it; an interrupted one goes on from its last epoch."""
         started = time.monotonic()
-        model_conf = conf.of_model(name)
+        run, cluster, parent = self._run, self._cluster, self._parent
+        conf = run.conf.of_model(name)
         store = Store(run.folder_of(name), cluster)
-        trainer = Trainer(model_conf.train, loaders, validation, cluster, store, variance, all_rows, quiet)
+        trainer = Trainer(conf.train, self._loaders, self._validation, cluster, store, self._variance, self._all_rows)
+        models = run.conf.train.models
+        trainer.title = f"{name} (model {models.index(name) + 1}/{len(models)})" if len(models) > 1 else name
+        trainer.quiet, trainer.tell = self._quiet, self._say if self._quiet or not sys.stderr.isatty() else None
         trainer.keeps_state = conf.window.train is not None  # of a run that another may go on from
-        net = build(model_conf, sizes, model_conf.train.seed, cluster).to(device)
+        net = build(conf, self._sizes, conf.train.seed, cluster).to(self._device)
         if parent is None:
-            model_type(model_conf).train(net, trainer, model_conf)
+            model_type(conf).train(net, trainer, conf)
         else:
-            parent.load(net, name, model_conf, sizes)
-            parent.train(net, trainer, name, sizes)
+            parent.load(net, name, conf, self._sizes)
+            parent.train(net, trainer, name, self._sizes)
         facts = _facts(net, store.logged(), trainer)
         store.write_json("facts", facts)
         masks = {task: dict(mask) for task, mask in net.task_masks.items()}
@@ -61,7 +80,7 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
             waited = f"{facts.wait_share:.1%} of it waiting for data"
             for task, why in unsound(facts.model_dump(), net.tasks):
                 _log.warning("train: %s of %s: %s; it will not be exported", task, name, why)
-            say(f"train: {name} in {time.monotonic() - started:.0f} s, {waited}, {store.root}")
+            self._say(f"train: {name} in {time.monotonic() - started:.0f} s, {waited}, {store.root}")
 
 
 def _facts(net: Model, epochs: Sequence[Epoch], trainer: Trainer) -> Facts:

@@ -3,9 +3,9 @@
 import math
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +26,8 @@ from ncs.training.optim import MaskedAdam
 from ncs.training.phase import Checkpoint, Kept, Phase, Progress
 from ncs.training.store import Store, optimizer_of, validation_of
 
+_EVERY = 10.0
+"""Seconds between two lines of progress, at least: short epochs are not told one by one."""
 _REMEDY = "lower train.learning_rate, the weights of the last epoch are kept"
 
 
@@ -49,7 +51,13 @@ class Trainer:
     label_variance: Mapping[str, float]
     refit_loaders: Mapping[str, Loader] | None = None
     """Training and validation rows together, for `train.refit`."""
+    title: str = ""
+    """The model, as progress names it."""
     quiet: bool = True
+    """Whether no bar is drawn."""
+    tell: Callable[[str], None] | None = None
+    """Takes a line of progress after an epoch, where nobody watches a bar."""
+    _told_at: float = field(default_factory=time.monotonic)
     keeps_state: bool = False
     """Whether the optimiser's state at the end of a final model is stored, for a run that goes on from this one."""
 
@@ -130,9 +138,21 @@ class Trainer:
                 **trained._asdict(),
             )
         )
+        self._tell(phase, progress.epoch, trained.loss, time.monotonic() - started)
         if phase.epochs > 1:
             checkpoint = Checkpoint(net.state_dict(), optimizer.state_dict(), progress)
             self.store.save_checkpoint(phase.key, progress.epoch, checkpoint.artefact())
+
+    def _tell(self, phase: Phase, epoch: int, loss: Mapping[str, float], seconds: float) -> None:
+        if self.tell is None or self.cluster.rank or time.monotonic() < self._told_at + _EVERY:
+            return
+        self._told_at = time.monotonic()
+        losses = ", ".join(f"{task} {value:.4f}" for task, value in loss.items())
+        of = math.ceil(phase.epochs)
+        self.tell(
+            f"train: {self.title}, {phase.key} epoch {epoch}/{of}: loss {losses}; {seconds:.1f} s an epoch, at most "
+            f"{seconds * (of - epoch):.0f} s to its end"
+        )
 
     def _keep(
         self, net: Model, phase: Phase, progress: Progress, scores: Mapping[str, float], skills: Mapping[str, float]
@@ -194,7 +214,8 @@ class Trainer:
 
     def _bar(self, order: list[str], phase: Phase, epoch: int) -> Iterator[str]:
         hidden = True if self.quiet or self.cluster.rank else None  # None: hidden unless in a terminal
-        return iter(tqdm(order, desc=f"{phase.key} epoch {epoch + 1}", unit="batch", disable=hidden, leave=False))
+        desc = f"{self.title} {phase.key} epoch {epoch + 1}/{math.ceil(phase.epochs)}".lstrip()
+        return iter(tqdm(order, desc=desc, unit="batch", disable=hidden, leave=False))
 
 
 def _finite(loss: float, task: str) -> float:

@@ -10,11 +10,11 @@ from ncs.errors import NcsError
 from ncs.lake import storage
 from ncs.training.cluster import distributed, horovod
 from ncs.training.cluster.base import Cluster, LostError
-from ncs.training.cluster.launch import ERROR_FILE, environment, launch
+from ncs.training.cluster.launch import ERROR_FILE, end_with_parent, environment, launch
 from ncs.training.hardware import bind_cores
 from ncs.training.launched import launched
 
-__all__ = ["Cluster", "LostError", "connect", "environment", "launch", "report_failure"]
+__all__ = ["Cluster", "LostError", "connect", "end_with_parent", "environment", "launch", "report_failure"]
 
 
 def connect(subgroups: Collection[int] = ()) -> Cluster:

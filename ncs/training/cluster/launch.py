@@ -128,7 +128,7 @@ def _succeeds(command: Sequence[str], own: Mapping[str, str], log: Path, rank_0:
             stderr=subprocess.STDOUT,
             env={**os.environ, **own},
             start_new_session=True,
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
     try:
         return _follow(process, log, rank_0) == 0
@@ -151,6 +151,6 @@ def _follow(process: subprocess.Popen[bytes], log: Path, rank_0: str) -> int:
             time.sleep(0.1)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Have the kernel send SIGTERM when the parent exits, however it does (Linux's PR_SET_PDEATHSIG)."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
