@@ -6,10 +6,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
@@ -40,6 +43,7 @@ class Job:
     days_given: bool = True  # whether --days named them, or they are logs.days
     until: date | None = None  # the day that a window ends with at the latest
     parallel: int = 1  # parts of the days that are worked on at once
+    ahead: tuple[str, ...] = ()  # modules that are needed once Spark has started, and take as long to import
     blocked: dict[date, str] = field(default_factory=dict)  # day -> why it is blocked
 
     @property
@@ -82,14 +86,19 @@ class Job:
     def spark(self) -> "SparkSession":
         """The Spark session; stages that train never ask, so they start no JVM."""
         from jobs.interrupt import restore_handler
-        from ncs.lake.session import spark_session
+        from ncs.lake.session import spark_session  # and all that it imports: two threads must not import the same
 
         log = None
         if not self.debug:
             # A name that nobody can foresee, for others may write into the folder too.
             descriptor, log = tempfile.mkstemp(prefix="ncs-spark-", suffix=".log")
             os.close(descriptor)
-        session = spark_session(self.conf, Path(log) if log else None)
+        beside = Thread(target=_import, args=(self.ahead,))
+        beside.start()
+        try:
+            session = spark_session(self.conf, Path(log) if log else None)
+        finally:
+            beside.join()
         restore_handler()
         return session
 
@@ -130,3 +139,9 @@ class Job:
             raise
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _import(modules: Iterable[str]) -> None:
+    with suppress(Exception):  # whoever needs one imports it again, and is told why it cannot be
+        for module in modules:
+            import_module(module)

@@ -13,12 +13,16 @@ from ncs.errors import ConfigError
 from ncs.lake import names
 from ncs.tasks import tasks_of
 
+_GATES = ("validation.expectations",)
+"""Great Expectations, which takes as long to import as a JVM to start."""
+
 
 def bring_to_gold(job: Job) -> None:
     """Raw logs to the samples of gold: what is stale of the job's days, and of days close by that their logs change.
 
     Ids are learnt on training days: as long as a window has none, the days end in silver.
     """
+    job.ahead = _GATES
     for stage in daily_flow(by_day=True):
         if names.VOCABULARY in stage.writes:
             job.place_window()

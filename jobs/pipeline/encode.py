@@ -24,7 +24,8 @@ from ncs.lake.currency import Wanted
 from ncs.lake.layout import ALL, Record
 from ncs.lake.vocabulary import means_the_same
 from ncs.lake.writer import replace_all, replace_days, replace_samples
-from ncs.tasks import tasks_of
+from ncs.tasks import Task, tasks_of
+from ncs.threads import together
 
 _TEXT = 2
 """The version of how values are written in the vocabulary (`ncs.lake.types.as_text`)."""
@@ -285,15 +286,15 @@ def encoded(job: Job, days: Collection[date], vocabulary: DataFrame) -> DataFram
 
 
 def _encode(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> None:
-    conf, tasks = job.conf, tasks_of(job.conf)
-    rows = encoded(job, list(days), job.table_of(layout.VOCABULARY)).persist()
+    tasks, rows = tasks_of(job.conf), encoded(job, list(days), job.table_of(layout.VOCABULARY)).persist()
     try:
         contents = content(rows, "day")
         records = [Record("encode", str(day), stale[day], {"content": contents.get(str(day), "empty")}) for day in days]
-        # A commit a task: killed between them, the days are encoded again.
-        for task in tasks.values():
-            labelled = rows.where(~F.isnan(task.label))
-            labels = [each.label for each in tasks.values()]
-            replace_samples(labelled, job.lake.uri(task.table), records, labels, conf.encode.rows_per_file)
+
+        def write(task: Task) -> None:
+            labelled, labels = rows.where(~F.isnan(task.label)), [each.label for each in tasks.values()]
+            replace_samples(labelled, job.lake.uri(task.table), records, labels, job.conf.encode.rows_per_file)
+
+        together(write, tasks.values())  # a commit a task: killed between them, the days are encoded again
     finally:
         rows.unpersist()

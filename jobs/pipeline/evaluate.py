@@ -32,6 +32,7 @@ from ncs.lake.tables.rows import Figure, RunDifference
 from ncs.lake.writer import replace_run
 from ncs.logs.files import spark_path
 from ncs.tasks import CTR, CVR, Task, tasks_of
+from ncs.threads import together
 
 
 def run(job: Job) -> None:
@@ -52,9 +53,12 @@ def run(job: Job) -> None:
         found = evaluate(scored, run_id, list(models), tasks, own, curves)
         figures, record = found.figures, Record("evaluate", run_id, provenance)
         differences = _differences(job, described, scored, figures, champion)
-        _write(job, layout.RUN_DIFFERENCES, [asdict(one) for one in differences], record)
-        _write(job, layout.SLICES, [asdict(one) for one in found.parts], record)
-        _write(job, layout.MASKS, _masks(run_id, report.trained(job.lake, run_id, models)), record)
+        beside_figures = {
+            layout.RUN_DIFFERENCES: [asdict(one) for one in differences],
+            layout.SLICES: [asdict(one) for one in found.parts],
+            layout.MASKS: _masks(run_id, report.trained(job.lake, run_id, models)),
+        }
+        together(lambda table: _write(job, table, beside_figures[table], record), beside_figures)
         _write(job, layout.EVALUATIONS, [asdict(one) for one in figures], record)  # last: it says done
     else:
         figures = [Figure(**row) for row in report.rows_of(job, layout.EVALUATIONS, run_id)]

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import reduce
 from typing import Any
@@ -26,6 +26,7 @@ from ncs.logs.files import reading
 from ncs.logs.names import SampleColumns
 from ncs.logs.schemas import DAY_LOGS, PROFILES, as_types, profile_rows
 from ncs.logs.source import Source, open_source
+from ncs.threads import together
 
 TABLES = {
     "impressions": layout.IMPRESSIONS,
@@ -34,8 +35,10 @@ TABLES = {
     "users": layout.USERS,
     "videos": layout.VIDEOS,
 }
-Stale = dict[str, dict[date | None, dict[str, Any]]]
-"""What has to be read: log -> day (None for users and videos) -> what its rows will be made from."""
+Made = dict[date | None, dict[str, Any]]
+"""Day (None for users and videos) -> what its rows will be made from."""
+Stale = dict[str, Made]
+"""What has to be read, by log."""
 
 
 def run(job: Job) -> None:
@@ -170,7 +173,7 @@ def _ingest_days(job: Job, source: Source, stale: Stale, days: Days, names: Samp
     return rows
 
 
-def _of(stale: dict[date | None, dict[str, Any]], days: Days) -> dict[date | None, dict[str, Any]]:
+def _of(stale: Made, days: Days) -> Made:
     return {day: provenance for day, provenance in stale.items() if day and day in days}
 
 
@@ -180,7 +183,6 @@ def _ingest(job: Job, source: Source, logs: Stale, what: str, names: SampleColum
     Raises DataError, and takes every commit back, if a table does not hold the rows that were read.
     """
     frames: dict[str, DataFrame] = {}
-    written: list[Written] = []
     try:
         for log, days in logs.items():
             if days:
@@ -189,31 +191,34 @@ def _ingest(job: Job, source: Source, logs: Stale, what: str, names: SampleColum
                     frames[log] = _read(job, source, log, [day for day in days if day], names).persist()
         counts = _count(frames, what) if frames else {}
         _check_no_empty_day(logs, counts)
-        for log, rows in frames.items():
-            expected = {str(day or ALL): counts[log].get(day, 0) for day in logs[log]}
-            records = [
-                Record("ingest", str(day or ALL), provenance, {"rows": expected[str(day or ALL)]})
-                for day, provenance in logs[log].items()
-            ]
-            was_there = job.lake.has(TABLES[log])
-            if log in PROFILES:
-                replace_all(rows, job.lake.uri(TABLES[log]), records[0])
-            else:
-                replace_days(rows, job.lake.uri(TABLES[log]), records)
-            written.append(Written(TABLES[log], job.lake.records(TABLES[log])[records[0].key][0], was_there))
-            _check_rows(job.lake, written, expected)
+        expected = {log: {str(day or ALL): counts[log].get(day, 0) for day in logs[log]} for log in frames}
+        written = together(lambda log: _write(job, log, frames[log], logs[log], expected[log]), frames)
+        _check_rows(job.lake, written, expected.values())
     finally:
         for rows in frames.values():
             rows.unpersist()
     return {log: sum(found.values()) for log, found in counts.items()}
 
 
-def _check_rows(lake: Lake, written: list[Written], expected: dict[str, int]) -> None:
-    """Compare the last commit with what was read, and take back those before it too if it lacks rows."""
+def _write(job: Job, log: str, rows: DataFrame, days: Made, expected: Mapping[str, int]) -> Written:
+    """Write a log's days in one commit."""
+    table, made = TABLES[log], {str(day or ALL): provenance for day, provenance in days.items()}
+    records = [Record("ingest", day, provenance, {"rows": expected[day]}) for day, provenance in made.items()]
+    was_there = job.lake.has(table)
+    if log in PROFILES:
+        replace_all(rows, job.lake.uri(table), records[0])
+    else:
+        replace_days(rows, job.lake.uri(table), records)
+    return Written(table, job.lake.records(table)[records[0].key][0], was_there)
+
+
+def _check_rows(lake: Lake, written: list[Written], expected: Iterable[Mapping[str, int]]) -> None:
+    """Compare the commits with what was read, and take all of them back if one lacks rows."""
     try:
-        check_rows(lake, written[-1], expected)
+        for commit, rows in zip(written, expected, strict=True):
+            check_rows(lake, commit, rows)
     except DataError:
-        for commit in reversed(written):
+        for commit in written:
             take_back(lake, commit)
         raise
 

@@ -20,6 +20,7 @@ from ncs.evaluation.verdict import baseline_of
 from ncs.lake.tables.rows import Figure, Part
 from ncs.metrics import METRICS
 from ncs.tasks import CTR, CVR, Task
+from ncs.threads import together
 
 
 class Evaluation(NamedTuple):
@@ -62,11 +63,11 @@ def evaluate(
             calibrated = by_part(apply(rows, curves, tasks), run_id, {}, tasks)
             parts += [replace(one, slice=CALIBRATED) for one in calibrated if one.slice == PREDICTION]
         estimates += calibration_error(parts)
-        for task in tasks:
-            for metric in task.metrics:
-                if metric.spark:
-                    form: Form = resolve_name(metric.spark)
-                    estimates += form(rows, task, models)
+        forms: list[tuple[Form, Task]] = [
+            (resolve_name(metric.spark), task) for task in tasks for metric in task.metrics if metric.spark
+        ]
+        for found in together(lambda form: form[0](rows, form[1], models), forms):
+            estimates += found
     finally:
         rows.unpersist()
     return Evaluation(_figures(estimates, run_id, models), parts)
