@@ -100,6 +100,7 @@ $(READY): requirements.txt setup.cfg pyproject.toml
 	@$(MAKE) --no-print-directory horovod
 	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m ncs.lake.jars > .venv/jars.log 2>&1 || { tail -n 5 .venv/jars.log; echo "Delta's jars cannot be fetched, see .venv/jars.log" >&2; exit 1; }
+	@$(BIN)/python -m ncs.lake.class_archive > .venv/classes.log 2>&1 || echo "Java will start more slowly: no archive of its classes, see .venv/classes.log"
 	@touch $@
 
 comma := ,

@@ -27,7 +27,9 @@ _JAVA = 17
 """The oldest Java that Spark runs on."""
 _PATIENCE = 60
 """Seconds that Java may take to say its version."""
-_DELTA = {
+CLASSES = Path(pyspark.__file__).parent / "ncs-classes.jsa"
+"""Java's archive of the classes of Spark and Delta, where `ncs.lake.class_archive` has made one."""
+DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
@@ -57,6 +59,7 @@ _LOCAL = {
 
 
 _JVM_OPTIONS = "spark.driver.extraJavaOptions"
+_ARCHIVE = "-XX:SharedArchiveFile="
 _CODE_CACHE = "-XX:ReservedCodeCacheSize="
 
 
@@ -66,6 +69,15 @@ def with_code_cache(options: str) -> str:
     Spark compiles classes for each query; a JVM whose code cache is full ends in a VirtualMachineError.
     """
     return options if _CODE_CACHE in options else f"{options} {_CODE_CACHE}256m".strip()
+
+
+def with_classes(options: str, archive: Path = CLASSES) -> str:
+    """JVM options with the archive of classes, if there is one; Java goes on without it where it does not fit.
+
+    Not from a folder with a space, which would part the option in two.
+    """
+    usable = archive.exists() and " " not in str(archive) and _ARCHIVE not in options
+    return f"{options} {_ARCHIVE}{archive}" if usable else options
 
 
 def delta_jars_installed() -> bool:
@@ -86,8 +98,8 @@ def spark_session(conf: Config, log: Path | None = None) -> SparkSession:
         _check_java()
     # Executors must run this interpreter: another Python on the PATH lacks the packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    settings = {**_DELTA, **_ALWAYS, **{key: str(value) for key, value in conf.spark.items()}}
-    settings[_JVM_OPTIONS] = with_code_cache(settings.get(_JVM_OPTIONS, ""))
+    settings = {**DELTA, **_ALWAYS, **{key: str(value) for key, value in conf.spark.items()}}
+    settings[_JVM_OPTIONS] = with_classes(with_code_cache(settings.get(_JVM_OPTIONS, "")))
     settings |= {**_submitted(), **SESSION}
     if settings.get("spark.master", "").startswith("local"):
         settings = {**_LOCAL, **settings}

@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from ncs.config import Config
-from ncs.lake.session import spark_session, with_code_cache
+from ncs.lake.session import CLASSES, spark_session, with_classes, with_code_cache
 from tests.factories import ROOT
 
 START = """
@@ -76,3 +76,22 @@ def test_a_session_reads_times_without_a_zone_as_utc(spark: SparkSession, load_c
 )
 def test_a_jvm_has_room_for_compiled_code_unless_it_is_told_how_much(options: str, expected: str) -> None:
     assert with_code_cache(options) == expected
+
+
+def test_java_reads_the_archive_of_classes_where_there_is_one(spark: SparkSession, tmp_path: Path) -> None:
+    archive, apart = tmp_path / "classes.jsa", tmp_path / "a folder" / "classes.jsa"
+    assert with_classes("-Xss4m", archive) == "-Xss4m"
+    apart.parent.mkdir()
+    for path in (archive, apart):
+        path.write_bytes(b"")
+    assert with_classes("-Xss4m", archive) == f"-Xss4m -XX:SharedArchiveFile={archive}"
+    assert with_classes("-XX:SharedArchiveFile=own.jsa", archive) == "-XX:SharedArchiveFile=own.jsa"
+    assert with_classes("-Xss4m", apart) == "-Xss4m"  # a space would part the option
+    said = spark.sparkContext.getConf().get("spark.driver.extraJavaOptions") or ""
+    assert (str(CLASSES) in said) == CLASSES.exists()
+
+
+def test_java_goes_on_without_an_archive_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "classes.jsa").write_text("none")
+    ran = subprocess.run(["java", *with_classes("", tmp_path / "classes.jsa").split(), "-version"], capture_output=True)
+    assert ran.returncode == 0
