@@ -3,10 +3,12 @@
 import multiprocessing
 import signal
 import sys
-from collections.abc import Sequence
+import threading
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import Any
+
+from tqdm import tqdm
 
 from ncs.errors import TrainingError
 from ncs.models import model_type
@@ -46,53 +48,59 @@ def train_side_by_side(run: Run, processes: int, quiet: bool) -> None:
     The processes end when this one does, however it does. Raises what one of them raises, and ends the others: the same
     command goes on from their last epochs. Raises TrainingError if one is killed.
     """
-    spawn = multiprocessing.get_context("spawn")  # a fork would share locks of torch's, Arrow's and the JVM's threads
-    names, failures = spawn.SimpleQueue(), spawn.SimpleQueue()
     # Those that search masks first: the longest, begun last, would end alone.
-    pending = sorted(run.pending(), key=lambda name: model_type(run.conf.of_model(name)).train is train_groups)
-    for name in [*pending, *[None] * processes]:
-        names.put(name)
-    workers = [spawn.Process(target=_work, args=(run, names, failures, quiet), daemon=True) for _ in range(processes)]
+    names = sorted(run.pending(), key=lambda name: model_type(run.conf.of_model(name)).train is train_groups)
+    spawn = multiprocessing.get_context("spawn")  # a fork would share locks of torch's, Arrow's and the JVM's threads
+    workers: dict[Any, BaseProcess] = {}
     try:
-        for worker in workers:
+        for _ in range(processes):
+            pipe, its_end = spawn.Pipe()
+            worker = spawn.Process(target=_work, args=(run, its_end, quiet), daemon=True)
             worker.start()
-        _await(workers, failures)
+            its_end.close()  # so that the pipe ends with the worker
+            workers[pipe] = worker
+            pipe.send(names.pop(0))
+        while workers:
+            ready: list[Any] = wait(list(workers))
+            for pipe in ready:
+                _take_answer(pipe, workers[pipe], processes)
+                if names:
+                    pipe.send(names.pop(0))
+                else:
+                    pipe.send(None)
+                    workers.pop(pipe).join()
     finally:
-        for worker in workers:
-            if worker.is_alive():
-                worker.terminate()
-                worker.join()
+        for left in workers.values():
+            left.terminate()
+            left.join()
 
 
-def _await(workers: Sequence[BaseProcess], failures: Any) -> None:
-    """Wait until all have ended; raise the first failure."""
-    left = list(workers)
-    while left:
-        ended = wait([worker.sentinel for worker in left])
-        for worker in [worker for worker in left if worker.sentinel in ended]:
-            left.remove(worker)
-            worker.join()
-            if not failures.empty():
-                raise failures.get()
-            if worker.exitcode:
-                how = f"by signal {-worker.exitcode}" if worker.exitcode < 0 else f"with code {worker.exitcode}"
-                raise TrainingError(
-                    f"a process that trained one of {len(workers)} models at once ended {how}; if memory is short, "
-                    "--set train.models_at_once=1; the same command goes on from the last epoch"
-                )
+def _take_answer(pipe: Any, worker: BaseProcess, processes: int) -> None:
+    """A model is trained, or the error of it is raised."""
+    try:
+        answer = pipe.recv()
+    except (EOFError, OSError):
+        worker.join()
+        raise TrainingError(
+            f"one of {processes} processes that train side by side was ended by signal {-(worker.exitcode or 0)}; if "
+            "memory is short, --set train.models_at_once=1; the same command goes on from the last epoch"
+        ) from None
+    if answer is not None:
+        raise answer
 
 
-def _work(run: Run, names: Any, failures: Any, quiet: bool) -> None:
-    """Train models until there are no more names. In a new process."""
+def _work(run: Run, pipe: Any, quiet: bool) -> None:
+    """Train the models that the pipe names until it names none. In a new process."""
     cluster.end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent, which gets it too, ends this process
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which a process that is ended leaves behind
     try:
         training = Training(run, cluster.connect(), lambda text: _say(text, quiet), quiet=True)
-        while (name := names.get()) is not None:
+        while (name := pipe.recv()) is not None:
             training.train(name)
+            pipe.send(None)
     except Exception as err:
-        failures.put(err)
-        sys.exit(1)
+        pipe.send(err)
 
 
 def _say(text: str, quiet: bool) -> None:

@@ -65,7 +65,9 @@ def test_a_killed_process_is_named_and_nobody_is_left(lake: Lake, conf: Config, 
 
     killer = threading.Thread(target=kill_one)
     killer.start()
-    with pytest.raises(TrainingError, match=r"ended by signal 9; if memory is short, --set train\.models_at_once=1"):
+    with pytest.raises(
+        TrainingError, match=r"was ended by signal 9; if memory is short, --set train\.models_at_once=1"
+    ):
         train_side_by_side(run, 2, quiet=True)
     killer.join()
     assert children() <= before
