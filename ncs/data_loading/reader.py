@@ -8,14 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from petastorm import make_batch_reader
-from petastorm.unischema import Unischema
 
+from ncs.data_loading.legacy_arrow import ParquetFiles, Unischema, make_batch_reader
 from ncs.data_loading.snapshot import Snapshot
 from ncs.errors import DataError, TrainingError
 from ncs.kinds import Layout
 from ncs.kinds.arrays import stack
-from ncs.lake import storage
 
 
 class _ByName(Unischema):
@@ -61,14 +59,13 @@ def read_shard(
     """
     expected, count = snapshot.shard_rows(shards)[shard], 0
     names = [*layout.names, *labels]
-    urls = [_url(file) for file in snapshot.files]
+    files = ParquetFiles(snapshot.files)
     with _as_data_errors(snapshot), warnings.catch_warnings():
         snapshot.verify(names, shard, shards)
-        warnings.simplefilter("ignore", FutureWarning)  # petastorm reads through pyarrow's older classes
-        warnings.simplefilter("ignore", DeprecationWarning)
         warnings.filterwarnings("ignore", "Can not create dynamic property")  # of a column called like a method
         reader = make_batch_reader(
-            urls,
+            files.urls,
+            filesystem=files,
             schema_fields=[f"^{re.escape(name)}$" for name in names],
             reader_pool_type="thread",
             workers_count=1,
@@ -91,14 +88,6 @@ def read_shard(
             f"{snapshot.table} version {snapshot.version}: shard {shard} of {shards} gave {count} rows, its files "
             f"promise {expected}; has somebody rewritten them? Train again on the version that is there"
         )
-
-
-def _url(file: str) -> str:
-    """A file's URL for Petastorm, which ends a path at `#` and `?`."""
-    if "://" in file:
-        return file
-    folder, _, name = file.rpartition("/")
-    return f"file://{storage.alias(folder)}/{name}"
 
 
 @contextmanager

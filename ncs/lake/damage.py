@@ -1,8 +1,8 @@
 """Files of tables whose bits have changed: found by the checksums of their pages, named with a remedy.
 
-Spark writes a CRC-32 of every page into Parquet files and compares it when it reads them (`ncs.lake.session`); the
-pyarrow that Petastorm needs cannot, so what is read without Spark is compared here. Files without checksums, as other
-writers may leave them, pass.
+Spark writes a CRC-32 of every page into Parquet files and compares it when it reads them (`ncs.lake.session`); what is
+read without Spark is compared here. pyarrow compares sums on request, but not footers, nor does it miss a sum that is
+gone. Files without checksums, as other writers may leave them, pass.
 """
 
 import json

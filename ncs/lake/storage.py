@@ -27,7 +27,7 @@ from ncs.lake.json_values import checked, plain
 
 _UNFINISHED = ".unfinished"
 _MISREAD = re.compile(r"[^\w/ .:,=+@~-]")
-"""Signs in paths that deltalake or Petastorm take for parts of a URL: `%20` is decoded, `[` refused, `#` cuts."""
+"""Signs in paths that deltalake takes for parts of a URL: `%20` is decoded, `[` refused, `#` cuts."""
 _aliases: dict[str, str] = {}
 _lock = threading.RLock()
 
