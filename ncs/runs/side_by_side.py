@@ -53,7 +53,7 @@ def train_side_by_side(run: Run, processes: int, quiet: bool) -> None:
     spawn = multiprocessing.get_context("spawn")  # a fork would share locks of torch's, Arrow's and the JVM's threads
     workers: dict[Any, BaseProcess] = {}
     try:
-        for _ in range(processes):
+        for _ in range(min(processes, len(names))):
             pipe, its_end = spawn.Pipe()
             worker = spawn.Process(target=_work, args=(run, its_end, quiet), daemon=True)
             worker.start()
