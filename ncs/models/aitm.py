@@ -43,11 +43,13 @@ class AITM(Model):
 
     def __init__(self, spec: NetSpec) -> None:
         super().__init__(spec)
-        hidden, (_, *later) = spec.net.hidden, spec.tasks
+        hidden, members, (_, *later) = spec.net.hidden, self.members, spec.tasks
         self.inputs = Inputs(spec.inputs)
-        self.bodies = nn.ModuleDict({task: hidden_layers(spec.inputs.width, hidden) for task in spec.tasks})
+        self.bodies = nn.ModuleDict(
+            {task: hidden_layers(spec.inputs.width, hidden, members=members) for task in spec.tasks}
+        )
         self.transfers = nn.ModuleDict({task: Transfer(hidden[-1]) for task in later})
-        self.towers = nn.ModuleDict({task: MaskedLinear(hidden[-1], 1) for task in spec.tasks})
+        self.towers = nn.ModuleDict({task: MaskedLinear(hidden[-1], 1, members=members) for task in spec.tasks})
         self.activation = Activation(spec.net)
 
     def logits(self, features: Features, task: str) -> Tensor:
