@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ncs.data_loading import Features
 from ncs.models import ModelType
 from ncs.nets.inputs import Inputs
-from ncs.nets.layers import Activation, MaskedLinear, hidden_layers, mlp_forward
+from ncs.nets.layers import Activation, MaskedLinear, hidden_layers, mlp_forward, output_layer
 from ncs.nets.model import Model, NetSpec
 
 
@@ -49,7 +49,7 @@ class AITM(Model):
             {task: hidden_layers(spec.inputs.width, hidden, members=members) for task in spec.tasks}
         )
         self.transfers = nn.ModuleDict({task: Transfer(hidden[-1]) for task in later})
-        self.towers = nn.ModuleDict({task: MaskedLinear(hidden[-1], 1, members=members) for task in spec.tasks})
+        self.towers = nn.ModuleDict({task: output_layer(hidden[-1], members) for task in spec.tasks})
         self.activation = Activation(spec.net)
 
     def logits(self, features: Features, task: str) -> Tensor:

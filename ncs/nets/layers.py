@@ -45,9 +45,9 @@ class MaskedLinear(nn.Linear):
     `members` each scales its input first; a layer on `Inputs`, which have scales of their own, has 1.
     """
 
-    def __init__(self, before: int, after: int, bias: bool = True, members: int = 1) -> None:
+    def __init__(self, before: int, after: int, bias: bool = True, members: int = 1, signs: bool = False) -> None:
         super().__init__(before, after, bias)
-        self.scales = MemberScales(members, before) if members > 1 else None
+        self.scales = MemberScales(members, before, signs) if members > 1 else None
 
     def forward(self, input: Tensor | Crossed, mask: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         """Input [batch, in] -> [batch, out]; mask [out, in] of 0 and 1, or None for the whole layer."""
@@ -87,7 +87,7 @@ class Tower(nn.Module):
         super().__init__()
         self.hidden = hidden_layers(width, hidden, members=net.members)
         self.activation = Activation(net)
-        self.output = MaskedLinear([width, *hidden][-1], 1, members=net.members)
+        self.output = output_layer([width, *hidden][-1], net.members)
 
     def forward(self, input: Tensor | Crossed) -> Tensor:
         """Input [batch, width] -> logits [batch], of the weights' type whatever the precision of the layers."""
@@ -97,6 +97,11 @@ class Tower(nn.Module):
         """All of a member's layers, the output layer last, on inputs."""
         layers = [cast(MaskedLinear, layer).member(member) for layer in (*self.hidden, self.output)]
         return Subnetwork(inputs, layers, self.activation.norm, member)
+
+
+def output_layer(width: int, members: int = 1) -> MaskedLinear:
+    """The layer of one logit; members' scales start as random signs: from the first step on each reads other sums."""
+    return MaskedLinear(width, 1, members=members, signs=True)
 
 
 def hidden_layers(width: int, hidden: Sequence[int], bias: bool = True, members: int = 1) -> nn.ModuleList:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ncs.data_loading import Features
 from ncs.nets.inputs import Inputs
-from ncs.nets.layers import Activation, MaskedLinear, Subnetwork, hidden_layers, mlp_forward
+from ncs.nets.layers import Activation, MaskedLinear, Subnetwork, hidden_layers, mlp_forward, output_layer
 from ncs.nets.model import Model, NetSpec
 from ncs.pruning.mask import OUTPUT
 
@@ -38,7 +38,7 @@ class MaskedNet(Model):
         self.biases = nn.ModuleDict(
             {} if biased else {task: nn.ParameterList(torch.zeros(width) for width in hidden) for task in spec.tasks}
         )
-        self.outputs = nn.ModuleDict({task: MaskedLinear(hidden[-1], 1, members=self.members) for task in spec.tasks})
+        self.outputs = nn.ModuleDict({task: output_layer(hidden[-1], self.members) for task in spec.tasks})
         self.activation = Activation(spec.net)
         self.mask_output = spec.net.mask_output
 

@@ -119,11 +119,12 @@ def scaled_weight(layer: MaskedLinear, member: int, has_scales: bool) -> Tensor:
     return layer.weight * layer.scales.factors[member * width : member * width + width]
 
 
-def test_members_differ_from_the_start_by_signs_of_their_inputs() -> None:
+def test_members_differ_from_the_start_by_signs_of_what_the_first_and_the_last_layer_read() -> None:
     net = of_catalogue("connection_share", MEMBERS)
-    of_inputs, *others = scales_of(net)
-    assert of_inputs.factors.unique().tolist() == [-1.0, 1.0]
-    assert all(scales.factors.eq(1).all() for scales in others)
+    of_inputs, of_hidden, *of_outputs = scales_of(net)
+    assert of_hidden.factors.eq(1).all()
+    for scales in (of_inputs, *of_outputs):
+        assert scales.factors.unique().tolist() == [-1.0, 1.0]
     assert all(scales.factors.ndim == 1 for scales in scales_of(net)), "what has one axis does not decay"
 
 
