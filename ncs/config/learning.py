@@ -97,6 +97,7 @@ class Net(Section):
     norm: Literal["none", "layer"]
     dropout: Dropout
     embedding_dropout: Dropout
+    members: Members
     experts: Members
     ple: Ple
     snr: Snr

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ncs.data_loading import Features
 from ncs.models import ModelType
 from ncs.nets.inputs import Inputs
-from ncs.nets.layers import Activation, MaskedLinear, hidden_layers, mlp_forward
+from ncs.nets.layers import Activation, MaskedLinear, hidden_layers, mlp_forward, output_layer
 from ncs.nets.model import Model, NetSpec
 
 
@@ -43,11 +43,13 @@ class AITM(Model):
 
     def __init__(self, spec: NetSpec) -> None:
         super().__init__(spec)
-        hidden, (_, *later) = spec.net.hidden, spec.tasks
+        hidden, members, (_, *later) = spec.net.hidden, self.members, spec.tasks
         self.inputs = Inputs(spec.inputs)
-        self.bodies = nn.ModuleDict({task: hidden_layers(spec.inputs.width, hidden) for task in spec.tasks})
+        self.bodies = nn.ModuleDict(
+            {task: hidden_layers(spec.inputs.width, hidden, members=members) for task in spec.tasks}
+        )
         self.transfers = nn.ModuleDict({task: Transfer(hidden[-1]) for task in later})
-        self.towers = nn.ModuleDict({task: MaskedLinear(hidden[-1], 1) for task in spec.tasks})
+        self.towers = nn.ModuleDict({task: output_layer(hidden[-1], members) for task in spec.tasks})
         self.activation = Activation(spec.net)
 
     def logits(self, features: Features, task: str) -> Tensor:

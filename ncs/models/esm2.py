@@ -28,17 +28,17 @@ class ESM2(EntireSpace):
         super().__init__(spec)
         self.after_click = nn.ModuleDict({name: self.tower() for name in AFTER_CLICK})
 
-    def probability(self, features: Features, task: str) -> Tensor:
+    def member_probabilities(self, features: Features, task: str) -> Tensor:
         """A sigmoid; of CVR, the two ways to a conversion after a click."""
         if task != CVR:
-            return super().probability(features, task)
+            return super().member_probabilities(features, task)
         return self._action_and_conversion(self.inputs(features))[1]
 
     def logits(self, features: Features, task: str) -> Tensor:
         """The task's tower on the shared inputs; CVR, which has none, by its probability."""
         if task != CVR:
             return super().logits(features, task)
-        return torch.logit(self.probability(features, task), eps=1e-6)
+        return torch.logit(self.member_probabilities(features, task), eps=1e-6)
 
     def loss_after(self, click: Tensor, input: Tensor, outcome: Outcome) -> Tensor:
         """The losses of CTAVR and CTCVR."""

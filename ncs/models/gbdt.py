@@ -70,7 +70,7 @@ class Gbdt(Model):
         """The logits of the predictions."""
         return torch.logit(self.probability(features, task), eps=1e-6)
 
-    def subnetwork(self, task: str) -> Subnetwork:
+    def subnetwork(self, task: str, member: int = 0) -> Subnetwork:
         """Trees are no network. Raises ExportError."""
         raise ExportError(
             f"gbdt has trees for {task}, no network to export; LightGBM reads its text: ncs.models.gbdt.Gbdt.text"

@@ -26,9 +26,9 @@ class LayerShare(Model):
         """The task's tower on the shared inputs."""
         return self.towers[task](self.inputs.lazy(features))
 
-    def subnetwork(self, task: str) -> Subnetwork:
+    def subnetwork(self, task: str, member: int = 0) -> Subnetwork:
         """The task's tower on the shared inputs."""
-        return cast(Tower, self.towers[task]).subnetwork(self.inputs)
+        return cast(Tower, self.towers[task]).subnetwork(self.inputs, member)
 
 
 MODEL = ModelType(LayerShare)

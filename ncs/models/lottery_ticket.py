@@ -35,9 +35,9 @@ class LotteryTicket(Model):
         """The masks of the task's own net."""
         return self._own(task).masks(task)
 
-    def subnetwork(self, task: str) -> Subnetwork:
+    def subnetwork(self, task: str, member: int = 0) -> Subnetwork:
         """The subnetwork of the task's own net."""
-        return self._own(task).subnetwork(task)
+        return self._own(task).subnetwork(task, member)
 
     def _own(self, task: str) -> MaskedNet:
         net = cast(MaskedNet, self.nets[task])

@@ -27,9 +27,9 @@ class SingleTask(Model):
         """The task's own net."""
         return self.towers[task](cast(Inputs, self.inputs[task]).lazy(features))
 
-    def subnetwork(self, task: str) -> Subnetwork:
+    def subnetwork(self, task: str, member: int = 0) -> Subnetwork:
         """The whole of the task's own net."""
-        return cast(Tower, self.towers[task]).subnetwork(cast(Inputs, self.inputs[task]))
+        return cast(Tower, self.towers[task]).subnetwork(cast(Inputs, self.inputs[task]), member)
 
 
 MODEL = ModelType(SingleTask)

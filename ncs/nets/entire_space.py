@@ -5,6 +5,7 @@ against click and conversion, the loss is CVR's own against the watched share of
 clicked. CVR is trained on CTR's samples only.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 from ncs.data_loading import Batch, Features
 from ncs.nets.inputs import Inputs
 from ncs.nets.layers import Tower
+from ncs.nets.members import repeated_labels
 from ncs.nets.model import Group, Model, NetSpec, focal_loss, logit_loss
 from ncs.tasks import CTR, CVR, Task
 
@@ -34,9 +36,9 @@ class Outcome:
     """0 where not clicked."""
 
     @classmethod
-    def of(cls, batch: Batch) -> "Outcome":
-        """From a batch of CTR's samples."""
-        clicked, cvr = batch.labels[CTR], batch.labels[CVR]
+    def of(cls, labels: Mapping[str, Tensor]) -> "Outcome":
+        """From the labels of CTR's samples."""
+        clicked, cvr = labels[CTR], labels[CVR]
         known = (clicked == 0) | ~cvr.isnan()
         clicked, cvr = clicked[known], cvr[known]
         return cls(known, clicked, torch.where(clicked == 0, 0.0, cvr))
@@ -63,10 +65,11 @@ class EntireSpace(Model):
         """For CTR the sum of its loss and that of what follows a click; for another task its own loss."""
         if task != CTR:
             return super().loss(batch, task)
+        labels = repeated_labels(batch.labels, self.members)
         input = self.inputs(batch.features)  # once: the optimiser sees the last lookup of the embedding only
         click = self.towers[CTR](input)
-        after = self.loss_after(torch.sigmoid(click), input, Outcome.of(batch))
-        return logit_loss(self.tasks[CTR], click, batch.labels[CTR]) + after
+        after = self.loss_after(torch.sigmoid(click), input, Outcome.of(labels))
+        return (logit_loss(self.tasks[CTR], click, labels[CTR]) + after) / self.members
 
     def loss_after(self, click: Tensor, input: Tensor, outcome: Outcome) -> Tensor:
         """The loss of what follows a click, summed over the known rows, from pCTR [rows] and input [rows, width].

@@ -13,6 +13,7 @@ from ncs.kinds import Layout
 from ncs.nets.crosses import Crossed, DotProducts, KroneckerProducts, field_columns, grids
 from ncs.nets.dropout import Dropout
 from ncs.nets.embedding import FieldEmbedding, ShardedEmbedding, Workers
+from ncs.nets.members import MemberScales, repeated
 from ncs.nets.numbers import Numbers
 from ncs.nets.pooling import Pooling
 
@@ -36,6 +37,8 @@ class InputSpec:
     """The workers that the embedding table is sharded over; None if each has all of it."""
     dropout: float = 0.0
     """The share of the vectors' numbers that a training step leaves out."""
+    members: int = 1
+    """The members of the net, each of which scales vectors and numbers in its own way before they are crossed."""
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
@@ -105,7 +108,10 @@ class InputSpec:
 
 
 class Inputs(nn.Module):
-    """Embedding, pooling, numbers and feature-cross layer, concatenated."""
+    """Embedding, pooling, numbers and feature-cross layer, concatenated.
+
+    With several members the rows of a batch come out once for each member, see `ncs.nets.members`.
+    """
 
     def __init__(self, spec: InputSpec) -> None:
         super().__init__()
@@ -121,9 +127,10 @@ class Inputs(nn.Module):
         self.numbers = Numbers(layout, width)
         self.dropout = Dropout(spec.dropout)
         self.cross = DotProducts(len(layout.vectors)) if spec.interaction == "dot" else KroneckerProducts(spec.pairs)
+        self.scales = MemberScales(spec.members, spec.base, signs=True) if spec.members > 1 else None
 
     def forward(self, features: Features) -> Tensor:
-        """Features of a batch -> [batch, `InputSpec.width`]."""
+        """Features of a batch -> [members * batch, `InputSpec.width`]."""
         vectors, numbers = self._parts(features)
         return torch.cat([vectors.flatten(1), numbers, *self.cross(vectors)], dim=1)
 
@@ -143,10 +150,15 @@ class Inputs(nn.Module):
         return Crossed(torch.cat([flat, numbers], 1) if numbers.shape[1] else flat, blocks)
 
     def _parts(self, features: Features) -> tuple[Tensor, Tensor]:
-        """Vectors [batch, features, width], and numbers with their flags [batch, numbers + flags]."""
+        """Vectors [members * batch, features, width], and numbers with their flags [..., numbers + flags]."""
         numbers, projected = self.numbers(features.numbers)
         vectors = self.pooling(self.embedding(features.ids), features.ids)
-        return self.dropout(with_vectors(vectors, projected)), numbers
+        vectors = self.dropout(with_vectors(vectors, projected))
+        if self.scales is None:
+            return vectors, numbers
+        base = self.scales(repeated(torch.cat([vectors.flatten(1), numbers], 1), self.scales.members))
+        flat, numbers = base.split([vectors.shape[1] * vectors.shape[2], numbers.shape[1]], 1)
+        return flat.unflatten(1, vectors.shape[1:]), numbers
 
 
 def dimension_owners(width: int, tasks: int) -> Tensor:

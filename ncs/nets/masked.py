@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ncs.data_loading import Features
 from ncs.nets.inputs import Inputs
-from ncs.nets.layers import Activation, Layer, MaskedLinear, Subnetwork, hidden_layers, mlp_forward
+from ncs.nets.layers import Activation, MaskedLinear, Subnetwork, hidden_layers, mlp_forward, output_layer
 from ncs.nets.model import Model, NetSpec
 from ncs.pruning.mask import OUTPUT
 
@@ -30,12 +30,15 @@ class MaskedNet(Model):
         self.owners = {task: task if towers else SHARED for task in spec.tasks}
         hidden, biased = spec.net.hidden, not spec.share.task_biases
         self.bodies = nn.ModuleDict(
-            {owner: hidden_layers(spec.inputs.width, hidden, biased) for owner in dict.fromkeys(self.owners.values())}
+            {
+                owner: hidden_layers(spec.inputs.width, hidden, biased, self.members)
+                for owner in dict.fromkeys(self.owners.values())
+            }
         )
         self.biases = nn.ModuleDict(
             {} if biased else {task: nn.ParameterList(torch.zeros(width) for width in hidden) for task in spec.tasks}
         )
-        self.outputs = nn.ModuleDict({task: MaskedLinear(hidden[-1], 1) for task in spec.tasks})
+        self.outputs = nn.ModuleDict({task: output_layer(hidden[-1], self.members) for task in spec.tasks})
         self.activation = Activation(spec.net)
         self.mask_output = spec.net.mask_output
 
@@ -71,16 +74,16 @@ class MaskedNet(Model):
         mask = self.task_masks.get(task)
         return {weight: mask[name] for name, weight in self.maskable(task).items()} if mask else {}
 
-    def subnetwork(self, task: str) -> Subnetwork:
-        """sNET ⊙ mask, with the biases that the task uses."""
+    def subnetwork(self, task: str, member: int = 0) -> Subnetwork:
+        """sNET ⊙ mask as a member has it, with the biases that the task uses."""
         masks = self.kept(task)
         output = cast(MaskedLinear, self.outputs[task])
         layers = {**{f"hidden.{n}": layer for n, layer in enumerate(self.hidden(task))}, OUTPUT: output}
         own = [*cast(nn.ParameterList, self.biases[task]), output.bias] if self.biases else None
         biases = own or [layer.bias for layer in layers.values()]
-        weights = [layer.weight * masks[name] if name in masks else layer.weight for name, layer in layers.items()]
-        inputs = self.task_inputs(task)
-        return Subnetwork(inputs, [Layer(*both) for both in zip(weights, biases, strict=True)], self.activation.norm)
+        whole = zip(layers.items(), biases, strict=True)
+        of_member = [layer.member(member, masks.get(name), bias) for (name, layer), bias in whole]
+        return Subnetwork(self.task_inputs(task), of_member, self.activation.norm, member)
 
     def start_from(self, theta: Mapping[str, Tensor]) -> None:
         """Load the weights of a net of the same sizes; each tower gets those of the shared hidden layers."""

@@ -14,6 +14,7 @@ from ncs.errors import ExportError
 from ncs.nets.embedding import Workers, named_embeddings
 from ncs.nets.inputs import InputSpec
 from ncs.nets.layers import Subnetwork
+from ncs.nets.members import averaged, repeated
 from ncs.pruning.mask import Mask
 from ncs.tasks import Task, tasks_of
 
@@ -42,6 +43,7 @@ class NetSpec:
             conf.net.interaction,
             owners,
             conf.net.embedding_dropout,
+            conf.net.members,
         )
         return cls(tasks_of(conf), inputs, conf.net, conf.share)
 
@@ -68,6 +70,7 @@ class Model(nn.Module):
         super().__init__()
         self.spec = spec
         self.tasks = spec.tasks
+        self.members = spec.net.members
         self.groups: tuple[Group, ...] = (Group(tuple(spec.tasks), tuple(spec.tasks)),)
         self._task_masks: dict[str, Mask] = {}
         self.task_weights: dict[str, dict[str, Tensor]] = {}
@@ -103,23 +106,31 @@ class Model(nn.Module):
             self.load_state_dict(shared, strict=False)
 
     def logits(self, features: Features, task: str) -> Tensor:
-        """Inputs of a batch -> logits [batch]."""
+        """Inputs of a batch -> logits [members * batch], member by member (`ncs.nets.members`)."""
         raise NotImplementedError
 
-    def probability(self, features: Features, task: str) -> Tensor:
-        """Inputs of a batch -> the task's prediction [batch], within [0, 1]."""
+    def member_probabilities(self, features: Features, task: str) -> Tensor:
+        """Inputs of a batch -> each member's prediction [members * batch], within [0, 1]."""
         return torch.sigmoid(self.logits(features, task))
 
+    def probability(self, features: Features, task: str) -> Tensor:
+        """Inputs of a batch -> the task's prediction [batch], within [0, 1]: the mean of its members'."""
+        return averaged(self.member_probabilities(features, task), self.members)
+
     def loss(self, batch: Batch, task: str) -> Tensor:
-        """The loss of a batch of the task's samples, summed over its rows."""
-        return logit_loss(self.tasks[task], self.logits(batch.features, task), batch.labels[task])
+        """The loss of a batch of the task's samples, summed over its rows; the mean of its members' losses."""
+        labels = repeated(batch.labels[task], self.members)
+        return logit_loss(self.tasks[task], self.logits(batch.features, task), labels) / self.members
 
     def masks(self, task: str) -> Mapping[nn.Parameter, Tensor]:
         """Weight -> mask (0 or 1, of the weight's shape) of what a step of `task` may update; others are not masked."""
         return {}
 
-    def subnetwork(self, task: str) -> Subnetwork:
-        """The task's subnetwork, its mask applied. Raises ExportError if it is not just inputs and FC layers."""
+    def subnetwork(self, task: str, member: int = 0) -> Subnetwork:
+        """A member's subnetwork of the task, its mask and scales applied.
+
+        Raises ExportError if it is not just inputs and FC layers.
+        """
         raise ExportError(
             f"{type(self).__name__} has no subnetwork for {task} that is inputs and FC layers alone; export a model "
             f"that has: single_task, lottery_ticket, layer_share, full_share, or a masked one"

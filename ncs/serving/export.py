@@ -47,15 +47,15 @@ class Program:
 
 
 def export(net: Model, task: Task) -> Program:
-    """The task's subnetwork as files.
+    """The task's subnetwork, of all members, as files.
 
     Raises ExportError if packages are missing, if the model has no subnetwork, and if a file, read again, predicts
     otherwise than the model.
     """
     packages = {name: _version(name) for name in ("onnx", "onnxruntime", "onnxscript")}
-    subnetwork = net.subnetwork(task.name)
+    members = [net.subnetwork(task.name, member) for member in range(net.members)]
     try:
-        small = ServingNet(net.spec, subnetwork)
+        small = ServingNet(net.spec, *members)
     except ExportError as err:
         raise ExportError(f"{task.name}: {err}") from None
     with _silent():
@@ -68,7 +68,7 @@ def export(net: Model, task: Task) -> Program:
         **_inputs(net.spec.inputs),
         "output": {"name": task.prediction, "dtype": "float32", "shape": ["batch"], "range": [0, 1]},
         "request": {"fields": [net.spec.inputs.layout.vectors[n] for n in small.request], "macs": small.request_macs()},
-        **_sizes(subnetwork, small),
+        **_sizes(members, small),
         "difference": differences,
         "difference_allowed": TOLERANCE,
         "bytes": {ending: len(content) for ending, content in files.items()},
@@ -101,16 +101,18 @@ def _inputs(spec: InputSpec) -> dict[str, Any]:
     }
 
 
-def _sizes(subnetwork: Subnetwork, small: ServingNet) -> dict[str, Any]:
-    """Widths, parameters and multiplications a row before (with all connections) and after."""
-    before, after = [layer.weight.shape[1] for layer in subnetwork.layers] + [1], small.widths()
+def _sizes(members: Sequence[Subnetwork], small: ServingNet) -> dict[str, Any]:
+    """Widths, parameters and multiplications a row before (with all connections) and after, of all members."""
+    one, after = [layer.weight.shape[1] for layer in members[0].layers] + [1], small.widths()
+    before = [len(members) * width for width in one]
     embeddings = small.table.numel()
-    kept = sum(int((layer.weight != 0).sum()) for layer in subnetwork.layers)
-    whole = small.input_size() + macs(before) + sum(before[1:])
+    kept = sum(int((layer.weight != 0).sum()) for member in members for layer in member.layers)
+    factors = sum(member.factors.numel() for member in members if member.factors is not None)
+    whole = small.input_size() + factors + len(members) * (macs(one) + sum(one[1:]))
     return {
         "layers": {"before": before, "after": after},
         "parameters": {"before": whole, "after": small.size(), "embeddings": embeddings, "connections_kept": kept},
-        "macs": {"before": macs(before), "after": macs(after)},
+        "macs": {"before": len(members) * macs(one), "after": small.macs()},
     }
 
 

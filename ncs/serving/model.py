@@ -11,24 +11,57 @@ from torch.nn import functional as F
 
 from ncs.kinds.layout import NO_ID
 from ncs.nets.crosses import KroneckerProducts
-from ncs.nets.inputs import with_vectors
+from ncs.nets.inputs import InputSpec, with_vectors
 from ncs.nets.layers import Subnetwork
 from ncs.nets.model import NetSpec
 from ncs.serving.compact import compact
 from ncs.serving.layers import AnyRows, Columns, Linear, OneRequest, request_vectors, vector_columns
 
 
+class MemberLayers(nn.Module):
+    """The FC layers of a member: vectors and numbers in, its logit out."""
+
+    def __init__(self, spec: InputSpec, subnetwork: Subnetwork) -> None:
+        super().__init__()
+        first, *rest = compact(subnetwork.layers, subnetwork.norm)
+        cross, factors = subnetwork.inputs.cross, subnetwork.factors
+        self.register_buffer("factors", None if factors is None else factors.detach().clone())
+        self.any_rows = AnyRows(first, cross, spec)
+        self.request = request_vectors(cross) if len(self.any_rows.terms) else []
+        if self.request:
+            assert isinstance(cross, KroneckerProducts)
+            self.one_request = OneRequest(first, cross, spec)
+        self.layers = nn.ModuleList([Linear(layer) for layer in rest])
+        self.norm = subnetwork.norm
+        self.factors: Tensor | None
+
+    def forward(self, base: Tensor, one_request: Tensor | None) -> Tensor:
+        """Vectors and numbers [batch, base width], whether all rows are of one request, bool [] -> logits [batch]."""
+        base = base if self.factors is None else base * self.factors
+        if self.request:
+            assert one_request is not None
+            output = torch.cond(one_request, self.one_request, self.any_rows, (base,))
+        else:
+            output = self.any_rows(base)
+        for layer in self.layers:
+            output = layer(F.relu(F.layer_norm(output, output.shape[-1:]) if self.norm else output))
+        return output.squeeze(1)
+
+    def widths(self) -> list[int]:
+        """The widths of the first layer's computed input for any rows, of the hidden layers, and of the output."""
+        return [*self.any_rows.shape(), *(len(layer.bias) for layer in cast(Sequence[Linear], self.layers))]
+
+
 class ServingNet(nn.Module):
     """One task of a trained model, for ids and numbers in the columns of the run's layout.
 
     Ids outside the vocabulary become 0, unknown; in columns of lists those below 0 are padding. Rows of one request
-    take the faster form of the first layer.
+    take the faster form of the first layer. Of several members the predictions are averaged.
     """
 
-    def __init__(self, spec: NetSpec, subnetwork: Subnetwork) -> None:
+    def __init__(self, spec: NetSpec, *members: Subnetwork) -> None:
         super().__init__()
-        first, *rest = compact(subnetwork.layers, subnetwork.norm)
-        inputs, of_inputs = subnetwork.inputs, spec.inputs
+        inputs, of_inputs = members[0].inputs, spec.inputs
         self.layout = of_inputs.layout
         lowest = [NO_ID if slot.is_list else 0 for slot in self.layout.ids for _ in range(slot.length)]
         self.register_buffer("sizes", torch.tensor(of_inputs.size_of_column, dtype=torch.int64))
@@ -38,14 +71,11 @@ class ServingNet(nn.Module):
         self.pooling, self.numbers = (
             deepcopy(module).requires_grad_(False) for module in (inputs.pooling, inputs.numbers)
         )
-        self.any_rows = AnyRows(first, inputs.cross, of_inputs)
-        self.request = request_vectors(inputs.cross) if len(self.any_rows.terms) else []
+        self.members = nn.ModuleList([MemberLayers(of_inputs, member) for member in members])
+        requests = [request for member in self._each() if (request := member.request)]
+        self.request: list[int] = requests[0] if requests else []
         if self.request:
-            assert isinstance(inputs.cross, KroneckerProducts)
             self.request_columns = Columns(vector_columns(self.request, of_inputs.embedding))
-            self.one_request = OneRequest(first, inputs.cross, of_inputs)
-        self.layers = nn.ModuleList([Linear(layer) for layer in rest])
-        self.norm = subnetwork.norm
         self.sizes: Tensor
         self.lowest: Tensor
         self.offsets: Tensor
@@ -57,14 +87,15 @@ class ServingNet(nn.Module):
         A layout without numbers needs none.
         """
         base = self._base(ids, numbers)
+        one_request = None
         if self.request:
             request = self.request_columns(base)
-            output = torch.cond((request == request[:1]).all(), self.one_request, self.any_rows, (base,))
-        else:
-            output = self.any_rows(base)
-        for layer in self.layers:
-            output = layer(F.relu(F.layer_norm(output, output.shape[-1:]) if self.norm else output))
-        return torch.sigmoid(output.squeeze(1))
+            one_request = (request == request[:1]).all()
+        predictions = [torch.sigmoid(member(base, one_request)) for member in self._each()]
+        return predictions[0] if len(predictions) == 1 else torch.stack(predictions).mean(0)
+
+    def _each(self) -> Sequence[MemberLayers]:
+        return cast(Sequence[MemberLayers], self.members)
 
     def _base(self, ids: Tensor, numbers: Tensor | None) -> Tensor:
         """Vectors and numbers [batch, base width], as `ncs.nets.inputs` has them."""
@@ -79,20 +110,29 @@ class ServingNet(nn.Module):
         return torch.cat([with_vectors(vectors, projected).flatten(1), plain], 1)
 
     def widths(self) -> list[int]:
-        """The widths of the first layer's computed input for any rows, of the hidden layers, and of the output."""
-        return [*self.any_rows.shape(), *(len(layer.bias) for layer in cast(Sequence[Linear], self.layers))]
+        """`MemberLayers.widths`, summed over members."""
+        return [sum(widths) for widths in zip(*(member.widths() for member in self._each()), strict=True)]
+
+    def macs(self) -> int:
+        """Multiplications of FC layers for any row."""
+        return sum(macs(member.widths()) for member in self._each())
 
     def request_macs(self) -> dict[str, int] | None:
         """Multiplications for rows of one request, once and for each row; None if the net has no such form."""
-        if not self.request:
+        with_form = [member for member in self._each() if member.request]
+        if not with_form:
             return None
-        _, *after = self.widths()
-        return {"once": self.one_request.crossed.numel(), "row": macs([self.one_request.inputs, *after])}
+        rows = (macs([member.one_request.inputs, *member.widths()[1:]]) for member in with_form)
+        rest = (macs(member.widths()) for member in self._each() if not member.request)
+        return {"once": sum(member.one_request.crossed.numel() for member in with_form), "row": sum(rows) + sum(rest)}
 
     def size(self) -> int:
-        """Embeddings, weights and biases; each counted once, though those for rows of one request are stored again."""
-        widths = self.widths()
-        return self.input_size() + macs(widths) + sum(widths[1:])
+        """Embeddings, weights, biases and members' factors of the inputs.
+
+        Each is counted once, though those for rows of one request are stored again.
+        """
+        factors = sum(member.factors.numel() for member in self._each() if member.factors is not None)
+        return self.input_size() + factors + self.macs() + sum(sum(member.widths()[1:]) for member in self._each())
 
     def input_size(self) -> int:
         """Embeddings, and the weights of pooling and projections."""

@@ -69,14 +69,14 @@ def test_the_card_names_the_request_and_its_multiplications(exported: tuple[Mask
 def test_which_way_rows_take() -> None:
     """A way with NaN in it shows who has gone there: no rows of several requests go the one's, and the reverse."""
     net = connection_share()
-    for way, through in (("one_request", {"row", "one"}), ("any_rows", {"many", "last"})):
+    for way, through in (("members.0.one_request", {"row", "one"}), ("members.0.any_rows", {"many", "last"})):
         small = poisoned(ServingNet(net.spec, net.subnetwork("ctr")), way)
         for name, rows in batches().items():
             if rows.rows:
                 assert small(rows.ids).isnan().any() == (name in through), (way, name)
 
 
-@pytest.mark.parametrize("way", ["one_request", "any_rows"])
+@pytest.mark.parametrize("way", ["members.0.one_request", "members.0.any_rows"])
 def test_both_ways_are_held_against_the_model(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     net = connection_share()
     monkeypatch.setattr(exporting, "ServingNet", lambda *of: poisoned(ServingNet(*of), way))
@@ -86,7 +86,7 @@ def test_both_ways_are_held_against_the_model(monkeypatch: pytest.MonkeyPatch, w
 
 def test_users_that_the_vocabulary_has_not_are_one_unknown() -> None:
     net = connection_share()
-    small = poisoned(ServingNet(net.spec, net.subnetwork("ctr")), "any_rows")
+    small = poisoned(ServingNet(net.spec, net.subnetwork("ctr")), "members.0.any_rows")
     ids = torch.tensor([[5, 1, 2], [-1, 2, 0], [0, 6, 1]])
     expected = net.probability(Features.of_ids(torch.tensor([[0, 1, 2], [0, 2, 0], [0, 6, 1]])), "ctr")
     torch.testing.assert_close(small(ids), expected)

@@ -73,10 +73,13 @@ def test_two_workers_fed_the_halves_of_each_batch_end_as_one_does(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["stem", "fisher_share", "learnt_share", "staged_share"])
-def test_two_workers_share_in_every_form_as_one_does(tmp_path: Path, model: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "members"),
+    [("stem", 1), ("fisher_share", 1), ("learnt_share", 1), ("staged_share", 1), ("connection_share", 3)],
+)
+def test_two_workers_share_in_every_form_as_one_does(tmp_path: Path, model: str, members: int) -> None:
     """One epoch: the more steps follow, the further float rounding takes them apart."""
-    settings = (f"model={model}", "train.epochs=1", "prune.rounds=1")
+    settings = (f"model={model}", f"net.members={members}", "train.epochs=1", "prune.rounds=1")
     halves.run(str(tmp_path / "one"), Cluster(), *RICH, *settings)
     one, two = result(tmp_path / "one"), halved(tmp_path / "two", "torch", *RICH, *settings)
     assert (one["size"], two["size"], one["chosen"]) == (1, 2, two["chosen"])
