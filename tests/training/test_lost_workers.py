@@ -144,6 +144,7 @@ def test_training_goes_on_without_a_worker_that_is_lost(
     code, said = training.end()
     assert code == 0, said
     assert "a worker of 2 was lost or stalled; going on with 1 from the last epoch" in said
+    assert Path(said.partition("the output of the workers before is in ")[2].split()[0]).stat().st_size
     run = Run.of(conf, lake)
     assert run.facts("layer_share").workers == [1, 2], "the run says that it lost one"
     assert is_right(run)

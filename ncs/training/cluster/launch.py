@@ -53,6 +53,7 @@ def launch(conf: Launch, workers: int, batch_size: int, command: Sequence[str], 
                 f"host is left (the workers' output is in {log}); the same command goes on from the last epoch"
             )
         _log.warning("train: a worker of %d was lost or stalled; going on with %d from the last epoch", before, workers)
+        _log.warning("train: the output of the workers before is in %s", log.replace(log.with_suffix(f".{before}.log")))
 
 
 def check_startable(program: Sequence[str], hosts: Mapping[str, int], workers: int, network: str | None) -> None:
