@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from jobs import cli
 from jobs.stage import daily_flow
@@ -26,6 +27,15 @@ def test_targets_and_wheel() -> None:
     assert BUNDLE["targets"]["dev"]["default"] is True
     assert BUNDLE["artifacts"]["ncs"]["build"] == "make wheel"
     assert any(line.startswith("wheel:") for line in (ROOT / "Makefile").read_text().splitlines())
+
+
+def test_the_wheel_can_be_installed_on_the_runtime() -> None:
+    """Pip refuses a wheel that is for other versions of Python; a runtime's is in Databricks' release notes."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    runtime, _, _ = BUNDLE["variables"]["spark_version"]["default"].partition(".x-")
+    assert {"17.3": "3.12.3"}[runtime] in SpecifierSet(setup["options"]["python_requires"])
+    assert "3.11" in SpecifierSet(setup["options"]["python_requires"])
 
 
 @pytest.mark.parametrize("job", JOBS.values(), ids=list(JOBS))
