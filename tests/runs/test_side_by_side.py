@@ -35,13 +35,6 @@ def assert_same(run: Run, expected: dict[str, dict]) -> None:
     assert all(same(saved_state(run, model), expected[model]) for model in MODELS)
 
 
-def test_the_bits_are_those_of_one_after_the_other(lake: Lake, conf: Config, one_by_one: dict[str, dict]) -> None:
-    run = Run.of(conf, write_toy_lake(lake, conf))
-    train_side_by_side(run, at_once(run), quiet=True)
-    assert run.pending() == []
-    assert_same(run, one_by_one)
-
-
 def test_an_error_of_one_ends_all_and_the_same_command_goes_on(
     lake: Lake, conf: Config, one_by_one: dict[str, dict]
 ) -> None:
@@ -49,10 +42,12 @@ def test_an_error_of_one_ends_all_and_the_same_command_goes_on(
     broken = toy_conf(*SETTINGS, "prune.rounds=1", "models.layer_share.set={train.learning_rate: 1e30}")
     with pytest.raises(TrainingError, match=r"lower train\.learning_rate"):
         train_side_by_side(Run.of(broken, run.lake), 2, quiet=True)
-    train_side_by_side(run, 2, quiet=True)
+    train_side_by_side(run, at_once(run), quiet=True)
+    assert run.pending() == []
     assert_same(run, one_by_one)
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_named_and_nobody_is_left(lake: Lake, conf: Config, one_by_one: dict[str, dict]) -> None:
     run = Run.of(conf, write_toy_lake(lake, conf))
     before = children()
