@@ -20,7 +20,7 @@ from tests.factories import ROOT
 
 SPARK = Path(pyspark.__file__).parent
 SETTINGS = ["logs.days=2022-04-08..2022-04-09", "logs.impressions=3000", "logs.synthetic.users=150", "train.epochs=1"]
-SETTINGS += ["logs.synthetic.videos=60", "train.models=[layer_share]", "train.threads=1"]
+SETTINGS += ["logs.synthetic.videos=60", "train.models=[layer_share]", "train.threads=1", "split.validation=0.2"]
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_a_day_goes_through_all_stages_with_the_wheel(
         [*submit, str(wheel / "jobs/run.py"), "--conf", "demo.yaml", "--lake", lake.root, *settings],
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, preexec_fn=lambda: os.umask(0),
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "layer_share" in done.stdout
     assert set(lake.records("gold/ctr_samples")) == {"2022-04-08", "2022-04-09"}
     assert lake.has(layout.EVALUATIONS)
