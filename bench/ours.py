@@ -4,6 +4,7 @@ import tempfile
 
 import numpy as np
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.work import Work
@@ -11,6 +12,9 @@ from ncs.config import Config
 from ncs.data_loading import Batch, Features
 from ncs.models import build
 from ncs.models.mmoe import MMoE
+from ncs.nets.experts import shared_and_tower
+from ncs.nets.inputs import Inputs
+from ncs.nets.layers import Activation, Tower, hidden_layers, mlp_forward
 from ncs.nets.model import Group, Model, NetSpec, logit_loss
 from ncs.pruning.mask import Mask
 from ncs.tasks import CTR, CVR
@@ -25,19 +29,52 @@ KEPT = 0.4
 """Share of the connections that a task's mask keeps, drawn at random: what a step costs does not depend on which."""
 
 
-class BothLosses(MMoE):
-    """MMoE that learns both tasks from every batch, as the peers' do: the same rows, the same work."""
+class _BothLosses(Model):
+    """A net that learns both tasks from every batch, as the peers' do: the same rows, the same work."""
 
     def __init__(self, spec: NetSpec) -> None:
         super().__init__(spec)
         self.groups = (Group((CTR, CVR), (CTR,)),)
 
+    def all_logits(self, features: Features) -> dict[str, torch.Tensor]:
+        """Of every task [rows], what tasks share computed once."""
+        raise NotImplementedError
+
+    def logits(self, features: Features, task: str) -> torch.Tensor:
+        """See Model."""
+        return self.all_logits(features)[task]
+
     def loss(self, batch: Batch, task: str) -> torch.Tensor:
         """The sum of the tasks' losses on the same rows."""
-        input = self.inputs(batch.features)
-        experts = self.experts(input)
-        logits = {name: self.towers[name](self.gates[name](input, experts)) for name in self.tasks}
+        logits = self.all_logits(batch.features)
         return torch.stack([logit_loss(self.tasks[name], logits[name], batch.labels[name]) for name in logits]).sum()
+
+
+class _MMoE(MMoE, _BothLosses):
+    logits = _BothLosses.logits
+
+    def all_logits(self, features: Features) -> dict[str, torch.Tensor]:
+        input = self.inputs(features)
+        experts = self.experts(input)
+        return {name: self.towers[name](self.gates[name](input, experts)) for name in self.tasks}
+
+
+class _SharedBottom(_BothLosses):
+    """FC layers that both tasks share, and a tower each: the peers' plainest architecture."""
+
+    def __init__(self, spec: NetSpec) -> None:
+        super().__init__(spec)
+        shared, tower = shared_and_tower(spec.net.hidden)
+        self.inputs = Inputs(spec.inputs)
+        self.bottom, self.activation = hidden_layers(spec.inputs.width, shared), Activation(spec.net)
+        self.towers = nn.ModuleDict({task: Tower(shared[-1], tower, spec.net) for task in spec.tasks})
+
+    def all_logits(self, features: Features) -> dict[str, torch.Tensor]:
+        shared = mlp_forward(self.bottom, self.activation, self.inputs(features))
+        return {name: self.towers[name](shared) for name in self.tasks}
+
+
+_ARCHITECTURES: dict[str, type[Model]] = {"mmoe": _MMoE, "shared_bottom": _SharedBottom}
 
 
 class Ours:
@@ -83,11 +120,12 @@ class Ours:
         return counter.get_total_flops() / rows
 
 
-def both_losses(work: Work) -> Ours:
-    """MMoE as the peers train it."""
+def both_losses(architecture: str, work: Work) -> Ours:
+    """An architecture, `mmoe` or `shared_bottom`, as the peers train it."""
     conf = work.conf("mmoe", "net.crosses=[]")
     torch.manual_seed(0)
-    return Ours("ncs mmoe, both losses", work, conf, BothLosses(NetSpec.of(conf, work.sizes)))
+    net = _ARCHITECTURES[architecture](NetSpec.of(conf, work.sizes))
+    return Ours(f"ncs {architecture}, both losses", work, conf, net)
 
 
 def ours(model: str, work: Work, *overrides: str, masked: bool = False) -> Ours:

@@ -30,7 +30,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         works = {ids: Work.make(Path(folder, str(ids)), ids, ROWS, 1000) for ids in args.ids}
-        for make in (both_losses, lambda work: ours("connection_share", work, masked=True)):
+        for make in (lambda work: both_losses("mmoe", work), lambda work: ours("connection_share", work, masked=True)):
             print(table({ids: make(work) for ids, work in works.items()}, args.part, args.repeats), flush=True)
 
 
