@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ncs.kinds.number import Number
 from ncs.values import Identifier, NonNegative, Positive, Section
@@ -17,7 +17,7 @@ from ncs.values import Identifier, NonNegative, Positive, Section
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
-Statistic = Literal["clicked", "cvr", "impressions", "watched_seconds"]
+Statistic = Literal["clicked", "cvr", "impressions", "watched_seconds", "hours_since"]
 ALL_ROWS = "*"
 """The group, and its only key, of all rows of a day."""
 _SUMS = ("impressions", "clicks", "labelled", "cvr", "watched_seconds")
@@ -33,7 +33,8 @@ class Statistics(Section):
     """Some statistics of the rows that agree in the columns `by`; each becomes a number called as in `fields`.
 
     clicked: the click rate, (clicks + smoothing * p) / (impressions + smoothing), where p is the rate of all rows of
-    those days; cvr: likewise the mean label of the rows that have one; impressions, watched_seconds: log(1 + sum).
+    those days; cvr: likewise the mean label of the rows that have one; impressions, watched_seconds: log(1 + sum);
+    hours_since: log(1 + hours) since the latest row of its own day and the day before, which `lag_hours` lets it see.
     With `half_life` a day's rows count half as much as those of so many days later. Where a column of `by` has no
     value, and on a day before which there is none, there is no statistic. With `lag_hours` an earlier row's label
     counts as known so long after the row was shown, though a click may come later, within the attribution window.
@@ -46,6 +47,12 @@ class Statistics(Section):
     half_life: Positive | None = None
     lag_hours: Annotated[float, Field(ge=0, le=24)] | None = None
     """None: the days before alone."""
+
+    @model_validator(mode="after")
+    def _sees_single_rows(self) -> "Statistics":
+        if "hours_since" in self.of and self.lag_hours is None:
+            raise ValueError(f"hours_since by {self.group} looks back to single rows; add lag_hours, 0 or more")
+        return self
 
     @property
     def group(self) -> str:
@@ -67,6 +74,8 @@ class Statistics(Section):
         """The number, of the sums `#own_<sum>`, with a lag `#late_<sum>`, and those of all rows, `#all_<sum>`."""
         from pyspark.sql import functions as F
 
+        if name == "hours_since":
+            return F.log1p((F.col("#clock") - F.col("#late_clock")) / _MICROS)
         own = {column: F.coalesce(f"#own_{column}", F.lit(0.0)) for column in _SUMS}
         if self.lag_hours is not None:
             own = {column: total + F.coalesce(f"#late_{column}", F.lit(0.0)) for column, total in own.items()}
@@ -152,7 +161,10 @@ def _with_sums(
 def _with_latest(
     looking: "DataFrame", shown: "DataFrame", groups: Sequence[Sequence[str]], lag_hours: float
 ) -> "DataFrame":
-    """Add `#late_<sum>`: the sums of a row's key over its own day and the one before, up to the lag before it."""
+    """Add `#late_<sum>`: the sums of a row's key over its own day and the one before, up to the lag before it.
+
+    `#late_clock` is the latest time among them, null where there is none.
+    """
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
@@ -161,6 +173,7 @@ def _with_latest(
     events = twice.select(
         "day",
         F.unix_micros("ts").alias("#clock"),
+        F.unix_micros("ts").alias("#seen"),
         _keys(twice, groups).alias("of"),
         *[_millionths(value).alias(f"#{name}") for name, value in _of_row().items()],
     )
@@ -168,7 +181,9 @@ def _with_latest(
     before = Window.partitionBy("day", "group", "key").orderBy("#clock")
     before = before.rangeBetween(Window.unboundedPreceding, -(round(lag_hours * _MICROS) + 1))
     late = events.unionByName(looking, allowMissingColumns=True).select(
-        *looking.columns, *[(F.sum(f"#{name}").over(before) / _UNIT).alias(f"#late_{name}") for name in _SUMS]
+        *looking.columns,
+        *[(F.sum(f"#{name}").over(before) / _UNIT).alias(f"#late_{name}") for name in _SUMS],
+        F.max("#seen").over(before).alias("#late_clock"),
     )
     return late.where(F.col("impression_id").isNotNull())
 

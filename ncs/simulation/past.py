@@ -111,6 +111,8 @@ def _statistic(name: Statistic, own: pd.DataFrame, whole: pd.Series, smoothing: 
     """As `ncs.kinds.statistics` defines it, of each key [keys]."""
     if name in ("impressions", "watched_seconds"):
         return np.log1p(own[name].to_numpy())
+    if name == "hours_since":  # of single rows, of which a simulation keeps none
+        return np.full(len(own), np.nan)
     total, rows = ("clicks", "impressions") if name == "clicked" else ("cvr", "labelled")
     prior = whole[total] / whole[rows] * smoothing if smoothing and whole[rows] else np.nan if smoothing else 0.0
     count = own[rows].to_numpy() + smoothing

@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from ncs.errors import ConfigError
 from ncs.features.earlier import Earlier
 from ncs.kinds.statistics import Statistics, groups_of, sum_days
 from tests.factories import toy_conf
@@ -19,8 +20,8 @@ SCHEMA = (
     "watched_seconds double"
 )
 LAGGED = (
-    "statistics=[{by: [user_id], of: [clicked, impressions, cvr], days: 2, smoothing: 3, lag_hours: 1.5}, "
-    "{by: [user_id, scene], of: [clicked, impressions, cvr], days: 2, smoothing: 3, lag_hours: 1.5}]"
+    "statistics=[{by: [user_id], of: [clicked, impressions, cvr, hours_since], days: 2, smoothing: 3, lag_hours: 1.5}, "
+    "{by: [user_id, scene], of: [clicked, impressions, cvr, hours_since], days: 2, smoothing: 3, lag_hours: 1.5}]"
 )
 
 
@@ -64,7 +65,9 @@ def expected(rows: pd.DataFrame, row: pd.Series, statistics: Statistics) -> list
     known = known[known["ts"] < row["ts"] - timedelta(hours=statistics.lag_hours)]
     clicked = (known["clicked"].sum() + 3 * before["clicked"].mean()) / (len(known) + 3)
     cvr = (known["cvr"].sum() + 3 * before["cvr"].mean()) / (known["cvr"].count() + 3)
-    return [clicked, math.log1p(len(known)), cvr]
+    seen = known[known["day"] >= days[1]]["ts"]
+    since = math.nan if seen.empty else math.log1p((row["ts"] - seen.max()) / timedelta(hours=1))
+    return [clicked, math.log1p(len(known)), cvr, since]
 
 
 def test_they_are_what_the_definition_says_and_know_nothing_later(spark: SparkSession, rows: pd.DataFrame) -> None:
@@ -77,8 +80,13 @@ def test_they_are_what_the_definition_says_and_know_nothing_later(spark: SparkSe
         for one in statistics:
             values = found.loc[row["impression_id"], list(one.fields)].astype(float).tolist()
             given = all(row[column] is not None for column in one.by)
-            wanted = expected(rows, row, one) if given else [math.nan] * 3
+            wanted = expected(rows, row, one) if given else [math.nan] * 4
             assert values == pytest.approx(wanted, abs=1e-5, nan_ok=True), row["impression_id"]
     moment = rows[rows["day"] == day]["ts"].iloc[20]
     known = computed(spark, rows[rows["ts"] <= moment], day)
     pd.testing.assert_frame_equal(known, found.loc[known.index])
+
+
+def test_the_time_since_the_latest_row_needs_single_rows() -> None:
+    with pytest.raises(ConfigError, match="hours_since by user_id looks back to single rows; add lag_hours"):
+        toy_conf("statistics=[{by: [user_id], of: [hours_since]}]")
