@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 LONGEST = (
     "integration/test_end_to_end.py",
     "jobs/test_lake_life.py",
-    "labels/test_join.py",
+    "labels/test_time.py",
     "jobs/test_ingest.py",
     "jobs/test_operations.py",
     "jobs/test_evaluate.py",
