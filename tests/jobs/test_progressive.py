@@ -85,5 +85,26 @@ def test_a_day_that_nothing_is_learnt_from_is_refused(lake: Lake) -> None:
         ConfigError, match=r"--days 2022-05-01: models are trained and compared on logs\.days, 2022-04-08"
     ):
         check_days(Job(toy_conf(), lake, day))
-    check_days(Job(conf_until(10), lake, day))
     check_days(Job(toy_conf(), lake, Days.parse("2022-04-09")))
+    two = toy_conf("logs.days=2022-04-08..2022-04-09", "split.validation=last_day")
+    with pytest.raises(ConfigError, match=r"split\.validation: last_day leaves none of 2022-04-08 to train on"):
+        check_days(Job(two, lake, two.logs.days))
+    hours = two.with_keys({"split.validation": "30 hours"})
+    with pytest.raises(ConfigError, match=r"split\.validation: 30 hours leaves none of 2022-04-08 to train on"):
+        check_days(Job(hours, lake, hours.logs.days))
+    check_days(Job(two.with_keys({"split.validation": "6 hours"}), lake, two.logs.days))
+
+
+def test_a_window_that_no_day_can_fill_is_refused_before_a_day_is_read(lake: Lake) -> None:
+    window = ("window.train=3", "split.validation=last_day", "logs.days=2022-04-08..2022-04-20")
+    with pytest.raises(ConfigError, match=r"window\.train: 1 leaves no day to train on beside those of split\.val"):
+        toy_conf(*window, "window.train=1")
+    conf = toy_conf(*window)
+    with pytest.raises(ConfigError, match=r"window: 3 days are needed .* or among --days 2022-04-08\.\.2022-04-09"):
+        check_days(Job(conf, lake, Days.parse("2022-04-08..2022-04-09")))
+    check_days(Job(conf, lake, Days.parse("2022-04-08..2022-04-10")))
+    for day in (8, 9):
+        write_part(lake, layout.SAMPLES, 2, Record("label", f"2022-04-{day:02d}", {}))
+    check_days(Job(conf, lake, Days.parse("2022-04-10")))
+    with pytest.raises(DataError, match=r"silver/samples lacks 2022-04-10\.\.2022-04-12, within the window of 3 \+ 1"):
+        check_days(Job(conf, lake, Days.parse("2022-04-13")))
