@@ -15,7 +15,6 @@ from jobs.pipeline import daily, drift, predict_days, progress, promote, train
 from jobs.pipeline.chosen import Chosen, load
 from jobs.pipeline.published import publish
 from ncs.days import LONGEST, Days
-from ncs.errors import GateError
 from ncs.lake import layout
 from ncs.lake.layout import Lake
 from ncs.lake.registry import CANDIDATE, CHAMPION, ModelRef, Registry
@@ -50,9 +49,10 @@ def _take(job: Job, day: date) -> None:
         predict_days.predict(of_day, models, [day])
         print("\n".join(progress.as_text(progress.evaluate_days(of_day, models, [day]))))
         drift.report(of_day, models, day)
-        _promote(of_day, models)
-    parent = _parent(of_day)
-    train.run(of_day, parent)
+    parent, why = _begin(of_day, _promote(of_day, models))
+    if why:
+        of_day.say(f"train: from nothing, {why}")
+    train.run(of_day, parent, why)
     _register(of_day, day, parent)
 
 
@@ -75,16 +75,29 @@ def _in_use(lake: Lake) -> list[Chosen]:
     return [load(lake, ref) for ref in dict.fromkeys(ref for ref in named if ref)]
 
 
-def _promote(job: Job, models: list[Chosen]) -> None:
+def _promote(job: Job, models: list[Chosen]) -> promote.RefusedError | None:
     """Promote the candidate if the rules allow it; a refusal is an answer, which is shown."""
     registry = Registry.read(job.lake)
     candidate = registry.current(CANDIDATE)
     if candidate == registry.current(CHAMPION) or candidate not in [model.ref for model in models]:
-        return
+        return None
     try:
         promote.run(job, CANDIDATE)
-    except GateError as err:
+    except promote.RefusedError as err:
         print(f"candidate: {err}")
+        return err
+    return None
+
+
+def _begin(job: Job, refusal: promote.RefusedError | None) -> tuple[str | None, str | None]:
+    """The run to go on from; or None and, where a refusal of the last candidate is the reason, the reason.
+
+    Masks that were found on older days may have aged when their model is worse: the next are searched on the window.
+    """
+    parent = _parent(job)
+    if parent is None or refusal is None or not refusal.worse:
+        return parent, None
+    return None, f"not going on from {parent}: on {job.days} {'; '.join(refusal.worse)}"
 
 
 def _parent(job: Job) -> str | None:

@@ -8,6 +8,7 @@ from jobs.cli import make_job, parse
 from jobs.job import Job
 from jobs.pipeline import progressive
 from jobs.pipeline.daily import check_days
+from jobs.pipeline.promote import RefusedError
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import ConfigError, DataError
@@ -54,6 +55,19 @@ def test_each_so_many_days_begin_from_nothing(lake: Lake) -> None:
     fourth = take(lake, 12, None)
     assert [parent(lake, 13, every) for every in (1, 2, 3)] == [None, fourth, fourth]
     assert parent(lake, 12, every=3) is None, "it has learnt from that day"
+
+
+def test_a_candidate_that_is_worse_is_no_parent(lake: Lake) -> None:
+    first = take(lake, 9, None)
+    day = Days.parse("2022-04-10")
+    job = Job(conf_until(10, "daily.scratch_every=7"), lake, day)
+    assert progressive._begin(job, None) == (first, None)
+    assert progressive._begin(job, RefusedError("CTR has 3 labelled rows")) == (first, None)
+    why = f"not going on from {first}: on 2022-04-10 CTR AUC differs by -0.1"
+    refusal = RefusedError("not promoted", ["CTR AUC differs by -0.1"])
+    assert progressive._begin(job, refusal) == (None, why)
+    each_day = Job(conf_until(10, "daily.scratch_every=1"), lake, day)
+    assert progressive._begin(each_day, refusal) == (None, None), "it would begin from nothing anyway"
 
 
 def test_done_days_are_left_and_old_rows_named(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
