@@ -99,6 +99,9 @@ def test_a_worse_one_is_refused_with_its_figures_and_can_be_forced(job: Job) -> 
     assert "CVR MSE differs" in str(err.value)
     assert [text.split(" differs")[0] for text in err.value.worse] == ["CTR AUC", "CVR MSE"]
     assert err.value.exit_code == 3
+    with pytest.raises(promote.RefusedError, match=differs):
+        promote.check(job, str(WORSE))
+    promote.check(job, str(BETTER))
     assert Registry.read(job.lake).current(CHAMPION) == GOOD, "nothing is changed"
     promote.run(job, str(WORSE), force=True, why="a trial")
     entry = Registry.read(job.lake).entries[-1]
