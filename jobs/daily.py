@@ -14,11 +14,11 @@ from jobs.stage import Group, Stage, worker_options
 from ncs.lake import names
 
 
-def run(job: Job, again: bool = False) -> None:
+def run(job: Job, again: bool = False, no_promote: bool = False) -> None:
     """Score each new day with the models in use, then train on it."""
     from jobs.pipeline import progressive
 
-    progressive.run(job, again)
+    progressive.run(job, again, promotes=not no_promote)
 
 
 STAGE = Stage(
@@ -33,6 +33,7 @@ STAGE = Stage(
     ),
     arguments=(
         click.Option(["--again"], is_flag=True, help="Also days that are done: their logs were delivered again."),
+        click.Option(["--no-promote"], is_flag=True, help="Leave the champion to `ncs promote`, a task of its own."),
         *worker_options(),
     ),
     reads=(names.MODELS, names.SAMPLES, names.ENCODED, names.PREDICTIONS),

@@ -2,7 +2,8 @@
 
 Compared are the candidate and the champion, on the same impressions of the newest day that both have predicted and
 neither was trained on. A refusal names each rule that failed, with its figure (exit code 3), and changes nothing. Of
-two promotions at once one fails. Appends to gold/models; starts no Spark.
+two promotions at once one fails. Appends to gold/models; starts no Spark. An empty --model, as `ncs daily --no-promote`
+hands it on where no candidate was judged, changes nothing.
 """
 
 import click
@@ -18,6 +19,8 @@ def run(job: Job, model: str = "candidate", force: bool = False, why: str | None
 
     if history:
         promote.history(job)
+    elif not model:
+        job.say("promote: no candidate was judged")
     else:
         promote.run(job, model, force, why)
 

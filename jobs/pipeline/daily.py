@@ -11,6 +11,7 @@ from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import ConfigError
 from ncs.lake import names
+from ncs.lake.windows import place_window
 from ncs.tasks import tasks_of
 
 _GATES = ("validation.expectations",)
@@ -43,7 +44,11 @@ def learn(job: Job) -> None:
 
 
 def check_days(job: Job) -> None:
-    """Raise ConfigError for days that `ncs run` would prepare and then neither train nor test on."""
+    """Raise ConfigError for days that `ncs run` would prepare in vain, before any of them is read.
+
+    These are days that it would neither train nor test on, or that leave nothing to train on; DataError where more
+    days are missing between them than the window allows.
+    """
     outside = [day for day in job.days if day not in job.conf.logs.days]
     if outside and job.conf.window.train is None:
         raise ConfigError(
@@ -51,6 +56,14 @@ def check_days(job: Job) -> None:
             f"with the days (--set window.train=8), extend logs.days, or bring {Days.text(outside)} to gold with `ncs "
             f"backfill` and score it with a kept model, `ncs predict --days`"
         )
+    placed = place_window(job.conf, job.lake, job.until, job.blocked, coming=list(job.days))
+    if not placed.has_learning_days:
+        raise ConfigError(
+            f"window: {job.conf.least_days} days are needed to train, validate and test on, there are fewer labelled "
+            f"up to {job.days.last} or among --days {job.days}; name more days, or bring these to silver with `ncs "
+            f"backfill` until there are enough"
+        )
+    placed.select("train")
 
 
 def take(job: Job, stage: Stage) -> None:

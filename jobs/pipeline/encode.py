@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from jobs.job import ROUNDS, Job
 from jobs.pipeline.vocabulary import facts as vocabulary_facts
-from jobs.pipeline.vocabulary import grows_from, remembered_days, versions_by_day, with_known
+from jobs.pipeline.vocabulary import grows_from, learnt_features, remembered_days, versions_by_day, with_known
 from ncs.config import digest
 from ncs.days import Days
 from ncs.errors import DataError
@@ -263,9 +263,8 @@ def _learn_vocabulary(job: Job, rebuild: bool = False) -> None:
         raise DataError(
             f"{layout.SAMPLES} has no clicked row with a label on the training days {Days.text(days)}; nothing to learn"
         )
-    looked = earlier(job, days)
     before = None if rebuild or ALL not in done else grows_from(job, done[ALL][1], wanted["conf"])
-    learnt, reports = build_vocabulary(samples, job.conf.features, looked.with_statistics)
+    learnt, reports = build_vocabulary(samples, learnt_features(job, before), earlier(job, days).with_statistics)
     vocabulary = with_known(job, learnt, before).persist()
     try:
         record = Record("encode", ALL, wanted, vocabulary_facts(job, vocabulary, before))

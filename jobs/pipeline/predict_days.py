@@ -28,6 +28,9 @@ from ncs.tasks import CTR, tasks_of
 if TYPE_CHECKING:
     from ncs.runs.predictor import Predictor
 
+_FEW = 200_000
+"""Impressions that are scored in this process: it has torch loaded, and they are some MB."""
+
 
 def run(job: Job, model: str | None) -> None:
     """Score the job's days with a model, by default all of the newest run's, where that is not done already."""
@@ -114,8 +117,10 @@ def predictions(
     tasks = tasks_of(conf)
     who = job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
     who = who.select("impression_id", "user_id", "video_id", "day")
+    by_day = job.lake.rows_by_day(layout.SAMPLES, job.lake.version(layout.SAMPLES))
+    few = sum(by_day.get(str(day), 0) for day in days) <= _FEW
     return (
-        score(rows, conf.layout, scorers, tasks)
+        score(rows, conf.layout, scorers, tasks, few)
         .join(who, "impression_id")
         .select(
             F.lit(run_id).alias("run_id"), "model", "impression_id", "user_id", "video_id", "day",

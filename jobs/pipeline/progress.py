@@ -19,10 +19,11 @@ from ncs.lake.currency import stale
 from ncs.lake.layout import Lake, Record
 from ncs.lake.tables import table_of
 from ncs.lake.tables.registry import DayFigure
-from ncs.lake.writer import replace_models
+from ncs.lake.writer import replace_figures
 from ncs.metrics import METRICS
 from ncs.tasks import tasks_of
 from ncs.text import aligned
+from ncs.threads import together
 
 
 def run(job: Job, model: str | None) -> None:
@@ -40,8 +41,11 @@ def evaluate_days(job: Job, chosen: Sequence[Chosen], days: Sequence[date]) -> l
         now = job.now().lake
         wanted = {key(model.ref, day): provenance(now, model, day) for model in chosen}
         changed = stale(now, {layout.PROGRESS: wanted})
-        for model in (one for one in chosen if key(one.ref, day) in changed):
-            _evaluate(job, model, day, wanted[key(model.ref, day)])
+        pending = [model for model in chosen if key(model.ref, day) in changed]
+        if pending:
+            _write(
+                job, pending, day, [Record("evaluate", key(one.ref, day), wanted[key(one.ref, day)]) for one in pending]
+            )
     return read(job.lake, chosen, days)
 
 
@@ -91,8 +95,19 @@ def as_text(figures: Sequence[DayFigure]) -> list[str]:
     return aligned(lines)
 
 
-def _evaluate(job: Job, model: Chosen, day: date, source: dict[str, Any]) -> None:
-    """Compute a model's figures of a day and put them in the place of those that were there."""
+def _write(job: Job, models: Sequence[Chosen], day: date, records: Sequence[Record]) -> None:
+    """Compute models' figures of a day side by side; put them in the place of those that were there in one commit."""
+    job.spark  # noqa: B018  (one session, made before threads ask for it)
+    rows = [row for of_model in together(lambda model: _evaluate(job, model, day), models) for row in of_model]
+    frame = job.spark.createDataFrame([asdict(row) for row in rows], table_of(layout.PROGRESS).ddl)
+    of = [(model.ref.run_id, model.model) for model in models]
+    replace_figures(frame, job.lake.uri(layout.PROGRESS), records, of, day)
+    for model in models:
+        job.say(f"evaluate: {model.ref} on {day}, in {job.lake.uri(layout.PROGRESS)}")
+
+
+def _evaluate(job: Job, model: Chosen, day: date) -> list[DayFigure]:
+    """A model's figures of a day, computed from its predictions and the labels."""
     run_id, tasks = model.described["run_id"], list(tasks_of(model.conf).values())
     of_model = (F.col("run_id") == run_id) & (F.col("model") == model.model) & (F.col("day") == F.lit(day))
     columns = ["impression_id", "model", *(task.prediction for task in tasks)]
@@ -103,11 +118,7 @@ def _evaluate(job: Job, model: Chosen, day: date, source: dict[str, Any]) -> Non
     scored = predictions.join(samples.select("impression_id", "user_id", *labels), "impression_id", "left")
     found = evaluate(scored, run_id, [model.model], tasks).figures
     until = model.conf.train_days.last
-    rows = [
+    return [
         DayFigure(day, run_id, one.model, one.task, one.metric, one.value, one.ci_low, one.ci_high, one.n, until)
         for one in found
     ]
-    frame = job.spark.createDataFrame([asdict(row) for row in rows], table_of(layout.PROGRESS).ddl)
-    record = Record("evaluate", key(model.ref, day), source)
-    replace_models(frame, job.lake.uri(layout.PROGRESS), [record], run_id, [model.model], [day])
-    job.say(f"evaluate: {model.ref} on {day}, in {job.lake.uri(layout.PROGRESS)}")

@@ -14,8 +14,8 @@ from jobs.job import Job
 from jobs.pipeline import daily, drift, predict_days, progress, promote, train
 from jobs.pipeline.chosen import Chosen, load
 from jobs.pipeline.published import publish
+from jobs.task_values import hand_on
 from ncs.days import LONGEST, Days
-from ncs.errors import GateError
 from ncs.lake import layout
 from ncs.lake.layout import Lake
 from ncs.lake.registry import CANDIDATE, CHAMPION, ModelRef, Registry
@@ -23,8 +23,12 @@ from ncs.lake.tables.registry import RegistryEntry
 from ncs.runs.run import Run
 
 
-def run(job: Job, again: bool = False) -> None:
-    """Take each of the job's days that was not taken yet, in order; `again`: each of them."""
+def run(job: Job, again: bool = False, promotes: bool = True) -> None:
+    """Take each of the job's days that was not taken yet, in order; `again`: each of them.
+
+    Without `promotes` candidates are judged and the champion stays. A task of Databricks hands on, as RUN_ID/MODEL, the
+    `candidate` and the model that was `judged` on the last day, "" where there is none.
+    """
     for day in job.days:
         taken = _taken(Registry.read(job.lake), day)
         if day in job.conf.window.exclude:
@@ -34,10 +38,23 @@ def run(job: Job, again: bool = False) -> None:
             note = f"; trained on old rows of {', '.join(changed)}, --again replays it" if changed else ""
             job.say(f"daily: {day} is done, {taken.run_id}/{taken.model}{note}")
         else:
-            _take(job, day)
+            _take(job, day, promotes)
+    registry = Registry.read(job.lake)
+    candidate, judged = registry.current(CANDIDATE), _judged(registry, job.days.last)
+    hand_on(candidate=str(candidate or ""), judged=str(judged or ""))
 
 
-def _take(job: Job, day: date) -> None:
+def _judged(registry: Registry, day: date) -> ModelRef | None:
+    """The candidate until a day was taken, which was judged on it; None: there was none, or the day was not taken."""
+    taken, before = _taken(registry, day), None
+    for entry in registry.entries:
+        if entry is taken:
+            return before
+        before = ModelRef(entry.run_id, entry.model) if entry.alias == CANDIDATE else before
+    return None
+
+
+def _take(job: Job, day: date, promotes: bool) -> None:
     """Ingest, label, encode, score, judge, train on a day. What a killed call has finished is not done again."""
     of_day = _job_of(job, day)
     daily.bring_to_gold(of_day)
@@ -50,9 +67,10 @@ def _take(job: Job, day: date) -> None:
         predict_days.predict(of_day, models, [day])
         print("\n".join(progress.as_text(progress.evaluate_days(of_day, models, [day]))))
         drift.report(of_day, models, day)
-        _promote(of_day, models)
-    parent = _parent(of_day)
-    train.run(of_day, parent)
+    parent, why = _begin(of_day, _promote(of_day, models, promotes))
+    if why:
+        of_day.say(f"train: from nothing, {why}")
+    train.run(of_day, parent, why)
     _register(of_day, day, parent)
 
 
@@ -75,16 +93,33 @@ def _in_use(lake: Lake) -> list[Chosen]:
     return [load(lake, ref) for ref in dict.fromkeys(ref for ref in named if ref)]
 
 
-def _promote(job: Job, models: list[Chosen]) -> None:
-    """Promote the candidate if the rules allow it; a refusal is an answer, which is shown."""
+def _promote(job: Job, models: list[Chosen], promotes: bool) -> promote.RefusedError | None:
+    """Promote the candidate if the rules allow it, or only judge it; a refusal is an answer, which is shown."""
     registry = Registry.read(job.lake)
     candidate = registry.current(CANDIDATE)
     if candidate == registry.current(CHAMPION) or candidate not in [model.ref for model in models]:
-        return
+        return None
     try:
-        promote.run(job, CANDIDATE)
-    except GateError as err:
+        if promotes:
+            promote.run(job, CANDIDATE)
+        else:
+            promote.check(job, CANDIDATE)
+            print(f"candidate: {candidate} may be promoted, `ncs promote --model {candidate}`")
+    except promote.RefusedError as err:
         print(f"candidate: {err}")
+        return err
+    return None
+
+
+def _begin(job: Job, refusal: promote.RefusedError | None) -> tuple[str | None, str | None]:
+    """The run to go on from; or None and, where a refusal of the last candidate is the reason, the reason.
+
+    Masks that were found on older days may have aged when their model is worse: the next are searched on the window.
+    """
+    parent = _parent(job)
+    if parent is None or refusal is None or not refusal.worse:
+        return parent, None
+    return None, f"not going on from {parent}: on {job.days} {'; '.join(refusal.worse)}"
 
 
 def _parent(job: Job) -> str | None:

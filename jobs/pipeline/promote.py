@@ -1,6 +1,7 @@
 """Give the champion's alias to a model that the rules allow, take it back, show how it went. Starts no Spark."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
 
@@ -12,7 +13,7 @@ from jobs.job import Job
 from jobs.pipeline.chosen import Chosen, load
 from jobs.pipeline.published import publish
 from ncs.errors import DataError, GateError
-from ncs.evaluation.promotion import TaskEvidence, evidence, refusals, summary
+from ncs.evaluation.promotion import TaskEvidence, evidence, refusals, summary, worse
 from ncs.lake import layout
 from ncs.lake.layout import Lake
 from ncs.lake.registry import CANDIDATE, CHAMPION, ModelRef, Registry
@@ -20,10 +21,18 @@ from ncs.tasks import CTR, Task, tasks_of
 from ncs.text import aligned
 
 
+class RefusedError(GateError):
+    """A candidate that the rules refuse; `worse`: the figures by which it may be worse than the champion, if any."""
+
+    def __init__(self, message: str, worse: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.worse = worse
+
+
 def run(job: Job, model: str = CANDIDATE, force: bool = False, why: str | None = None) -> None:
     """Promote a model if the rules allow it, or anyway; say what it was judged by.
 
-    Raises GateError, which names each rule that it fails, and changes nothing.
+    Raises RefusedError, which names each rule that it fails, and changes nothing.
     """
     registry = Registry.read(job.lake)
     candidate, champion = load(job.lake, registry.resolve(model)), registry.current(CHAMPION)
@@ -45,16 +54,31 @@ def run(job: Job, model: str = CANDIDATE, force: bool = False, why: str | None =
     failed = refusals(tasks_of(candidate.conf), found, job.conf.promote)
     against = f"against {champion} " if champion else ""
     if failed and not force:
-        raise GateError(
-            f"{candidate.ref} is not promoted {against}on {day}: {'; '.join(failed)}. The rules are keys of `promote` "
-            f"in the configuration, --force overrules them"
-        )
+        raise _refused(job, candidate, against, day, found)
     reason = f"overruled: {'; '.join(failed)}" if failed else summary(tasks_of(candidate.conf), found)
     figures = json.dumps({name: asdict(own) for name, own in found.items()})
     action = "force" if failed else "promote"
     registry.append(CHAMPION, action, candidate.ref, why or reason, reference=reference, day=day, evidence=figures)
     print(f"champion: {candidate.ref}, {against}on {day}: {reason}")
     publish(job, CHAMPION, candidate.ref)
+
+
+def check(job: Job, model: str = CANDIDATE) -> None:
+    """Raise RefusedError for a model that the rules do not allow to become the champion; nothing is changed."""
+    registry = Registry.read(job.lake)
+    candidate, champion = load(job.lake, registry.resolve(model)), registry.current(CHAMPION)
+    day, found = _compare(job, candidate, champion)
+    if refusals(tasks_of(candidate.conf), found, job.conf.promote):
+        raise _refused(job, candidate, f"against {champion} " if champion else "", day, found)
+
+
+def _refused(job: Job, candidate: Chosen, against: str, day: date, found: dict[str, TaskEvidence]) -> RefusedError:
+    tasks, rules = tasks_of(candidate.conf), job.conf.promote
+    return RefusedError(
+        f"{candidate.ref} is not promoted {against}on {day}: {'; '.join(refusals(tasks, found, rules))}. The rules are "
+        f"keys of `promote` in the configuration, --force overrules them",
+        worse(tasks, found, rules),
+    )
 
 
 def rollback(job: Job, why: str | None = None) -> None:

@@ -1,8 +1,10 @@
 """Score rows of raw values with a kept model: a file or a Delta table in, the same rows with predictions out."""
 
 import io
-from collections.abc import Callable, Mapping
-from typing import BinaryIO
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa  # before torch: the other order has crashed
@@ -12,12 +14,13 @@ from pyarrow import csv, json
 
 from jobs.job import Job
 from jobs.pipeline.chosen import Chosen, choose
+from ncs.config import Config
 from ncs.errors import ConfigError, DataError
 from ncs.kinds import IdSlot
 from ncs.kinds.arrays import stack
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
-from ncs.lake.registry import CHAMPION
+from ncs.lake.registry import CHAMPION, ModelRef
 from ncs.runs.predictor import Predictor
 from ncs.serving import Encoder
 from ncs.tasks import CTR, CVR, tasks_of
@@ -32,25 +35,108 @@ _READERS: Mapping[str, Callable[[BinaryIO], pa.Table]] = {
 RANKSCORE = "rankscore"
 
 
-def run(job: Job, source: str, output: str, model: str = CHAMPION) -> None:
+class Scored(NamedTuple):
+    """What a model says of raw rows."""
+
+    values: dict[str, np.ndarray]
+    """Each task's predictions by their column's name, and `rankscore`, float [rows]."""
+    unknown: dict[str, np.ndarray]
+    """Feature of single ids -> whether the model does not know a row's value, bool [rows]."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A kept model that takes raw rows; picklable, so that Spark can send it to its executors."""
+
+    ref: ModelRef
+    conf: Config
+    vocabulary: pa.Table
+    predictor: Predictor
+
+    @classmethod
+    def load(cls, lake: Lake, chosen: Chosen) -> "Scorer":
+        """A model with the vocabulary that it was trained with."""
+        version = chosen.described["lineage"]["tables"][layout.VOCABULARY]
+        vocabulary = lake.read(layout.VOCABULARY, version, ["field", "value", "id"])
+        return cls(chosen.ref, chosen.conf, vocabulary, chosen.predictor(lake))
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """What turns raw values into its inputs."""
+        return Encoder(self.conf.features, self.vocabulary)
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of `Scored.values`."""
+        return [*(task.prediction for task in tasks_of(self.conf).values()), RANKSCORE]
+
+    @property
+    def counted(self) -> list[str]:
+        """The features of `Scored.unknown`."""
+        return [slot.name for slot in self.conf.layout.slots if isinstance(slot, IdSlot) and not slot.is_list]
+
+    def check(self, columns: Sequence[str]) -> None:
+        """Raise DataError for a feature that is not among the columns of the rows."""
+        missing = [name for name in self.conf.features if name not in columns]
+        if missing:
+            raise DataError(
+                f"the rows have no {', '.join(missing)}, which {self.ref} needs; they have {', '.join(columns)}"
+            )
+
+    def score(self, rows: pa.Table) -> Scored:
+        """Predictions of rows. Raises DataError for values of a type that their feature cannot have.
+
+        The rank score is pCTR * pCVR * length, as the simulation ranks by, without the length where rows have none.
+        """
+        encoded = self.encoder.encode({name: rows[name].combine_chunks() for name in self.conf.features})
+        inputs = stack(self.conf.layout, encoded, len(rows))
+        predictions = self.predictor.predict(inputs.ids, inputs.numbers if self.conf.layout.number_width else None)
+        values = {tasks_of(self.conf)[task].prediction: found for task, found in predictions.items()}
+        length = rows["length_seconds"].to_numpy().astype(float) if "length_seconds" in rows.column_names else 1.0
+        values[RANKSCORE] = predictions[CTR] * predictions[CVR] * length
+        return Scored(values, {name: encoded[name] == 0 for name in self.counted})
+
+
+def run(job: Job, source: str, output: str, model: str = CHAMPION, spark: bool = False) -> None:
     """Read, encode, predict, write; say how many values the model does not know.
+
+    With `spark` rows are never all in memory, `source` may be a folder, and `output` becomes one.
 
     Raises DataError for rows that cannot be read, or lack a feature; nothing is written then.
     """
     chosen = choose(job.lake, model)
     if chosen.conf.privacy.key is not None:
         raise ConfigError("privacy.key: the lake's user ids are pseudonyms, which raw rows do not have; predict there")
-    rows = read(job.lake, source)
-    scores, unknown = predict(job.lake, chosen, rows)
-    for name, values in scores.items():
-        rows = rows.drop_columns([name]) if name in rows.column_names else rows
-        rows = rows.append_column(name, pa.array(values))
+    scorer = Scorer.load(job.lake, chosen)
+    if spark:
+        from jobs.pipeline.score_on_spark import score
+
+        count, unknown = score(job, scorer, source, output)
+    else:
+        count, unknown = _score(job.lake, scorer, source, output)
+    job.say(f"score: {count:,} rows scored by {chosen.ref}, in {output}")
+    for name, found in unknown.items():
+        if found:
+            job.say(f"score: {found:,} of {count:,} values of {name} are unknown to the model")
+
+
+def _score(lake: Lake, scorer: Scorer, source: str, output: str) -> tuple[int, dict[str, int]]:
+    """Score rows in memory; the number of rows, and of the values of each feature that the model does not know."""
+    rows = read(lake, source)
+    scorer.check(rows.column_names)
+    scored = scorer.score(rows)
     content = io.BytesIO()
-    pq.write_table(rows, content)
+    pq.write_table(with_columns(rows, scored.values), content)
     storage.write_bytes(storage.absolute(output), content.getvalue())
-    job.say(f"score: {len(rows):,} rows scored by {chosen.ref}, in {output}")
-    for name, count in unknown.items():
-        job.say(f"score: {count:,} of {len(rows):,} values of {name} are unknown to the model")
+    return len(rows), {name: int(found.sum()) for name, found in scored.unknown.items()}
+
+
+def with_columns(rows: pa.Table, columns: Mapping[str, np.ndarray]) -> pa.Table:
+    """Rows with further columns behind, in the place of those that are called so."""
+    kept = rows.drop_columns([name for name in columns if name in rows.column_names])
+    for name, values in columns.items():
+        kept = kept.append_column(name, pa.array(values))
+    return kept
 
 
 def read(lake: Lake, source: str) -> pa.Table:
@@ -67,7 +153,8 @@ def read(lake: Lake, source: str) -> pa.Table:
             uri = lake.uri(source) if lake.has(source) else storage.absolute(source)
             if not DeltaTable.is_deltatable(storage.alias(uri)):
                 raise DataError(
-                    f"--input {source}: neither a file that ends with .{', .'.join(_READERS)}, nor a Delta table"
+                    f"--input {source}: neither a file that ends with .{', .'.join(_READERS)}, nor a Delta table; "
+                    f"folders of such files are read with --spark"
                 )
             rows = DeltaTable(storage.alias(uri)).to_pyarrow_table()
     except (OSError, pa.ArrowException) as err:
@@ -75,28 +162,3 @@ def read(lake: Lake, source: str) -> pa.Table:
     if not len(rows):
         raise DataError(f"--input {source} has no row")
     return rows
-
-
-def predict(lake: Lake, chosen: Chosen, rows: pa.Table) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """Each task's predictions of raw rows, and `rankscore`; field -> how many of its values the model does not know.
-
-    The rank score is pCTR * pCVR * length, as the simulation ranks by, without the length where rows have none.
-    """
-    described, conf = chosen.described, chosen.conf
-    version = described["lineage"]["tables"][layout.VOCABULARY]
-    encoder = Encoder(conf.features, lake.read(layout.VOCABULARY, version, ["field", "value", "id"]))
-    missing = [name for name in conf.features if name not in rows.column_names]
-    if missing:
-        raise DataError(
-            f"the rows have no {', '.join(missing)}, which {chosen.ref} needs; they have {rows.column_names}"
-        )
-    encoded = encoder.encode({name: rows[name].combine_chunks() for name in conf.features})
-    inputs = stack(conf.layout, encoded, len(rows))
-    predictor = Predictor.load(lake.uri("models", chosen.ref.run_id), chosen.model, conf, described["sizes"])
-    predictions = predictor.predict(inputs.ids, inputs.numbers if conf.layout.number_width else None)
-    scores = {tasks_of(conf)[task].prediction: values for task, values in predictions.items()}
-    length = rows["length_seconds"].to_numpy().astype(float) if "length_seconds" in rows.column_names else 1.0
-    scores[RANKSCORE] = predictions[CTR] * predictions[CVR] * length
-    scalars = [slot.name for slot in conf.layout.slots if isinstance(slot, IdSlot) and not slot.is_list]
-    counts = {name: int((encoded[name] == 0).sum()) for name in scalars}
-    return scores, {name: count for name, count in counts.items() if count}

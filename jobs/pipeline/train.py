@@ -20,10 +20,10 @@ from ncs.training.launched import launched
 LATEST = "latest"
 
 
-def run(job: Job, parent: str | None = None) -> None:
+def run(job: Job, parent: str | None = None, why: str | None = None) -> None:
     """Train what the run lacks, and make it the one that the next stages work on.
 
-    `parent`: the run to go on from, `latest` for the newest; None: from nothing.
+    `parent`: the run to go on from, `latest` for the newest; None: from nothing, `why` for the lineage.
     """
     if parent == LATEST:
         newest = latest_run(job.lake)
@@ -31,7 +31,7 @@ def run(job: Job, parent: str | None = None) -> None:
         if job.conf.train_days.last <= until:
             job.say(f"train: run {parent} has been trained on days up to {until}, there is none after it")
             return
-    this = Run.of(job.conf, job.lake, parent)
+    this = Run.of(job.conf, job.lake, parent, why)
     pending = this.pending()
     if launched():
         from jobs.pipeline.worker import train_together

@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from jobs.job import Job
 from ncs.config import digest
 from ncs.features.growth import grow, largest_ids
+from ncs.kinds import Feature
 from ncs.lake import layout
 from ncs.lake.content import content
 from ncs.lake.layout import ALL, CHANGED, Record
@@ -25,6 +26,13 @@ def grows_from(job: Job, before: Record | None, conf: str) -> Mapping[str, Any] 
     if before is None or not job.conf.grows_vocabulary or before.provenance.get("conf") != conf:
         return None
     return before.facts if LINEAGE in before.facts and CHANGED not in before.facts else None
+
+
+def learnt_features(job: Job, before: Mapping[str, Any] | None) -> dict[str, Feature]:
+    """The features that are learnt: of a vocabulary that grows those with ids alone, for edges and scales stay."""
+    if before is None:
+        return job.conf.features
+    return {name: job.conf.fields[name] for name in job.conf.growing_fields}
 
 
 def with_known(job: Job, learnt: DataFrame, before: Mapping[str, Any] | None) -> DataFrame:

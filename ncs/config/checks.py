@@ -45,8 +45,13 @@ def check_features(conf: "Config") -> None:
 
 
 def check_split(conf: "Config") -> None:
-    """Raises ValueError if no day is left to train on."""
-    if conf.test_length >= len(conf.learning_days):
+    """Raises ValueError if no day is left to train on, whatever days there are."""
+    if conf.window.train is not None and conf.window.train <= conf.split.days:
+        raise ValueError(
+            f"window.train: {conf.window.train} leaves no day to train on beside those of split.validation, "
+            f"{conf.split.validation}; name more, or validate on a share of the impressions as 0.1"
+        )
+    if conf.has_learning_days and conf.test_length >= len(conf.learning_days):
         raise ValueError(f"split.test_days leaves no day of {conf.learning_days} for training")
 
 

@@ -93,8 +93,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _whole(self) -> "Config":
-        if self.has_learning_days:
-            check_split(self)
+        check_split(self)
         if self.privacy.key is not None and self.logs.source is None:
             raise ValueError("privacy.key: generated users are nobody; name real logs in logs.source, or leave it null")
         check_references(self)
@@ -221,13 +220,14 @@ class Config(Section):
             return Selection(self.test_days)
         if role == "refit":
             return Selection(self.train_days)
-        if not self.split.days:
-            return Selection(self.train_days, role)
-        if self.split.days >= len(self.train_days):
+        whole_day = self.split.hours >= 24  # the last training day, however many hours are asked for
+        if self.split.days >= len(self.train_days) or (whole_day and len(self.train_days) == 1):
             raise ConfigError(
                 f"split.validation: {self.split.validation} leaves none of {self.train_days} to train on; name more "
                 f"days in logs.days, or a share of the impressions as 0.1"
             )
+        if not self.split.days:
+            return Selection(self.train_days, role)
         train, validation = self.train_days.split(self.split.days)
         return Selection(train if role == "train" else validation)
 

@@ -63,6 +63,12 @@ def refusals(tasks: Mapping[str, Task], found: Mapping[str, TaskEvidence], rules
     return [text for name, task in tasks.items() for text in _refusals(task, found[name], rules)]
 
 
+def worse(tasks: Mapping[str, Task], found: Mapping[str, TaskEvidence], rules: Promote) -> list[str]:
+    """The refusals among these that say of a candidate that it may be worse than the champion (`promote.margin`)."""
+    texts = (_worse(task, found[name], rules) for name, task in tasks.items())
+    return [text for text in texts if text]
+
+
 def _refusals(task: Task, own: TaskEvidence, rules: Promote) -> list[str]:
     if own.rows < rules.least_rows:
         return [f"{task.name.upper()} has {own.rows:,} labelled rows, promote.least_rows is {rules.least_rows:,}"]
@@ -70,17 +76,29 @@ def _refusals(task: Task, own: TaskEvidence, rules: Promote) -> list[str]:
     if own.calibration is None or abs(own.calibration) > rules.max_calibration:
         off = "cannot be computed" if own.calibration is None else f"is {own.calibration:+.1%}"
         found.append(f"{task.name.upper()} calibration {off}, promote.max_calibration is {rules.max_calibration:.1%}")
-    if own.reference is None or own.low is None or own.high is None or own.difference is None:
-        return found
-    sign = 1 if task.measure.more_is_better else -1
-    gains = sorted(sign * end for end in (own.low, own.high))
-    text = f"{task.title} differs from the champion's by {own.difference:+.5f} [{own.low:+.5f}, {own.high:+.5f}]"
-    allowed = rules.margin * abs(own.reference)
-    if gains[0] < -allowed:
-        found.append(f"{text}, up to {allowed:.5f} worse is allowed (promote.margin {rules.margin:g})")
-    elif task.name in rules.better and gains[0] <= 0:
-        found.append(f"{text}, promote.better asks that it is settled as better")
+    if text := _worse(task, own, rules):
+        found.append(text)
+    elif task.name in rules.better and (gain := _least_gain(task, own)) is not None and gain <= 0:
+        found.append(f"{_beside(task, own)}, promote.better asks that it is settled as better")
     return found
+
+
+def _worse(task: Task, own: TaskEvidence, rules: Promote) -> str | None:
+    gain = _least_gain(task, own)
+    if gain is None or own.reference is None or gain >= -(allowed := rules.margin * abs(own.reference)):
+        return None
+    return f"{_beside(task, own)}, up to {allowed:.5f} worse is allowed (promote.margin {rules.margin:g})"
+
+
+def _least_gain(task: Task, own: TaskEvidence) -> float | None:
+    """How much better than the champion at the worse end of the interval; None: nothing is known of it."""
+    if own.low is None or own.high is None:
+        return None
+    return own.low if task.measure.more_is_better else -own.high
+
+
+def _beside(task: Task, own: TaskEvidence) -> str:
+    return f"{task.title} differs from the champion's by {own.difference:+.5f} [{own.low:+.5f}, {own.high:+.5f}]"
 
 
 def summary(tasks: Mapping[str, Task], found: Mapping[str, TaskEvidence]) -> str:

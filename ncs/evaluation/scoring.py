@@ -1,4 +1,4 @@
-"""Scoring encoded samples in parallel: any picklable thing with `predict`, sent to each executor once."""
+"""Scoring encoded samples: anything picklable with `predict`, sent to each executor once, or used here for few rows."""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
@@ -19,17 +19,21 @@ class Scorer(Protocol):
         """Ids and numbers in the columns of a layout, [rows, columns] -> each task's prediction, float [rows]."""
 
 
-def score(samples: DataFrame, layout: Layout, scorers: Mapping[str, Scorer], tasks: Mapping[str, Task]) -> DataFrame:
-    """Every model's predictions for every row: `impression_id, model, <a column a task>`."""
-    broadcast = samples.sparkSession.sparkContext.broadcast(dict(scorers))
-    columns = layout.names
+def score(
+    samples: DataFrame, layout: Layout, scorers: Mapping[str, Scorer], tasks: Mapping[str, Task], few: bool = False
+) -> DataFrame:
+    """Every model's predictions for every row: `impression_id, model, <a column a task>`.
+
+    `few`: the rows are scored in this process, for an executor's would load torch first, which takes seconds.
+    """
+    spark, columns = samples.sparkSession, layout.names
     predictions = {task.prediction: name for name, task in tasks.items()}
     schema = ", ".join(["impression_id string, model string", *(f"`{column}` double" for column in predictions)])
 
-    def predict(parts: Iterable[pd.DataFrame]) -> Iterable[pd.DataFrame]:
+    def predict(parts: Iterable[pd.DataFrame], by: Mapping[str, Scorer]) -> Iterable[pd.DataFrame]:
         for part in parts:
             inputs = stack(layout, {name: part[name].to_numpy() for name in columns}, len(part))
-            for model, scorer in broadcast.value.items():
+            for model, scorer in by.items():
                 predicted = scorer.predict(*inputs)
                 yield pd.DataFrame(
                     {
@@ -39,4 +43,8 @@ def score(samples: DataFrame, layout: Layout, scorers: Mapping[str, Scorer], tas
                     }
                 )
 
-    return samples.select("impression_id", *columns).mapInPandas(predict, schema)
+    rows = samples.select("impression_id", *columns)
+    if few:
+        return spark.createDataFrame(pd.concat(predict([rows.toPandas()], scorers)), schema)
+    broadcast = spark.sparkContext.broadcast(dict(scorers))
+    return rows.mapInPandas(lambda parts: predict(parts, broadcast.value), schema)

@@ -64,6 +64,8 @@ class Lineage(Document):
     workers: int | None = None
     parent: str | None = None
     """The run that it goes on from."""
+    why: str | None = None
+    """Why it begins from nothing where it was to go on from a parent: `ncs daily`."""
 
 
 class RunDescription(Document):

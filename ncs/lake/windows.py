@@ -30,11 +30,13 @@ def close_days(conf: Config, lake: Lake) -> Config:
     return conf.with_keys({"logs.days": Days.of(days)})
 
 
-def place_window(conf: Config, lake: Lake, last: date | None = None, blocked: Collection[date] = ()) -> Config:
+def place_window(
+    conf: Config, lake: Lake, last: date | None = None, blocked: Collection[date] = (), coming: Collection[date] = ()
+) -> Config:
     """The configuration with `window.days`: the last `window.train` + `window.test` days that can be used.
 
-    These are labelled, not excluded, not blocked, not after `last`, and with `window.final` no longer provisional.
-    As long as there are fewer, it is those; while there is none, the window has no place yet.
+    These are labelled, or about to be (`coming`), not excluded, not blocked, not after `last`, and with `window.final`
+    no longer provisional. As long as there are fewer, it is those; while there is none, the window has no place yet.
 
     Raises DataError where more days are missing between two of them than `window.max_gap` allows.
     """
@@ -43,13 +45,12 @@ def place_window(conf: Config, lake: Lake, last: date | None = None, blocked: Co
         return conf
     end = logs.last if last is None else last
     unusable = {*window.exclude, *blocked, *logs.without}
-    usable = [
-        day
+    labelled = {
+        date.fromisoformat(key)
         for key, (_, record) in lake.records(layout.SAMPLES).items()
-        if logs.first <= (day := date.fromisoformat(key)) <= end
-        and day not in unusable
-        and not (window.final and record.facts.get("provisional"))
-    ]
+        if not (window.final and record.facts.get("provisional"))
+    }
+    usable = [day for day in {*labelled, *coming} if logs.first <= day <= end and day not in unusable]
     days = sorted(usable)[-(window.train + window.test) :]
     for before, after in pairwise(days):
         missing = [day for day in Days(before, after) if before < day < after and day not in window.exclude]

@@ -106,6 +106,15 @@ def replace_models(
     _replace(rows, _Target(uri, table_of(name_of(uri)).partition, condition), records)
 
 
+def replace_figures(
+    rows: DataFrame, uri: str, records: Sequence[Record], of: Collection[tuple[str, str]], day: date
+) -> None:
+    """Put `rows` in the place of those of some models, by their run's id and name, on a day."""
+    named = [(check_run_id(run_id, uri), check_run_id(model, uri)) for run_id, model in of]
+    models = " or ".join(f"(run_id = '{run_id}' and model = '{model}')" for run_id, model in named)
+    _replace(rows, _Target(uri, table_of(name_of(uri)).partition, f"day in ('{day}') and ({models})"), records)
+
+
 def replace_all(rows: DataFrame, uri: str, record: Record) -> None:
     """Put `rows` in the place of the whole table; a column that they lack is null from now on."""
     _replace(rows, _Target(uri), [record])

@@ -22,7 +22,7 @@ from ncs.logs.damage import plain, why_unreadable
 from ncs.logs.schemas import LogSchema, bronze_type
 
 _SPARKS_CODECS = {"UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4"}
-_FAILED = re.compile(r"\[FAILED_READ_FILE[^\]]*\] .*? file (.+?)\.\s+SQLSTATE", re.DOTALL)
+_FAILED = re.compile(r"\[FAILED_READ_FILE[^\]]*\] .*? file (.+?)\.\s+(?:SQLSTATE|Could not read footer)", re.DOTALL)
 
 Columns = dict[str, tuple[DataType | None, str]]
 """Name -> its type in Spark (None if it has none, or a nested one), and the type's name for messages."""

@@ -34,9 +34,11 @@ class Run:
     versions: Mapping[str, int]
     parent: str | None = None
     """The run whose weights and masks it goes on from; None: it begins from nothing."""
+    why: str | None = None
+    """Why it begins from nothing though it was to go on, for its lineage; decides nothing."""
 
     @classmethod
-    def of(cls, conf: Config, lake: Lake, parent: str | None = None) -> "Run":
+    def of(cls, conf: Config, lake: Lake, parent: str | None = None, why: str | None = None) -> "Run":
         """The run of this configuration on the newest samples, from nothing or going on from a `parent`.
 
         Raises DataError if the samples are of several encodings, or it cannot go on from the parent.
@@ -44,7 +46,7 @@ class Run:
         tables = [layout.VOCABULARY, *(task.table for task in tasks_of(conf).values())]
         versions = {table: lake.version(table) for table in tables}
         _require_one_encoding(conf, lake, versions)
-        run = cls(conf, lake, versions, parent)
+        run = cls(conf, lake, versions, parent, why)
         if parent is not None:
             from ncs.runs.warm_start import Parent
 
@@ -138,6 +140,7 @@ class Run:
             seed=self.conf.train.seed,
             workers=self.conf.workers,
             parent=self.parent,
+            why=self.why,
         )
 
     def describe(self) -> RunDescription:

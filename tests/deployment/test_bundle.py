@@ -1,17 +1,24 @@
 """The Databricks bundle: tasks that name what the wheel has, schedules that are paused, one run at a time."""
 
 import configparser
+import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 from packaging.specifiers import SpecifierSet
 
-from jobs import cli
+from jobs import cli, promote
+from jobs.job import Job
+from jobs.pipeline import progressive
 from jobs.stage import daily_flow
-from tests.factories import ROOT
+from ncs.days import Days
+from ncs.lake.layout import Lake
+from ncs.lake.registry import CANDIDATE, ModelRef, Registry
+from tests.factories import ROOT, toy_conf
 
 BUNDLE = yaml.safe_load((ROOT / "databricks.yml").read_text())
 JOBS: dict[str, dict[str, Any]] = {}
@@ -77,8 +84,10 @@ def test_files_that_arrive_can_start_the_daily_job() -> None:
 
 
 def test_the_daily_job_tests_and_then_trains() -> None:
-    (task,) = JOBS["ncs_daily"]["tasks"]
-    assert task["python_wheel_task"]["parameters"][:2] == ["daily", "--days"]
+    daily, promotion = JOBS["ncs_daily"]["tasks"]
+    assert daily["python_wheel_task"]["parameters"][:3] == ["daily", "--no-promote", "--days"]
+    assert promotion["python_wheel_task"]["parameters"][:3] == ["promote", "--model", "{{tasks.daily.values.judged}}"]
+    assert (promotion["depends_on"], promotion["max_retries"]) == ([{"task_key": "daily"}], 0)
     assert {one["name"]: one["default"] for one in JOBS["ncs_daily"]["parameters"]}["days"] == "", "each day there is"
 
 
@@ -103,3 +112,33 @@ def test_a_failure_is_an_exception_to_who_calls_the_entry_point(
     with pytest.raises(SystemExit) as ended:
         cli.command()
     assert ended.value.code == 1
+
+
+class TaskValues(dict[str, str]):
+    """Databricks' own, as far as it is asked."""
+
+    def set(self, key: str, value: str) -> None:
+        self[key] = value
+
+
+def test_the_daily_task_hands_on_the_model_that_was_judged(
+    monkeypatch: pytest.MonkeyPatch, lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = TaskValues()
+    runtime = SimpleNamespace(dbutils=SimpleNamespace(jobs=SimpleNamespace(taskValues=values)))
+    monkeypatch.setitem(sys.modules, "databricks.sdk.runtime", runtime)
+    days = Days.parse("2022-04-09..2022-04-10")
+    job = Job(toy_conf("window.train=3"), lake, days)
+    for day in days:
+        ref = ModelRef(f"toy-{day}", "layer_share")
+        Registry.read(lake).append(CANDIDATE, "register", ref, "trained", day=day)
+    progressive.run(job, promotes=False)
+    assert not values, "it is no task of Databricks"
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "17.3")
+    progressive.run(job, promotes=False)
+    assert values == {"candidate": "toy-2022-04-10/layer_share", "judged": "toy-2022-04-09/layer_share"}
+    progressive.run(Job(job.conf, lake, Days.parse("2022-04-09")), promotes=False)
+    assert values["judged"] == "", "nobody was there to be judged"
+    capsys.readouterr()
+    promote.run(job, model=values["judged"])
+    assert capsys.readouterr().err == "promote: no candidate was judged\n"

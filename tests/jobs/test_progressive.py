@@ -8,6 +8,7 @@ from jobs.cli import make_job, parse
 from jobs.job import Job
 from jobs.pipeline import progressive
 from jobs.pipeline.daily import check_days
+from jobs.pipeline.promote import RefusedError
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import ConfigError, DataError
@@ -56,6 +57,19 @@ def test_each_so_many_days_begin_from_nothing(lake: Lake) -> None:
     assert parent(lake, 12, every=3) is None, "it has learnt from that day"
 
 
+def test_a_candidate_that_is_worse_is_no_parent(lake: Lake) -> None:
+    first = take(lake, 9, None)
+    day = Days.parse("2022-04-10")
+    job = Job(conf_until(10, "daily.scratch_every=7"), lake, day)
+    assert progressive._begin(job, None) == (first, None)
+    assert progressive._begin(job, RefusedError("CTR has 3 labelled rows")) == (first, None)
+    why = f"not going on from {first}: on 2022-04-10 CTR AUC differs by -0.1"
+    refusal = RefusedError("not promoted", ["CTR AUC differs by -0.1"])
+    assert progressive._begin(job, refusal) == (None, why)
+    each_day = Job(conf_until(10, "daily.scratch_every=1"), lake, day)
+    assert progressive._begin(each_day, refusal) == (None, None), "it would begin from nothing anyway"
+
+
 def test_done_days_are_left_and_old_rows_named(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     write_part(lake, layout.SAMPLES, 2, Record("label", "2022-04-10", {}))
     take(lake, 10, None)
@@ -85,5 +99,26 @@ def test_a_day_that_nothing_is_learnt_from_is_refused(lake: Lake) -> None:
         ConfigError, match=r"--days 2022-05-01: models are trained and compared on logs\.days, 2022-04-08"
     ):
         check_days(Job(toy_conf(), lake, day))
-    check_days(Job(conf_until(10), lake, day))
     check_days(Job(toy_conf(), lake, Days.parse("2022-04-09")))
+    two = toy_conf("logs.days=2022-04-08..2022-04-09", "split.validation=last_day")
+    with pytest.raises(ConfigError, match=r"split\.validation: last_day leaves none of 2022-04-08 to train on"):
+        check_days(Job(two, lake, two.logs.days))
+    hours = two.with_keys({"split.validation": "30 hours"})
+    with pytest.raises(ConfigError, match=r"split\.validation: 30 hours leaves none of 2022-04-08 to train on"):
+        check_days(Job(hours, lake, hours.logs.days))
+    check_days(Job(two.with_keys({"split.validation": "6 hours"}), lake, two.logs.days))
+
+
+def test_a_window_that_no_day_can_fill_is_refused_before_a_day_is_read(lake: Lake) -> None:
+    window = ("window.train=3", "split.validation=last_day", "logs.days=2022-04-08..2022-04-20")
+    with pytest.raises(ConfigError, match=r"window\.train: 1 leaves no day to train on beside those of split\.val"):
+        toy_conf(*window, "window.train=1")
+    conf = toy_conf(*window)
+    with pytest.raises(ConfigError, match=r"window: 3 days are needed .* or among --days 2022-04-08\.\.2022-04-09"):
+        check_days(Job(conf, lake, Days.parse("2022-04-08..2022-04-09")))
+    check_days(Job(conf, lake, Days.parse("2022-04-08..2022-04-10")))
+    for day in (8, 9):
+        write_part(lake, layout.SAMPLES, 2, Record("label", f"2022-04-{day:02d}", {}))
+    check_days(Job(conf, lake, Days.parse("2022-04-10")))
+    with pytest.raises(DataError, match=r"silver/samples lacks 2022-04-10\.\.2022-04-12, within the window of 3 \+ 1"):
+        check_days(Job(conf, lake, Days.parse("2022-04-13")))

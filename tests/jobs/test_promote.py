@@ -93,10 +93,15 @@ def test_a_better_candidate_becomes_the_champion(job: Job, capsys: pytest.Captur
 
 def test_a_worse_one_is_refused_with_its_figures_and_can_be_forced(job: Job) -> None:
     promote.run(job, str(GOOD))
-    with pytest.raises(GateError, match=r"CTR AUC differs from the champion's by -0\.\d+ \[-0\.\d+, -0\.\d+\]") as err:
+    differs = r"CTR AUC differs from the champion's by -0\.\d+ \[-0\.\d+, -0\.\d+\]"
+    with pytest.raises(promote.RefusedError, match=differs) as err:
         promote.run(job, str(WORSE))
     assert "CVR MSE differs" in str(err.value)
+    assert [text.split(" differs")[0] for text in err.value.worse] == ["CTR AUC", "CVR MSE"]
     assert err.value.exit_code == 3
+    with pytest.raises(promote.RefusedError, match=differs):
+        promote.check(job, str(WORSE))
+    promote.check(job, str(BETTER))
     assert Registry.read(job.lake).current(CHAMPION) == GOOD, "nothing is changed"
     promote.run(job, str(WORSE), force=True, why="a trial")
     entry = Registry.read(job.lake).entries[-1]
@@ -108,8 +113,9 @@ def test_rules_name_their_figures(job: Job) -> None:
     with pytest.raises(GateError, match=r"CTR has 800 labelled rows, promote.least_rows is 100,000"):
         promote.run(few, str(GOOD))
     strict = Job(CONF.with_keys({"promote.max_calibration": 0.0}), job.lake, job.days)
-    with pytest.raises(GateError, match=r"CVR calibration is [+-]\d+\.\d%, promote.max_calibration is 0.0%"):
+    with pytest.raises(promote.RefusedError, match=r"CVR calibration is [+-]\d+\.\d%, promote.max_c.* is 0.0%") as err:
         promote.run(strict, str(GOOD))
+    assert not err.value.worse, "another rule says nothing of the candidate beside the champion"
     with pytest.raises(ConfigError, match=r"promote.better names 'clicks'"):
         CONF.with_keys({"promote.better": ["clicks"]})
 

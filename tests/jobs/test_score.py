@@ -1,17 +1,19 @@
-"""Raw rows in, predictions out, equal to those of encoded rows. Without Spark."""
+"""Raw rows in, predictions out, equal to those of encoded rows; with Spark the same as without."""
 
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
+from pyspark.sql import SparkSession
 
 from jobs.job import Job
 from jobs.pipeline import score
-from ncs.errors import DataError
+from ncs.errors import ConfigError, DataError
 from ncs.lake.layout import Lake
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
@@ -108,3 +110,59 @@ def test_values_of_a_wrong_type_are_named_and_nothing_is_written(lake: Lake, tmp
     assert not (tmp_path / "none.parquet").exists()
     pq.write_table(pa.table(good), tmp_path / "in.parquet")
     assert scored(job, run, tmp_path / "in.parquet", tmp_path / "out.parquet")["pctr"].null_count == 0
+
+
+@pytest.mark.slow
+def test_spark_gives_the_same_of_files_folders_and_tables(
+    spark: SparkSession, run: Run, job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = DeltaTable(run.lake.uri("gold/ctr_samples")).to_pyarrow_table().select(["impression_id", *CONF.fields])
+    strange = pa.array([10**6 + n if n % 7 == 0 else n % 40 + 1 for n in range(len(raw))])
+    raw = raw.set_column(2, "video_id", strange).append_column("length_seconds", pa.array([20.0] * len(raw)))
+    raw = raw.append_column("pctr", pa.array([9.0] * len(raw)))  # of an earlier model: replaced
+    write_deltalake(str(tmp_path / "table"), raw)
+    (tmp_path / "folder").mkdir()
+    for n in range(3):
+        pq.write_table(raw.slice(n * 300, 300), tmp_path / "folder" / f"{n}.parquet")
+    pa.csv.write_csv(raw, tmp_path / "rows.csv")
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(_line, raw.drop_columns(["pctr"]).to_pylist())))
+    job.quiet = False
+    expected = scored(job, run, tmp_path / "table", tmp_path / "one.parquet").sort_by("impression_id")
+    said = [line for line in capsys.readouterr().err.splitlines() if "unknown to the model" in line]
+    assert said == [f"score: {-(-len(raw) // 7):,} of {len(raw):,} values of video_id are unknown to the model"]
+    for name in ("table", "folder", "rows.csv", "rows.jsonl"):
+        score.run(job, str(tmp_path / name), str(tmp_path / f"of-{name}"), f"{run.run_id}/layer_share", spark=True)
+        found = pq.read_table(tmp_path / f"of-{name}").sort_by("impression_id")
+        assert set(found.column_names) == {*raw.column_names, "pcvr", "rankscore"}
+        assert found["impression_id"].to_pylist() == expected["impression_id"].to_pylist()
+        for column in ("pctr", "pcvr", "rankscore"):
+            assert found[column].to_numpy() == pytest.approx(expected[column].to_numpy(), abs=1e-6)
+        assert said[0] in capsys.readouterr().err
+
+
+def test_spark_leaves_nothing_of_rows_that_it_cannot_score(
+    spark: SparkSession, run: Run, job: Job, tmp_path: Path
+) -> None:
+    pq.write_table(pa.table({"user_id": [1]}), tmp_path / "less.parquet")
+    pq.write_table(pa.table({"user_id": [[1, 2]], "video_id": [1]}), tmp_path / "lists.parquet")
+    pq.write_table(pa.table({"user_id": pa.array([], pa.int64()), "video_id": []}), tmp_path / "none.parquet")
+    (tmp_path / "odd.parquet").write_bytes(b"PAR1")
+    (tmp_path / "mixed").mkdir()
+    for name in ("a.csv", "b.jsonl"):
+        (tmp_path / "mixed" / name).write_text("")
+    for name, text in (
+        ("less.parquet", r"^the rows have no video_id, which .*/layer_share needs; they have user_id$"),
+        ("lists.parquet", r"^user_id \(vocabulary\): values of a wrong type"),
+        ("none.parquet", r"none\.parquet has no row$"),
+        ("odd.parquet", r"^--input .*odd\.parquet: the file is broken or cut short"),
+        ("gone.parquet", r"^--input .*gone\.parquet: cannot be read, AnalysisException: \[PATH_NOT_FOUND\]"),
+        ("mixed", "nor a folder of such files that end alike, nor a Delta table"),
+        ("gone", "nor a folder of such files that end alike, nor a Delta table"),
+    ):
+        with pytest.raises(DataError, match=text) as err:
+            score.run(job, str(tmp_path / name), str(tmp_path / "out"), f"{run.run_id}/layer_share", spark=True)
+        assert "\n" not in str(err.value)
+        assert not (tmp_path / "out").exists()
+    with pytest.raises(ConfigError, match=r"--output .*mixed is there already"):
+        score.run(job, "rows.csv", str(tmp_path / "mixed"), f"{run.run_id}/layer_share", spark=True)
+    assert (tmp_path / "mixed" / "a.csv").exists()
