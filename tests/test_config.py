@@ -61,7 +61,7 @@ def test_every_file_in_conf_is_valid_and_names_itself(path: Path) -> None:
         ("train.seed=-1", r"train.seed: .*greater than or equal to 0"),
         ("train.seed=4294967296", r"train.seed: .*less than or equal to 4294967295"),
         ("encode.seed=9223372036854775808", r"encode.seed: a number of 64 bits"),
-        ("logs.seed=1" + 5000 * "0", r"logs.seed: not YAML: .*4300"),
+        ("logs.seed=1" + 5000 * "0", r"--set logs.seed, line 1: not YAML: a number of [\d,]+ characters"),
         ("train.seed=4294967294", r"train.seed: with compare.seeds the last seed is beyond"),
         ("net.hidden=[65536, 65536]", r"net.hidden: layers of .* weights"),
         ("net.hidden=[1000000000000]", r"net.hidden.*: .*less than or equal to 65536"),
@@ -150,6 +150,9 @@ LAUGHS += b"".join(b"a%d: &a%d [%s*a%d]\n" % (n, n, b"*a%d, " % (n - 1) * 8, n -
         (b"base: 0\nname: x\n", "base names one file"),
         (b"base: .\nname: x\n", r"no configuration can be read at .*regular file"),
         (b"base: nowhere.yaml\nname: x\n", "No such file"),
+        (b'base: "a\\0b"\nname: x\n', "no path has a null character"),
+        (b"base: " + b"x" * 5000, "File name too long"),
+        (b"name: x\ntrain: {seed: " + b"9" * 6000 + b"}\n", "line 2: not YAML: a number of 6,000 characters"),
         (b"base: bad.yaml\nname: x\n", "names itself as its base"),
         (b"base: ../conf/./bad.yaml\nname: x\n", "names itself as its base"),
         (b"base: other.yaml\nname: x\n", "names itself as its base"),
@@ -179,6 +182,30 @@ def test_what_is_no_regular_file_is_never_waited_for(tmp_path: Path) -> None:
         config.load(tmp_path / "conf.yaml")
     with pytest.raises(ConfigError, match="no key can be read"):
         Pseudonyms.of(f"file:{tmp_path}/conf.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0100", "0100"),
+        ("24:00", "24:00"),
+        ("1:30.5", "1:30.5"),
+        ("0b11", "0b11"),
+        ("0", 0),
+        ("-12", -12),
+        ("1_024", 1024),
+        ("0x40", 64),
+        ("1e-3", 0.001),
+        ("1.5e3", 1500.0),
+        (".5", 0.5),
+        ("-0.", 0.0),
+        ("-.inf", float("-inf")),
+        ("2022-04-08", "2022-04-08"),
+    ],
+)
+def test_a_number_is_what_everybody_means_by_it(text: str, value: object) -> None:
+    assert config.parse(text, "here") == value
+    assert type(config.parse(text, "here")) is type(value)
 
 
 def test_a_mark_before_the_text_and_merged_keys_are_no_fault(tmp_path: Path) -> None:
