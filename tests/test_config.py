@@ -370,6 +370,14 @@ SCALAR = "fields={user_id: {side: user, encode: vocabulary}, tag: {side: video, 
             [SCALAR + "v: {side: user, encode: vocabulary}}", "history={h: {of: [tag]}}"],
             r"history\.h\.of: tag is encode: list, a history is of fields of one id a row$",
         ),
+        (
+            [SCALAR + "User_Id: {side: user, encode: vocabulary}}"],
+            r"fields\.User_Id: differs from fields\.user_id in case alone, which Spark does not see; leave out one$",
+        ),
+        (
+            [SCALAR + "Day: {side: context, encode: vocabulary}}"],
+            r"fields\.Day: the sample tables have a column day already; leave it out$",
+        ),
         (["history={h: {of: [video_id], until: previous day, lag_hours: 1}}"], r"history\.h: until and lag_hours both"),
         (
             ["statistics=[{by: [user_id, clicked]}]"],
