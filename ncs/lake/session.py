@@ -16,7 +16,7 @@ import pyspark
 from delta import configure_spark_with_delta_pip
 from py4j.protocol import Py4JJavaError
 from pyspark import SparkConf, SparkContext
-from pyspark.errors import PySparkRuntimeError
+from pyspark.errors import PySparkException, PySparkRuntimeError
 from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
@@ -126,7 +126,7 @@ def _check_zone(session: SparkSession, name: str) -> None:
     zones = jvm.java.time.ZoneId
     try:
         zones.of(name, zones.SHORT_IDS)
-    except Py4JJavaError:
+    except (Py4JJavaError, PySparkException):
         raise ConfigError(
             f"logs.timezone: this Java knows no time zone {name!r}; update Java, or name another"
         ) from None
