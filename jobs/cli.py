@@ -97,8 +97,15 @@ def make_job(call: Call) -> Job:
         raise ConfigError("--lake: credentials do not belong into a URI; give them to the store's client (environment)")
     conf = config.load(values["conf"], [*values["set"], *call.keys])
     lake = Lake.at(values["lake"] or os.path.join("lake", conf.name))
+    if os.path.exists(lake.root) and not os.path.isdir(lake.root):
+        raise ConfigError(f"--lake: {lake.root} is no folder; name one, or a path where there is nothing yet")
     conf = close_days(conf, lake)
     given = Days.parse(values["days"]) if values["days"] else None
+    if given and given.is_open:  # up to the last day that there is
+        days = [day for day in conf.logs.days if day in given]
+        if not days:
+            raise ConfigError(f"--days {given} is after the last day of logs.days, {conf.logs.days.last}")
+        given = Days.of(days)
     job = Job(
         conf=conf,
         lake=lake,

@@ -73,7 +73,9 @@ class Job:
     def check_blocked(self, remedy: str = "Deliver the blocked days again and run the same command") -> None:
         """Raises BlockedDaysError if days are blocked: the others are done, but somebody has to look."""
         if self.blocked:
-            done = f"the other {len(self.open_days)} days are done" if self.open_days else "no other day is left"
+            done = {0: "no other day is left", 1: "the other day is done"}.get(
+                len(self.open_days), f"the other {len(self.open_days)} days are done"
+            )
             raise BlockedDaysError(
                 f"{Days.text(self.blocked)} blocked, {done}. {remedy}\n" + "\n".join(self.blocked.values())
             )

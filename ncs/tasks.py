@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ncs.config import Config
+from ncs.config.checks import KEYS
 from ncs.config.expressions import parse_expression
 from ncs.metrics import METRICS, Kind, Metric
 
@@ -15,9 +16,6 @@ WORLD_TRUTH = ("click_probability", "expected_cvr")
 """What a synthetic world expects of an impression: a click; the CVR label if it is clicked."""
 _OF_WORLDS = [(CTR, "clicked", "NOT (clicked) IS NULL"), (CVR, "cvr", "NOT (cvr) IS NULL")]
 """Task, label and condition that a synthetic world knows the truth of."""
-
-KEYS = ("impression_id", "day", "split", "day_number")
-"""The columns of every sample table that are neither a feature nor a label."""
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,24 @@ Few = Annotated[int, Field(ge=1, le=10_000)]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Place = Annotated[str, Field(min_length=1), AfterValidator(_without_credentials)]
 """A path or a URI."""
-SESSION = {"spark.sql.session.timeZone": "UTC", "spark.sql.timestampType": "TIMESTAMP_LTZ"}
-"""Settings of Spark that decide what a time without a zone is; all logs and tables have it in UTC."""
+SESSION = {
+    # What a time without a zone is: all logs and tables have it in UTC.
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.timestampType": "TIMESTAMP_LTZ",
+    # What cannot be read or computed is an error, never left out or null.
+    "spark.sql.files.ignoreCorruptFiles": "false",
+    "spark.sql.files.ignoreMissingFiles": "false",
+    "spark.sql.ansi.enabled": "true",
+    # A table that is replaced whole keeps no partition of before.
+    "spark.sql.sources.partitionOverwriteMode": "static",
+    "spark.sql.caseSensitive": "false",
+}
+"""Settings of Spark that decide what rows there are and what they say: they are the same in every session."""
+EXTENSIONS = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
+"""What Delta needs of a session; further extensions may stand beside it."""
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
 
 

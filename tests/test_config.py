@@ -37,6 +37,8 @@ def test_every_file_in_conf_is_valid_and_names_itself(path: Path) -> None:
         ("workers=0", r"workers: .*greater than or equal to 1"),
         ("train.models=best", r"train.models: no model is called 'best'; there are .*connection_share"),
         ("logs.timezone=Mars/Base", r"logs.timezone: no time zone is called 'Mars/Base'"),
+        ("logs.timezone=right/Europe/Berlin", r"logs.timezone: no time zone is called 'right/Europe/Berlin'"),
+        ("logs.timezone=posixrules", r"logs.timezone: no time zone is called 'posixrules'"),
         ("logs.adapter=kuairand", r"logs.source must name the folder that adapter 'kuairand' reads"),
         ("split.test_days=9", r"split.test_days leaves no day of 2022-04-08..2022-04-16"),
         ("net.crosses=[[user_id, nobody]]", r"net.crosses names 'nobody'"),
@@ -51,8 +53,18 @@ def test_every_file_in_conf_is_valid_and_names_itself(path: Path) -> None:
         ("labels.window_hours=0", r"labels.window_hours: .*greater than 0"),
         ("labels.late_days=-1", r"labels.late_days: .*greater than or equal to 0"),
         ("logs.folder_day=today", r"logs.folder_day: .*'event' or 'delivery'"),
-        ("spark.sql.session.timeZone=Asia/Shanghai", "times without a zone are UTC.*name the zone .* in logs.timezone"),
-        ("spark.sql.timestampType=TIMESTAMP_NTZ", "spark.sql.timestampType: times without a zone are UTC"),
+        (
+            "spark.sql.session.timeZone=Asia/Shanghai",
+            "always UTC, not 'Asia/Shanghai'; leave it out; logs.timezone names",
+        ),
+        ("spark.sql.files.ignoreCorruptFiles=true", "spark.sql.files.ignoreCorruptFiles: .* always false, not True"),
+        ("spark.sql.sources.partitionOverwriteMode=dynamic", "always static, not 'dynamic'; leave it out$"),
+        (
+            "spark.sql.ansi.enabled=false",
+            "spark.sql.ansi.enabled: what tables hold depends on it, so it is always true",
+        ),
+        ("spark.sql.extensions=a.b.C", "spark.sql.extensions: tables need Delta's io.delta.sql.*; name it too"),
+        ("spark.sql.timestampType=TIMESTAMP_NTZ", "spark.sql.timestampType: .* always TIMESTAMP_LTZ"),
         ("fields=[", "not YAML"),
         ("prune.theta_epochs=.inf", r"prune.theta_epochs: a finite number is asked for \(found inf\)"),
         ("train.learning_rate=.nan", r"train.learning_rate: a finite number"),
@@ -61,7 +73,7 @@ def test_every_file_in_conf_is_valid_and_names_itself(path: Path) -> None:
         ("train.seed=-1", r"train.seed: .*greater than or equal to 0"),
         ("train.seed=4294967296", r"train.seed: .*less than or equal to 4294967295"),
         ("encode.seed=9223372036854775808", r"encode.seed: a number of 64 bits"),
-        ("logs.seed=1" + 5000 * "0", r"logs.seed: not YAML: .*4300"),
+        ("logs.seed=1" + 5000 * "0", r"--set logs.seed, line 1: not YAML: a number of [\d,]+ characters"),
         ("train.seed=4294967294", r"train.seed: with compare.seeds the last seed is beyond"),
         ("net.hidden=[65536, 65536]", r"net.hidden: layers of .* weights"),
         ("net.hidden=[1000000000000]", r"net.hidden.*: .*less than or equal to 65536"),
@@ -150,6 +162,9 @@ LAUGHS += b"".join(b"a%d: &a%d [%s*a%d]\n" % (n, n, b"*a%d, " % (n - 1) * 8, n -
         (b"base: 0\nname: x\n", "base names one file"),
         (b"base: .\nname: x\n", r"no configuration can be read at .*regular file"),
         (b"base: nowhere.yaml\nname: x\n", "No such file"),
+        (b'base: "a\\0b"\nname: x\n', "no path has a null character"),
+        (b"base: " + b"x" * 5000, "File name too long"),
+        (b"name: x\ntrain: {seed: " + b"9" * 6000 + b"}\n", "line 2: not YAML: a number of 6,000 characters"),
         (b"base: bad.yaml\nname: x\n", "names itself as its base"),
         (b"base: ../conf/./bad.yaml\nname: x\n", "names itself as its base"),
         (b"base: other.yaml\nname: x\n", "names itself as its base"),
@@ -179,6 +194,30 @@ def test_what_is_no_regular_file_is_never_waited_for(tmp_path: Path) -> None:
         config.load(tmp_path / "conf.yaml")
     with pytest.raises(ConfigError, match="no key can be read"):
         Pseudonyms.of(f"file:{tmp_path}/conf.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0100", "0100"),
+        ("24:00", "24:00"),
+        ("1:30.5", "1:30.5"),
+        ("0b11", "0b11"),
+        ("0", 0),
+        ("-12", -12),
+        ("1_024", 1024),
+        ("0x40", 64),
+        ("1e-3", 0.001),
+        ("1.5e3", 1500.0),
+        (".5", 0.5),
+        ("-0.", 0.0),
+        ("-.inf", float("-inf")),
+        ("2022-04-08", "2022-04-08"),
+    ],
+)
+def test_a_number_is_what_everybody_means_by_it(text: str, value: object) -> None:
+    assert config.parse(text, "here") == value
+    assert type(config.parse(text, "here")) is type(value)
 
 
 def test_a_mark_before_the_text_and_merged_keys_are_no_fault(tmp_path: Path) -> None:
@@ -342,6 +381,14 @@ SCALAR = "fields={user_id: {side: user, encode: vocabulary}, tag: {side: video, 
         (
             [SCALAR + "v: {side: user, encode: vocabulary}}", "history={h: {of: [tag]}}"],
             r"history\.h\.of: tag is encode: list, a history is of fields of one id a row$",
+        ),
+        (
+            [SCALAR + "User_Id: {side: user, encode: vocabulary}}"],
+            r"fields\.User_Id: differs from fields\.user_id in case alone, which Spark does not see; leave out one$",
+        ),
+        (
+            [SCALAR + "Day: {side: context, encode: vocabulary}}"],
+            r"fields\.Day: the sample tables have a column day already; leave it out$",
         ),
         (["history={h: {of: [video_id], until: previous day, lag_hours: 1}}"], r"history\.h: until and lag_hours both"),
         (

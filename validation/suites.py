@@ -11,11 +11,12 @@ from typing import Any
 
 import validation
 from ncs.config import Config, Gates
+from ncs.config.checks import KEYS
 from ncs.labels.join import DUPLICATE, REASONS
 from ncs.lake.columns import UPDATED_AT, Between, Column, Nulls, OneOf, probability
 from ncs.lake.layout import CLICKS, IMPRESSIONS, PLAYS, PREDICTIONS, SAMPLES, USERS, VIDEOS
 from ncs.lake.tables import table_of
-from ncs.tasks import CTR, CVR, KEYS, Task, tasks_of
+from ncs.tasks import CTR, CVR, Task, tasks_of
 from validation.bands import Bands
 from validation.inputs import input_column, inputs
 from validation.queries import (

@@ -1,7 +1,6 @@
 """Remove users from the lake: every row of theirs in every table, files rewritten; models that saw them are marked."""
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 from jobs.job import Job
 from jobs.pipeline.ingest import check_two_keys
@@ -12,9 +11,11 @@ from ncs.lake.layout import Lake
 from ncs.lake.removal import Erased
 from ncs.logs.pseudonyms import Pseudonyms, pseudonym
 from ncs.tasks import CTR, tasks_of
-from ncs.text import aligned
+from ncs.text import aligned, read_text
 from validation import quality_page
 
+LARGEST_FILE = 100_000_000
+"""Bytes of a file of user ids."""
 _BIGINT = range(-(2**63), 2**63)
 
 
@@ -72,10 +73,7 @@ def _given(ids: Sequence[str], path: str | None) -> list[int]:
     """The ids of the command line, in order, each once."""
     texts = [(f"--user-id {text}", text) for text in ids]
     if path is not None:
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as err:
-            raise ConfigError(f"--file {path} cannot be read as UTF-8 text ({err}); write one user id a line") from None
+        lines = read_text(path, LARGEST_FILE, "file of user ids", "write one user id a line").splitlines()
         texts += [(f"{path}, line {n}", line.strip()) for n, line in enumerate(lines, start=1) if line.strip()]
     if not texts:
         raise ConfigError("erase needs --user-id ID, or --file FILE with a user id a line; none was given")

@@ -13,6 +13,9 @@ from ncs.values import LARGEST, LARGEST_SEED, problems
 if TYPE_CHECKING:
     from ncs.config.schema import Config
 
+KEYS = ("impression_id", "day", "split", "day_number")
+"""The columns of every sample table that are neither a feature nor a label."""
+
 OUTCOMES = ("clicked", "watched_seconds", "cvr")
 """The columns of silver/samples that follow from clicks and plays."""
 
@@ -31,11 +34,15 @@ for the configuration is read without torch; more of them begin with `_`."""
 
 
 def check_features(conf: "Config") -> None:
-    """Raises ValueError for a feature that knows a label: what is known only after the impression was shown."""
+    """Raises ValueError for a feature that knows a label, what is known only after the impression was shown, and for
+    one whose name the sample tables give to another column.
+    """
     known = dict.fromkeys(OUTCOMES, "says what happened after the impression")
     for name, task in conf.tasks.items():
         known |= dict.fromkeys(task.columns - known.keys(), f"is what tasks.{name} is computed from")
     for field in conf.fields:
+        if field.lower() in KEYS:
+            raise ValueError(f"fields.{field}: the sample tables have a column {field.lower()} already; leave it out")
         if field.lower() in known:
             raise ValueError(f"fields.{field}: {field} {known[field.lower()]}, so it is no feature; leave it out")
     for statistics in conf.statistics:
@@ -60,7 +67,13 @@ def check_references(conf: "Config") -> None:
 
     Before anything asks for `Config.features`.
     """
+    spelt: dict[str, str] = {}
     for name, field in conf.fields.items():
+        first = spelt.setdefault(name.lower(), name)
+        if first != name:
+            raise ValueError(
+                f"fields.{name}: differs from fields.{first} in case alone, which Spark does not see; leave out one"
+            )
         if table := getattr(field, "table", None):
             _check_table(conf, name, table)
     for name, history in conf.history.items():

@@ -9,6 +9,8 @@ from ncs.days import Days
 from ncs.encodings import UTF8, canonical
 from ncs.values import LARGEST, Day, DayRange, Few, Many, Part, Place, Rate, Section, Seed
 
+_NO_ZONES = ("localtime", "posixrules", "Factory")
+"""Files of the machine beside those of the time zones; another machine, and Java, has others or none."""
 Pairs = Annotated[int, Field(ge=0, le=50)]
 """Of context columns of a planted world."""
 
@@ -67,6 +69,8 @@ class Logs(Section):
     def _known_zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
+            if name in _NO_ZONES or name.startswith(("posix/", "right/")):
+                raise KeyError(name)
         except Exception as err:
             raise ValueError(f"no time zone is called {name!r}; write one like Asia/Shanghai") from err
         return name

@@ -90,14 +90,14 @@ def _completed(section: type[BaseModel], values: Mapping[str, Any], base: Mappin
 def _or_packaged(path: Path) -> Path:
     """The path; if nothing is there, the package's own file of that name, if there is one."""
     packaged = PACKAGED / path.name
-    return packaged if packaged.exists() and not path.exists() else path
+    return packaged if os.path.exists(packaged) and not os.path.exists(path) else path  # False for what is no path
 
 
 def _read(path: Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
+    text = read_text(path, LARGEST_FILE, "configuration", "see conf/")
     place = os.path.realpath(path)  # however it is spelt
     if place in seen:
         raise ConfigError(f"{path}: names itself as its base, through {len(seen)} files; let one of them have no base")
-    text = read_text(path, LARGEST_FILE, "configuration", "see conf/")
     values = parse(text, str(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a configuration is a mapping of keys, this is {type(values).__name__}")
@@ -109,11 +109,19 @@ def _read(path: Path, seen: tuple[str, ...] = ()) -> dict[str, Any]:
     return _merge(_read(_or_packaged(path.parent / base), (*seen, place)), values)
 
 
+_NUMBERS = {
+    "tag:yaml.org,2002:int": r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F]+)",
+    "tag:yaml.org,2002:float": r"[-+]?((\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)"
+    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}
+"""Numbers as everybody means them: YAML 1.1 reads 0100 as 64, 24:00 as 1440 and 1e-3 as text."""
+
+
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads 1e-3 as a number, as everybody means it, and leaves days as text."""
+    """Safe YAML whose numbers are `_NUMBERS`, and which leaves days as text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (PyYAML's own way)
-        first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+        first: [pair for pair in pairs if pair[0] not in (*_NUMBERS, "tag:yaml.org,2002:timestamp")]
         for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
@@ -137,10 +145,19 @@ class _Loader(yaml.SafeLoader):
             lines[name] = key.start_mark.line + 1
         super().flatten_mapping(node)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """A whole number. Python refuses those of thousands of digits."""
+        try:
+            return int(super().construct_yaml_int(node))
+        except ValueError:
+            length = len(node.value)
+            problem = f"a number of {length:,} characters" if length > 40 else f"{node.value!r} is no whole number"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+for _tag, _number in _NUMBERS.items():
+    _Loader.add_implicit_resolver(_tag, re.compile(f"^({_number})$"), list("-+.0123456789"))
 
 
 def parse(text: str, where: str) -> Any:
@@ -151,7 +168,7 @@ def parse(text: str, where: str) -> Any:
         mark = err.problem_mark or err.context_mark
         line = f", line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{where}{line}: not YAML: {' '.join((err.problem or err.context or '').split())}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as err:  # of a number of thousands of digits, or of [[[[...
+    except (yaml.YAMLError, ValueError, RecursionError) as err:  # of a tag that does not fit its text, or of [[[[...
         reason = getattr(err, "reason", None) or str(err).partition("\n")[0]
         position = getattr(err, "position", None)  # of a character that no YAML holds
         line = "" if position is None else f", line {text.count(chr(10), 0, position) + 1}"

@@ -19,6 +19,7 @@ from ncs.days import Days
 from ncs.errors import ConfigError
 from ncs.kinds import Feature, FeatureField, History, IdSlot, Layout, Statistics, all_features
 from ncs.values import (
+    EXTENSIONS,
     SECRET,
     SESSION,
     Few,
@@ -44,13 +45,17 @@ def _rising(edges: list[int | float]) -> list[int | float]:
 Edges = Annotated[list[int | float], Field(min_length=1), AfterValidator(_rising)]
 
 
-def _utc(settings: dict[str, Any]) -> dict[str, Any]:
+def _usable(settings: dict[str, Any]) -> dict[str, Any]:
     for name, value in SESSION.items():
-        if str(settings.get(name, value)) != value:
+        if str(settings.get(name, value)).lower() != value.lower():
+            zone = "; logs.timezone names the zone whose midnight parts the days" if name.endswith("timeZone") else ""
             raise ValueError(
-                f"{name}: times without a zone are UTC in all logs and tables, so it is {value}, not "
-                f"{settings[name]!r}; leave it out, and name the zone whose midnight parts the days in logs.timezone"
+                f"{name}: what tables hold depends on it, so it is always {value}, not {settings[name]!r}; leave it "
+                f"out{zone}"
             )
+    for name, value in EXTENSIONS.items():
+        if value not in str(settings.get(name, value)).split(","):
+            raise ValueError(f"{name}: tables need Delta's {value}; name it too, or leave the key out")
     return settings
 
 
@@ -89,7 +94,9 @@ class Config(Section):
     days_at_once: Few
     workers: Few
     launch: Launch
-    spark: Annotated[dict[Annotated[str, Field(pattern=r"^spark\.")], str | int | float | bool], AfterValidator(_utc)]
+    spark: Annotated[
+        dict[Annotated[str, Field(pattern=r"^spark\.")], str | int | float | bool], AfterValidator(_usable)
+    ]
 
     @model_validator(mode="after")
     def _whole(self) -> "Config":

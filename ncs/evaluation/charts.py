@@ -1,5 +1,6 @@
 """The report's pictures: matplotlib to inline SVG, a panel each, in colours that the colour-blind can tell apart."""
 
+import hashlib
 import io
 import logging
 import math
@@ -69,6 +70,9 @@ def svg(draw: Callable[[Axes], None], title: str, height: float = 2.9) -> str:
         text = text.replace(f": {colour}", f": {of_the_page}")
     # Names of groups would come again in every panel, and an id must not.
     text = re.sub(r'<g id="[^"]*">', "<g>", text)
+    mark = hashlib.sha256(text.encode()).hexdigest()[:8]  # nor must those of clips and markers, in another chart
+    for name in set(re.findall(r' id="([a-z][0-9a-f]{10})"', text)):
+        text = text.replace(name, f"{name}-{mark}")
     start, end = text.index("<svg "), text.index(">", text.index("<svg ")) + 1
     head = text[start:end].replace("<svg ", '<svg role="img" ', 1)
     return f"{head}<title>{escape(printable(title))}</title>{text[end:]}"

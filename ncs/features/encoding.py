@@ -14,13 +14,14 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from ncs.config import Encode, Split
+from ncs.config.checks import KEYS
 from ncs.config.expressions import parse_expression
 from ncs.errors import DataError
 from ncs.features.split import LateRows, is_validation
 from ncs.kinds import Feature, IdSlot, Slot
 from ncs.kinds.base import ColumnFeature
 from ncs.lake.types import is_empty
-from ncs.tasks import KEYS, Task
+from ncs.tasks import Task
 
 _NUMBERS = ("int", "bigint", "float", "double", "smallint", "tinyint", "decimal")
 _DATA_EXCEPTION = re.compile(r"(\[[A-Z_.]+\] [^\n]*?) SQLSTATE: 22")

@@ -56,7 +56,7 @@ class Vector(ColumnFeature):
 
         if isinstance(dtype, ArrayType) and not no_number(dtype.elementType):
             return None
-        return f"a vector is an array of numbers, silver/samples has {dtype.simpleString()}; write it so in the log"
+        return f"a vector is an array of numbers, silver/samples has {dtype.simpleString()}; write it so, in Parquet"
 
     def bad_rows(self, name: str) -> "Column":
         """A vector of another length, or with an element that is no finite number."""

@@ -13,7 +13,8 @@ from pyspark import SparkContext
 from pyspark.sql import SparkSession, Window
 from pyspark.sql import functions as F
 
-from ncs.lake.session import CLASSES, DELTA
+from ncs.lake.session import CLASSES
+from ncs.values import EXTENSIONS
 
 _OPTIONS = "spark.driver.extraJavaOptions"
 
@@ -22,7 +23,7 @@ def make() -> None:
     """Let a session work on small tables as the stages do, and archive what it has loaded when Java ends."""
     new = CLASSES.with_suffix(".new")
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    for key, value in {**DELTA, _OPTIONS: f"-XX:ArchiveClassesAtExit={new}"}.items():
+    for key, value in {**EXTENSIONS, _OPTIONS: f"-XX:ArchiveClassesAtExit={new}"}.items():
         builder = builder.config(key, value)
     with tempfile.TemporaryDirectory() as folder:
         _work(builder.getOrCreate(), folder)

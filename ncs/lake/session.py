@@ -14,14 +14,15 @@ from pathlib import Path
 
 import pyspark
 from delta import configure_spark_with_delta_pip
+from py4j.protocol import Py4JJavaError
 from pyspark import SparkConf, SparkContext
-from pyspark.errors import PySparkRuntimeError
+from pyspark.errors import PySparkException, PySparkRuntimeError
 from pyspark.logger import PySparkLogger
 from pyspark.sql import SparkSession
 
 from ncs.config import Config
 from ncs.errors import ConfigError
-from ncs.values import SESSION
+from ncs.values import EXTENSIONS, SESSION
 
 _JAVA = 17
 """The oldest Java that Spark runs on."""
@@ -29,10 +30,6 @@ _PATIENCE = 60
 """Seconds that Java may take to say its version."""
 CLASSES = Path(pyspark.__file__).parent / "ncs-classes.jsa"
 """Java's archive of the classes of Spark and Delta, where `ncs.lake.class_archive` has made one."""
-DELTA = {
-    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
-    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
-}
 _ALWAYS = {
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
@@ -91,14 +88,14 @@ def spark_session(conf: Config, log: Path | None = None) -> SparkSession:
 
     With `log`, what a new JVM and its Python workers print goes to that file instead of the terminal.
 
-    Raises ConfigError if there is no Java that Spark runs on, or it ends at once.
+    Raises ConfigError if there is no Java that Spark runs on, it ends at once, or does not know the logs' time zone.
     """
     begins = SparkContext._gateway is None and "PYSPARK_GATEWAY_PORT" not in os.environ
     if begins:
         _check_java()
     # Executors must run this interpreter: another Python on the PATH lacks the packages.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    settings = {**DELTA, **_ALWAYS, **{key: str(value) for key, value in conf.spark.items()}}
+    settings = {**EXTENSIONS, **_ALWAYS, **{key: str(value) for key, value in conf.spark.items()}}
     settings[_JVM_OPTIONS] = with_classes(with_code_cache(settings.get(_JVM_OPTIONS, "")))
     settings |= {**_submitted(), **SESSION}
     if settings.get("spark.master", "").startswith("local"):
@@ -118,7 +115,21 @@ def spark_session(conf: Config, log: Path | None = None) -> SparkSession:
         if not begins or err.getCondition() != "JAVA_GATEWAY_EXITED":
             raise
         raise ConfigError(_why_java_ended(log)) from None
+    _check_zone(session, conf.logs.timezone)
     return session
+
+
+def _check_zone(session: SparkSession, name: str) -> None:
+    """Java has time zones of its own, which may be older than Python's."""
+    jvm = session.sparkContext._jvm
+    assert jvm is not None
+    zones = jvm.java.time.ZoneId
+    try:
+        zones.of(name, zones.SHORT_IDS)
+    except (Py4JJavaError, PySparkException):
+        raise ConfigError(
+            f"logs.timezone: this Java knows no time zone {name!r}; update Java, or name another"
+        ) from None
 
 
 def _check_java() -> None:

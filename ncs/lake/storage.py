@@ -22,7 +22,7 @@ from typing import Any, Literal
 import fsspec
 from fsspec import AbstractFileSystem
 
-from ncs.errors import DataError
+from ncs.errors import ConfigError, DataError
 from ncs.lake.json_values import checked, plain
 
 _UNFINISHED = ".unfinished"
@@ -43,8 +43,13 @@ def absolute(root: str) -> str:
 
 
 def filesystem(uri: str) -> tuple[AbstractFileSystem, str]:
-    """The file system that a path or URI is on, and the path there."""
-    return fsspec.url_to_fs(uri) if "://" in uri else (fsspec.filesystem("file"), uri)
+    """The file system that a path or URI is on, and the path there. Raises ConfigError if it is of no known kind."""
+    if "://" not in uri:
+        return fsspec.filesystem("file"), uri
+    try:
+        return fsspec.url_to_fs(uri)
+    except (ValueError, ImportError) as err:  # no such kind, or one whose package is not there
+        raise ConfigError(f"{uri}: {err}; name a folder, or a URI of a store whose package is installed") from None
 
 
 def open_file(uri: str, compression: str | None = None) -> Any:

@@ -13,7 +13,16 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_type
-from pyspark.sql.types import DataType, NullType, StructType, TimestampNTZType, TimestampType
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    DataType,
+    NullType,
+    StringType,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+)
 
 from ncs.errors import DataError, NcsError
 from ncs.lake import storage
@@ -22,10 +31,11 @@ from ncs.logs.damage import plain, why_unreadable
 from ncs.logs.schemas import LogSchema, bronze_type
 
 _SPARKS_CODECS = {"UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4"}
+_KINDS = "a number, a text, a date, a time or a list of these, as Spark has them"
 _FAILED = re.compile(r"\[FAILED_READ_FILE[^\]]*\] .*? file (.+?)\.\s+(?:SQLSTATE|Could not read footer)", re.DOTALL)
 
 Columns = dict[str, tuple[DataType | None, str]]
-"""Name -> its type in Spark (None if it has none, or a nested one), and the type's name for messages."""
+"""Name -> its type in Spark (None if it has none, or one of structs or maps), and the type's name for messages."""
 
 
 def read_parquet(spark: SparkSession, uris: Sequence[str], schema: LogSchema, what: str) -> DataFrame:
@@ -47,7 +57,7 @@ def read_parquet(spark: SparkSession, uris: Sequence[str], schema: LogSchema, wh
             before = types.get(name, kept)
             expected = before if name in fixed or not kept or not before else wider(before, kept)
             if not kept or not found or not expected or not fits(found, fixed.get(name, found)):
-                wanted = before.simpleString() if before else "a flat type that Spark has"
+                wanted = before.simpleString() if before else _KINDS
                 remedy = "cast it where the log is written"
                 raise DataError(f"{where}: column {name!r} is {label}, expected {wanted}; {remedy}")
             types[name] = expected
@@ -138,8 +148,14 @@ def _spark_type(arrow: pa.DataType, int96: bool) -> DataType | None:
         if arrow.unit == "ns":
             return None
         return TimestampType() if arrow.tz else TimestampNTZType()
+    if pa.types.is_list(arrow) or pa.types.is_large_list(arrow) or pa.types.is_fixed_size_list(arrow):
+        element = _spark_type(arrow.value_type, False)
+        # Lists that are all empty have elements of no type: no list has a value, as a column without any.
+        return element if element is None or _is_void(element) else ArrayType(element)
     if pa.types.is_nested(arrow):
         return None
+    if pa.types.is_string_view(arrow) or pa.types.is_binary_view(arrow):  # how Arrow holds them, not Parquet
+        return StringType() if pa.types.is_string_view(arrow) else BinaryType()
     try:
         return from_arrow_type(arrow)
     except PySparkException:

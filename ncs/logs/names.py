@@ -30,7 +30,7 @@ def check_name(name: str, typed: Collection[str], where: str) -> None:
     """
     lower = name.lower()
     if not _IDENTIFIER.fullmatch(name):
-        raise DataError(f"{where}: column {name!r}; names are letters, digits and _ alone. Rename it")
+        raise DataError(f"{where}: column {name!r}; names are ASCII letters, digits and _, no digit first. Rename it")
     reserved = [owner for prefix, owner in _RESERVED_PREFIXES.items() if lower.startswith(prefix)]
     for owner in [*reserved, *filter(None, [RESERVED.get(lower)])]:
         raise DataError(f"{where}: column {name!r} bears a name that {owner}; rename it where the log is written")

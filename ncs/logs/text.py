@@ -191,9 +191,11 @@ def _read_json(spark: SparkSession, uris: Sequence[str], what: str, encoding: st
     with reading(what):
         fields = reader.option("primitivesAsString", True).json(paths).schema.fields
     names = [field.name for field in fields if field.name != _BROKEN]
+    if not names:
+        raise DataError(f"{what}, {uris[0]}: no line of it is a JSON object; write a row a line, as {{...}}")
     nested = [field.name for field in fields if field.dataType != StringType()]
     if nested:
-        raise DataError(f"{what}, {uris[0]}: column {nested[0]!r} is nested; flatten it where the log is written")
+        raise DataError(f"{what}, {uris[0]}: column {nested[0]!r} is nested; write it as text, or the log as Parquet")
     return _with_file(reader.schema(_strings([*names, _BROKEN])).json(paths))
 
 

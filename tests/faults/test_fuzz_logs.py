@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 from random import Random
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -76,8 +77,12 @@ def check_rows(logs: Logs, log: str, day: date, odd: Odd) -> None:
     files = [file for file in logs.lake.table(table).file_uris() if f"day={day}/" in file]
     found = [pq.ParquetFile(file).read() for file in files]
     for name in set(columns) - {"day"}:
-        values = {value for each in found for value in pc.unique(each[name].combine_chunks()).to_pylist()}
-        expected = pc.count_distinct(odd.table[name], mode="only_valid").as_py()
+        kept, column = [each[name].combine_chunks() for each in found], odd.table[name]
+        if pa.types.is_list(column.type):  # Arrow counts no lists
+            assert {str(value) for each in kept for value in each} == {str(value) for value in column}, (log, name)
+            continue
+        values = {value for each in kept for value in pc.unique(each).to_pylist()}
+        expected = pc.count_distinct(column, mode="only_valid").as_py()
         assert len(values - {None}) == expected, (log, name, odd.table.schema.field(name))
 
 

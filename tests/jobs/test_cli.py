@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import pytest
 from jobs import cli
 from jobs.cli import main
 from jobs.stage import Group, stages
+from ncs import config
+from ncs.days import Days
 from ncs.lake.layout import Lake
 from tests.factories import ROOT
 
@@ -174,3 +177,25 @@ def test_each_job_is_a_script_of_its_own(stage: str) -> None:
         done = subprocess.run([sys.executable, str(path), "--help"], capture_output=True, text=True, check=False)
         assert done.returncode == 0
         assert f"Usage: ncs {stage}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("foo://x", "foo://x: Protocol not known: foo; name a folder, or a URI of a store whose package is installed"),
+        ("/dev/null", "--lake: /dev/null is no folder; name one, or a path where there is nothing yet"),
+    ],
+)
+def test_a_place_that_holds_no_lake_is_a_usage_error(
+    place: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "--conf", DEMO, "--lake", place]) == 2
+    assert capsys.readouterr().err == f"ncs status: {message}\n"
+
+
+def test_days_without_an_end_are_those_of_the_configuration(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    lake.bind(config.load(DEMO))
+    job = cli.make_job(cli.parse(["status", "--conf", DEMO, "--lake", lake.root, "--days", "2022-04-14.."]))
+    assert (job.days, job.until) == (Days.parse("2022-04-14..2022-04-16"), date(2022, 4, 16))
+    assert main(["status", "--conf", DEMO, "--lake", lake.root, "--days", "2022-04-17.."]) == 2
+    assert "--days 2022-04-17.. is after the last day of logs.days, 2022-04-16" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Users are erased from every table, stay away when their logs come again, and make no day stale."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -142,8 +143,12 @@ def test_what_is_no_user_id_is_a_usage_error(written: Job, tmp_path: Path, monke
         with pytest.raises(ConfigError, match=r"ids\.txt, line \d: '.*' is no user id"):
             erase.run(job, ids_file=str(ids))
     ids.write_bytes(b"\xff\n")
-    with pytest.raises(ConfigError, match=r"ids\.txt cannot be read as UTF-8"):
+    with pytest.raises(ConfigError, match=r"ids\.txt, line 1: not UTF-8, byte 0xff"):
         erase.run(job, ids_file=str(ids))
+    os.mkfifo(tmp_path / "pipe")
+    for place in (str(tmp_path / "pipe"), "/dev/zero"):  # neither ends
+        with pytest.raises(ConfigError, match=rf"no file of user ids can be read at {place} \(it is no regular file\)"):
+            erase.run(job, ids_file=place)
     with pytest.raises(ConfigError, match="none was given"):
         erase.run(job)
     monkeypatch.setenv("NCS_KEY", KEY)

@@ -111,7 +111,7 @@ def test_ingest_again_changed_and_bad(
         rf"plays of {second}, .*a\.csv: column 'watched_seconds' has 1 .*as 'long'", broken.blocked[second]
     )
     assert found, broken.blocked
-    with pytest.raises(GateError, match=f"{second} blocked, the other 1 days are done"):
+    with pytest.raises(GateError, match=f"{second} blocked, the other day is done"):
         broken.check_blocked()
     assert versions(lake) == before
     put(logs, "plays", second, f"impression_id,ts,watched_seconds\n{second}-1,{second} 09:00:06,4.5\n")

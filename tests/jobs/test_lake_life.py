@@ -32,6 +32,7 @@ ACCEPTED: dict[str, tuple[pa.Array, str, Any]] = {
     "word": (pa.array(["a", None]).dictionary_encode(), "string", "a"),
     "on": (pa.array([date(2022, 4, 1), None]), "date", date(2022, 4, 1)),
     "naive": (pa.array([datetime(2022, 4, 1, 12), None], pa.timestamp("us")), "timestamp", datetime(2022, 4, 1, 12)),
+    "tags": (pa.array([["a", "b"], None]), "array<string>", ["a", "b"]),
     "nothing": (pa.nulls(2), "string", None),
 }
 """Column -> its values, its type in bronze, the first value there."""
@@ -40,7 +41,7 @@ REFUSED: dict[str, tuple[pa.Array, str]] = {
     "duration": (pa.array([timedelta(1)] * 2, pa.duration("us")), r"duration\[us\]"),
     "time": (pa.array([time(1)] * 2, pa.time64("us")), r"time64\[us\]"),
     "wide": (pa.array([Decimal(1)] * 2, pa.decimal256(60, 2)), r"decimal256\(60, 2\)"),
-    "list": (pa.array([["a"]] * 2), "list"),
+    "lists": (pa.array([[["a"]]] * 2), "list"),
     "struct": (pa.array([{"a": 1}] * 2), "struct"),
     "map": (pa.array([[("a", 1)]] * 2, pa.map_(pa.string(), pa.int64())), "map"),
 }

@@ -11,7 +11,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from ncs.config import Config
+from ncs.errors import ConfigError
 from ncs.lake.session import CLASSES, spark_session, with_classes, with_code_cache
+from ncs.values import SESSION
 from tests.factories import ROOT
 
 START = """
@@ -64,6 +66,20 @@ def test_a_session_reads_times_without_a_zone_as_utc(spark: SparkSession, load_c
     row = session.sql("SELECT unix_seconds(timestamp '2022-04-08 00:00:00') AS seconds").first()
     assert row is not None
     assert row.seconds == 1649376000
+
+
+def test_a_session_leaves_no_file_out_and_replaces_tables_whole(
+    spark: SparkSession, load_conf: Callable[..., Config]
+) -> None:
+    for name, value in SESSION.items():
+        spark.conf.set(name, {"true": "false", "false": "true", "static": "dynamic"}.get(value, value))
+    session = spark_session(load_conf("spark.sql.shuffle.partitions=2"))
+    assert {name: session.conf.get(name) for name in SESSION} == SESSION
+
+
+def test_a_zone_that_java_does_not_know_is_named(spark: SparkSession, load_conf: Callable[..., Config]) -> None:
+    with pytest.raises(ConfigError, match=r"logs\.timezone: this Java knows no time zone 'ROC'; update Java"):
+        spark_session(load_conf("spark.sql.shuffle.partitions=2", "logs.timezone=ROC"))
 
 
 @pytest.mark.parametrize(

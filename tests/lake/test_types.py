@@ -1,6 +1,7 @@
 """Which types hold another's values."""
 
 import pytest
+from pyspark.sql import SparkSession
 from pyspark.sql.types import (
     BooleanType,
     ByteType,
@@ -17,7 +18,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from ncs.lake.types import fits, wider
+from ncs.lake.types import common, fits, wider
 from ncs.logs.schemas import bronze_type
 
 
@@ -54,3 +55,19 @@ def test_bronze_keeps_no_time_without_a_zone_and_no_void() -> None:
     assert bronze_type(TimestampNTZType()) == TimestampType()
     assert bronze_type(NullType()) == StringType()
     assert bronze_type(DecimalType(60, 2)) is None
+
+
+@pytest.mark.parametrize(
+    ("kept", "rows", "expected"),
+    [
+        ("array('a') AS x", "'a' AS x", StringType()),
+        ("'a' AS x", "array('a') AS x", StringType()),
+        ("array(1) AS x", "array(1L) AS x", StringType()),
+    ],
+)
+def test_a_list_beside_another_kind_becomes_text_or_is_refused(
+    spark: SparkSession, kept: str, rows: str, expected: DataType
+) -> None:
+    before, after = spark.sql(f"SELECT {kept}"), spark.sql(f"SELECT {rows}")
+    assert common("x", before, after, text=True) == expected
+    assert common("x", before, after, text=False) is None

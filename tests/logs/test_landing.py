@@ -163,6 +163,22 @@ def _cut(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
 
+def test_lists_of_parquet_come_as_arrays(spark: SparkSession, tmp_path: Path) -> None:
+    lists = {
+        "tags": pa.array([["a", "b"], []]),
+        "cover": pa.array([[0.5, 1.5], None], pa.list_(pa.float32(), 2)),
+        "codes": pa.array([[1], None], pa.large_list(pa.int64())),
+        "none": pa.array([[], []], pa.list_(pa.null())),
+        "view": pa.array(["a", None], pa.string_view()),
+    }
+    write(folder(tmp_path) / "a.parquet", table(**lists))
+    rows = Landing(str(tmp_path)).read(spark, "impressions", [DAY])
+    kinds = dict(rows.dtypes)
+    assert [kinds[name] for name in lists] == ["array<string>", "array<float>", "array<bigint>", "string", "string"]
+    found = rows.orderBy("impression_id").select(*lists).collect()
+    assert [tuple(row) for row in found] == [(["a", "b"], [0.5, 1.5], [1], None, "a"), ([], None, None, None, None)]
+
+
 def _parquet_bytes(compression: str = "snappy") -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(table(), sink, compression=compression)
@@ -184,7 +200,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "lossy": ({"a.parquet": table(position=pa.array([0, 3]))}, r"column 'position' is int64, expected int"),
     "nanoseconds": ({"a.parquet": table(ts=NANOS)}, r"column 'ts' is timestamp\[ns\], expected timestamp"),
-    "nested": ({"a.parquet": table(scene=pa.array([[1], [2]]))}, r"column 'scene' is list.*flat type"),
+    "nested": ({"a.parquet": table(scene=pa.array([[[1]], [[2]]]))}, r"column 'scene' is list.*or a list of these"),
+    "struct": ({"a.parquet": table(scene=pa.array([[{"a": 1}], []]))}, r"column 'scene' is list<.*struct<.*expected"),
     "missing": ({"a.parquet": table().drop(["ts"])}, r"a\.parquet: no column 'ts'; expected .*found impression_id"),
     "mistyped": ({"a.csv": csv().replace("user_id", "User_ID")}, r"no column 'user_id'; .*found .*User_ID"),
     "mixed_types": (
@@ -207,9 +224,13 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         r"a\.jsonl: column 'video_id' has 1 values that are no bigint, as '1.5'",
     ),
     "broken_json": ({"a.jsonl": json.dumps(ROWS[0]) + "\n{oops\n"}, r"1 lines are not .* JSON's form, as '{oops'"),
+    "json_over_lines": (
+        {"a.json": json.dumps(ROWS[0], indent=1)},
+        r"a\.json: no line of it is a JSON object; write a row a line, as \{\.\.\.\}",
+    ),
     "short_line": ({"a.csv": csv() + "c,1\n"}, r"a\.csv: 1 lines are not of the header's .*as 'c,1'"),
     "no_header": ({"a.csv": ""}, r"a\.csv: empty, without even a header line"),
-    "odd_name": ({"a.csv": csv().replace("scene", "a scene")}, r"column 'a scene'; names are letters"),
+    "odd_name": ({"a.csv": csv().replace("scene", "a scene")}, r"column 'a scene'; names are ASCII letters"),
     "label_name": ({"a.csv": csv().replace("scene", "cvr")}, r"column 'cvr' bears a name"),
     "of_delta": ({"a.csv": csv().replace("scene", "_Change_Type")}, r"column '_Change_Type' bears a name that Delta"),
     "far_latin1": (

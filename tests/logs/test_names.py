@@ -2,9 +2,9 @@
 
 import pytest
 
+from ncs.config.checks import KEYS
 from ncs.errors import DataError
 from ncs.logs.names import RESERVED, SampleColumns, check_name
-from ncs.tasks import KEYS
 
 
 @pytest.mark.parametrize("name", ["_change_type", "_CHANGE_TYPE", "_Commit_Version", "_metadata", "__delta_x", "Cvr"])
