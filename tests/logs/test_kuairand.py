@@ -163,6 +163,7 @@ def test_a_file_beside_its_compressed_form_is_not_read_twice(tmp_path: Path) -> 
         KuaiRand(str(tmp_path), ZONE, Pseudonyms()).fingerprint("clicks", date(2022, 4, 8))
 
 
+@pytest.mark.slow
 def test_the_nine_days_that_come_with_the_project(
     spark: SparkSession, load_conf: Callable[..., Config], lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

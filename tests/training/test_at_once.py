@@ -22,7 +22,7 @@ from tests.training.test_cluster import halved, masks_of
 from tests.training.test_lost_workers import Training
 
 AT_ONCE = "prune.at_once=true"
-BOTH = pytest.mark.parametrize("launcher", ["horovodrun", "torch"])
+BOTH = pytest.mark.parametrize("launcher", ["horovodrun", pytest.param("torch", marks=pytest.mark.slow)])
 
 
 class _Fake(Cluster):

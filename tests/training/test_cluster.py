@@ -53,7 +53,11 @@ def masks_of(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
 
 @pytest.mark.parametrize(
     ("launcher", "features"),
-    [("horovodrun", ()), ("horovodrun", RICH), pytest.param("torch", (), marks=pytest.mark.slow)],
+    [
+        ("horovodrun", ()),
+        pytest.param("horovodrun", RICH, marks=pytest.mark.slow),
+        pytest.param("torch", (), marks=pytest.mark.slow),
+    ],
     ids=["horovodrun", "horovodrun, lists and numbers", "torch"],
 )
 def test_two_workers_fed_the_halves_of_each_batch_end_as_one_does(
