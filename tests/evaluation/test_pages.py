@@ -140,5 +140,7 @@ def test_the_index_of_nothing_is_a_page() -> None:
 def test_a_model_looks_alike_whatever_it_is_drawn_beside() -> None:
     assert look("single_task") == (COLOURS[0], MARKERS[0])
     assert len({look(name) for name in CONF.models}) == len(CONF.models), "by colour or by marker"
+    compared = ("single_task", "layer_share", "connection_share", "neuron_share", "gbdt")
+    assert len({look(name).colour for name in compared}) == len(compared)
     assert look("someone's own") == look("someone's own")
     assert look("someone's own").colour in COLOURS
