@@ -28,7 +28,7 @@ from ncs.errors import DataError, NcsError
 from ncs.lake import storage
 from ncs.lake.types import fits, wider
 from ncs.logs.damage import plain, why_unreadable
-from ncs.logs.schemas import LogSchema, bronze_type
+from ncs.logs.schemas import LogSchema, bronze_type, check_unique_names
 
 _SPARKS_CODECS = {"UNCOMPRESSED", "SNAPPY", "GZIP", "ZSTD", "LZ4"}
 _KINDS = "a number, a text, a date, a time or a list of these, as Spark has them"
@@ -135,6 +135,7 @@ def _columns(uri: str, what: str) -> Columns:
         raise DataError(
             f"{what}, {uri}: is compressed with {unknown[0]}, which Spark cannot read; write it with snappy or zstd"
         )
+    check_unique_names(arrow.names, f"{what}, {uri}")
     int96 = {column.path for column in columns if column.physical_type == "INT96"}
     return {field.name: (_spark_type(field.type, field.name in int96), str(field.type)) for field in arrow}
 

@@ -179,9 +179,11 @@ def test_lists_of_parquet_come_as_arrays(spark: SparkSession, tmp_path: Path) ->
     assert [tuple(row) for row in found] == [(["a", "b"], [0.5, 1.5], [1], None, "a"), ([], None, None, None, None)]
 
 
-def _parquet_bytes(compression: str = "snappy") -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table(), sink, compression=compression)
+def _parquet_bytes(compression: str = "snappy", repeats: str | None = None) -> bytes:
+    sink, rows = pa.BufferOutputStream(), table()
+    if repeats:
+        rows = rows.append_column(repeats, rows[repeats])
+    pq.write_table(rows, sink, compression=compression)
     return sink.getvalue().to_pybytes()
 
 
@@ -257,6 +259,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "brotli": ({"a.parquet": _parquet_bytes("brotli")}, r"a\.parquet: is compressed with BROTLI, .* snappy or zstd"),
     "folder": ({"hour=3/a.csv": csv()}, r"hour=3': is a folder; the files of a log lie directly in its own"),
     "twice": ({"a.csv": csv().replace("scene", "TS")}, r"column 'ts' stands there twice"),
+    "twice_in_parquet": (
+        {"a.parquet": _parquet_bytes(repeats="scene")},
+        r"a\.parquet: column 'scene' stands there twice",
+    ),
 }
 
 
