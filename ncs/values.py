@@ -102,6 +102,8 @@ SESSION = {
     "spark.sql.ansi.enabled": "true",
     # A table that is replaced whole keeps no partition of before.
     "spark.sql.sources.partitionOverwriteMode": "static",
+    # A commit without rows says that there are none: of a day without clicks, of no users.
+    "spark.databricks.delta.skipRecordingEmptyCommits": "false",
     "spark.sql.caseSensitive": "false",
 }
 """Settings of Spark that decide what rows there are and what they say: they are the same in every session."""

@@ -81,3 +81,14 @@ def test_rows_that_delta_does_not_take_are_named_in_one_line(spark: SparkSession
         writer.replace_days(rows, lake.uri(layout.CLICKS), [Record("ingest", "2022-04-08", {})])
     assert len(str(refused.value).splitlines()) == 1
     assert not lake.has(layout.CLICKS)
+
+
+def test_no_rows_are_recorded_too(spark: SparkSession, lake: Lake) -> None:
+    """A day without clicks, a log of no users: that there are none has to be known, or it is read for ever again."""
+    none = spark.createDataFrame([], "writer int, day date")
+    writer.replace_days(none, lake.uri("silver/numbers"), [Record("label", "2022-04-08", {"of": "a day"})])
+    writer.replace_all(none.drop("day"), lake.uri("silver/all"), Record("ingest", layout.ALL, {"of": "all"}))
+    assert lake.records("silver/numbers")["2022-04-08"][1].provenance == {"of": "a day"}
+    assert lake.records("silver/all")[layout.ALL][1].provenance == {"of": "all"}
+    writer.replace_days(none, lake.uri("silver/numbers"), [Record("label", "2022-04-08", {"of": "the day again"})])
+    assert lake.records("silver/numbers")["2022-04-08"][1].provenance == {"of": "the day again"}
