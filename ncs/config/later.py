@@ -7,6 +7,7 @@ from typing import Any
 LATER: Mapping[str, Any] = {
     "net.snr.rate": 1.0,
     "net.members": 1,
+    "net.blend": "layer_share",
     "train.order": "shuffled",
     "train.masked_state": True,
     "prune.overlap_price": 0.0,

@@ -17,6 +17,9 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 MODULES = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent.parent / "models")])]
 """The models that there is code for; found without importing them, for they import the configuration."""
 
+WITH_TREES = ("gbdt", "blend")
+"""Those that have trees: each training begins from nothing, and `net.blend` names none of them."""
+
 
 class TaskLabel(Section):
     """A task: what its label is, where it has one, how it is learnt and judged."""
@@ -103,6 +106,15 @@ class Net(Section):
     snr: Snr
     esm2: Esm2
     gbdt: Gbdt
+    blend: str
+
+    @field_validator("blend")
+    @classmethod
+    def _is_a_net(cls, name: str) -> str:
+        nets = [module for module in MODULES if module not in WITH_TREES]
+        if name not in nets:
+            raise ValueError(f"Input should be {' or '.join(map(repr, nets))}")
+        return name
 
 
 def as_list(value: Any) -> Any:

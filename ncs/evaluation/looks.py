@@ -59,6 +59,9 @@ _ORDER = (
     "staged_random",
     "staged_unread",
     "wide_random_masks",
+    "layer_share_gbdt",
+    "single_task_gbdt",
+    "connection_share_gbdt",
 )
 """The catalogue, the most compared first, so that no two of the first seven have a colour in common."""
 

@@ -60,7 +60,7 @@ class Gbdt(Model):
 
     def probability(self, features: Features, task: str) -> Tensor:
         """The trees' prediction, within [0, 1]."""
-        booster = self._booster(task)
+        booster = self.booster(task)
         if booster is None or not features.rows:
             return torch.full((features.rows,), 0.5, device=features.device)
         predicted = booster.predict(self.columns.matrix(features), num_threads=torch.get_num_threads())
@@ -81,8 +81,8 @@ class Gbdt(Model):
         lines = (line for task in self.tasks for line in self.text(task).splitlines())
         return sum(int(line.partition("=")[2]) for line in lines if line.startswith("num_leaves="))
 
-    def _booster(self, task: str) -> Any:
-        """The task's trees, read once; None before they are trained."""
+    def booster(self, task: str) -> Any:
+        """The task's trees as LightGBM has them, read once; None before they are trained."""
         state = self.get_buffer(_state(task))
         if not state.numel():
             return None
@@ -106,8 +106,8 @@ class Columns:
         spans = inputs.layout.id_spans
         small = [slot for slot in inputs.layout.ids if inputs.sizes[slot.table] <= most]
         self.single = {slot.name: spans[slot.name].start for slot in small if not slot.is_list}
-        self._lists = [(spans[slot.name], inputs.sizes[slot.table]) for slot in small if slot.is_list]
-        self.width = len(self.single) + sum(size for _, size in self._lists) + inputs.layout.number_width
+        self.lists = [(spans[slot.name], inputs.sizes[slot.table]) for slot in small if slot.is_list]
+        self.width = len(self.single) + sum(size for _, size in self.lists) + inputs.layout.number_width
         if not self.width:
             raise TrainingError(
                 f"gbdt: no feature is a number, or has at most {most} ids; add statistics, or raise net.gbdt.categories"
@@ -116,7 +116,7 @@ class Columns:
     def matrix(self, features: Features) -> np.ndarray:
         """Features of a batch -> float32 [rows, width], NaN where a number is missing."""
         ids, numbers = features.ids.cpu().numpy(), features.numbers.cpu().numpy()
-        blocks = [ids[:, list(self.single.values())], *(_counts(ids[:, span], n) for span, n in self._lists), numbers]
+        blocks = [ids[:, list(self.single.values())], *(_counts(ids[:, span], n) for span, n in self.lists), numbers]
         return np.concatenate(blocks, axis=1, dtype=np.float32)
 
     def categorical(self, conf: Config) -> list[int]:
@@ -131,10 +131,10 @@ def train(net: Gbdt, trainer: Trainer, conf: Config) -> None:
     """
     for task in net.tasks:
         fit = _Fit(net, task, conf, trainer.cluster)
-        trees = fit.train("joint", trainer.loaders[task], trainer.validation[task], trainer)
+        trees = fit.train("trees", trainer.loaders[task], trainer.validation[task], trainer)
         record_validation(net, trainer, [task])
         if trainer.refit_loaders is not None:
-            fit.train("refit", trainer.refit_loaders[task], None, trainer, trees)
+            fit.train("trees_refit", trainer.refit_loaders[task], None, trainer, trees)
 
 
 class _Fit:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ncs import config
 from ncs.config import Config
+from ncs.config.learning import WITH_TREES
 from ncs.days import Days
 from ncs.errors import DataError, TrainingError
 from ncs.kinds import Layout
@@ -31,8 +32,6 @@ from ncs.training.store import Store, optimizer_of
 
 _EQUAL = ("fields", "statistics", "history", "tasks", "net", "share")
 """What decides a net's shape and the meaning of its inputs."""
-_WITHOUT_STEPS = ("gbdt",)
-"""Modules of models that have no weights to go on from."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,8 @@ class Parent:
         for name in conf.train.models:
             if name not in self.described.models or conf.models[name] != self.conf.models[name]:
                 yield f"it has no {name} of the same definition"
-            if (conf.models[name].module or name) in _WITHOUT_STEPS:
-                yield f"{name} has no weights to go on from"
+            if (conf.models[name].module or name) in WITH_TREES:
+                yield f"{name} has trees, which are trained from nothing"
         if not is_successor(vocabulary.get(ALL, {}), self.described.vocabulary.get(ALL, {})):
             yield "its ids are of another vocabulary, which this one has not grown from (`vocabulary: stable`)"
         if conf.train.embeddings == "sharded":

@@ -21,9 +21,8 @@ from ncs.data_loading import Features
 from ncs.errors import ExportError
 from ncs.kinds.layout import NO_ID
 from ncs.nets.inputs import InputSpec
-from ncs.nets.layers import Subnetwork
 from ncs.nets.model import Model
-from ncs.serving.model import ServingNet, macs
+from ncs.serving.blend import Serving, serving
 from ncs.serving.samples import draw, extremes, of_one_request
 from ncs.tasks import Task
 
@@ -47,17 +46,13 @@ class Program:
 
 
 def export(net: Model, task: Task) -> Program:
-    """The task's subnetwork, of all members, as files.
+    """The task's subnetwork of all members, its trees, or both, as files.
 
-    Raises ExportError if packages are missing, if the model has no subnetwork, and if a file, read again, predicts
-    otherwise than the model.
+    Raises ExportError if packages are missing, if the model has neither, and if a file, read again, predicts otherwise
+    than the model.
     """
     packages = {name: _version(name) for name in ("onnx", "onnxruntime", "onnxscript")}
-    members = [net.subnetwork(task.name, member) for member in range(net.members)]
-    try:
-        small = ServingNet(net.spec, *members)
-    except ExportError as err:
-        raise ExportError(f"{task.name}: {err}") from None
+    small = serving(net, task.name)
     with _silent():
         files = {"pt2": _pt2(small), "onnx": _onnx(small, task.prediction)}
     predictors = {"pt2": torch_predictor(files["pt2"]), "onnx": onnx_predictor(files["onnx"])}
@@ -68,7 +63,7 @@ def export(net: Model, task: Task) -> Program:
         **_inputs(net.spec.inputs),
         "output": {"name": task.prediction, "dtype": "float32", "shape": ["batch"], "range": [0, 1]},
         "request": {"fields": [net.spec.inputs.layout.vectors[n] for n in small.request], "macs": small.request_macs()},
-        **_sizes(members, small),
+        **small.sizes(),
         "difference": differences,
         "difference_allowed": TOLERANCE,
         "bytes": {ending: len(content) for ending, content in files.items()},
@@ -101,21 +96,6 @@ def _inputs(spec: InputSpec) -> dict[str, Any]:
     }
 
 
-def _sizes(members: Sequence[Subnetwork], small: ServingNet) -> dict[str, Any]:
-    """Widths, parameters and multiplications a row before (with all connections) and after, of all members."""
-    one, after = [layer.weight.shape[1] for layer in members[0].layers] + [1], small.widths()
-    before = [len(members) * width for width in one]
-    embeddings = small.table.numel()
-    kept = sum(int((layer.weight != 0).sum()) for member in members for layer in member.layers)
-    factors = sum(member.factors.numel() for member in members if member.factors is not None)
-    whole = small.input_size() + factors + len(members) * (macs(one) + sum(one[1:]))
-    return {
-        "layers": {"before": before, "after": after},
-        "parameters": {"before": whole, "after": small.size(), "embeddings": embeddings, "connections_kept": kept},
-        "macs": {"before": len(members) * macs(one), "after": small.macs()},
-    }
-
-
 def torch_predictor(content: bytes) -> Predictor:
     """The function in a .pt2 file: inputs of a batch -> predictions [batch]."""
     # Its guards check what the card says of the input, and take longer than a small batch.
@@ -142,13 +122,13 @@ def _arguments(features: Features) -> tuple[Tensor, ...]:
     return (features.ids, features.numbers) if features.numbers.shape[1] else (features.ids,)
 
 
-def _pt2(net: ServingNet) -> bytes:
+def _pt2(net: Serving) -> bytes:
     buffer = io.BytesIO()
     torch.export.save(_traced(net), buffer)
     return buffer.getvalue()
 
 
-def _onnx(net: ServingNet, output: str) -> bytes:
+def _onnx(net: Serving, output: str) -> bytes:
     size = net.bytes()
     if size > _LARGEST:
         raise ExportError(f"the model's {size:,} bytes are more than an ONNX file can have; raise fields' min_count")
@@ -166,12 +146,12 @@ def _onnx(net: ServingNet, output: str) -> bytes:
     return program.model_proto.SerializeToString()
 
 
-def _traced(net: ServingNet) -> torch.export.ExportedProgram:
+def _traced(net: Serving) -> torch.export.ExportedProgram:
     batch, example = Dim("batch", min=1), _example(net)
     return torch.export.export(net, example, dynamic_shapes=tuple({0: batch} for _ in example))
 
 
-def _example(net: ServingNet) -> tuple[Tensor, ...]:
+def _example(net: Serving) -> tuple[Tensor, ...]:
     """Two rows."""
     layout = net.layout
     ids = torch.zeros(2, layout.id_width, dtype=torch.int64)

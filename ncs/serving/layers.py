@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ncs.kinds.layout import NO_ID
 from ncs.nets.crosses import DotProducts, KroneckerProducts
 from ncs.nets.inputs import InputSpec
 from ncs.nets.layers import Layer
@@ -32,6 +33,22 @@ class Linear(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """Input [batch, in] -> [batch, out]."""
         return F.linear(input, self.weight, self.bias)
+
+
+class KnownIds(nn.Module):
+    """Ids outside the vocabulary as 0, unknown; in columns of lists those below 0 are padding."""
+
+    def __init__(self, spec: InputSpec) -> None:
+        super().__init__()
+        lowest = [NO_ID if slot.is_list else 0 for slot in spec.layout.ids for _ in range(slot.length)]
+        self.register_buffer("sizes", torch.tensor(spec.size_of_column, dtype=torch.int64))
+        self.register_buffer("lowest", torch.tensor(lowest, dtype=torch.int64))
+        self.sizes: Tensor
+        self.lowest: Tensor
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Ids [batch, columns] -> ids of the same shape."""
+        return torch.where(ids < self.sizes, ids, 0).maximum(self.lowest)
 
 
 class Columns(nn.Module):

@@ -3,19 +3,18 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ncs.kinds.layout import NO_ID
 from ncs.nets.crosses import KroneckerProducts
 from ncs.nets.inputs import InputSpec, with_vectors
 from ncs.nets.layers import Subnetwork
 from ncs.nets.model import NetSpec
 from ncs.serving.compact import compact
-from ncs.serving.layers import AnyRows, Columns, Linear, OneRequest, request_vectors, vector_columns
+from ncs.serving.layers import AnyRows, Columns, KnownIds, Linear, OneRequest, request_vectors, vector_columns
 
 
 class MemberLayers(nn.Module):
@@ -55,17 +54,14 @@ class MemberLayers(nn.Module):
 class ServingNet(nn.Module):
     """One task of a trained model, for ids and numbers in the columns of the run's layout.
 
-    Ids outside the vocabulary become 0, unknown; in columns of lists those below 0 are padding. Rows of one request
-    take the faster form of the first layer. Of several members the predictions are averaged.
+    Rows of one request take the faster form of the first layer. Of several members the predictions are averaged.
     """
 
     def __init__(self, spec: NetSpec, *members: Subnetwork) -> None:
         super().__init__()
         inputs, of_inputs = members[0].inputs, spec.inputs
-        self.layout = of_inputs.layout
-        lowest = [NO_ID if slot.is_list else 0 for slot in self.layout.ids for _ in range(slot.length)]
-        self.register_buffer("sizes", torch.tensor(of_inputs.size_of_column, dtype=torch.int64))
-        self.register_buffer("lowest", torch.tensor(lowest, dtype=torch.int64))
+        self.layout, self.known = of_inputs.layout, KnownIds(of_inputs)
+        self.subnetworks = members
         self.register_buffer("offsets", inputs.embedding.offsets.clone())
         self.register_buffer("table", inputs.embedding.table.detach().clone())
         self.pooling, self.numbers = (
@@ -76,8 +72,6 @@ class ServingNet(nn.Module):
         self.request: list[int] = requests[0] if requests else []
         if self.request:
             self.request_columns = Columns(vector_columns(self.request, of_inputs.embedding))
-        self.sizes: Tensor
-        self.lowest: Tensor
         self.offsets: Tensor
         self.table: Tensor
 
@@ -99,7 +93,7 @@ class ServingNet(nn.Module):
 
     def _base(self, ids: Tensor, numbers: Tensor | None) -> Tensor:
         """Vectors and numbers [batch, base width], as `ncs.nets.inputs` has them."""
-        known = torch.where(ids < self.sizes, ids, 0).maximum(self.lowest)
+        known = self.known(ids)
         embedded = F.embedding(known.clamp(min=0) + self.offsets, self.table)
         if self.pooling.is_needed:
             embedded = embedded * (known >= 0).unsqueeze(2)
@@ -125,6 +119,20 @@ class ServingNet(nn.Module):
         rows = (macs([member.one_request.inputs, *member.widths()[1:]]) for member in with_form)
         rest = (macs(member.widths()) for member in self._each() if not member.request)
         return {"once": sum(member.one_request.crossed.numel() for member in with_form), "row": sum(rows) + sum(rest)}
+
+    def sizes(self) -> dict[str, Any]:
+        """For the card: widths, parameters and multiplications a row before (with all connections) and after."""
+        members = self.subnetworks
+        one = [layer.weight.shape[1] for layer in members[0].layers] + [1]
+        kept = sum(int((layer.weight != 0).sum()) for member in members for layer in member.layers)
+        factors = sum(member.factors.numel() for member in members if member.factors is not None)
+        whole = self.input_size() + factors + len(members) * (macs(one) + sum(one[1:]))
+        embeddings = self.table.numel()
+        return {
+            "layers": {"before": [len(members) * width for width in one], "after": self.widths()},
+            "parameters": {"before": whole, "after": self.size(), "embeddings": embeddings, "connections_kept": kept},
+            "macs": {"before": len(members) * macs(one), "after": self.macs()},
+        }
 
     def size(self) -> int:
         """Embeddings, weights, biases and members' factors of the inputs.

@@ -18,6 +18,7 @@ from ncs.lake.layout import Lake
 from ncs.lake.manifest import manifest_uri
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
+from ncs.serving import blend
 from ncs.serving import export as exporting
 from ncs.serving.export import TOLERANCE, onnx_predictor, torch_predictor
 from ncs.serving.model import ServingNet
@@ -140,7 +141,7 @@ def test_a_program_that_predicts_otherwise_is_not_written(
         def forward(self, ids: Tensor, numbers: Tensor | None = None) -> Tensor:
             return super().forward(ids, numbers) + 1e-3
 
-    monkeypatch.setattr(exporting, "ServingNet", Wrong)
+    monkeypatch.setattr(blend, "ServingNet", Wrong)
     with pytest.raises(ExportError, match="pt2 program of ctr predicts otherwise than the trained model"):
         exporting.export(net, tasks_of(run.conf)["ctr"])
 

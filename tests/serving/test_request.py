@@ -7,6 +7,7 @@ from ncs.data_loading import Features
 from ncs.errors import ExportError
 from ncs.models import build
 from ncs.nets.masked import MaskedNet
+from ncs.serving import blend
 from ncs.serving import export as exporting
 from ncs.serving.export import TOLERANCE, Program, onnx_predictor, torch_predictor
 from ncs.serving.layers import Columns
@@ -79,7 +80,7 @@ def test_which_way_rows_take() -> None:
 @pytest.mark.parametrize("way", ["members.0.one_request", "members.0.any_rows"])
 def test_both_ways_are_held_against_the_model(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     net = connection_share()
-    monkeypatch.setattr(exporting, "ServingNet", lambda *of: poisoned(ServingNet(*of), way))
+    monkeypatch.setattr(blend, "ServingNet", lambda *of: poisoned(ServingNet(*of), way))
     with pytest.raises(ExportError, match="predicts otherwise than the trained model, by nan on 4098 rows"):
         exporting.export(net, net.tasks["ctr"])
 

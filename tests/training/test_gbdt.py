@@ -44,7 +44,7 @@ def test_it_learns_what_the_rows_say(run: Run) -> None:
 def test_validation_chooses_the_number_of_trees_and_the_refit_has_as_many(run: Run) -> None:
     epochs = Store(run.folder_of("gbdt"), Cluster()).logged()
     assert [(epoch.phase, epoch.task) for epoch in epochs] == [
-        ("joint", "ctr"), ("refit", "ctr"), ("joint", "cvr"), ("refit", "cvr"),
+        ("trees", "ctr"), ("trees_refit", "ctr"), ("trees", "cvr"), ("trees_refit", "cvr"),
     ]  # fmt: skip
     assert epochs[1].samples > epochs[0].samples
     net = predictor(run).nets["ctr"]
