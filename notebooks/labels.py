@@ -8,6 +8,10 @@
 
 # COMMAND ----------
 
+# MAGIC %pip install --quiet --no-deps --constraint ../requirements.txt .. deltalake arro3-core sqlglot
+
+# COMMAND ----------
+
 from matplotlib import pyplot as plt
 
 from ncs.notebook import start

@@ -180,3 +180,16 @@ def test_a_lake_with_nothing_has_no_views(spark: SparkSession, tmp_path: Path) -
         views.run(job)
     with pytest.raises(DataError, match="has no evaluated run; run `ncs run`"):
         start({"spark": spark, "widgets": {"lake": str(tmp_path)}})
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_notebook_first_installs_what_a_cluster_lacks(name: str) -> None:
+    """The package from the repository, and pinned packages alone: the runtime's own stay as they are."""
+    install = next(cell for cell in cells(ROOT / "notebooks" / f"{name}.py") if "%pip" in cell.text)
+    assert not install.is_code
+    _, _, command = install.text.strip("`").partition("%pip install ")
+    *options, package = command.partition(" .. ")[0].split() + [".."]
+    assert options == ["--quiet", "--no-deps", "--constraint", "../requirements.txt"]
+    assert (ROOT / "notebooks" / package / "setup.cfg").exists()
+    pinned = {line.partition("==")[0] for line in (ROOT / "requirements.txt").read_text().splitlines()}
+    assert {"deltalake", "sqlglot"} <= set(command.partition(" .. ")[2].split()) <= pinned

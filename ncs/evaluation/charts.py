@@ -212,17 +212,26 @@ def overlaps(masks: Mapping[str, Any]) -> list[str]:
     return [*panels, svg(chosen, "The chosen masks")] if masks["chosen_overlap"] else panels
 
 
-def conflicts(conflict: Mapping[str, Any], tasks: Sequence[str]) -> list[str]:
-    """The cosine of the first two tasks' gradients by layer, before the masks and after the training under them."""
+def conflicts(conflict: Mapping[str, Any], tasks: Sequence[str], dense: Mapping[str, Any]) -> list[str]:
+    """The cosine of the first two tasks' gradients by layer, before the masks and after the training under them.
+
+    `dense`: layer -> conflict of a net without masks that was trained as well, empty where the run has none.
+    """
     left, right, *_ = tasks
-    names = {"theta": "whole net, before the masks", "final": "trained subnetworks"}
+    known = {
+        "whole net, before the masks": conflict["theta"],
+        "trained subnetworks": conflict["final"],
+        "dense control, trained without masks": dense,
+    }
+    shown = {label: by_layer for label, by_layer in known.items() if by_layer}
 
     def draw(axis: Axes) -> None:
-        layers = list(dict.fromkeys(layer for by_layer in conflict.values() for layer in by_layer))
-        for n, (when, by_layer) in enumerate(conflict.items()):
-            at = [layers.index(layer) + 0.36 * (n - (len(conflict) - 1) / 2) for layer in by_layer]
+        layers = list(dict.fromkeys(layer for by_layer in shown.values() for layer in by_layer))
+        height = 0.72 / len(shown)
+        for n, (label, by_layer) in enumerate(shown.items()):
+            at = [layers.index(layer) + height * (n - (len(shown) - 1) / 2) for layer in by_layer]
             values = [found["cosine"] for found in by_layer.values()]
-            bars = axis.barh(at, values, color=_colour(n), height=0.34, label=names.get(when, when))
+            bars = axis.barh(at, values, color=_colour(n), height=0.94 * height, label=label)
             axis.bar_label(
                 bars, [f"{found['negative']:.0%} apart" for found in by_layer.values()], padding=3, fontsize=7
             )

@@ -247,6 +247,8 @@ def _pictures(report: Report) -> dict[str, Any]:
     own = {model: tasks_of(report.conf.of_model(model)) for model in trained}  # a model may weigh its losses otherwise
     weights = {model: {name: task.weight for name, task in mine.items()} for model, mine in own.items()}
     by_name = {task.name: task for task in tasks}
+    control = trained.get("full_share")
+    dense = control.conflict["final"] if control and control.conflict else {}
     return {
         "forest": forests(
             [(task.title, task.name, task.metric) for task in tasks], evidence.differences, evidence.baseline
@@ -259,7 +261,7 @@ def _pictures(report: Report) -> dict[str, Any]:
                 *charts.overlaps(one.masks),
                 *filter(None, [subnetworks(one.masks)]),
                 *mask_maps(one.masks),
-                *(charts.conflicts(one.conflict, list(one.masks["rounds"])) if one.conflict else []),
+                *(charts.conflicts(one.conflict, list(one.masks["rounds"]), dense) if one.conflict else []),
             ]
             for model, one in trained.items()
             if one.masks

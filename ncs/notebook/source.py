@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from ncs.errors import DataError, NcsError
 
 _HEAD = "# Databricks notebook source\n"
-_MAGIC, _MARKDOWN = "# MAGIC ", "# MAGIC %md"
+_MAGIC, _MARKDOWN, _INSTALL = "# MAGIC ", "# MAGIC %md", "# MAGIC %pip"
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,8 @@ def execute(path: Path, names: dict[str, Any]) -> Iterator[Ran]:
 
 
 def _cell(part: str) -> Cell:
+    if part.startswith(_INSTALL):  # a cluster installs with it; elsewhere the packages are there
+        return Cell(f"On Databricks this comes first: `{part.removeprefix(_MAGIC)}`", is_code=False)
     if not part.startswith(_MARKDOWN):
         return Cell(part, is_code=True)
     lines = [line.removeprefix(_MARKDOWN).removeprefix(_MAGIC).removeprefix("# MAGIC") for line in part.splitlines()]

@@ -186,6 +186,23 @@ def test_order_slices_and_conflict_are_told_of() -> None:
     assert all(word in by_user for word in ("new (1,200)", "1 to 10 (30)", "log loss, 95 % interval", *MODELS))
     (pulled,) = [one for one in pictures if "Do CTR and CVR pull the same way?" in one]
     assert all(word in pulled for word in ("embedding", "hidden.0", "hidden.1", "30% apart", "trained subnetworks"))
+    assert "dense control" not in pulled
+    assert "The control is full_share: train it beside connection_share" in text
+
+
+def test_the_conflict_of_a_dense_net_stands_beside_that_of_subnetworks() -> None:
+    figures = [figure(model, metric, 0.2) for model in (*MODELS, "full_share") for metric in ("mse", "auc")]
+    dense = {"theta": {}, "final": {"hidden.0": {"cosine": 0.05, "negative": 0.45}}}
+    trained = {
+        "single_task": Trained(METRICS["single_task"], None),
+        "full_share": Trained(METRICS["connection_share"][-2:], None, dense),
+        "connection_share": Trained(METRICS["connection_share"], MASKS, CONFLICT),
+    }
+    page = page_of(described(), figures, trained, {})
+    pictures = [" ".join(ElementTree.fromstring(one).itertext()) for one in re.findall(r"<svg.*?</svg>", page, re.S)]
+    (pulled,) = [one for one in pictures if "Do CTR and CVR pull the same way?" in one]
+    assert all(word in pulled for word in ("dense control", "45% apart", "30% apart"))
+    assert "The control is full_share" not in text_of(page)
 
 
 def test_what_comes_from_data_is_escaped() -> None:

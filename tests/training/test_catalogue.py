@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ncs.lake import storage
+from ncs.lake.documents import Conflict, read_document
 from ncs.lake.layout import Lake
 from ncs.metrics import auc
 from ncs.models import build
@@ -67,6 +68,13 @@ def test_it_learns(run: Run, model: str) -> None:
     predicted = Predictor.load(run.folder, model, run.conf, field_sizes(run)).predict(ids)
     assert auc(clicked, predicted["ctr"]) > 0.58
     assert all(((values > 0) & (values < 1)).all() for values in predicted.values())
+
+
+def test_the_dense_net_says_how_far_its_tasks_conflict(run: Run) -> None:
+    found = read_document(f"{run.folder_of('full_share')}/conflict.json", Conflict, "train again")
+    assert found.theta == {}
+    assert list(found.final) == ["embedding", "hidden.0", "hidden.1"]
+    assert all(-1 <= layer.cosine <= 1 and 0 <= layer.negative <= 1 for layer in found.final.values())
 
 
 def test_controls_differ_from_the_model_in_their_masks_alone(run: Run) -> None:
