@@ -41,13 +41,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lake", help="measure the newest run's connection_share instead of drawn masks")
     parser.add_argument("--density", type=float, nargs="+", default=[0.34, 0.24], help="of drawn masks")
+    parser.add_argument("--inputs", action="store_true", help="drawn masks keep inputs whole: prune.granularity input")
     parser.add_argument("--ids", type=int, default=211_000, help="rows of the embedding table, with drawn masks")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 100, 4096])
     parser.add_argument("--repeats", type=int, default=15, help="measurements of each, in alternation")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    nets = [trained(args.lake)] if args.lake else [drawn(density, args.ids) for density in args.density]
+    nets = [trained(args.lake)] if args.lake else [drawn(density, args.ids, args.inputs) for density in args.density]
     figures = []
     for net, conf in nets:
         program = export(net, tasks_of(conf)[CTR])
@@ -67,14 +68,21 @@ def main() -> None:
         args.json.write_text(json.dumps(figures, indent=1))
 
 
-def drawn(density: float, ids: int) -> tuple[Model, Config]:
-    """The demo's network with masks drawn at one density; what its weights are has no part in its speed."""
+def drawn(density: float, ids: int, inputs: bool) -> tuple[Model, Config]:
+    """The demo's network with masks drawn at one density; what its weights are has no part in its speed.
+
+    `inputs`: connections that read the same input are kept together.
+    """
     conf = config.load(ROOT / "conf" / "demo.yaml").of_model("connection_share")
     net = build(conf, sizes_of(ids), seed=1).eval()
     assert isinstance(net, MaskedNet)
+
+    def mask(weight: Tensor) -> Tensor:
+        drawn = torch.rand_like(weight[:1]).expand_as(weight) if inputs else torch.rand_like(weight)
+        return (drawn < density).float()
+
     net.task_masks = {
-        task: Mask({name: (torch.rand_like(weight) < density).float() for name, weight in net.maskable(task).items()})
-        for task in net.tasks
+        task: Mask({name: mask(weight) for name, weight in net.maskable(task).items()}) for task in net.tasks
     }
     return net, conf
 

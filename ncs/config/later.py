@@ -11,6 +11,7 @@ LATER: Mapping[str, Any] = {
     "train.order": "shuffled",
     "train.masked_state": True,
     "prune.overlap_price": 0.0,
+    "prune.granularity": "connection",
 }
 """Key -> the value that says what was done before there was the key."""
 

@@ -154,6 +154,7 @@ class Prune(Section):
     rates: dict[str, Rate]
     rounds: Annotated[int, Field(ge=0, le=1000)]
     scope: Literal["global", "layer"]
+    granularity: Literal["connection", "input"]
     select: Literal["best", "last"]
     theta_epochs: Annotated[float, Field(ge=0, le=10_000)]
     at_once: bool

@@ -36,9 +36,17 @@ def check_encoding(uris: Iterable[str], encoding: str, what: str) -> None:
 def why_unreadable(uri: str, cause: str) -> str:
     """What is wrong with a file that Spark could not read to its end, and what to do; `cause` is Spark's own word."""
     broken = _broken(uri)
+    if broken is None and storage.exists(checksums := _checksums(uri)):
+        return f"the file does not agree with its checksums in {checksums}; remove those, or deliver both again"
     if broken is None:
         return f"the file is whole, but Spark cannot read it ({cause}); write it in another way"
     return f"the file is broken or cut short ({broken}); deliver it again"
+
+
+def _checksums(uri: str) -> str:
+    """Where Hadoop keeps a file's checksums, and looks for them before it reads."""
+    folder, _, name = uri.rpartition("/")
+    return f"{folder}/.{name}.crc"
 
 
 def _undecodable(uri: str, encoding: str) -> tuple[int, str] | None:

@@ -109,6 +109,10 @@ def reading(what: str) -> Iterator[None]:
         if failed and isinstance(err, PySparkException | Py4JJavaError):
             uri = plain(failed[1])
             raise DataError(f"{what}, {uri}: {why_unreadable(uri, reason)}") from err
+        if isinstance(err, PySparkException) and err.getCondition() == "COLUMN_ALREADY_EXISTS":
+            name = (err.getMessageParameters() or {}).get("columnName", "").strip("`")
+            twice = f"a line has the key {name!r} twice (capitals do not count); write it once"
+            raise DataError(f"{what}: {twice}") from err
         raise DataError(f"{what}: cannot be read, {type(err).__name__}: {reason}; fix and deliver them again") from err
 
 

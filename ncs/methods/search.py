@@ -11,7 +11,7 @@ from ncs.lake.documents import MaskRound, Masks, Overlap
 from ncs.methods.fisher import squared_gradients
 from ncs.nets.masked import MaskedNet
 from ncs.pruning.mask import Mask, by_input, maps, overlap
-from ncs.pruning.prune import SCORES, Scope, prune, with_price
+from ncs.pruning.prune import SCORES, Scope, prune, tied_by_input, with_price
 from ncs.tasks import Task
 from ncs.training.loop import Trainer
 from ncs.training.phase import Phase
@@ -108,6 +108,7 @@ def search_mask(
             net.task_masks = {task: mask}
             kept = trainer.fit(net, Phase("search", (task,), (task,), 1, round=i))  # line 6
             scores = with_price(_scores(net, trainer, conf, task, at_theta), taken, conf.overlap_price)
+            scores = tied_by_input(mask, scores) if conf.granularity == "input" else scores
             pruned = prune(mask, scores, conf.rate_of(task), conf.scope)  # line 7
             return {"validation": kept[task].score, "next": dict(pruned)}
 

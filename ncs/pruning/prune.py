@@ -102,6 +102,16 @@ def prune_inputs(mask: Mask, scores: Mapping[str, Tensor], rate: float, units: T
     return Mask({**mask, first: mask[first] * columns})
 
 
+def tied_by_input(mask: Mask, scores: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Every connection has the mean score of the alive ones that read the same input: they stay or fall together.
+
+    Inputs that nothing reads are not computed where a subnetwork is served (`ncs.serving.compact`).
+    """
+    alive = {name: mask[name].sum(0, keepdim=True).clamp(min=1) for name in mask}
+    means = {name: (mask[name] * scores[name]).sum(0, keepdim=True) / alive[name] for name in mask}
+    return {name: mean.expand_as(mask[name]) for name, mean in means.items()}
+
+
 def with_price(scores: Mapping[str, Tensor], taken: Sequence[Mask], price: float) -> dict[str, Tensor]:
     """Scores of hidden layers, lower by the share `price` where one of the other tasks' masks keeps the connection."""
     priced = dict(scores)

@@ -91,6 +91,36 @@ class Products(nn.Module):
         return torch.addmm(total, products.flatten(1), self.weight)
 
 
+class Pairs(nn.Module):
+    """A term of the first layer: the products that some kept connection reads, of all blocks, where these are few."""
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        super().__init__()
+        read = [read_columns(block.weight.flatten(1)).view(block.weight.shape[1:]) for block in blocks]
+        at = [kept.nonzero(as_tuple=True) for kept in read]
+        self.register_buffer("left", torch.cat([block.left[left] for block, (left, _) in zip(blocks, at, strict=True)]))
+        self.register_buffer(
+            "right", torch.cat([block.right[right] for block, (_, right) in zip(blocks, at, strict=True)])
+        )
+        weights = [block.weight.detach()[:, kept] for block, kept in zip(blocks, read, strict=True)]
+        self.register_buffer("weight", torch.cat(weights, 1).T.contiguous())
+        self.left: Tensor
+        self.right: Tensor
+        self.weight: Tensor
+
+    @staticmethod
+    def pay(blocks: Sequence[Block]) -> bool:
+        """Whether at most half of the products are read."""
+        read = sum(int(read_columns(block.weight.flatten(1)).sum()) for block in blocks)
+        return 0 < 2 * read <= sum(block.weight[0].numel() for block in blocks)
+
+    def forward(self, base: Tensor, total: Tensor) -> Tensor:
+        """As `Products`. Rows of a transposed matrix are picked, for onnxruntime picks columns slowly."""
+        columns = base.transpose(0, 1).contiguous()
+        products = columns.index_select(0, self.left) * columns.index_select(0, self.right)
+        return torch.addmm(total, products.transpose(0, 1), self.weight)
+
+
 class DotTerm(nn.Module):
     """A term of the first layer: dot products of pairs of vectors that some kept connection reads."""
 
@@ -110,6 +140,9 @@ class DotTerm(nn.Module):
         return torch.addmm(total, dots.index_select(1, self.pairs), self.weight)
 
 
+_Term = Products | Pairs | DotTerm
+
+
 class AnyRows(nn.Module):
     """The first layer for any rows."""
 
@@ -117,9 +150,10 @@ class AnyRows(nn.Module):
         super().__init__()
         self.first = Linear(Layer(first.weight[:, : spec.base], first.bias))
         crossed = first.weight[:, spec.base :]
-        terms: list[Products | DotTerm] = []
+        terms: list[_Term] = []
         if isinstance(cross, KroneckerProducts):
-            terms = [Products(block) for block in blocks(cross, spec.embedding, crossed) if block.weight.any()]
+            grids = [block for block in blocks(cross, spec.embedding, crossed) if block.weight.any()]
+            terms = [Pairs(grids)] if Pairs.pay(grids) else [Products(block) for block in grids]
         elif crossed.any():
             assert isinstance(cross, DotProducts)
             terms = [DotTerm(cross, spec, crossed)]
@@ -135,7 +169,7 @@ class AnyRows(nn.Module):
     def shape(self) -> tuple[int, int]:
         """The number of inputs that are computed, and of neurons."""
         neurons, inputs = self.first.weight.shape
-        return inputs + sum(term.weight.shape[0] for term in cast(Sequence[Products | DotTerm], self.terms)), neurons
+        return inputs + sum(term.weight.shape[0] for term in cast(Sequence[_Term], self.terms)), neurons
 
 
 class OneRequest(nn.Module):

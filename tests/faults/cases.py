@@ -79,8 +79,9 @@ def cases_of(folder: Path, place: Path) -> Iterator[Case]:
     def names(name: str) -> Callable[[], tuple[int, str]]:
         def run() -> tuple[int, str]:
             make(folder / "field_names", place, name)
-            field = "{side: context, encode: vocabulary}"
-            return small(folder, place, "--set", f"fields.{name}={field}", "--lake", lake)
+            conf = place / "conf.yaml"
+            conf.write_text((folder / "field_names" / "conf.yaml").read_text().replace("_device", name))
+            return ncs("run", "--conf", str(conf), "--set", f"logs.source={place / 'logs'}", "--lake", lake)
 
         return run
 

@@ -16,6 +16,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from ncs.errors import DataError
+from ncs.logs.files import reading
 from ncs.logs.landing import Landing
 from ncs.logs.schemas import profile_rows
 
@@ -258,6 +259,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "colon": ({"a:b.csv": csv()}, r"a:b\.csv': Spark reads no file with a colon .* rename it"),
     "brotli": ({"a.parquet": _parquet_bytes("brotli")}, r"a\.parquet: is compressed with BROTLI, .* snappy or zstd"),
     "folder": ({"hour=3/a.csv": csv()}, r"hour=3': is a folder; the files of a log lie directly in its own"),
+    "key_twice": (
+        {"a.jsonl": json.dumps(ROWS[0]).replace('"user_id"', '"user_id": 1, "user_id"')},
+        r"a line has the key 'user_id' twice \(capitals do not count\); write it once",
+    ),
     "twice": ({"a.csv": csv().replace("scene", "TS")}, r"column 'ts' stands there twice"),
     "twice_in_parquet": (
         {"a.parquet": _parquet_bytes(repeats="scene")},
@@ -276,6 +281,16 @@ def test_bad_input_is_named_with_its_place(spark: SparkSession, tmp_path: Path, 
         read(spark, root)
     assert re.search(message, str(told.value)), told.value
     assert "\n" not in str(told.value)
+
+
+def test_checksums_of_another_file_are_named(spark: SparkSession, tmp_path: Path) -> None:
+    write(folder(tmp_path) / "a.parquet", _parquet_bytes())
+    write(folder(tmp_path) / ".a.parquet.crc", b"crc\0\0\0\2\0\1\2\3\4")
+    message = r"a\.parquet: the file does not agree with its checksums in .*/\.a\.parquet\.crc; remove those"
+    with pytest.raises(DataError, match=message), reading("impressions of 2022-04-08"):
+        read(spark, tmp_path)
+    (folder(tmp_path) / ".a.parquet.crc").unlink()
+    assert len(read(spark, tmp_path)) == 2
 
 
 @pytest.mark.parametrize("name", ["pipe.parquet", "link.csv"])

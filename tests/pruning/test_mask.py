@@ -10,7 +10,17 @@ from torch import Tensor
 
 from ncs.methods.assign import assign
 from ncs.pruning.mask import Mask, maps, overlap
-from ncs.pruning.prune import Scope, distance, magnitude, movement, prune, prune_inputs, prune_neurons, with_price
+from ncs.pruning.prune import (
+    Scope,
+    distance,
+    magnitude,
+    movement,
+    prune,
+    prune_inputs,
+    prune_neurons,
+    tied_by_input,
+    with_price,
+)
 
 SHAPES = {"hidden.0": (6, 9), "hidden.1": (4, 6)}
 SIZE = 6 * 9 + 4 * 6
@@ -116,6 +126,19 @@ def test_the_dimension_that_is_read_least_goes_with_its_products() -> None:
     assert once["output"].tolist() == [[1]]
     twice = prune_inputs(once, scores, 0.5, units)
     assert twice["hidden.0"].tolist() == [[1, 0, 0, 0, 1]]
+
+
+@given(seeds, seeds, rates)
+@settings(max_examples=40, deadline=None)
+def test_connections_that_read_the_same_input_stay_or_fall_together(mask_seed: int, seed: int, rate: float) -> None:
+    before, scores = random_mask(mask_seed), weights(seed)
+    tied = tied_by_input(before, scores)
+    after = prune(before, tied, rate, "global")
+    for name, mask in before.items():
+        alive, left = mask.sum(0), after[name].sum(0)
+        assert torch.all((left == alive) | (left == 0))
+        means = (mask * scores[name]).sum(0)[alive > 0] / alive[alive > 0]
+        torch.testing.assert_close(tied[name][0][alive > 0], means)
 
 
 def test_a_mask_refuses_anything_but_0_and_1() -> None:

@@ -24,9 +24,11 @@ def of_catalogue(name: str, *overrides: str) -> Model:
     return net
 
 
-def masked(net: MaskedNet, density: float) -> MaskedNet:
+def masked(net: MaskedNet, density: float, whole_inputs: bool = False) -> MaskedNet:
     torch.manual_seed(2)
     for task in net.tasks:
         layers = {name: (torch.rand_like(weight) < density).float() for name, weight in net.maskable(task).items()}
+        if whole_inputs:
+            layers["hidden.0"] = layers["hidden.0"][:1].expand_as(layers["hidden.0"]).clone()
         net.task_masks[task] = Mask(layers)
     return net

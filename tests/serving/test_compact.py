@@ -72,11 +72,13 @@ def test_a_constant_is_refused() -> None:
 
 @pytest.mark.parametrize("interaction", ["kronecker", "dot"])
 @pytest.mark.parametrize("biases", ["true", "false"])
-@pytest.mark.parametrize("density", [0.35, 1.0])
-def test_a_served_subnetwork_predicts_what_the_masked_net_does(interaction: str, biases: str, density: float) -> None:
+@pytest.mark.parametrize(("density", "whole_inputs"), [(0.35, False), (0.35, True), (1.0, False)])
+def test_a_served_subnetwork_predicts_what_the_masked_net_does(
+    interaction: str, biases: str, density: float, whole_inputs: bool
+) -> None:
     net = of_catalogue("connection_share", f"net.interaction={interaction}", f"share.task_biases={biases}")
     assert isinstance(net, MaskedNet)
-    masked(net, density)
+    masked(net, density, whole_inputs)
     for task in net.tasks:
         small = ServingNet(net.spec, net.subnetwork(task))
         torch.testing.assert_close(small(IDS.ids), net.probability(IDS, task))
@@ -95,6 +97,21 @@ def test_only_products_that_a_kept_connection_reads_are_computed() -> None:
     small = ServingNet(net.spec, net.subnetwork("ctr"))
     assert width == embeddings + 8
     assert small.widths()[0] == embeddings + 1
+    torch.testing.assert_close(small(IDS.ids), net.probability(IDS, "ctr"))
+
+
+def test_where_few_products_are_read_no_others_are_computed() -> None:
+    """Though they are of every left and every right number: pair by pair, not a grid."""
+    net = of_catalogue("connection_share", "net.embedding=4")
+    assert isinstance(net, MaskedNet)
+    base = 3 * 4
+    mask = {name: torch.ones_like(weight) for name, weight in net.maskable("ctr").items()}
+    mask["hidden.0"][:, base:] = 0
+    for n in range(4):
+        mask["hidden.0"][:, base + n * 4 + n] = 1  # the diagonal of the first grid
+    net.task_masks["ctr"] = Mask(mask)
+    small = ServingNet(net.spec, net.subnetwork("ctr"))
+    assert small.widths()[0] == base + 4
     torch.testing.assert_close(small(IDS.ids), net.probability(IDS, "ctr"))
 
 
