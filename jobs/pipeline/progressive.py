@@ -123,7 +123,9 @@ def _begin(job: Job, refusal: promote.RefusedError | None) -> tuple[str | None, 
 
 
 def _parent(job: Job) -> str | None:
-    """The run of the day before, to go on from; None: it is time to begin from nothing, or there is none."""
+    """The run of the day before, to go on from; None: it is time to begin from nothing, as trees always do."""
+    if any(map(job.conf.has_trees, job.conf.train.models)):
+        return None
     candidate, days = Registry.read(job.lake).current(CANDIDATE), 1
     newest = candidate
     while newest is not None and days < job.conf.daily.scratch_every:

@@ -12,7 +12,7 @@ from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split, Window
 from ncs.config.gates import Gates
 from ncs.config.keeping import DataLoading, Maintain, Privacy, Track, Views
 from ncs.config.launch import Launch
-from ncs.config.learning import MODULES, Compare, Net, Prune, Share, TaskLabel, Train, Variant
+from ncs.config.learning import MODULES, WITH_TREES, Compare, Net, Prune, Share, TaskLabel, Train, Variant
 from ncs.config.promotion import Daily, Promote
 from ncs.config.ranking import OffPolicy, Simulate
 from ncs.days import Days
@@ -162,6 +162,10 @@ class Config(Section):
             "daily.model": None,
         }
         return self.with_keys({**variant.set, **alone})
+
+    def has_trees(self, name: str) -> bool:
+        """Whether a model of the catalogue has trees, so that each training begins from nothing."""
+        return (self.models[name].module or name) in WITH_TREES
 
     @property
     def learning_days(self) -> Days:

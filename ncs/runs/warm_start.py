@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ncs import config
 from ncs.config import Config
-from ncs.config.learning import WITH_TREES
 from ncs.days import Days
 from ncs.errors import DataError, TrainingError
 from ncs.kinds import Layout
@@ -78,7 +77,7 @@ class Parent:
         for name in conf.train.models:
             if name not in self.described.models or conf.models[name] != self.conf.models[name]:
                 yield f"it has no {name} of the same definition"
-            if (conf.models[name].module or name) in WITH_TREES:
+            if conf.has_trees(name):
                 yield f"{name} has trees, which are trained from nothing"
         if not is_successor(vocabulary.get(ALL, {}), self.described.vocabulary.get(ALL, {})):
             yield "its ids are of another vocabulary, which this one has not grown from (`vocabulary: stable`)"

@@ -57,6 +57,13 @@ def test_each_so_many_days_begin_from_nothing(lake: Lake) -> None:
     assert parent(lake, 12, every=3) is None, "it has learnt from that day"
 
 
+def test_trees_begin_from_nothing_each_day(lake: Lake) -> None:
+    take(lake, 9, None)
+    days = Days.parse("2022-04-10")
+    conf = conf_until(10, "daily.scratch_every=7", "train.models=layer_share_gbdt")
+    assert progressive._parent(Job(conf, lake, days)) is None
+
+
 def test_a_candidate_that_is_worse_is_no_parent(lake: Lake) -> None:
     first = take(lake, 9, None)
     day = Days.parse("2022-04-10")
