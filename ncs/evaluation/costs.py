@@ -19,9 +19,14 @@ def costs(trained: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, 
     """
     rows = [row for model, lines in trained.items() for row in _phases(model, lines)]
     for row in rows:
-        alike = [other["rate"] for other in rows if other["task"] == row["task"]]
+        alike = [other["rate"] for other in rows if _kind(other) == _kind(row)]
         row["slow"] = row["rate"] * _SLOW < median(alike)
     return rows
+
+
+def _kind(row: Mapping[str, Any]) -> tuple[str | None, bool]:
+    """Phases whose speeds compare: of the same task, all by steps, or all by trees, which see the rows once a tree."""
+    return row["task"], row["phase"].startswith("trees")
 
 
 def totals(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:

@@ -244,6 +244,9 @@ def test_a_phase_that_ran_beside_other_work_is_marked() -> None:
     for one in lines["c"]:
         one["seconds"] *= 3
     assert [(row["model"], row["slow"]) for row in costs(lines)] == [("a", False), ("b", False), ("c", True)]
+    steps = {model: [line("joint", 1, "ctr")] for model in ("a", "b")}
+    trees = {"gbdt": [{**line("trees", 1, "ctr"), "seconds": 30.0}]}
+    assert not any(row["slow"] for row in costs(steps | trees)), "trees see the rows once a tree, not once an epoch"
 
 
 def test_the_first_screen_answers_which_model_how_sure_and_what_next() -> None:
