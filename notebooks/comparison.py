@@ -13,7 +13,7 @@
 
 from matplotlib import pyplot as plt
 
-from ncs.evaluation.looks import look
+from ncs.evaluation.models import look
 from ncs.metrics import METRICS
 from ncs.notebook import start
 

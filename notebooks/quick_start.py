@@ -14,7 +14,7 @@ from matplotlib import pyplot as plt
 from pyspark.sql import functions as F
 
 from ncs import config
-from ncs.evaluation.looks import look
+from ncs.evaluation.models import look
 from ncs.lake import layout, storage
 from ncs.notebook import start
 from ncs.tasks import in_order, tasks_of

@@ -6,7 +6,7 @@ import pytest
 from ncs.errors import ConfigError
 from ncs.evaluation.comparison import legend
 from ncs.evaluation.report import _others
-from ncs.evaluation.table import gain
+from ncs.evaluation.tables import gain
 from ncs.lake.columns import METRIC
 from ncs.lake.tables.rows import Figure
 from ncs.lake.views import MODEL_COMPARISON

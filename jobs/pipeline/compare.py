@@ -20,9 +20,9 @@ from ncs.config import Config, digest
 from ncs.errors import DataError
 from ncs.evaluation.comparison import Compared, Judged, differences, legend
 from ncs.evaluation.comparison_page import Comparison, render
-from ncs.evaluation.epochs import Budget, budgets
 from ncs.evaluation.index import Entry
 from ncs.evaluation.paired import Analysis, analysis
+from ncs.evaluation.trained import Budget, budgets
 from ncs.lake import contract, layout, storage
 from ncs.lake.documents import Epoch
 from ncs.runs.predictor import Predictor

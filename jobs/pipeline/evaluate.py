@@ -18,10 +18,10 @@ from ncs.errors import DataError
 from ncs.evaluation import calibration, masks, parts, scored_rows
 from ncs.evaluation.calibration import Curves
 from ncs.evaluation.metrics import evaluate
-from ncs.evaluation.names import TRUTH
+from ncs.evaluation.models import TRUTH
 from ncs.evaluation.report import Trained
-from ncs.evaluation.table import as_text
-from ncs.evaluation.unsound import unsound_models
+from ncs.evaluation.tables import as_text
+from ncs.evaluation.trained import unsound_models
 from ncs.evaluation.verdict import Evidence, verdict
 from ncs.features.encoding import label_of
 from ncs.lake import layout, storage

@@ -5,12 +5,11 @@ decides what it does.
 """
 
 from ncs.config.data import Encode, Interactions, Labels, Logs, Role, Selection, Split, Synthetic
+from ncs.config.earlier import without_later
 from ncs.config.files import load, of_run, parse
 from ncs.config.gates import Gates
-from ncs.config.later import without_later
-from ncs.config.launch import Launch
 from ncs.config.learning import Compare, Endpoint, Net, Prune, Share, Train
-from ncs.config.ranking import OffPolicy, Simulate
+from ncs.config.running import Launch, OffPolicy, Simulate
 from ncs.config.schema import Config
 from ncs.values import digest
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 import ncs
 from ncs.config.checks import check_names
-from ncs.config.renamed import add_keys, drop_gone, drop_keys, rename_key, rename_keys
+from ncs.config.earlier import add_keys, drop_gone, drop_keys, rename_key, rename_keys
 from ncs.config.schema import Config
 from ncs.errors import ConfigError
 from ncs.text import read_text

@@ -10,11 +10,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from ncs.config.checks import check_features, check_references, check_size, check_split, check_tasks
 from ncs.config.data import Encode, Labels, Logs, Role, Selection, Split, Window
 from ncs.config.gates import Gates
-from ncs.config.keeping import DataLoading, Maintain, Privacy, Track, Views
-from ncs.config.launch import Launch
 from ncs.config.learning import MODULES, WITH_TREES, Compare, Net, Prune, Share, TaskLabel, Train, Variant
-from ncs.config.promotion import Daily, Promote
-from ncs.config.ranking import OffPolicy, Simulate
+from ncs.config.running import Daily, DataLoading, Launch, Maintain, OffPolicy, Privacy, Promote, Simulate, Track, Views
 from ncs.days import Days
 from ncs.errors import ConfigError
 from ncs.kinds import Feature, FeatureField, History, IdSlot, Layout, Statistics, all_features

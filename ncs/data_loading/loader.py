@@ -1,18 +1,37 @@
 """Batches of one task for one worker: an epoch has every row of the shard once, in as many steps on each worker."""
 
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 
 from ncs.data_loading.batch import Batch, Features
-from ncs.data_loading.prefetch import prefetched
 from ncs.data_loading.reader import Rows, concatenate, read_shard
 from ncs.data_loading.snapshot import Snapshot
 from ncs.errors import TrainingError
 from ncs.kinds import Layout
+
+T = TypeVar("T")
+
+
+def prefetched(items: Generator[T, None, None], ahead: int) -> Iterator[T]:
+    """The same items in the same order; a thread computes up to `ahead` of them in advance.
+
+    An error in computing an item is raised in its place. Closing the iterator early closes `items` too.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="prefetch") as thread:
+        try:
+            pending = deque(thread.submit(next, items, None) for _ in range(ahead))
+            while (item := pending.popleft().result()) is not None:
+                pending.append(thread.submit(next, items, None))
+                yield item
+        finally:
+            thread.submit(items.close)
+
 
 AHEAD = 8
 """Batches that are prefetched, so that the shuffle buffer can be refilled meanwhile."""

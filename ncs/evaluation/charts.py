@@ -19,8 +19,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from ncs.evaluation.looks import COLOURS, GREY, look
-from ncs.evaluation.names import legend_name, printable
+from ncs.evaluation.models import COLOURS, GREY, legend_name, look, printable
 from ncs.tasks import Task
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of caches and fonts it warns whoever reads the terminal

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ncs.evaluation.epochs import Budget
+from ncs.evaluation.models import TABLE_2
 from ncs.evaluation.paired import LEVEL, Figures, difference, holm
-from ncs.evaluation.paper import TABLE_2
+from ncs.evaluation.trained import Budget
 from ncs.evaluation.verdict import Evidence, baseline_of, oriented
 from ncs.lake.tables.rows import SeedDifference
 from ncs.metrics import METRICS, Metric

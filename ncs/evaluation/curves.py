@@ -9,12 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from ncs.evaluation import page
-from ncs.evaluation.cells import cells
 from ncs.evaluation.charts import svg
 from ncs.evaluation.comparison_page import Comparison
-from ncs.evaluation.looks import look
-from ncs.evaluation.names import legend_name
+from ncs.evaluation.models import legend_name, look
 from ncs.evaluation.paired import difference
+from ncs.evaluation.tables import cells
 from ncs.evaluation.verdict import oriented
 from ncs.text import markdown
 

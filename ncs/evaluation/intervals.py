@@ -12,6 +12,20 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, stdtrit  # scipy.stats takes a second to import
 
+
+class Estimate(NamedTuple):
+    """A figure over `n` rows, with its standard error and its 95 % interval, which lies within the figure's bounds."""
+
+    model: str
+    task: str
+    metric: str
+    value: float
+    error: float
+    n: int
+    low: float
+    high: float
+
+
 Z95 = 1.959963984540054
 _MORE_ROWS = 20
 """Rows that a bin of the calibration error borrows from all bins to estimate its noise."""

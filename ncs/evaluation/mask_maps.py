@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ncs.evaluation.charts import svg
-from ncs.evaluation.looks import COLOURS
+from ncs.evaluation.models import COLOURS
 
 DEAD = "#e4e7eb"
 

@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 from ncs.errors import DataError
 from ncs.evaluation import intervals
 from ncs.evaluation.calibration import Curves, apply
-from ncs.evaluation.estimate import Estimate
-from ncs.evaluation.names import BASELINE, TRUTH
+from ncs.evaluation.intervals import Estimate
+from ncs.evaluation.models import BASELINE, TRUTH
 from ncs.evaluation.parts import CALIBRATED, PREDICTION, Slices, by_part, calibration_error
 from ncs.evaluation.ranks import Form
 from ncs.evaluation.verdict import baseline_of

@@ -9,7 +9,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from ncs.evaluation import intervals
-from ncs.evaluation.estimate import Estimate
+from ncs.evaluation.intervals import Estimate
 from ncs.lake import layout
 from ncs.lake.layout import Lake
 from ncs.lake.tables.rows import Part

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ncs.config.promotion import Promote
+from ncs.config.running import Promote
 from ncs.evaluation import paired
 from ncs.tasks import Task
 

@@ -9,9 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ncs.evaluation import page
 from ncs.evaluation.charts import svg
-from ncs.evaluation.looks import look
-from ncs.evaluation.names import legend_name
-from ncs.evaluation.paper import TABLE_3
+from ncs.evaluation.models import TABLE_3, legend_name, look
 from ncs.evaluation.verdict import SEEDS, Finding, Tone, Verdict
 
 METRICS = ("view_seconds", "cvr", "ctr")

@@ -13,7 +13,7 @@ from pyspark.sql.window import WindowSpec
 
 from ncs.errors import DataError
 from ncs.evaluation import intervals
-from ncs.evaluation.estimate import Estimate
+from ncs.evaluation.intervals import Estimate
 from ncs.tasks import Task
 
 Form = Callable[[DataFrame, Task, Sequence[str]], list[Estimate]]

@@ -10,20 +10,16 @@ import yaml
 
 from ncs import config
 from ncs.config import Config
-from ncs.evaluation import charts, page, rankings, reliability
-from ncs.evaluation.catalogue import what_it_is
-from ncs.evaluation.cells import cells
-from ncs.evaluation.costs import costs
-from ncs.evaluation.distributions import distributions
-from ncs.evaluation.epochs import budgets, in_words, unequal
-from ncs.evaluation.forest import forests
+from ncs.evaluation import charts, page, rankings
+from ncs.evaluation.figures import Row, calibration_errors, distributions, forests, kinds_of, reliability
 from ncs.evaluation.label_days import LabelDays
 from ncs.evaluation.mask_maps import mask_maps, subnetworks
 from ncs.evaluation.masks import note
-from ncs.evaluation.names import TRUTH, features_in_short
-from ncs.evaluation.paper import TABLE_2
+from ncs.evaluation.models import TABLE_2, TRUTH, features_in_short, what_it_is
 from ncs.evaluation.parts import CALIBRATED
 from ncs.evaluation.slices import errors_by_slice
+from ncs.evaluation.tables import cells
+from ncs.evaluation.trained import budgets, costs, in_words, unequal
 from ncs.evaluation.verdict import Evidence, verdict
 from ncs.lake.tables.rows import Figure
 from ncs.metrics import METRICS
@@ -80,7 +76,7 @@ class Report:
     tables: Mapping[str, int]
     evidence: Evidence
     simulation: Sequence[rankings.Row] = ()
-    slices: Sequence[reliability.Row] = ()
+    slices: Sequence[Row] = ()
     reconciled_days: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     quality: Sequence[Quality] = ()
     evaluated: datetime | None = None
@@ -149,9 +145,9 @@ def render(report: Report) -> str:
         sample_ratio=next((row["sample_ratio"] for row in simulation), None),
         others_judged=_others(report.figures, report.compared, tasks),
         distributions=distributions(tasks, models, slices),
-        predictions=(kinds := reliability.kinds(tasks, slices)),
-        reliability=reliability.reliability(kinds, models, slices),
-        calibration=reliability.calibration_errors(kinds, models, slices),
+        predictions=(kinds := kinds_of(tasks, slices)),
+        reliability=reliability(kinds, models, slices),
+        calibration=calibration_errors(kinds, models, slices),
         calibrated=any(kind == CALIBRATED for _, kind in kinds.values()),
         slices=errors_by_slice(tasks, models, slices),
     )

@@ -8,8 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ncs.evaluation.charts import LOSSES, svg
-from ncs.evaluation.looks import look
-from ncs.evaluation.names import legend_name
+from ncs.evaluation.models import legend_name, look
 from ncs.evaluation.parts import ALL, CALIBRATED, PREDICTION
 from ncs.tasks import Task
 

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Generator
 
-from ncs.data_loading.prefetch import prefetched
+from ncs.data_loading.loader import prefetched
 
 
 def test_it_runs_ahead_in_a_thread_of_its_own_but_not_further_than_it_may() -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ncs.evaluation.comparison import Compared, caps
-from ncs.evaluation.epochs import Budget, budgets, in_words, unequal
+from ncs.evaluation.trained import Budget, budgets, in_words, unequal
 from tests.factories import toy_conf
 
 CONF = toy_conf("train.epochs=4", "train.patience=2")

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from ncs.errors import DataError
 from ncs.evaluation import intervals
 from ncs.evaluation.metrics import TRUTH, evaluate
-from ncs.evaluation.table import as_text
+from ncs.evaluation.tables import as_text
 from ncs.lake.tables.rows import Figure
 from ncs.metrics import METRICS, Kind, Metric
 from ncs.tasks import Task, tasks_of

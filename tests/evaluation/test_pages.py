@@ -13,7 +13,7 @@ from ncs.evaluation import comparison_page, curves, index, rankings
 from ncs.evaluation.comparison import Compared
 from ncs.evaluation.comparison_page import Comparison
 from ncs.evaluation.index import Entry
-from ncs.evaluation.looks import COLOURS, MARKERS, look
+from ncs.evaluation.models import COLOURS, MARKERS, look
 from ncs.lake import storage
 from ncs.lake.layout import Lake
 from tests.evaluation.factories import CONF, Page, judged, simulated, text_of

@@ -16,11 +16,10 @@ from pyspark.sql import SparkSession
 from ncs.days import Days
 from ncs.evaluation import charts, index
 from ncs.evaluation.charts import learning_curves, trained_epochs
-from ncs.evaluation.costs import costs
 from ncs.evaluation.label_days import LabelDays, label_days
-from ncs.evaluation.names import legend_name
+from ncs.evaluation.models import legend_name
 from ncs.evaluation.report import Quality, Report, Trained, render
-from ncs.evaluation.unsound import unsound_models
+from ncs.evaluation.trained import costs, unsound_models
 from ncs.evaluation.verdict import Evidence
 from ncs.lake.tables.rows import Difference, Figure
 from ncs.tasks import in_order, tasks_of

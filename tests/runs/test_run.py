@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from ncs.config.later import LATER
+from ncs.config.earlier import LATER
 from ncs.errors import TrainingError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
@@ -123,7 +123,7 @@ def test_another_configuration_or_other_rows_are_another_run(undisturbed: Run, l
 
 
 def test_a_key_that_came_later_leaves_the_id_at_its_default(undisturbed: Run) -> None:
-    assert undisturbed.run_id == "toy-54cbb1422097", "as of the version before `ncs.config.later`"
+    assert undisturbed.run_id == "toy-54cbb1422097", "as of the version before `ncs.config.earlier`"
     for key, default in LATER.items():
         of_kind = {bool: "false", str: "alternate", int: 2, float: 0.5}
         value = of_kind[type(default)]

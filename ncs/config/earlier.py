@@ -1,6 +1,8 @@
-"""Keys of the configuration that are called otherwise than before, or have gone: they still work, with a warning."""
+"""What earlier versions called otherwise or did not have: keys that are renamed, gone, or came later."""
 
 import logging
+from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 _log = logging.getLogger(__name__)
@@ -69,3 +71,28 @@ def rename_keys(values: dict[str, Any], where: str | None) -> dict[str, Any]:
                 _log.warning("%s: %s is called %s now", where, old, new)
             section[new.rpartition(".")[2]] = section.pop(name)
     return values
+
+
+LATER: Mapping[str, Any] = {
+    "net.snr.rate": 1.0,
+    "net.members": 1,
+    "net.blend": "layer_share",
+    "train.order": "shuffled",
+    "train.masked_state": True,
+    "prune.overlap_price": 0.0,
+    "prune.granularity": "connection",
+}
+"""Key -> the value that says what was done before there was the key."""
+
+
+def without_later(sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections by name, as `Config.part` gives them, without those keys that have their defaults."""
+    kept = deepcopy(dict(sections))
+    for key, default in LATER.items():
+        *path, name = key.split(".")
+        section: Any = kept
+        for above in path:
+            section = section.get(above, {})
+        if name in section and section[name] == default:
+            del section[name]
+    return kept

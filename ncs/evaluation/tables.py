@@ -1,12 +1,40 @@
-"""The comparison in the form of the paper's Table 2, as text."""
+"""Figures and differences as tables have them: text in the form of the paper's Table 2, cells of the pages."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from ncs.evaluation.names import TRUTH
-from ncs.lake.tables.rows import Figure
+from ncs.evaluation.models import TRUTH
+from ncs.evaluation.verdict import oriented
+from ncs.lake.tables.rows import Difference, Figure
 from ncs.metrics import METRICS
 from ncs.tasks import Task, in_order
 from ncs.text import aligned
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A difference and its 95 % interval as text; `better` as in `Difference`; `value` to sort by."""
+
+    text: str
+    interval: str
+    better: bool | None
+    value: float
+
+
+def cell(one: Difference | None) -> Cell | None:
+    """A difference for a table; None where there is none."""
+    if one is None:
+        return None
+    value, *ends = (oriented(one, value) for value in (one.difference, one.low, one.high))
+    return Cell(f"{value:+.5f}", f"{min(ends):+.5f} to {max(ends):+.5f}", one.better, value)
+
+
+def cells(
+    differences: Iterable[Difference], model: str, reference: str, metrics: Iterable[tuple[str, str]]
+) -> list[Cell | None]:
+    """A model's differences from a reference, in some tasks' metrics (task, metric)."""
+    found = {(one.task, one.metric): one for one in differences if (one.model, one.reference) == (model, reference)}
+    return [cell(found.get(metric)) for metric in metrics]
 
 
 def as_text(figures: Sequence[Figure], models: Sequence[str], tasks: Iterable[Task]) -> str:
