@@ -20,7 +20,7 @@ def test_the_documented_command_compares_models_on_nine_real_days(
     assert main(["run", "--conf", "conf/kuairand.yaml", "--lake", lake.root, "--set", "train.threads=1"]) == 0
     printed = capsys.readouterr().out
     figures = dict(re.findall(r"^(\w+) +(0\.\d+) ", printed, re.MULTILINE))
-    assert set(figures) == {"single_task", "layer_share", "connection_share", "gbdt"}
+    assert set(figures) == {"single_task", "layer_share", "connection_share", "gbdt", "layer_share_gbdt"}
     assert all(0.09 < float(mse) < 0.11 for mse in figures.values())  # the best constant has 0.145
     aucs = [float(auc) for auc in re.findall(r" (0\.7\d+) ", printed)]
     assert len(aucs) >= 3

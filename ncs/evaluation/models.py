@@ -65,6 +65,7 @@ _ORDER = (
     "neuron_share",
     "full_share",
     "gbdt",
+    "layer_share_gbdt",
     "sparse_share",
     "lottery_ticket",
     "connection_share_wide",
@@ -110,7 +111,6 @@ _ORDER = (
     "staged_random",
     "staged_unread",
     "wide_random_masks",
-    "layer_share_gbdt",
     "single_task_gbdt",
     "connection_share_gbdt",
 )

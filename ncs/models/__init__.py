@@ -21,6 +21,8 @@ class ModelType(Generic[M]):
 
     build: Callable[[NetSpec], M]
     train: Callable[[M, Trainer, Config], None] = train_groups
+    of_others: bool = False
+    """Whether it is made of other models, which it takes as they are where its run has trained them before."""
 
 
 def model_type(conf: Config) -> ModelType[Any]:

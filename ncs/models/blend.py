@@ -75,14 +75,13 @@ def build(spec: NetSpec) -> Blend:
 
 def train(blend: Blend, trainer: Trainer, conf: Config) -> None:
     """Train the trees, then the net, each as it is trained alone; then choose the shares by the validation rows."""
-    gbdt.train(blend.trees, trainer, conf)
-    by_trees = {task: _validated(trainer, task) for task in blend.tasks}
-    _type_of(conf.net.blend).train(blend.net, trainer, conf)
+    by_trees = _train("gbdt", blend.trees, trainer, conf)
+    by_net = _train(conf.net.blend, blend.net, trainer, conf)
     blend.task_weights = {
         task: {f"net.{name}": weight for name, weight in own.items()} for task, own in blend.net.task_weights.items()
     }
     for n, (task, trees) in enumerate(by_trees.items()):
-        net = _validated(trainer, task)
+        net = by_net[task]
         share = best_share(net.predictions, trees.predictions, net.labels)
         blend.shares[n] = share
         both = Validated(net.labels, share * net.predictions + (1 - share) * trees.predictions)
@@ -96,13 +95,23 @@ def best_share(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> flo
     return float(np.clip(apart @ (labels - second) / squared, 0, 1)) if squared else 0.5
 
 
+def _train(module: str, part: Model, trainer: Trainer, conf: Config) -> dict[str, Validated]:
+    """Train a part, or take it from the run where it is trained already; returns each task's validation rows."""
+    finished = trainer.finished.get(module)
+    if finished is None:
+        _type_of(module).train(part, trainer, conf)
+    else:
+        artefact = finished.load("model")
+        part.load_state_dict(artefact["net"])
+        part.task_masks = {task: Mask(layers) for task, layers in artefact["masks"].items()}
+        part.task_weights = artefact["task_weights"]
+        trainer.store.take(finished)
+    store = finished or trainer.store
+    return {task: Validated.from_artefact(store.load(validation_of(task))) for task in part.tasks}
+
+
 def _type_of(module: str) -> ModelType[Any]:
     return cast(ModelType[Any], importlib.import_module(f"ncs.models.{module}").MODEL)
 
 
-def _validated(trainer: Trainer, task: str) -> Validated:
-    """The validation rows as the last training has left them."""
-    return Validated.from_artefact(trainer.store.load(validation_of(task)))
-
-
-MODEL = ModelType(build, train)
+MODEL = ModelType(build, train, of_others=True)

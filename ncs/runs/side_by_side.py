@@ -49,7 +49,8 @@ def train_side_by_side(run: Run, processes: int, quiet: bool) -> None:
     command goes on from their last epochs. Raises TrainingError if one is killed.
     """
     # Those that search masks first: the longest, begun last, would end alone.
-    names = sorted(run.pending(), key=lambda name: model_type(run.conf.of_model(name)).train is train_groups)
+    kinds = {name: model_type(run.conf.of_model(name)) for name in run.pending()}
+    names = sorted(kinds, key=lambda name: (kinds[name].of_others, kinds[name].train is train_groups))
     spawn = multiprocessing.get_context("spawn")  # a fork would share locks of torch's, Arrow's and the JVM's threads
     workers: dict[Any, BaseProcess] = {}
     try:

@@ -5,11 +5,12 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-from ncs.config import Role
+from ncs.config import Config, Role
 from ncs.data_loading import TableLoader
 from ncs.errors import TrainingError
 from ncs.lake.documents import Epoch, Facts, TaskFacts
@@ -33,8 +34,13 @@ LEARNT_FROM: tuple[Role, Role] = ("train", "validation")
 def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -> None:
     """Train the pending models of a run, one after the other."""
     training = Training(run, cluster, say, quiet)
-    for name in run.pending():
+    for name in in_order(run):
         training.train(name)
+
+
+def in_order(run: Run) -> list[str]:
+    """The pending models of a run, those that are made of others last."""
+    return sorted(run.pending(), key=lambda name: model_type(run.conf.of_model(name)).of_others)
 
 
 class Training:
@@ -63,6 +69,7 @@ class Training:
         models = run.conf.train.models
         trainer.title = f"{name} (model {models.index(name) + 1}/{len(models)})" if len(models) > 1 else name
         trainer.quiet, trainer.tell = self._quiet, self._say if self._quiet or not sys.stderr.isatty() else None
+        trainer.finished = self._finished(name)
         trainer.keeps_state = conf.window.train is not None  # of a run that another may go on from
         net = build(conf, self._sizes, conf.train.seed, cluster).to(self._device)
         if parent is None:
@@ -81,6 +88,23 @@ class Training:
             for task, why in unsound(facts.model_dump(), net.tasks):
                 _log.warning("train: %s of %s: %s; it will not be exported", task, name, why)
             self._say(f"train: {name} in {time.monotonic() - started:.0f} s, {waited}, {store.root}")
+
+    def _finished(self, name: str) -> dict[str, Store]:
+        """The stores of the run's models that are trained as this one is, but for their module."""
+        run, conf = self._run, self._run.conf
+        own, pending = _keys(conf.of_model(name)), run.pending()
+        return {
+            conf.models[other].module or other: Store(run.folder_of(other), self._cluster)
+            for other in conf.train.models
+            if other not in pending and _keys(conf.of_model(other)) == own
+        }
+
+
+def _keys(conf: Config) -> dict[str, Any]:
+    """What decides the training of a model beside its module."""
+    keys = conf.part("tasks", "net", "prune", "share", "train")
+    del keys["net"]["blend"], keys["train"]["models"]
+    return keys
 
 
 def _facts(net: Model, epochs: Sequence[Epoch], trainer: Trainer) -> Facts:

@@ -58,6 +58,9 @@ class Trainer:
     tell: Callable[[str], None] | None = None
     """Takes a line of progress after an epoch, where nobody watches a bar."""
     _told_at: float = field(default_factory=time.monotonic)
+    finished: Mapping[str, Store] = field(default_factory=dict)
+    """Models of the run that are trained already, with the same keys as this one, by module: one made of them takes
+    them as they are."""
     keeps_state: bool = False
     """Whether the optimiser's state at the end of a final model is stored, for a run that goes on from this one."""
 

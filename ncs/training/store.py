@@ -124,6 +124,14 @@ class Store:
         lines = [json.dumps(line.model_dump(exclude_unset=True)) + "\n" for line in epochs]
         self._write(self._metrics, "".join(lines).encode())
 
+    def take(self, other: "Store") -> None:
+        """Log another model's epochs, and keep what its training says of masks, as if it had been trained here."""
+        for epoch in other.logged():
+            self.log(epoch)
+        for name in ("masks", "conflict"):
+            if storage.exists(path := storage.join(other.root, f"{name}.json")):
+                self.write_json(name, storage.read_json(path))
+
     def merge_subgroups(self) -> None:
         """Log the epochs of all subgroups, of before a resume too; none of them is training any more."""
         if self._cluster.rank:

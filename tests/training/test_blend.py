@@ -9,6 +9,8 @@ from ncs.lake.layout import Lake
 from ncs.models.blend import Blend, best_share
 from ncs.runs.predictor import Predictor, validation_rows
 from ncs.runs.run import Run, field_sizes
+from ncs.training.cluster import Cluster
+from ncs.training.store import Store
 from tests.factories import RICH, rich_rows, toy_conf, write_toy_lake
 from tests.training.faults import trained
 
@@ -41,6 +43,33 @@ def test_its_parts_are_what_they_are_alone(run: Run, model: str) -> None:
     own = run.facts(model)
     assert own.parameters == run.facts(model.removesuffix("_gbdt")).parameters + run.facts("gbdt").parameters
     assert own.density == run.facts(model.removesuffix("_gbdt")).density
+
+
+def test_alone_in_a_run_it_trains_its_parts_to_the_same_bits(
+    run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    conf = CONF.with_keys({"train.models": ["layer_share_gbdt"]})
+    lake = write_toy_lake(Lake.at(str(tmp_path_factory.mktemp("alone") / "lake")), conf)
+    alone = trained(lake, conf)
+    inputs, *_ = rich_rows(500, seed=77)
+    first, second = (predictor(each, "layer_share_gbdt").predict(*inputs) for each in (run, alone))
+    assert all(np.array_equal(first[task], second[task]) for task in first)
+    metrics = [Store(each.folder_of("layer_share_gbdt"), Cluster()).logged() for each in (run, alone)]
+    assert {epoch.key for epoch in metrics[0]} == {epoch.key for epoch in metrics[1]}
+    parts = [epoch for part in ("layer_share", "gbdt") for epoch in Store(run.folder_of(part), Cluster()).logged()]
+    assert {epoch.key: epoch.seconds for epoch in metrics[0]} == {epoch.key: epoch.seconds for epoch in parts}, (
+        "what the run has trained is taken"
+    )
+
+
+def test_parts_of_other_settings_are_not_taken(tmp_path_factory: pytest.TempPathFactory) -> None:
+    wide = "models.layer_share={set: {net.hidden: [20, 8]}}"
+    conf = toy_conf(*RICH, "train.models=[layer_share, layer_share_gbdt]", wide)
+    run = trained(write_toy_lake(Lake.at(str(tmp_path_factory.mktemp("wide") / "lake")), conf), conf)
+    net = predictor(run, "layer_share_gbdt").nets["ctr"]
+    assert isinstance(net, Blend)
+    assert net.net.spec.net.hidden == [16, 8]
+    assert run.facts("layer_share").parameters > net.net.size()
 
 
 @pytest.mark.parametrize("model", BLENDS)
