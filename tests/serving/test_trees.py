@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from ncs.errors import ExportError
 from ncs.lake.layout import Lake
 from ncs.models.gbdt import Gbdt
 from ncs.nets.model import NetSpec
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
+from ncs.serving import trees
 from ncs.serving.blend import ServingBlend, serving
 from ncs.serving.export import export, onnx_predictor, torch_predictor
 from ncs.serving.samples import draw
@@ -62,7 +64,7 @@ def test_splits_of_all_kinds_are_walked_as_lightgbm_walks_them(objective: str) -
     assert served.get_buffer("missing_goes_left").any()
     assert not served.get_buffer("missing_goes_left").all()
     other = draw(spec.inputs, 6000)[5000:]
-    torch.testing.assert_close(served(other.ids, other.numbers), model.probability(other, "ctr"), rtol=0, atol=1e-6)
+    torch.testing.assert_close(served(other.ids, other.numbers), model.probability(other, "ctr"), rtol=0, atol=2e-6)
     assert served.leaves == model.size()
 
 
@@ -76,6 +78,22 @@ def test_a_constant_is_served_too() -> None:
     settings = {"objective": "cross_entropy", "min_data_in_leaf": 150, "verbosity": -1}
     model.keep("ctr", lightgbm.train(settings, data, num_boost_round=3))
     assert ServingTrees(model, "ctr")(rows.ids, rows.numbers).tolist() == pytest.approx([0.25] * 200, abs=1e-6)
+
+
+def test_trees_of_too_many_leaves_are_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "MOST_LEAVES", 3)
+    net = model_of(run, "gbdt", "cvr")
+    with pytest.raises(ExportError, match=r"cvr: trees have up to \d+ leaves, at most 3 are exported; lower net.gbdt"):
+        ServingTrees(net, "cvr")
+
+
+def test_a_number_is_held_against_a_threshold_as_if_both_were_float64() -> None:
+    drawn = np.random.default_rng(3)
+    thresholds = np.concatenate([drawn.normal(size=500), drawn.normal(size=500).astype(np.float32)])
+    near = np.nextafter(thresholds.astype(np.float32), np.float32(drawn.choice([-9, 9])))
+    for values in (near, thresholds.astype(np.float32)):
+        held = np.array([trees._at_most(threshold) for threshold in thresholds], np.float32)
+        assert np.array_equal(values <= held, values.astype(float) <= thresholds)
 
 
 def test_a_blend_has_the_share_that_validation_chose(run: Run) -> None:
