@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ncs.config import Config
-from ncs.data_loading import Batch, Features
+from ncs.data_loading import Features
 from ncs.models import ModelType, gbdt
 from ncs.nets.layers import Subnetwork
 from ncs.nets.model import Model, NetSpec
@@ -50,10 +50,6 @@ class Blend(Model):
     def logits(self, features: Features, task: str) -> Tensor:
         """The logits of the predictions."""
         return torch.logit(self.probability(features, task), eps=1e-6)
-
-    def loss(self, batch: Batch, task: str) -> Tensor:
-        """The net's: trees learn by themselves."""
-        return self.net.loss(batch, task)
 
     def masks(self, task: str) -> Mapping[nn.Parameter, Tensor]:
         """Those of the net."""

@@ -53,23 +53,26 @@ def train_side_by_side(run: Run, processes: int, quiet: bool) -> None:
     names = sorted(kinds, key=lambda name: (kinds[name].of_others, kinds[name].train is train_groups))
     spawn = multiprocessing.get_context("spawn")  # a fork would share locks of torch's, Arrow's and the JVM's threads
     workers: dict[Any, BaseProcess] = {}
+    training: dict[Any, str] = {}
     try:
         for _ in range(min(processes, len(names))):
             pipe, its_end = spawn.Pipe()
-            worker = spawn.Process(target=_work, args=(run, its_end, quiet), daemon=True)
-            worker.start()
+            workers[pipe] = spawn.Process(target=_work, args=(run, its_end, quiet), daemon=True)
+            workers[pipe].start()
             its_end.close()  # so that the pipe ends with the worker
-            workers[pipe] = worker
-            pipe.send(names.pop(0))
-        while workers:
-            ready: list[Any] = wait(list(workers))
+        while names or training:
+            for pipe in workers.keys() - training.keys():
+                parts_are_done = all(kinds[name].of_others for name in training.values())
+                if names and (parts_are_done or not kinds[names[0]].of_others):
+                    training[pipe] = names.pop(0)
+                    pipe.send(training[pipe])
+            ready: list[Any] = wait(list(training))
             for pipe in ready:
                 _take_answer(pipe, workers[pipe], processes)
-                if names:
-                    pipe.send(names.pop(0))
-                else:
-                    pipe.send(None)
-                    workers.pop(pipe).join()
+                del training[pipe]
+        for pipe, worker in workers.items():
+            pipe.send(None)
+            worker.join()
     finally:
         for left in workers.values():
             left.terminate()
