@@ -113,6 +113,7 @@ _ORDER = (
     "wide_random_masks",
     "single_task_gbdt",
     "connection_share_gbdt",
+    "input_share",
 )
 """The catalogue, the most compared first, so that no two of the first seven have a colour in common."""
 
