@@ -1,6 +1,5 @@
 """The leaderboard of one data set: every model over seeds, kept as JSON, and the page of all that are kept.
 
-    .venv/bin/ncs run --conf conf/kuairand_ids.yaml --lake lake/ids --set train.models=[layer_share]
     .venv/bin/python -m bench.leaderboard --conf conf/kuairand_ids.yaml --lake lake/ids --seeds 10 --models A,B
 
 What is trained is not trained again: a leaderboard that was interrupted goes on with the same command.
@@ -18,6 +17,7 @@ import numpy as np
 import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 
 from jobs.job import Job
+from jobs.pipeline import daily
 from jobs.pipeline.compare import compare
 from ncs import config
 from ncs.config import Config
@@ -46,7 +46,9 @@ def main() -> None:
     settings = [f"compare.models=[{asked.models}]", f"compare.seeds={asked.seeds}"]
     conf = config.load(asked.conf, settings)
     lake = Lake.at(asked.lake)
-    comparison = compare(Job(conf, lake, conf.logs.days), Run.of(conf, lake).versions)
+    job = Job(conf, lake, conf.logs.days)
+    daily.bring_to_gold(job)
+    comparison = compare(job, Run.of(conf, lake).versions)
     command = f"python -m bench.leaderboard --conf {asked.conf} --seeds {asked.seeds} --models {asked.models}"
     KEPT.mkdir(exist_ok=True)
     kept = as_json(comparison, f"{command} --lake lake/{conf.name}")
