@@ -130,7 +130,8 @@ class Lake:
         try:
             return DeltaTable(storage.alias(uri), version=version)
         except TableNotFoundError:
-            raise DataError(f"{name} is not in the lake {self.root}; run the stage that writes it") from None
+            remedy = "run the stage that writes it, or `ncs run` for all of them"
+            raise DataError(f"{name} is not in the lake {self.root}; {remedy}") from None
         except Exception as err:
             if version is None:
                 raise DataError(f"{name} in the lake {self.root} cannot be read: {err}") from None
