@@ -15,7 +15,8 @@ from ncs.data_loading import TableLoader
 from ncs.errors import TrainingError
 from ncs.lake.documents import Epoch, Facts, TaskFacts
 from ncs.models import build, model_type
-from ncs.nets.model import Model
+from ncs.models.gbdt import Columns
+from ncs.nets.model import Model, NetSpec
 from ncs.runs.run import Run, field_sizes
 from ncs.runs.warm_start import Parent
 from ncs.soundness import judge, unsound
@@ -57,6 +58,8 @@ class Training:
         refits = conf.train.refit and self._parent is None
         self._all_rows = _loaders(run, cluster, "refit", self._device) if refits else None
         self._sizes = field_sizes(run)
+        for name in filter(conf.has_trees, run.pending()):
+            Columns(NetSpec.of(conf.of_model(name), self._sizes))  # raised before any model has taken its time
         self._variance = {task: _variance(task, loader, cluster) for task, loader in self._validation.items()}
 
     def train(self, name: str) -> None:

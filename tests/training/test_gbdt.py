@@ -82,6 +82,13 @@ def test_without_anything_that_trees_can_split_it_is_refused() -> None:
         build(toy_conf("net.gbdt.categories=5").of_model("gbdt"), SIZES, seed=1)
 
 
+def test_it_is_refused_before_another_model_is_trained(lake: Lake) -> None:
+    conf = toy_conf("train.models=[layer_share, layer_share_gbdt]", "net.gbdt.categories=5")
+    with pytest.raises(TrainingError, match="gbdt: no feature is a number"):
+        trained(write_toy_lake(lake, conf), conf)
+    assert Run.of(conf, lake).pending() == ["layer_share", "layer_share_gbdt"]
+
+
 def test_no_network_is_exported(run: Run) -> None:
     with pytest.raises(ExportError, match="gbdt has trees for ctr, no network to export"):
         predictor(run).nets["ctr"].subnetwork("ctr")
