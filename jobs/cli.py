@@ -18,6 +18,7 @@ from jobs.job import Job
 from jobs.stage import Group, KeyOption, Stage, stages, worker_options
 from ncs.days import Days
 from ncs.errors import BlockedDaysError, ConfigError, DataError, NcsError
+from ncs.threads import leave
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def command() -> None:
-    """The installed command, and the task of a Databricks wheel, which takes anything but an exception for success."""
+    """The installed command, and the task of a Databricks wheel.
+
+    The latter runs in a process that goes on, and takes anything but an exception for success.
+    """
     code = main()
+    if "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+        leave(code)
     if code:
         sys.exit(code)
 
@@ -217,4 +223,4 @@ def _message(err: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

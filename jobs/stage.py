@@ -76,9 +76,10 @@ class Stage:
 
     def main(self) -> None:
         """Run as a program of its own, `spark-submit jobs/<name>.py ...`."""
-        from jobs.cli import main
+        from jobs.cli import command
 
-        sys.exit(main([self.name, *sys.argv[1:]]))
+        sys.argv.insert(1, self.name)
+        command()
 
 
 class KeyOption(click.Option):

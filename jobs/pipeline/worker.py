@@ -16,6 +16,7 @@ from ncs.lake.documents import Order
 from ncs.lake.layout import Lake
 from ncs.runs.run import Run
 from ncs.runs.training import train
+from ncs.threads import leave
 from ncs.training import cluster
 from ncs.training.cluster import Cluster
 
@@ -54,3 +55,4 @@ if __name__ == "__main__":
         work(sys.argv[1])
     except Exception as err:
         sys.exit(f"{type(err).__name__}: {err}")
+    leave(0)

@@ -15,6 +15,7 @@ from ncs.models import model_type
 from ncs.runs.run import Run
 from ncs.runs.training import LEARNT_FROM, Training
 from ncs.tasks import tasks_of
+from ncs.threads import leave
 from ncs.training import cluster
 from ncs.training.hardware import available_cores, select_device
 from ncs.training.loop import train_groups
@@ -105,6 +106,7 @@ def _work(run: Run, pipe: Any, quiet: bool) -> None:
             pipe.send(None)
     except Exception as err:
         pipe.send(err)
+    leave(0)
 
 
 def _say(text: str, quiet: bool) -> None:
