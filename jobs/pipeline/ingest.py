@@ -24,7 +24,7 @@ from ncs.lake.removal import erased_impressions, without_erased
 from ncs.lake.writer import replace_all, replace_days
 from ncs.logs.files import reading
 from ncs.logs.names import SampleColumns
-from ncs.logs.schemas import DAY_LOGS, PROFILES, as_types, profile_rows
+from ncs.logs.schemas import DAY_LOGS, PROFILES, as_types, profile_rows, retyped
 from ncs.logs.source import Source, open_source
 from ncs.threads import together
 
@@ -233,9 +233,11 @@ def _read(job: Job, source: Source, log: str, days: list[date], names: SampleCol
         return rows
     kept = job.table_of(TABLES[log])
     _name_dropped(job, what, [name for name in kept.columns if name not in rows.columns])
-    if days:  # themselves replaced
-        kept = kept.where(~F.col("day").isin(days))
-    return as_types(rows, kept, what, f"{TABLES[log]} so far")
+    replaced = F.col("day").isin(days) if days else F.lit(True)  # profiles are, as a whole
+    taken = as_types(rows, kept.where(~replaced), what, f"{TABLES[log]} so far")
+    for text in retyped(kept.schema, taken.schema):
+        job.say(f"ingest: {what}: {text}")
+    return taken
 
 
 def _without_erased(job: Job, source: Source, log: str, days: list[date]) -> DataFrame:

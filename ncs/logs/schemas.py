@@ -1,7 +1,7 @@
 """The columns of raw logs, as the bronze tables hold them."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -22,6 +22,7 @@ from pyspark.sql.types import (
     NullType,
     ShortType,
     StringType,
+    StructType,
     TimestampNTZType,
     TimestampType,
 )
@@ -133,6 +134,14 @@ def as_types(rows: DataFrame, kept: DataFrame, what: str, where: str) -> DataFra
             raise DataError(f"{what}: column {name!r} {_difference(rows, kept, name, where)}, or rename it")
         casts[name] = both
     return rows.select(*[F.col(name).cast(casts[name]) if name in casts else name for name in rows.columns])
+
+
+def retyped(before: StructType, now: StructType) -> Iterator[str]:
+    """Which columns are of another kind than before: those of profiles may be, which are replaced whole."""
+    for column in now:
+        was = before[column.name].dataType if column.name in before.names else column.dataType
+        if wider(was, column.dataType) is None:
+            yield f"column {column.name!r} is {column.dataType.simpleString()} now, it was {was.simpleString()}"
 
 
 def _difference(rows: DataFrame, kept: DataFrame, name: str, where: str) -> str:
