@@ -233,10 +233,10 @@ def _read(job: Job, source: Source, log: str, days: list[date], names: SampleCol
         return rows
     kept = job.table_of(TABLES[log])
     _name_dropped(job, what, [name for name in kept.columns if name not in rows.columns])
-    replaced = F.col("day").isin(days) if days else F.lit(True)  # profiles are, as a whole
-    taken = as_types(rows, kept.where(~replaced), what, f"{TABLES[log]} so far")
-    for text in retyped(kept.schema, taken.schema):
-        job.say(f"ingest: {what}: {text}")
+    others = kept.where(~F.col("day").isin(days) if days else F.lit(False))  # profiles are replaced whole
+    taken = as_types(rows, others, what, f"{TABLES[log]} so far")
+    if changed := "; ".join(retyped(kept.schema, taken.schema)):
+        job.say(f"ingest: {what}: {changed}")
     return taken
 
 
@@ -253,10 +253,8 @@ def _without_erased(job: Job, source: Source, log: str, days: list[date]) -> Dat
     lake = job.now().lake
     reach = Reach.of(job.conf.logs, job.conf.labels)
     earlier = Days(days[0], days[0]).widened(before=reach.days + reach.late_days + 1)
-    before = [day for day in earlier if day not in days]
-    before = [
-        day for day in before if is_current(lake, layout.IMPRESSIONS, day, _wanted(job, source, "impressions", day))
-    ]
+    wanted = {day: _wanted(job, source, "impressions", day) for day in earlier if day not in days}
+    before = [day for day, made_from in wanted.items() if is_current(lake, layout.IMPRESSIONS, day, made_from)]
     impressions = source.read(job.spark, "impressions", [*before, *days])
     return rows.join(erased_impressions(job.spark, impressions, erased), "impression_id", "left_anti")
 
