@@ -174,8 +174,8 @@ def test_a_column_of_the_profiles_that_changes_is_told(
     with pytest.raises(DataError, match="videos: column 'category' is gone, which is among fields; deliver it again"):
         run(job)
     put(logs, "videos", None, "video_id,length_seconds,category\n10,9,7\n")
-    with pytest.raises(DataError, match=r"videos: column 'category' is bigint, in .* it is string; cast it"):
-        run(job)
+    run(job)
+    assert "videos: column 'category' is bigint now, it was string" in capsys.readouterr().err
     put(logs, "videos", None, "video_id,length_seconds,category\n10,9,film\n")
     put(logs, "users", None, "user_id,city\n1,Oslo\n")
     fields = {name: field for name, field in job.conf.model_dump()["fields"].items() if name != "age_group"}

@@ -125,8 +125,8 @@ def test_another_configuration_or_other_rows_are_another_run(undisturbed: Run, l
 def test_a_key_that_came_later_leaves_the_id_at_its_default(undisturbed: Run) -> None:
     assert undisturbed.run_id == "toy-54cbb1422097", "as of the version before `ncs.config.earlier`"
     for key, default in LATER.items():
-        of_kind = {bool: "false", str: "alternate", int: 2, float: 0.5}
-        value = of_kind[type(default)]
+        words = {"train.order": "alternate", "net.blend": "single_task", "prune.granularity": "input"}
+        value = words[key] if key in words else {bool: "false", int: 2, float: 0.5}[type(default)]
         assert Run.of(toy_conf(f"{key}={default}".lower()), undisturbed.lake).run_id == undisturbed.run_id
         assert Run.of(toy_conf(f"{key}={value}"), undisturbed.lake).run_id != undisturbed.run_id, key
 
