@@ -19,6 +19,7 @@ from ncs.nets.model import NetSpec
 from ncs.tasks import tasks_of
 
 ROOT = Path(__file__).parent.parent
+DEMO = ROOT / "conf" / "demo.yaml"
 USERS, VIDEOS, TAGS = 60, 40, 9
 OVERRIDES = (
     "name=toy",

@@ -24,7 +24,7 @@ ALLOWED = {
     "tests/docs/test_words.py",
     "ncs/config/earlier.py",  # the old names of keys
     "CHANGELOG.md",
-    "tests/test_config.py",
+    "tests/config/test_earlier.py",
     "tests/integration/test_previous_version.py",
 }
 
