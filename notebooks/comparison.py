@@ -48,7 +48,10 @@ for axis, ((task, metric), rows) in zip(axes[0], panels, strict=True):
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set_yticks(range(len(rows)), rows["model"])
     axis.set(title=f"{task.upper()} {METRICS[metric].title}", ylim=(len(rows) - 0.5, -0.5))
-    axis.set_xlabel(f"← worse   from {rows['baseline'].iloc[0]}, 95 % interval   better →")
+    axis.set_xlabel("← worse · better →")
+    axis.locator_params(axis="x", nbins=5)
+if panels:
+    figure.suptitle(f"Difference from {paired['baseline'].iloc[0]}, 95 % interval")
 
 # COMMAND ----------
 

@@ -2,8 +2,8 @@
 # MAGIC %md
 # MAGIC # Masks: what the tasks share, and where they pull apart
 # MAGIC Every task keeps a part of the net's connections. A connection that both tasks keep is shared; one that a single task
-# MAGIC keeps is out of the other's reach. This notebook shows how far the masks overlap, what loaders shared and own
-# MAGIC connections, and how often a step of one task would undo a step of the other.
+# MAGIC keeps is out of the other's reach. This notebook shows how far the masks overlap, which inputs shared and own
+# MAGIC connections read, and how often a step of one task would undo a step of the other.
 
 # COMMAND ----------
 
@@ -32,7 +32,7 @@ print(f"models with masks: {', '.join(models)}" if models else "no model of this
 overlap = notebook.sql(
     "SELECT * FROM v_mask_overlap WHERE run_id = {run} ORDER BY model, round NULLS LAST, layer"
 ).drop(columns="run_id")
-notebook.show(overlap.astype({"round": object}).fillna({"round": "given"}), digits=3)
+notebook.show(overlap.astype({"round": "Int64"}).astype({"round": object}).fillna({"round": "given"}), digits=3)
 
 # COMMAND ----------
 
@@ -72,7 +72,7 @@ for model in models:
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Which inputs loader shared connections
+# MAGIC ## Which inputs shared connections read
 # MAGIC The first layer sees the embedding of every field and every cross of a user's and a video's field. Each bar is one of
 # MAGIC them, parted by who keeps its connections.
 

@@ -17,6 +17,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from ncs.evaluation.models import COLOURS, GREY, legend_name, look, printable
@@ -53,16 +54,22 @@ STYLE: Any = {
 
 def svg(draw: Callable[[Axes], None], title: str, height: float = 2.9) -> str:
     """Run `draw` on one pair of axes and give the figure as an SVG element. `height` is in inches, of 4.4 in width."""
-    with plt.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # the browser has a font for it
+    with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(4.4, height), layout="constrained")
         try:
             axis.set_title(title)
             draw(axis)
-            buffer = io.StringIO()
-            figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+            return inline(figure, title)
         finally:
             plt.close(figure)
+
+
+def inline(figure: Figure, title: str) -> str:
+    """A figure as an SVG element in the colours of the page around it; `title` is for those who do not see it."""
+    buffer = io.StringIO()
+    with plt.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # the browser has a font for it
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     text = printable(buffer.getvalue())
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     for colour, of_the_page in _OF_THE_PAGE.items():

@@ -35,10 +35,17 @@ class Notebook:
 
     def show(self, frame: "pd.DataFrame", digits: int = 5) -> None:
         """Show a table, numbers rounded: as a notebook displays it, or as text where there is no `display`."""
+        shown = frame.round(digits)
+        for name, values in shown.items():
+            there = values.notna()
+            if values.dtype == float and (values[there] % 1 == 0).all():  # numbers of rounds, beside missing ones
+                values = values.astype("Int64").astype(object)
+            if values.dtype == object:
+                shown[name] = values.where(there, "–")
         if "display" in self.names:
-            self.names["display"](frame.round(digits))
+            self.names["display"](shown)
         else:
-            print(frame.to_string(index=False, float_format=f"{{:.{digits}f}}".format))
+            print(shown.to_string(index=False, na_rep="–", float_format=f"{{:.{digits}f}}".format))
 
     def sql(self, query: str) -> "pd.DataFrame":
         """Rows of a query over the views and, as `{gold/slices}`, the tables; `{run}` is the run's id, quoted."""

@@ -9,13 +9,17 @@ from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 
 from ncs.evaluation import comparison_page, index
 from ncs.evaluation.index import Entry
 from ncs.evaluation.report import Trained
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
+from ncs.notebook.page import render
+from ncs.notebook.source import Cell, Ran
 from tests.evaluation.factories import METRICS, MODELS, described
 from tests.evaluation.test_browser import opened, pytestmark  # noqa: F401  (skips without a browser)
 from tests.evaluation.test_pages import THREE, comparison
@@ -55,7 +59,19 @@ def quality(lake: Lake) -> str:
     return Path(quality_page.uri(lake)).read_text()
 
 
-@pytest.mark.parametrize("page", [report, comparisons, runs, quality])
+def notebook(lake: Lake) -> str:
+    figure, axis = plt.subplots()
+    axis.set_title("up")
+    axis.plot([1, 2])
+    try:
+        tables = [pd.DataFrame({"x": [1]}), pd.DataFrame({"y": [2]})]
+        ran = Ran(Cell("x = 1", is_code=True), "printed", tables, [figure])
+        return render("own", [Ran(Cell("# Words", is_code=False)), ran])
+    finally:
+        plt.close(figure)
+
+
+@pytest.mark.parametrize("page", [report, comparisons, runs, quality, notebook])
 def test_axe_finds_nothing_serious(page: Callable[[Lake], str], lake: Lake, tmp_path: Path) -> None:
     axe = files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8")
     axe = axe.replace("</script>", "<\\/script>")

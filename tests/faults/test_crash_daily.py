@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.cli import main
-from ncs.lake import layout
+from ncs.lake import layout, names
 from ncs.lake.layout import Lake
 from ncs.lake.registry import CANDIDATE, CHAMPION, ModelRef, Registry
 from ncs.training.cluster import Cluster
@@ -101,20 +101,29 @@ def test_killed_anywhere_in_a_day(spark: SparkSession, tmp_path: Path) -> None:
 
     chance, number = random.Random(SEED), len(_paths(after) - _paths(before))
     killed = Lake.at(str(shutil.copytree(before.root, tmp_path / "killed")))
-    points = sorted(Point.draw(chance, number) for _ in range(POINTS))
+    points = [*sorted(Point.draw(chance, number) for _ in range(POINTS - 1)), Point(number, 0.0)]
     copies, seen, there = [], set[str](), _paths(killed)
-    driver = Driver(command(killed, "2022-04-11"), tmp_path / "driver.log")
+    driver, registered = Driver(command(killed, "2022-04-11"), tmp_path / "driver.log"), 0
+
+    def stop_and_copy(name: str) -> None:
+        if driver.stop():
+            copies.append(Lake.at(str(shutil.copytree(killed.root, tmp_path / name))))
+            driver.go_on()
+
     with ChampionReader(killed) as reader:
         try:
             for n, point in enumerate(points):
                 while len(seen) < point.paths and not driver.ended:
-                    seen |= _paths(killed) - there
+                    new = _paths(killed) - there - seen
+                    seen |= new
+                    if any(path.startswith(f"{names.REGISTRY}/_delta_log/") for path in new):
+                        registered += 1  # after the promotion, and after the new candidate
+                        stop_and_copy(f"registry-{registered}")
                     time.sleep(0.01)
                 if not driver.ended:
                     time.sleep(point.seconds)
-                if n < POINTS - 1 and driver.stop():
-                    copies.append(Lake.at(str(shutil.copytree(killed.root, tmp_path / f"{n}"))))
-                    driver.go_on()
+                if n < POINTS - 1:
+                    stop_and_copy(f"{n}")
         finally:
             driver.kill()
         copies.append(killed)
@@ -126,5 +135,6 @@ def test_killed_anywhere_in_a_day(spark: SparkSession, tmp_path: Path) -> None:
             assert bits(lake, candidate) == expected[2], lake.root
             if lake is not killed:
                 shutil.rmtree(lake.root)
+    assert registered >= 1, "killed between promotion and registration too"
     assert set(reader.reads) <= {str(old), str(new)}, "one champion at all times"
     print(f"\nseed {SEED}: {len(copies)} points, champions then {dict(states)}, reads {dict(reader.reads)}")
