@@ -12,11 +12,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ncs.config import Config
 from ncs.evaluation import page
-from ncs.evaluation.charts import svg
 from ncs.evaluation.comparison import Compared, Judged, as_table, caps, evidence, medians, smallest
 from ncs.evaluation.endpoint import answer
 from ncs.evaluation.figures import forests
 from ncs.evaluation.models import legend_name, look, what_it_is
+from ncs.evaluation.svg import svg
 from ncs.evaluation.tables import cells
 from ncs.evaluation.verdict import Evidence, Verdict, oriented, verdict
 from ncs.lake.tables.rows import SeedDifference

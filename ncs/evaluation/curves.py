@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from ncs.evaluation import page
-from ncs.evaluation.charts import svg
 from ncs.evaluation.comparison_page import Comparison
 from ncs.evaluation.models import legend_name, look
 from ncs.evaluation.paired import difference
+from ncs.evaluation.svg import svg
 from ncs.evaluation.tables import cells
 from ncs.evaluation.verdict import oriented
 from ncs.text import markdown

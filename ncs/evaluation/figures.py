@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from ncs.evaluation import intervals
-from ncs.evaluation.charts import svg
 from ncs.evaluation.models import GREY, legend_name, look
 from ncs.evaluation.parts import BINS, CALIBRATED, PREDICTION
+from ncs.evaluation.svg import svg
 from ncs.evaluation.verdict import oriented
 from ncs.lake.tables.rows import Difference
 from ncs.tasks import Task

@@ -10,8 +10,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ncs.evaluation.charts import svg
 from ncs.evaluation.models import COLOURS
+from ncs.evaluation.svg import svg
 
 DEAD = "#e4e7eb"
 

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ncs.evaluation import page
-from ncs.evaluation.charts import svg
 from ncs.evaluation.models import TABLE_3, legend_name, look
+from ncs.evaluation.svg import svg
 from ncs.evaluation.verdict import SEEDS, Finding, Tone, Verdict
 
 METRICS = ("view_seconds", "cvr", "ctr")

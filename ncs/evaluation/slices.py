@@ -7,9 +7,10 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from ncs.evaluation.charts import LOSSES, svg
+from ncs.evaluation.charts import LOSSES
 from ncs.evaluation.models import legend_name, look
 from ncs.evaluation.parts import ALL, CALIBRATED, PREDICTION
+from ncs.evaluation.svg import svg
 from ncs.tasks import Task
 
 Row = Mapping[str, Any]

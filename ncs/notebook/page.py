@@ -6,7 +6,7 @@ import mistune
 from matplotlib.figure import Figure
 
 from ncs.evaluation import page
-from ncs.evaluation.charts import inline
+from ncs.evaluation.svg import inline
 from ncs.notebook.source import Ran
 
 

@@ -4,7 +4,7 @@ import re
 
 from matplotlib.axes import Axes
 
-from ncs.evaluation import charts
+from ncs.evaluation.svg import svg
 
 
 def _draw(axis: Axes) -> None:
@@ -12,10 +12,10 @@ def _draw(axis: Axes) -> None:
 
 
 def test_ids_are_of_one_chart_alone_and_found_in_it() -> None:
-    pictures = [charts.svg(_draw, title) for title in ("one", "another")]
+    pictures = [svg(_draw, title) for title in ("one", "another")]
     ids = [set(re.findall(r' id="([^"]*)"', picture)) for picture in pictures]
     assert all(ids)
     assert not ids[0] & ids[1]
     for picture, own in zip(pictures, ids, strict=True):
         assert set(re.findall(r'(?:url\(|href=")#([^")]*)', picture)) <= own
-    assert charts.svg(_draw, "one") == pictures[0]
+    assert svg(_draw, "one") == pictures[0]

@@ -14,11 +14,12 @@ from matplotlib.axes import Axes
 from pyspark.sql import SparkSession
 
 from ncs.days import Days
-from ncs.evaluation import charts, index
+from ncs.evaluation import index
 from ncs.evaluation.charts import learning_curves, trained_epochs
 from ncs.evaluation.label_days import LabelDays, label_days
 from ncs.evaluation.models import legend_name
 from ncs.evaluation.report import Quality, Report, Trained, render
+from ncs.evaluation.svg import svg
 from ncs.evaluation.trained import costs, unsound_models
 from ncs.evaluation.verdict import Evidence
 from ncs.lake.tables.rows import Difference, Figure
@@ -287,7 +288,7 @@ def test_a_picture_survives_whatever_a_name_is(name: str) -> None:
         axis.set_xlabel(name)
         axis.legend()
 
-    picture = charts.svg(draw, f"{task.title} {name}")
+    picture = svg(draw, f"{task.title} {name}")
     root = ElementTree.fromstring(picture)
     texts = ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
     shown = legend_name(name)
