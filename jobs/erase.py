@@ -1,8 +1,9 @@
 """Remove users from the lake: every row of theirs in every table, files rewritten; models that saw them are marked.
 
-Ids are those of the raw logs, whole numbers; with `privacy.key` their pseudonyms are what is looked for. The users
-are kept, hashed, in `<lake>/erasures`: ingest leaves out what later deliveries of the logs bring of them. What is
-left is as it would be without them, so that no day becomes stale; an id of the vocabulary that was theirs stays free.
+Ids are those of the raw logs, whole numbers or texts (`logs.text_ids`); with `privacy.key` their pseudonyms are what is
+looked for. The users are kept, hashed, in `<lake>/erasures`: ingest leaves out what later deliveries of the logs bring
+of them. What is left is as it would be without them, so that no day becomes stale; an id of the vocabulary that was
+theirs stays free.
 """
 
 from collections.abc import Sequence

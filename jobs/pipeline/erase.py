@@ -3,15 +3,15 @@
 from collections.abc import Collection, Sequence
 
 from jobs.job import Job
-from jobs.pipeline.ingest import check_two_keys
 from ncs.errors import ConfigError, DataError
 from ncs.lake import layout, storage
 from ncs.lake.erasure import erased_users, models_with_erased_users, record_erasure, user_digest
 from ncs.lake.layout import Lake
 from ncs.lake.removal import Erased
-from ncs.logs.pseudonyms import Pseudonyms, pseudonym
+from ncs.logs.pseudonyms import Pseudonyms, check_one_kind, pseudonym
 from ncs.tasks import CTR, tasks_of
 from ncs.text import aligned, read_text
+from ncs.text_ids import number_of
 from validation import quality_page
 
 LARGEST_FILE = 100_000_000
@@ -24,10 +24,10 @@ def run(job: Job, user_ids: Sequence[str] = (), ids_file: str | None = None) -> 
 
     Raises ConfigError for what is no user id, DataError if the lake's ids were made with another `privacy.key`.
     """
-    given = _given(user_ids, ids_file)
+    given = _given(user_ids, ids_file, texts="user_id" in job.conf.logs.text_ids)
     key = Pseudonyms.of(job.conf.privacy.key if job.conf.logs.source else None)  # generated users are nobody's
-    check_two_keys(job.lake.records(layout.IMPRESSIONS), key.fingerprint)
-    users = {pseudonym(key.key, user) if key.key else user: user for user in given}
+    check_one_kind(job.lake.records(layout.IMPRESSIONS), key, job.conf.logs.text_ids)
+    users = {pseudonym(key.key, user) if key.key else _number(user): user for user in given}
     before, marked = erased_users(job.lake), models_with_erased_users(job.lake)
     erased = Erased.of(job.spark, job.lake, users)
     try:
@@ -69,15 +69,19 @@ def _served(lake: Lake, run_id: str) -> list[str]:
     return [place for place in places if storage.files(place)]
 
 
-def _given(ids: Sequence[str], path: str | None) -> list[int]:
-    """The ids of the command line, in order, each once."""
-    texts = [(f"--user-id {text}", text) for text in ids]
+def _given(ids: Sequence[str], path: str | None, texts: bool) -> list[int | str]:
+    """The ids of the command line, in order, each once; whole numbers unless the logs have texts."""
+    found = [(f"--user-id {text}", text) for text in ids]
     if path is not None:
         lines = read_text(path, LARGEST_FILE, "file of user ids", "write one user id a line").splitlines()
-        texts += [(f"{path}, line {n}", line.strip()) for n, line in enumerate(lines, start=1) if line.strip()]
-    if not texts:
+        found += [(f"{path}, line {n}", line.strip()) for n, line in enumerate(lines, start=1) if line.strip()]
+    if not found:
         raise ConfigError("erase needs --user-id ID, or --file FILE with a user id a line; none was given")
-    return list(dict.fromkeys(_id(where, text) for where, text in texts))
+    return list(dict.fromkeys(text if texts else _id(where, text) for where, text in found))
+
+
+def _number(user: int | str) -> int:
+    return number_of(user) if isinstance(user, str) else user
 
 
 def _id(where: str, text: str) -> int:

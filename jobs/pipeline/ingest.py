@@ -24,6 +24,7 @@ from ncs.lake.removal import erased_impressions, without_erased
 from ncs.lake.writer import replace_all, replace_days
 from ncs.logs.files import reading
 from ncs.logs.names import SampleColumns
+from ncs.logs.pseudonyms import check_one_kind
 from ncs.logs.schemas import DAY_LOGS, PROFILES, as_types, profile_rows, retyped
 from ncs.logs.source import Source, open_source
 from ncs.threads import together
@@ -67,7 +68,8 @@ def provenance(job: Job, source: Source, log: str, day: date | None) -> dict[str
     conf = job.conf.digest("logs.adapter", "logs.timezone")
     key = {"pseudonyms": source.pseudonyms.fingerprint} if source.pseudonyms.key else {}
     encoding = {"encoding": job.conf.logs.encoding} if job.conf.logs.encoding != UTF8 else {}
-    return json.loads(json.dumps({"conf": conf, "files": source.fingerprint(log, day), **key, **encoding}))
+    texts = {"text_ids": sorted(job.conf.logs.text_ids)} if job.conf.logs.text_ids else {}
+    return json.loads(json.dumps({"conf": conf, "files": source.fingerprint(log, day), **key, **encoding, **texts}))
 
 
 def wanted(job: Job) -> dict[str, Wanted]:
@@ -89,7 +91,7 @@ def _wanted(job: Job, source: Source, log: str, day: date | None) -> dict[str, A
 def _find_stale(job: Job, source: Source) -> Stale:
     """What has to be read; days of which a log is missing are blocked."""
     lake = job.now().lake
-    check_two_keys(lake.records(layout.IMPRESSIONS), source.pseudonyms.fingerprint, job.days)
+    check_one_kind(lake.records(layout.IMPRESSIONS), source.pseudonyms, job.conf.logs.text_ids, job.days)
     stale: Stale = {log: {} for log in TABLES}
 
     def look(log: str, day: date | None) -> None:
@@ -145,18 +147,6 @@ def _leave_out(job: Job, stale: Stale, day: date, reason: DataError) -> None:
         stale[log].pop(day, None)
     if day not in job.blocked:
         job.block(day, reason)
-
-
-def check_two_keys(done: Mapping[str, tuple[int, Record]], key: str | None, days: Days | None = None) -> None:
-    """A user has one pseudonym in all days of a lake, or none. `days`: those that are about to be written again."""
-    others = [
-        date.fromisoformat(day) for day, (_, record) in done.items() if record.provenance.get("pseudonyms") != key
-    ]
-    if any(days is None or day not in days for day in others):
-        raise DataError(
-            f"{layout.IMPRESSIONS} of {Days.text(others)}: its user ids were made with another key of "
-            f"privacy.key, or with none; ingest these days too, or use another --lake"
-        )
 
 
 def _ingest_days(job: Job, source: Source, stale: Stale, days: Days, names: SampleColumns) -> dict[str, int]:

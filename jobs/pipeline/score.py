@@ -25,11 +25,18 @@ from ncs.runs.predictor import Predictor
 from ncs.serving import Encoder
 from ncs.tasks import CTR, CVR, tasks_of
 
-_READERS: Mapping[str, Callable[[BinaryIO], pa.Table]] = {
-    "parquet": pq.read_table,
-    "jsonl": json.read_json,
-    "json": json.read_json,
-    "csv": csv.read_csv,
+
+def _read_csv(file: BinaryIO, text_ids: Sequence[str]) -> pa.Table:
+    """With `text_ids` as texts, also where all their values look like numbers."""
+    types = dict.fromkeys(text_ids, pa.string())
+    return csv.read_csv(file, convert_options=csv.ConvertOptions(column_types=types))
+
+
+_READERS: Mapping[str, Callable[[BinaryIO, Sequence[str]], pa.Table]] = {
+    "parquet": lambda file, _: pq.read_table(file),
+    "jsonl": lambda file, _: json.read_json(file),
+    "json": lambda file, _: json.read_json(file),
+    "csv": _read_csv,
 }
 """How a file's name ends -> what reads it. JSON is of lines."""
 RANKSCORE = "rankscore"
@@ -63,7 +70,7 @@ class Scorer:
     @cached_property
     def encoder(self) -> Encoder:
         """What turns raw values into its inputs."""
-        return Encoder(self.conf.features, self.vocabulary)
+        return Encoder(self.conf.features, self.vocabulary, self.conf.logs.text_ids)
 
     @property
     def outputs(self) -> list[str]:
@@ -122,7 +129,7 @@ def run(job: Job, source: str, output: str, model: str = CHAMPION, spark: bool =
 
 def _score(lake: Lake, scorer: Scorer, source: str, output: str) -> tuple[int, dict[str, int]]:
     """Score rows in memory; the number of rows, and of the values of each feature that the model does not know."""
-    rows = read(lake, source)
+    rows = read(lake, source, scorer.conf.logs.text_ids)
     scorer.check(rows.column_names)
     scored = scorer.score(rows)
     content = io.BytesIO()
@@ -139,7 +146,7 @@ def with_columns(rows: pa.Table, columns: Mapping[str, np.ndarray]) -> pa.Table:
     return kept
 
 
-def read(lake: Lake, source: str) -> pa.Table:
+def read(lake: Lake, source: str, text_ids: Sequence[str] = ()) -> pa.Table:
     """Rows of a file (Parquet, CSV with a header, JSON lines), or of a Delta table by its name in the lake or its path.
 
     Raises DataError where there is none, or it cannot be read.
@@ -148,7 +155,7 @@ def read(lake: Lake, source: str) -> pa.Table:
     try:
         if ending in _READERS:
             with storage.open_file(source) as file:
-                rows = _READERS[ending](file)
+                rows = _READERS[ending](file, text_ids)
         else:
             uri = lake.uri(source) if lake.has(source) else storage.absolute(source)
             if not DeltaTable.is_deltatable(storage.alias(uri)):

@@ -1,14 +1,14 @@
 """Scoring of raw rows with Spark: what `ncs score` does in memory, batch by batch in the executors."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 from deltalake import DeltaTable
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, DoubleType, StructField, StructType
+from pyspark.sql.types import BooleanType, DoubleType, StringType, StructField, StructType
 
 from jobs.job import Job
 from jobs.pipeline.score import Scorer, with_columns
@@ -36,7 +36,7 @@ def score(job: Job, scorer: Scorer, source: str, output: str) -> tuple[int, dict
         raise ConfigError(f"--output {output} is there already, --spark writes a new one; remove it, or name another")
     try:
         with reading(f"--input {source}"):
-            found = _write(read(job, source), scorer, folder)
+            found = _write(read(job, source, scorer.conf.logs.text_ids), scorer, folder)
         if not found[_ROWS]:
             raise DataError(f"--input {source} has no row")
     except BaseException:
@@ -60,8 +60,11 @@ def _write(rows: DataFrame, scorer: Scorer, folder: str) -> dict[str, int]:
     return dict(counts.get)
 
 
-def read(job: Job, source: str) -> DataFrame:
-    """Rows of a file, of a folder of files that end alike, or of a Delta table by its name in the lake or its path."""
+def read(job: Job, source: str, text_ids: Sequence[str] = ()) -> DataFrame:
+    """Rows of a file, of a folder of files that end alike, or of a Delta table by its name in the lake or its path.
+
+    `text_ids` of CSV stay texts, also where all their values look like numbers.
+    """
     uri = job.lake.uri(source) if job.lake.has(source) else storage.absolute(source)
     ending = source.rpartition(".")[2].lower()
     if ending not in _FORMATS:
@@ -75,7 +78,11 @@ def read(job: Job, source: str) -> DataFrame:
             )
         (ending,) = endings
     reader = job.spark.read.format(_FORMATS[ending])
-    return (reader.options(header=True, inferSchema=True) if ending == "csv" else reader).load(spark_path(uri))
+    if ending != "csv":
+        return reader.load(spark_path(uri))
+    found = reader.options(header=True, inferSchema=True).load(spark_path(uri)).schema
+    texts = [StructField(one.name, StringType()) if one.name in text_ids else one for one in found]
+    return reader.schema(StructType(texts)).option("header", True).load(spark_path(uri))
 
 
 def _scored(rows: DataFrame, scorer: Scorer) -> DataFrame:

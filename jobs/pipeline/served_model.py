@@ -1,7 +1,7 @@
 """An exported model as an MLflow model that takes raw values, beside its programs in the run's folder."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ def write(job: Job, chosen: Chosen, programs: Mapping[str, bytes]) -> str | None
 
 def save(lake: Lake, chosen: Chosen, programs: Mapping[str, bytes], folder: Path) -> None:
     """Write the MLflow model into a local folder that is not there yet."""
-    vocabulary, columns, conf = _vocabulary(lake, chosen), _columns(lake), chosen.conf
-    files = raw.files_of(conf.part("fields", "statistics", "history"), vocabulary, programs)
+    vocabulary, columns, conf = _vocabulary(lake, chosen), _columns(lake, chosen.conf.logs.text_ids), chosen.conf
+    files = raw.files_of(conf.part("fields", "statistics", "history"), vocabulary, programs, conf.logs.text_ids)
     mlflow_model.save(folder, files, conf.features, columns, example(conf, vocabulary, columns))
 
 
@@ -91,9 +91,13 @@ def _vocabulary(lake: Lake, chosen: Chosen) -> pa.Table:
     return rows.filter(pa.array(kept))
 
 
-def _columns(lake: Lake) -> dict[str, pa.DataType]:
-    """The types of silver/samples."""
+def _columns(lake: Lake, text_ids: Collection[str]) -> dict[str, pa.DataType]:
+    """The types that requests have: those of silver/samples, texts where numbers stand for them there."""
     if not lake.has(layout.SAMPLES):
         return {}
     schema = pa.schema(lake.table(layout.SAMPLES).schema().to_arrow())
-    return {field.name: field.type for field in schema}
+    return {field.name: _texts(field.type) if field.name in text_ids else field.type for field in schema}
+
+
+def _texts(dtype: pa.DataType) -> pa.DataType:
+    return pa.list_(pa.string()) if pa.types.is_list(dtype) else pa.string()

@@ -106,6 +106,10 @@ def _check_table(conf: "Config", name: str, table: str) -> None:
         raise ValueError(f"{where}: {table} is not hashed to {field.size} ids too; give it the same size")
     if not isinstance(field, Hashed) and not isinstance(other, Vocabulary | IdList):
         raise ValueError(f"{where}: {table} is encode: {other.encode}, it has no vocabulary to share; leave it out")
+    if (name in conf.logs.text_ids) != (table in conf.logs.text_ids):
+        raise ValueError(f"{where}: of {name} and {table} one alone is in logs.text_ids; name both there, or none")
+    if name in conf.logs.text_ids and isinstance(field, IdList) and field.separator:
+        raise ValueError(f"fields.{name}.separator: logs.text_ids has {name}, whose ids stand in arrays; write it so")
 
 
 def check_tasks(conf: "Config") -> None:

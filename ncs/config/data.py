@@ -3,14 +3,24 @@
 from typing import Annotated, Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from ncs.days import Days
 from ncs.encodings import UTF8, canonical
-from ncs.values import LARGEST, Day, DayRange, Few, Many, Part, Place, Rate, Section, Seed
+from ncs.values import LARGEST, Day, DayRange, Few, Identifier, Many, Part, Place, Rate, Section, Seed
 
 _NO_ZONES = ("localtime", "posixrules", "Factory")
 """Files of the machine beside those of the time zones; another machine, and Java, has others or none."""
+_Names = Annotated[
+    tuple[Identifier, ...], BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)
+]
 Pairs = Annotated[int, Field(ge=0, le=50)]
 """Of context columns of a planted world."""
 
@@ -55,6 +65,7 @@ class Logs(Section):
     timezone: str
     folder_day: Literal["event", "delivery"]
     encoding: str = UTF8
+    text_ids: _Names = ()
     impressions: Annotated[int, Field(ge=1000, le=1_000_000_000)]
     seed: Seed
     synthetic: Synthetic
@@ -81,7 +92,15 @@ class Logs(Section):
             raise ValueError(f"logs.source must name the folder that adapter {self.adapter!r} reads")
         if self.days.is_open and (self.adapter != "landing" or self.source is None):
             raise ValueError(f"logs.days: {self.days} has no end, which goes with folders of days in logs.source alone")
+        if self.text_ids and (self.adapter != "landing" or self.source is None):
+            raise ValueError("logs.text_ids goes with folders of days in logs.source alone; leave it out")
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without text ids as configurations were before there were any: generated logs are known by their keys."""
+        texts = {"text_ids": list(self.text_ids)} if self.text_ids else {}
+        return {key: value for key, value in plain(self).items() if key != "text_ids"} | texts
 
 
 class Labels(Section):

@@ -58,7 +58,7 @@ def read_parquet(spark: SparkSession, uris: Sequence[str], schema: LogSchema, wh
             expected = before if name in fixed or not kept or not before else wider(before, kept)
             if not kept or not found or not expected or not fits(found, fixed.get(name, found)):
                 wanted = before.simpleString() if before else _KINDS
-                remedy = "cast it where the log is written"
+                remedy = schema.remedy(name, "cast it where the log is written")
                 raise DataError(f"{where}: column {name!r} is {label}, expected {wanted}; {remedy}")
             types[name] = expected
             native.add(name, found)

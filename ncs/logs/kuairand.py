@@ -97,7 +97,7 @@ class KuaiRand:
         """
         what = "KuaiRand's random log"
         rows = self._parse(spark, "random", what)
-        check_bad(rows, _LOG.types, what, self.encoding)
+        check_bad(rows, _LOG, what, self.encoding)
         length, watched = (F.col(f"{name}_ms") / 1000 for name in ("duration", "play_time"))
         own = [length.alias("length_seconds"), watched.alias("watched_seconds")]
         return rows.select("user_id", "video_id", "ts", *_tab(rows), *own)
@@ -128,7 +128,7 @@ class KuaiRand:
             rows = self._parse(spark, "impressions", what)
             self._parsed = rows.withColumn("day", F.to_date(F.from_utc_timestamp("ts", self.timezone))).persist()
             try:
-                check_bad(self._parsed, _LOG.types, what, self.encoding)
+                check_bad(self._parsed, _LOG, what, self.encoding)
             except DataError:  # or Spark would find these rows again when the file has been corrected
                 self.close()
                 raise

@@ -22,7 +22,7 @@ from ncs.lake import storage
 from ncs.lake.storage import Entry
 from ncs.logs.files import parquet_columns, read_parquet
 from ncs.logs.pseudonyms import Pseudonyms
-from ncs.logs.schemas import PROFILES, SCHEMAS, stack
+from ncs.logs.schemas import PROFILES, SCHEMAS, LogSchema, stack, with_numbers_of_texts
 from ncs.logs.text import csv_header, json_keys, read_text
 
 _EXTENSION = re.compile(r"\.(?:(parquet)|(csv|json|jsonl)(?:\.gz)?)$")
@@ -35,6 +35,8 @@ class Landing:
     root: str
     pseudonyms: Pseudonyms = field(default_factory=Pseudonyms)
     encoding: str = UTF8
+    text_ids: Sequence[str] = ()
+    """Columns whose values are texts that numbers stand for."""
 
     def fingerprint(self, log: str, day: date | None) -> dict[str, Any]:
         """See Source. No file is an error for clicks and plays too: an outage is not "no clicks"."""
@@ -62,7 +64,7 @@ class Landing:
             names = csv_header(uris[0], what, self.encoding)
         else:
             return json_keys(uris[0], self.encoding)
-        return SCHEMAS[log].take(names, f"{what}, {uris[0]}")
+        return self._schema(log).take(names, f"{what}, {uris[0]}")
 
     def left_out(self, log: str) -> list[str]:
         """See Source: what is no day's folder."""
@@ -89,11 +91,14 @@ class Landing:
         uris = self._uris(log, day)
         extension = _extension(uris, what)
         if extension == "parquet":
-            rows = read_parquet(spark, uris, SCHEMAS[log], what)
+            rows = read_parquet(spark, uris, self._schema(log), what)
         else:
-            rows = read_text(spark, extension, uris, SCHEMAS[log], what, log in PROFILES, self.encoding)
-        rows = self.pseudonyms.hide(rows)
+            rows = read_text(spark, extension, uris, self._schema(log), what, log in PROFILES, self.encoding)
+        rows = with_numbers_of_texts(self.pseudonyms.hide(rows), self.text_ids)
         return rows.withColumn("day", F.lit(day)) if day else rows
+
+    def _schema(self, log: str) -> LogSchema:
+        return SCHEMAS[log].with_texts(self.text_ids)
 
     def _uris(self, log: str, day: date | None) -> list[str]:
         return [storage.join(self.root, name) for name in self.fingerprint(log, day)]

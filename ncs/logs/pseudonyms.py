@@ -6,7 +6,9 @@ ids whose a pseudonym is. Ten million users meet in one with a chance of some th
 
 import hmac
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import pandas as pd
@@ -14,8 +16,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import LongType
 
-from ncs.errors import ConfigError
+from ncs.days import Days
+from ncs.errors import ConfigError, DataError
 from ncs.lake import storage
+from ncs.lake.layout import IMPRESSIONS, Record
 from ncs.text import read_regular
 
 _USER = "user_id"
@@ -70,6 +74,27 @@ def _read(place: str) -> bytes:
 def pseudonym(key: bytes, user: int | str) -> int:
     """The pseudonym of one user id, given as a number or as its decimal digits."""
     return int.from_bytes(hmac.digest(key, str(user).encode(), "sha256")[:8], "big", signed=True)
+
+
+def check_one_kind(
+    records: Mapping[str, tuple[int, Record]], key: Pseudonyms, text_ids: Sequence[str], days: Days | None = None
+) -> None:
+    """A user has one id in all days of a lake: made with one key or none, of texts or of numbers.
+
+    `records`: of the impressions, by day; `days`: those that are about to be written again. Raises DataError for other
+    days whose ids were made otherwise.
+    """
+    wanted = key.fingerprint, sorted(text_ids)
+    others = [
+        date.fromisoformat(day)
+        for day, (_, record) in records.items()
+        if (record.provenance.get("pseudonyms"), record.provenance.get("text_ids", [])) != wanted
+    ]
+    if any(days is None or day not in days for day in others):
+        raise DataError(
+            f"{IMPRESSIONS} of {Days.text(others)}: its user ids were made with another key of privacy.key, or with "
+            f"none, or with other logs.text_ids; ingest these days too, or use another --lake"
+        )
 
 
 def _hash(key: bytes) -> Any:

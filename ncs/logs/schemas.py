@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
@@ -54,10 +54,20 @@ class LogSchema:
     optional: Mapping[str, DataType] = field(default_factory=dict)
     others: bool = False
 
+    def remedy(self, name: str, otherwise: str) -> str:
+        """What to do about a column whose values are not of its type."""
+        if not self.others or self.required.get(name) != _LONG:
+            return otherwise
+        return f"{otherwise} or, if they are no numbers, name it in logs.text_ids"
+
     @property
     def types(self) -> dict[str, DataType]:
         """Every column that has a fixed type."""
         return {**self.required, **self.optional}
+
+    def with_texts(self, names: Sequence[str]) -> "LogSchema":
+        """The schema of a log in which the required columns of these names are texts (`logs.text_ids`)."""
+        return replace(self, required=dict(self.required) | {name: _STRING for name in names if name in self.required})
 
     def take(self, found: Sequence[str], where: str) -> list[str]:
         """Which of the found columns go into bronze, in their order.
@@ -97,6 +107,28 @@ SCHEMAS = {
     ),
 }
 """What each log's columns are in bronze, less the `day` of the day logs. Times are UTC."""
+
+
+def with_numbers_of_texts(rows: DataFrame, names: Sequence[str]) -> DataFrame:
+    """Rows whose columns of these names hold the numbers of their texts (`ncs.text_ids`), or lists of such numbers.
+
+    A column that holds numbers already, as pseudonyms do, stays as it is.
+    """
+    for name in names:
+        if name not in rows.columns:
+            continue
+        match rows.schema[name].dataType:
+            case StringType():
+                rows = rows.withColumn(name, _number_of(F.col(name)))
+            case ArrayType(elementType=StringType()):
+                rows = rows.withColumn(name, F.transform(name, _number_of))
+    return rows
+
+
+def _number_of(text: Column) -> Column:
+    """`ncs.text_ids.number_of`; an empty text is none."""
+    digits = F.substring(F.sha2(text, 256), 1, 16)
+    return F.when(text != "", F.conv(digits, 16, -10).cast("bigint"))
 
 
 def check_unique_names(found: Sequence[str], where: str) -> None:

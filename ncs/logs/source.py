@@ -56,4 +56,4 @@ def open_source(conf: Config, lake: Lake) -> Source:
     root = storage.absolute(conf.logs.source)
     if conf.logs.adapter == "kuairand":
         return KuaiRand(root, conf.logs.timezone, pseudonyms, conf.logs.encoding)
-    return Landing(root, pseudonyms, conf.logs.encoding)
+    return Landing(root, pseudonyms, conf.logs.encoding, conf.logs.text_ids)

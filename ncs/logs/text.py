@@ -46,7 +46,7 @@ def read_text(
         texts = (read_csv if extension == "csv" else _read_json)(spark, uris, what, encoding)
         names = schema.take(columns_of(texts), f"{what}, {uris[0]}")
         rows = cast_columns(texts.select(*names, *_OWN), schema.types)
-        check_bad(rows, schema.types, what, encoding)
+        check_bad(rows, schema, what, encoding)
     except DataError:
         check_encoding(uris, encoding, what)  # would be the cause of whatever else is wrong
         raise
@@ -92,7 +92,7 @@ def cast_columns(texts: DataFrame, types: Mapping[str, DataType], filled: Collec
     return texts.select(*columns, F.coalesce(*bad).alias(BAD))
 
 
-def check_bad(rows: DataFrame, types: Mapping[str, DataType], what: str, encoding: str = UTF8) -> None:
+def check_bad(rows: DataFrame, schema: LogSchema, what: str, encoding: str = UTF8) -> None:
     """Raise DataError for the first column of `cast_columns` with a bad value. One pass over the rows."""
     bad = rows.where(F.col(BAD).isNotNull()).select(f"{BAD}.*")
     first, files = F.min(F.struct("file", "value")).alias("first"), F.collect_set("file").alias("files")
@@ -112,7 +112,8 @@ def check_bad(rows: DataFrame, types: Mapping[str, DataType], what: str, encodin
             )
         raise DataError(
             f"{where}: column {row.column!r} has {row.rows} values that are no "
-            f"{types[row.column].simpleString()}, as {row.first.value!r}; correct the file"
+            f"{schema.types[row.column].simpleString()}, as {row.first.value!r}; "
+            f"{schema.remedy(row.column, 'correct the file')}"
         )
 
 

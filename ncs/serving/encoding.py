@@ -1,6 +1,6 @@
 """Raw values of rows as a model's inputs, without Spark: what `ncs encode` makes of the same values."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +10,8 @@ from ncs.errors import DataError
 from ncs.kinds import Feature, IdSlot, Layout
 from ncs.kinds.arrays import Arrays, stack
 from ncs.kinds.base import Raw
+from ncs.kinds.history import Past
+from ncs.text_ids import numbers_of
 
 _COLUMNS = ("field", "value", "id")
 
@@ -22,8 +24,12 @@ class Encoder:
     `ncs.kinds.Statistics` says. A missing value is None, or NaN in an array of numbers.
     """
 
-    def __init__(self, features: Mapping[str, Feature], vocabulary: pa.Table) -> None:
-        """`features`: `Config.features`; `vocabulary`: the columns `field, value, id` of gold/vocabulary."""
+    def __init__(self, features: Mapping[str, Feature], vocabulary: pa.Table, text_ids: Collection[str] = ()) -> None:
+        """`features`: `Config.features`; `vocabulary`: the columns `field, value, id` of gold/vocabulary.
+
+        `text_ids`: the columns of `logs.text_ids`, whose texts the vocabulary knows by their numbers.
+        """
+        self._text_ids = text_ids
         self.fields = features
         self.layout = Layout.of(feature.slot(name) for name, feature in features.items())
         known: dict[str, dict[int, str]] = {}
@@ -47,13 +53,18 @@ class Encoder:
         Raises DataError for values of a type that the feature cannot have.
         """
         try:
-            return self._encoders[name](values)
+            return self._encoders[name](numbers_of(values) if self._source(name) in self._text_ids else values)
         except (pa.ArrowException, TypeError, ValueError, AttributeError) as err:
             kind = getattr(self.fields[name], "encode", type(self.fields[name]).__name__.lower())
             reason = " ".join(str(err).split())[:120]
             raise DataError(
                 f"{name} ({kind}): values of a wrong type ({reason}); give them as silver/samples has them"
             ) from None
+
+    def _source(self, name: str) -> str:
+        """The column of the logs that a feature's raw values come from."""
+        feature = self.fields[name]
+        return feature.field if isinstance(feature, Past) else name
 
     def encode(self, columns: Mapping[str, Raw]) -> dict[str, NDArray[Any]]:
         """The columns of the sample tables of those features that are among the given columns."""

@@ -5,7 +5,7 @@ Whoever has the folder and this package can score rows; neither torch nor Spark 
 
 import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,17 +31,21 @@ Scores = dict[str, NDArray[np.float64]]
 """Output -> [rows]: each task's prediction by its column's name, e.g. `pctr`, and `rankscore`."""
 
 
-def files_of(sections: Mapping[str, Any], vocabulary: pa.Table, programs: Mapping[str, bytes]) -> dict[str, bytes]:
+def files_of(
+    sections: Mapping[str, Any], vocabulary: pa.Table, programs: Mapping[str, bytes], text_ids: Sequence[str] = ()
+) -> dict[str, bytes]:
     """The files of the folder by name.
 
     Args:
         sections: `fields`, `statistics` and `history` of the configuration as plain values.
         vocabulary: the columns `field, value, id` of gold/vocabulary, at the version that the model was trained with.
         programs: a task's prediction, as `pctr` -> its ONNX program.
+        text_ids: `logs.text_ids`.
     """
     sink = pa.BufferOutputStream()
     pq.write_table(vocabulary.select(["field", "value", "id"]), sink)
-    features = {name: sections[name] for name in _SECTIONS} | {"predictions": list(programs)}
+    features = {name: sections[name] for name in _SECTIONS}
+    features |= {"predictions": list(programs), "text_ids": list(text_ids)}
     onnx = {f"{prediction}.onnx": content for prediction, content in programs.items()}
     return {
         FEATURES: json.dumps(features, indent=1).encode(),
@@ -69,7 +73,7 @@ class RawScorer:
             _STATISTICS.validate_python(described["statistics"]),
             _HISTORY.validate_python(described["history"]),
         )
-        encoder = Encoder(features, pq.read_table(place / VOCABULARY))
+        encoder = Encoder(features, pq.read_table(place / VOCABULARY), described.get("text_ids", ()))
         return cls(encoder, {name: _program(place / f"{name}.onnx") for name in described["predictions"]})
 
     def predict(self, columns: Mapping[str, Raw]) -> Scores:

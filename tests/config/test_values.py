@@ -34,6 +34,7 @@ def test_every_file_in_conf_is_valid_and_names_itself(path: Path) -> None:
         ("logs.timezone=Mars/Base", r"logs.timezone: no time zone is called 'Mars/Base'"),
         ("logs.timezone=right/Europe/Berlin", r"logs.timezone: no time zone is called 'right/Europe/Berlin'"),
         ("logs.timezone=posixrules", r"logs.timezone: no time zone is called 'posixrules'"),
+        ("logs.text_ids=[user_id]", r"logs: logs.text_ids goes with folders of days in logs.source alone"),
         ("logs.adapter=kuairand", r"logs.source must name the folder that adapter 'kuairand' reads"),
         ("split.test_days=9", r"split.test_days leaves no day of 2022-04-08..2022-04-16"),
         ("net.crosses=[[user_id, nobody]]", r"net.crosses names 'nobody'"),
@@ -131,6 +132,7 @@ def test_what_is_trained_each_day_may_be_one_of_several_models() -> None:
     assert all(conf.of_model(name).train.models == [name] for name in conf.train.models)
 
 
+TEXT_IDS = ["logs.source=/logs", "logs.text_ids=[user_id]"]
 SCALAR = "fields={user_id: {side: user, encode: vocabulary}, tag: {side: video, encode: list}, "
 
 
@@ -152,6 +154,18 @@ SCALAR = "fields={user_id: {side: user, encode: vocabulary}, tag: {side: video, 
         (
             [SCALAR + "h: {side: user, encode: hash, size: 9}, x: {side: user, encode: hash, size: 8, table: h}}"],
             r"fields\.x\.table: h is not hashed to 8 ids too; give it the same size$",
+        ),
+        (
+            [SCALAR + "x: {side: user, encode: list, table: user_id}}", *TEXT_IDS],
+            r"fields\.x\.table: of x and user_id one alone is in logs\.text_ids; name both there, or none$",
+        ),
+        (
+            [
+                SCALAR + "x: {side: user, encode: list, table: user_id, separator: ','}}",
+                "logs.source=/logs",
+                "logs.text_ids=[user_id, x]",
+            ],
+            r"fields\.x\.separator: logs\.text_ids has x, whose ids stand in arrays; write it so$",
         ),
         (
             [SCALAR + "x: {side: user, encode: number, size: 9}}"],
