@@ -69,7 +69,8 @@ def predict(job: Job, chosen: Sequence[Chosen], days: Sequence[date]) -> None:
         if members:
             _score(job, members, open_days, wanted)
     done = len(wanted) - len(changed)
-    job.say(f"predict: {Days.text(days)} scored by {', '.join(str(one.ref) for one in chosen)}, {done} of them before")
+    before = f" ({done} of {len(wanted)} before)" if done else ""
+    job.say(f"predict: {Days.text(days)} scored by {', '.join(str(one.ref) for one in chosen)}{before}")
 
 
 def key(ref: ModelRef, day: date) -> str:
