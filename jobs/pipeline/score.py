@@ -1,6 +1,7 @@
 """Score rows of raw values with a kept model: a file or a Delta table in, the same rows with predictions out."""
 
 import io
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -168,4 +169,7 @@ def read(lake: Lake, source: str, text_ids: Sequence[str] = ()) -> pa.Table:
         raise DataError(f"--input {source} cannot be read: {str(err).partition(chr(10))[0]}") from None
     if not len(rows):
         raise DataError(f"--input {source} has no row")
+    for name, count in Counter(rows.column_names).items():
+        if count > 1:
+            raise DataError(f"--input {source}: column {name!r} stands there twice; drop one")
     return rows

@@ -78,6 +78,8 @@ def read(job: Job, source: str, text_ids: Sequence[str] = ()) -> DataFrame:
             )
         (ending,) = endings
     reader = job.spark.read.format(_FORMATS[ending])
+    if ending != "parquet":  # else lines of another form would be rows of nulls
+        reader = reader.options(mode="FAILFAST", columnPruning=False)
     if ending != "csv":
         return reader.load(spark_path(uri))
     found = reader.options(header=True, inferSchema=True).load(spark_path(uri)).schema

@@ -77,10 +77,12 @@ def test_what_is_unknown_is_counted_and_what_is_missing_is_named(
     assert found["rankscore"].to_numpy() == pytest.approx(found["pctr"].to_numpy() * found["pcvr"].to_numpy())
 
     pq.write_table(pa.table({"user_id": [1]}), tmp_path / "less.parquet")
+    (tmp_path / "twice.csv").write_text("user_id,video_id,user_id\n1,2,3\n")
     (tmp_path / "odd.parquet").write_bytes(b"PAR1")
     for name, text in (
         ("less.parquet", r"the rows have no video_id, which .*/layer_share needs"),
         ("odd.parquet", r"odd\.parquet cannot be read"),
+        ("twice.csv", r"twice\.csv: column 'user_id' stands there twice; drop one$"),
         ("gone.parquet", r"gone\.parquet cannot be read"),
         ("gone", "neither a file that ends with .parquet"),
     ):
@@ -143,6 +145,8 @@ def test_spark_gives_the_same_of_files_folders_and_tables(
 def test_spark_leaves_nothing_of_rows_that_it_cannot_score(
     spark: SparkSession, run: Run, job: Job, tmp_path: Path
 ) -> None:
+    (tmp_path / "ragged.csv").write_text("user_id,video_id\n1,2\n1\n")
+    (tmp_path / "cut.jsonl").write_text('{"user_id": 1, "video_id": 2}\n{"user_id": 1\n')
     pq.write_table(pa.table({"user_id": [1]}), tmp_path / "less.parquet")
     pq.write_table(pa.table({"user_id": [[1, 2]], "video_id": [1]}), tmp_path / "lists.parquet")
     pq.write_table(pa.table({"user_id": pa.array([], pa.int64()), "video_id": []}), tmp_path / "none.parquet")
@@ -156,6 +160,8 @@ def test_spark_leaves_nothing_of_rows_that_it_cannot_score(
         ("none.parquet", r"none\.parquet has no row$"),
         ("odd.parquet", r"^--input .*odd\.parquet: the file is broken or cut short"),
         ("gone.parquet", r"^--input .*gone\.parquet: cannot be read, AnalysisException: \[PATH_NOT_FOUND\]"),
+        ("ragged.csv", r"^--input .*ragged\.csv: .*Malformed CSV record: 1 "),
+        ("cut.jsonl", r"^--input .*cut\.jsonl: cannot be read, .*Unexpected end-of-input"),
         ("mixed", "nor a folder of such files that end alike, nor a Delta table"),
         ("gone", "nor a folder of such files that end alike, nor a Delta table"),
     ):
