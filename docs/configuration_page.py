@@ -116,7 +116,7 @@ def _words(kind: Any, bounds: Any = ()) -> str:
         return ", ".join(f"`{value}`" for value in get_args(kind))
     if get_origin(kind) in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(_words(one) for one in get_args(kind)))
-    if get_origin(kind) is list:
+    if get_origin(kind) in (list, tuple):
         return f"list of: {_words(get_args(kind)[0])}"
     if get_origin(kind) is dict or (isinstance(kind, type) and issubclass(kind, BaseModel)):
         return "mapping"
