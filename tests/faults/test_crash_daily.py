@@ -115,9 +115,9 @@ def test_killed_anywhere_in_a_day(spark: SparkSession, tmp_path: Path) -> None:
         try:
             for n, point in enumerate(points):
                 while len(seen) < point.paths and not driver.ended:
-                    new = _paths(killed) - there - seen
-                    seen |= new
-                    if any(path.startswith(f"{names.REGISTRY}/_delta_log/") for path in new):
+                    appeared = _paths(killed) - there - seen
+                    seen |= appeared
+                    if any(path.startswith(f"{names.REGISTRY}/_delta_log/") for path in appeared):
                         registered += 1  # after the promotion, and after the new candidate
                         stop_and_copy(f"registry-{registered}")
                     time.sleep(0.01)
