@@ -21,7 +21,7 @@ from ncs.errors import DataError
 from ncs.lake import storage
 from ncs.lake.storage import Entry
 from ncs.logs.files import parquet_columns, read_parquet
-from ncs.logs.pseudonyms import Pseudonyms
+from ncs.logs.pseudonyms import USER_ID, Pseudonyms
 from ncs.logs.schemas import PROFILES, SCHEMAS, LogSchema, stack, with_numbers_of_texts
 from ncs.logs.text import csv_header, json_keys, read_text
 
@@ -94,7 +94,8 @@ class Landing:
             rows = read_parquet(spark, uris, self._schema(log), what)
         else:
             rows = read_text(spark, extension, uris, self._schema(log), what, log in PROFILES, self.encoding)
-        rows = with_numbers_of_texts(self.pseudonyms.hide(rows), self.text_ids)
+        hidden = {USER_ID} if self.pseudonyms.key else set()  # a pseudonym is a number already
+        rows = with_numbers_of_texts(self.pseudonyms.hide(rows), [name for name in self.text_ids if name not in hidden])
         return rows.withColumn("day", F.lit(day)) if day else rows
 
     def _schema(self, log: str) -> LogSchema:

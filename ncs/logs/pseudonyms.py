@@ -22,7 +22,7 @@ from ncs.lake import storage
 from ncs.lake.layout import IMPRESSIONS, Record
 from ncs.text import read_regular
 
-_USER = "user_id"
+USER_ID = "user_id"
 _LEAST, _LONGEST = 16, 65536
 """Bytes of a key, and of a file that holds one."""
 
@@ -57,12 +57,12 @@ class Pseudonyms:
 
     def hide(self, rows: DataFrame) -> DataFrame:
         """Rows with pseudonyms in the place of user ids."""
-        if self.key is None or _USER not in rows.columns:
+        if self.key is None or USER_ID not in rows.columns:
             return rows
         # Not an SQL expression: Spark would show the key in its plans and event log.
         # As text: pandas makes floats of integers beside nulls, and many large ids become one float.
-        digits = F.col(_USER).cast("string")
-        return rows.withColumn(_USER, F.pandas_udf(_hash(self.key), LongType())(digits))  # type: ignore[call-overload]
+        digits = F.col(USER_ID).cast("string")
+        return rows.withColumn(USER_ID, F.pandas_udf(_hash(self.key), LongType())(digits))  # type: ignore[call-overload]
 
 
 def _read(place: str) -> bytes:

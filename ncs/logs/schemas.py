@@ -112,16 +112,13 @@ SCHEMAS = {
 def with_numbers_of_texts(rows: DataFrame, names: Sequence[str]) -> DataFrame:
     """Rows whose columns of these names hold the numbers of their texts (`ncs.text_ids`), or lists of such numbers.
 
-    A column that holds numbers already, as pseudonyms do, stays as it is.
+    Ids that all look like numbers are texts all the same.
     """
-    for name in names:
-        if name not in rows.columns:
-            continue
-        match rows.schema[name].dataType:
-            case StringType():
-                rows = rows.withColumn(name, _number_of(F.col(name)))
-            case ArrayType(elementType=StringType()):
-                rows = rows.withColumn(name, F.transform(name, _number_of))
+    for name in set(names) & set(rows.columns):
+        if isinstance(rows.schema[name].dataType, ArrayType):
+            rows = rows.withColumn(name, F.transform(F.col(name).cast("array<string>"), _number_of))
+        else:
+            rows = rows.withColumn(name, _number_of(F.col(name).cast("string")))
     return rows
 
 
