@@ -252,7 +252,7 @@ def _without_erased(job: Job, source: Source, log: str, days: list[date]) -> Dat
 def _name_dropped(job: Job, what: str, columns: list[str]) -> None:
     """Say which columns are gone, null from now on. Raises DataError for one that is a feature."""
     for name in columns:
-        if name in job.conf.fields:
+        if name in job.conf.fields and name != "length_seconds":  # of an impression or, without one, of its video
             raise DataError(
                 f"{what}: column {name!r} is gone, which is among fields; deliver it again, or take it out of fields"
             )

@@ -221,7 +221,8 @@ def _of(log: str) -> Column:
 
 def _with_profiles(impressions: DataFrame, logs: Logs) -> DataFrame:
     own_length = "length_seconds" in impressions.columns  # known per impression: wins over the video's row
-    videos = logs.videos.drop("length_seconds") if own_length else logs.videos
+    length = _own("videos", "length_seconds")
+    videos = logs.videos.withColumnRenamed("length_seconds", length) if own_length else logs.videos
     taken = set(impressions.columns) - {UPDATED_AT}
     for name, profile, key in (("users", logs.users, "user_id"), ("videos", videos, "video_id")):
         twice = (taken & set(profile.columns)) - {key, UPDATED_AT}
@@ -231,6 +232,8 @@ def _with_profiles(impressions: DataFrame, logs: Logs) -> DataFrame:
             )
         taken |= set(profile.columns)
     rows = with_profile(with_profile(impressions, logs.users, "user_id"), videos, "video_id")
+    if length in rows.columns:
+        rows = rows.withColumn("length_seconds", F.coalesce("length_seconds", length)).drop(length)
     return rows if "length_seconds" in rows.columns else rows.withColumn("length_seconds", F.lit(None).cast("double"))
 
 
