@@ -68,9 +68,12 @@ def test_label_rules(label: Any) -> None:
     assert found == {key: expected for key, (*_, expected) in RULES.items()}
 
 
-def test_a_length_in_the_impressions_wins_over_the_videos(spark: SparkSession) -> None:
+@pytest.mark.parametrize(("own", "length"), [(50.0, 50.0), (None, 100.0)])
+def test_a_length_in_the_impressions_wins_over_the_videos(
+    spark: SparkSession, own: float | None, length: float
+) -> None:
     logs = Logs(
-        spark.createDataFrame([(*shown("a"), 50.0)], IMPRESSION + ", length_seconds double"),
+        spark.createDataFrame([(*shown("a"), own)], IMPRESSION + ", length_seconds double"),
         spark.createDataFrame([click("a")], CLICK),
         spark.createDataFrame([play("a", 10.0)], PLAY),
         spark.createDataFrame([(1, "x")], "user_id long, age_group string"),
@@ -78,7 +81,8 @@ def test_a_length_in_the_impressions_wins_over_the_videos(spark: SparkSession) -
     )
     row = label_days(logs, Days(DAY, DAY), REACH).samples.first()
     assert row is not None
-    assert (row.length_seconds, row.cvr) == (50.0, pytest.approx(0.2))
+    assert (row.length_seconds, row.cvr) == (length, pytest.approx(10 / length))
+    assert not any(name.startswith("#") for name in row.asDict())
 
 
 def test_clicks_and_plays_may_have_columns_of_one_name_and_two_types(spark: SparkSession) -> None:
