@@ -222,7 +222,10 @@ def _read(job: Job, source: Source, log: str, days: list[date], names: SampleCol
     if not job.lake.has(TABLES[log]):
         return rows
     kept = job.table_of(TABLES[log])
-    _name_dropped(job, what, [name for name in kept.columns if name not in rows.columns])
+    gone = [name for name in kept.columns if name not in rows.columns]
+    if log == "impressions" and "length_seconds" in gone and "length_seconds" in _columns(job.lake, layout.VIDEOS):
+        gone.remove("length_seconds")  # the samples take that of the video then
+    _name_dropped(job, what, gone)
     others = kept.where(~F.col("day").isin(days) if days else F.lit(False))  # profiles are replaced whole
     taken = as_types(rows, others, what, f"{TABLES[log]} so far")
     if changed := "; ".join(retyped(kept.schema, taken.schema)):
@@ -252,7 +255,7 @@ def _without_erased(job: Job, source: Source, log: str, days: list[date]) -> Dat
 def _name_dropped(job: Job, what: str, columns: list[str]) -> None:
     """Say which columns are gone, null from now on. Raises DataError for one that is a feature."""
     for name in columns:
-        if name in job.conf.fields and name != "length_seconds":  # of an impression or, without one, of its video
+        if name in job.conf.fields:
             raise DataError(
                 f"{what}: column {name!r} is gone, which is among fields; deliver it again, or take it out of fields"
             )
