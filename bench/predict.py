@@ -24,7 +24,8 @@ from ncs.models.layer_share import LayerShare
 from ncs.nets.embedding import unique_rows
 from ncs.training.cluster import Cluster
 from ncs.training.hardware import keep_freed_memory
-from ncs.training.optim import LazyAdam, MaskedAdam, coalesce
+from ncs.training.optim import MaskedAdam, coalesce
+from ncs.training.row_optim import LazyAdam
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 ID, NUMBER = 8, 4

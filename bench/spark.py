@@ -62,6 +62,7 @@ def main() -> None:
     options.add_argument(
         "--skew", action="store_true", help="also one user with 5 %%, one video with 20 %% of the rows"
     )
+    options.add_argument("--commands", nargs="+", metavar="COMMAND", help="these alone, such as copy label encode")
     options.add_argument("--set", action="append", default=[], metavar="K=V", help="override a key, a.b=value")
     options.add_argument("--json", type=Path, help="file for the figures")
     args = options.parse_args()
@@ -69,14 +70,16 @@ def main() -> None:
     found: list[Measured] = []
     with tempfile.TemporaryDirectory(prefix="ncs-bench-") as folder:
         for n, rows in enumerate(args.rows):
-            found += at_size(conf, Path(folder), rows, args.repeats, args.skew, warm_up=int(n == 0))
+            found += at_size(conf, Path(folder), rows, args.repeats, args.skew, args.commands, warm_up=int(n == 0))
             print(as_table(found), flush=True)
     if args.json:
         args.json.write_text(json.dumps([asdict(one) for one in found], indent=2) + "\n")
 
 
-def at_size(conf: Config, folder: Path, rows: int, repeats: int, skew: bool, warm_up: int) -> list[Measured]:
-    """All commands at one size, in turns, of which the first `warm_up` are not counted."""
+def at_size(
+    conf: Config, folder: Path, rows: int, repeats: int, skew: bool, only: list[str] | None, warm_up: int
+) -> list[Measured]:
+    """All commands at one size, or `only` these, in turns, of which the first `warm_up` are not counted."""
     job = Job(conf, Lake.at(str(folder / str(rows))), conf.logs.days, quiet=True)
     make_bronze(job.spark, job.lake, conf, rows, skewed=False)
     commands: dict[str, tuple[Callable[[], None], Path]] = {
@@ -90,6 +93,8 @@ def at_size(conf: Config, folder: Path, rows: int, repeats: int, skew: bool, war
         other = Job(conf, Lake.at(str(folder / f"{rows}-skewed")), conf.logs.days, quiet=True)
         make_bronze(job.spark, other.lake, conf, rows, skewed=True)
         commands["label, skewed"] = partial(label.run, other), Path(other.lake.uri("silver"))
+    if only:
+        commands = {name: commands[name] for name in only}
     turns: dict[str, list[Measured]] = {name: [] for name in commands}
     for turn in range(warm_up + repeats):
         for name, (command, output) in commands.items():

@@ -79,6 +79,7 @@ LATER: Mapping[str, Any] = {
     "net.blend": "layer_share",
     "train.order": "shuffled",
     "train.masked_state": True,
+    "train.embedding_l2": 0.0,
     "prune.overlap_price": 0.0,
     "prune.granularity": "connection",
 }

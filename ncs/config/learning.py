@@ -137,6 +137,7 @@ class Train(Section):
     embeddings: Literal["replicated", "sharded"]
     weight_decay: NonNegative
     embedding_weight_decay: NonNegative
+    embedding_l2: NonNegative
     seed: Seed
     threads: Few | None
     models_at_once: Few | None

@@ -93,6 +93,7 @@ class Trainer:
             self.conf.weight_decay,
             self.conf.embedding_optimizer,
             self.conf.embedding_weight_decay,
+            self.conf.embedding_l2,
             self.conf.average if phase.averaged else 0.0,
         )
         self.cluster.broadcast(weight for name, weight in net.state_dict().items() if not is_shard(name))

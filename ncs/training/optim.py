@@ -6,7 +6,7 @@ the embeddings costs what the batch's rows cost, whatever the size of the table.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,74 +15,10 @@ from torch.nn.utils import vector_to_parameters
 from ncs.nets.embedding import SHARD, FieldEmbedding, ShardedEmbedding, named_embeddings, unique_rows
 from ncs.training.average import WeightAverage
 from ncs.training.cluster import Cluster
+from ncs.training.row_optim import BETA1, BETA2, EPSILON, ROW_OPTIMIZERS, RowOptimizer, RowPenalty
 
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 _TINY = 1e-12
 """The minimum of a divisor: it is 0 for a weight that no step has updated yet."""
-
-
-class RowOptimizer(Protocol):
-    """An optimiser of the rows of an embedding table."""
-
-    state: Tensor
-    """The optimiser's state, by row."""
-
-    def step(self, rows: Tensor, gradient: Tensor) -> None:
-        """Update unique `rows` [n] by their gradients [n, width]."""
-
-
-class LazyAdam:
-    """Adam for the rows of a table, with the bias correction of the steps that each row has had, and weight decay.
-
-    The state of a row is contiguous in `state`, for one read and one write a row: the moments (2 * width), and the sums
-    of the weights of these means.
-    """
-
-    def __init__(self, table: Tensor, rate: float, decay: float = 0.0) -> None:
-        rows, width = table.shape
-        self._table, self._rate, self._decay, self._width = table, rate, decay, width
-        self.state = table.new_zeros(rows, 2 * width + 2)
-        self._step = table.new_tensor([*[1 - BETA1] * width, *[1 - BETA2] * width, 1 - BETA1, 1 - BETA2])
-
-    def step(self, rows: Tensor, gradient: Tensor) -> None:
-        """See `RowOptimizer`."""
-        state = self.state.index_select(0, rows)
-        state.lerp_(torch.cat([gradient, gradient.square(), gradient.new_ones(len(rows), 2)], 1), self._step)
-        self.state.index_copy_(0, rows, state)
-        first, second, first_sum, second_sum = state.split([self._width, self._width, 1, 1], 1)
-        size = (second / second_sum).sqrt_().add_(EPSILON)
-        _move(self._table, rows, (first / first_sum).div_(size), self._rate, self._decay)
-
-
-class RowwiseAdagrad:
-    """Adagrad with one number a row, the sum of its gradients' mean squares: for tables that hardly fit into memory.
-
-    All weights of a row have the same rate (Gupta et al. 2014; DLRM trains its tables so).
-    """
-
-    def __init__(self, table: Tensor, rate: float, decay: float = 0.0) -> None:
-        self._table, self._rate, self._decay = table, rate, decay
-        self.state = table.new_zeros(len(table))
-
-    def step(self, rows: Tensor, gradient: Tensor) -> None:
-        """See `RowOptimizer`."""
-        sums = self.state.index_select(0, rows).add_(gradient.square().mean(1))
-        self.state.index_copy_(0, rows, sums)
-        _move(self._table, rows, gradient / sums.sqrt().add_(EPSILON).unsqueeze(1), self._rate, self._decay)
-
-
-def _move(table: Tensor, rows: Tensor, steps: Tensor, rate: float, decay: float) -> None:
-    """Shrink each row by `rate * decay` of itself and subtract `rate` times its step.
-
-    Rows are unique, so a gather and a write do it, and faster.
-    """
-    moved = table.index_select(0, rows)
-    if decay:
-        moved.mul_(1 - rate * decay)
-    table.index_copy_(0, rows, moved.sub_(steps, alpha=rate))
-
-
-ROW_OPTIMIZERS: dict[str, type[LazyAdam] | type[RowwiseAdagrad]] = {"adam": LazyAdam, "adagrad": RowwiseAdagrad}
 
 
 def coalesce(rows: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,6 +81,7 @@ class MaskedAdam:
         weight_decay: float = 0.0,
         embedding_optimizer: str = "adam",
         embedding_weight_decay: float = 0.0,
+        embedding_l2: float = 0.0,
         average: float = 0.0,
     ) -> None:
         """`average`: of the weights' moving average what a step keeps; 0: none is taken."""
@@ -162,6 +99,8 @@ class MaskedAdam:
             for name, embedding in self._embeddings.items()
         }
         tables = {name: embedding.local_rows for name, embedding in self._embeddings.items()}
+        self._penalties = {name: RowPenalty(table, embedding_l2) for name, table in tables.items() if embedding_l2}
+        self._steps = 0
         self.average = WeightAverage(average, vector, tables) if average else None
 
     @torch.no_grad()
@@ -172,6 +111,7 @@ class MaskedAdam:
         summed = self._all_reduce_async(self._weights[used[0] : used[-1] + 1]) if used else None
         for weight in self._weights:
             weight.grad = None
+        self._steps += 1
         if self.average:
             self.average.begin_step()
         for name, embedding in self._embeddings.items():
@@ -186,6 +126,8 @@ class MaskedAdam:
 
     def _step_rows(self, name: str, rows: Tensor, gradient: Tensor) -> None:
         """Update unique rows of a table, and their average."""
+        if name in self._penalties:
+            gradient = gradient + self._penalties[name].gradient(rows, self._steps)
         if self.average:
             self.average.before(name, rows)
         self._rows[name].step(rows, gradient)
@@ -237,16 +179,25 @@ class MaskedAdam:
 
     def state_dict(self) -> dict[str, Any]:
         """The state that a resumed training needs."""
-        return self.moments() | ({"average": self.average.state_dict()} if self.average else {})
+        penalty = {"steps": self._steps, "rows": {name: rows.last for name, rows in self._penalties.items()}}
+        return (
+            self.moments()
+            | ({"average": self.average.state_dict()} if self.average else {})
+            | ({"penalty": penalty} if self._penalties else {})
+        )
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Load a `state_dict`, or `moments` alone: averages then begin with the weights that the net has."""
+        """Load a `state_dict`, or `moments` alone: averages and penalties then begin here."""
         weight = self._dense.weight
         self._dense = _Dense(weight, *(vector.to(weight.device) for vector in saved["dense"]))
         for name, state in saved["rows"].items():
             self._rows[name].state = state.to(self._embeddings[name].local_rows.device)
         if self.average and "average" in saved:
             self.average.load_state_dict(saved["average"])
+        if self._penalties and "penalty" in saved:
+            self._steps = saved["penalty"]["steps"]
+            for name, last in saved["penalty"]["rows"].items():
+                self._penalties[name].last = last.to(self._embeddings[name].local_rows.device)
 
 
 def _key(name: str, embedding: FieldEmbedding) -> str:

@@ -9,7 +9,8 @@ from ncs.nets.dropout import Dropout
 from ncs.nets.masked import MaskedNet
 from ncs.serving.model import ServingNet
 from ncs.training.cluster import Cluster
-from ncs.training.optim import ROW_OPTIMIZERS, MaskedAdam
+from ncs.training.optim import MaskedAdam
+from ncs.training.row_optim import ROW_OPTIMIZERS
 from tests.factories import toy_conf, toy_spec
 from tests.serving.nets import IDS, masked, of_catalogue
 

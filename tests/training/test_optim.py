@@ -14,7 +14,8 @@ from ncs.nets.masked import MaskedNet
 from ncs.nets.model import NetSpec
 from ncs.pruning.mask import Mask
 from ncs.training.cluster import Cluster
-from ncs.training.optim import MaskedAdam, RowwiseAdagrad, coalesce
+from ncs.training.optim import MaskedAdam, coalesce
+from ncs.training.row_optim import RowPenalty, RowwiseAdagrad
 from tests.factories import toy_conf
 
 TASKS = ("ctr", "cvr")
@@ -154,6 +155,32 @@ def test_row_wise_adagrad_moves_a_row_at_one_rate() -> None:
     assert adagrad.state.tolist() == [0, 50, 0, 4]
 
 
+def test_a_row_gets_the_penalty_of_the_steps_that_it_was_not_looked_up_in() -> None:
+    table = torch.tensor([[1.0, -2.0], [4.0, 0.0]])
+    penalty = RowPenalty(table, 0.5)
+    of_each_step = [penalty.gradient(torch.tensor([0]), step) for step in (1, 2, 3)]
+    assert [gradient.tolist() for gradient in of_each_step] == [[[0.5, -1.0]]] * 3
+    assert penalty.gradient(torch.tensor([1, 0]), 4).tolist() == [[8.0, 0.0], [0.5, -1.0]]
+    assert penalty.last.tolist() == [4, 4]
+    assert table.tolist() == [[1, -2], [4, 0]], "it is the optimiser that moves rows"
+
+
+def test_a_table_with_a_penalty_moves_as_with_l2_in_the_loss_where_a_step_looks_all_rows_up() -> None:
+    torch.manual_seed(0)
+    ours = nn.ModuleDict({"embedding": FieldEmbedding([3], 2)})
+    theirs = nn.Parameter(ours["embedding"].table.detach().clone())
+    optimizer = MaskedAdam(ours, Cluster(), 0.1, 0.01, embedding_l2=0.3)
+    reference = torch.optim.Adam([theirs], lr=0.01)
+    target = torch.randn(3, 2)
+    for _ in range(5):
+        ((ours["embedding"](torch.tensor([[0], [1], [2]])).squeeze(1) - target) ** 2).sum().backward()
+        optimizer.step({})
+        reference.zero_grad()
+        (((theirs - target) ** 2).sum() + 0.3 / 2 * theirs.square().sum()).backward()
+        reference.step()
+    torch.testing.assert_close(ours["embedding"].table.detach(), theirs.detach())
+
+
 def test_a_row_that_is_looked_up_twice_moves_by_the_sum_of_its_gradients() -> None:
     rows, gradients = torch.tensor([7, 3, 7, 9, 3, 7]), torch.arange(12.0).view(6, 2)
     found, summed = coalesce(rows, gradients)
@@ -161,13 +188,14 @@ def test_a_row_that_is_looked_up_twice_moves_by_the_sum_of_its_gradients() -> No
     assert coalesce(rows[:0], gradients[:0])[1].shape == (0, 2)
 
 
-def test_a_restored_optimiser_goes_on_as_if_it_had_never_stopped(net: MaskedNet) -> None:
-    optimizer = MaskedAdam(net, Cluster(), 0.01, 0.01)
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+def test_a_restored_optimiser_goes_on_as_if_it_had_never_stopped(net: MaskedNet, l2: float) -> None:
+    optimizer = MaskedAdam(net, Cluster(), 0.01, 0.01, embedding_l2=l2)
     steps(net, optimizer, "ctr", 3)
     twin = MaskedNet(SPEC)
     twin.load_state_dict(net.state_dict())
     twin.task_masks = net.task_masks
-    restored = MaskedAdam(twin, Cluster(), 0.01, 0.01)
+    restored = MaskedAdam(twin, Cluster(), 0.01, 0.01, embedding_l2=l2)
     restored.load_state_dict(copy.deepcopy(optimizer.state_dict()))
     for task in TASKS:
         steps(net, optimizer, task, 2, seed=5)

@@ -122,9 +122,18 @@ def test_searches_at_once_are_refused_with_shards() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("launcher", "optimizer"), [("horovodrun", "adam"), ("torch", "adam"), ("torch", "adagrad")])
-def test_two_workers_end_with_the_bits_of_whole_tables(tmp_path: Path, launcher: str, optimizer: str) -> None:
-    settings = (f"train.embedding_optimizer={optimizer}", "prune.rounds=1", "train.epochs=1")
+@pytest.mark.parametrize(
+    ("launcher", "optimizer", "l2"), [("horovodrun", "adam", 0.0), ("torch", "adam", 0.01), ("torch", "adagrad", 0.01)]
+)
+def test_two_workers_end_with_the_bits_of_whole_tables(
+    tmp_path: Path, launcher: str, optimizer: str, l2: float
+) -> None:
+    settings = (
+        f"train.embedding_optimizer={optimizer}",
+        f"train.embedding_l2={l2}",
+        "prune.rounds=1",
+        "train.epochs=2",
+    )
     whole = halved(tmp_path / "whole", launcher, *settings)
     shared = halved(tmp_path / "shared", launcher, *settings, SHARDED)
     found = as_whole(shared["net"])
