@@ -88,7 +88,7 @@ class Ours:
         self._trainer = Trainer(
             conf.train, dict.fromkeys(samples, loader), {}, Cluster(), Store(tempfile.gettempdir(), Cluster()), {}
         )
-        self._optimizer = MaskedAdam(net, Cluster(), conf.train.learning_rate, conf.train.embedding_learning_rate)
+        self._optimizer = MaskedAdam(net, Cluster(), 0.001, 0.004)
         self._samples, self._rows, self._epoch, self._share = samples, loader.rows, 0, 1.0
         self.waited = 0.0
 

@@ -79,7 +79,7 @@ def profile(net: Model, work: Work, conf: Any, steps: int) -> dict[str, float]:
         name = {"FieldEmbedding": "embedding", "KroneckerProducts": "cross"}.get(type(module).__name__)
         if name:
             clock.watch(module, name)
-    optimizer = MaskedAdam(net, clock, conf.train.learning_rate, conf.train.embedding_learning_rate)
+    optimizer = MaskedAdam(net, clock, 0.001, 0.004)
     batches = (batch for epoch in range(1000) for batch in work.loader(conf).epoch(epoch))
     for n, task in zip(range(steps + 5), cycle(net.tasks), strict=False):
         with clock.part("feed"):

@@ -85,6 +85,7 @@ class Trainer:
         and 20 take a model for each task. An interrupted phase resumes after its last whole epoch, with the same
         result. `state`: of an earlier run's optimiser, to go on from. Returns what was kept.
         """
+        rows = self.conf.batch_size * sum(self.loaders[task].steps for task in phase.samples)
         optimizer = MaskedAdam(
             net,
             self.cluster,
@@ -93,7 +94,7 @@ class Trainer:
             self.conf.weight_decay,
             self.conf.embedding_optimizer,
             self.conf.embedding_weight_decay,
-            self.conf.embedding_l2,
+            self.conf.embedding_l2 / rows,
             self.conf.average if phase.averaged else 0.0,
         )
         self.cluster.broadcast(weight for name, weight in net.state_dict().items() if not is_shard(name))
