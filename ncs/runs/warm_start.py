@@ -108,7 +108,8 @@ class Parent:
         for group in net.groups:
             kept = dict.fromkeys(group.tasks, epochs)
             phase = Phase("warm", group.tasks, group.samples, epochs, kept=kept)
-            trainer.fit(net, phase, self._optimizer(model, group.tasks, net, sizes))
+            same = trainer.conf.embedding_optimizer == self.conf.of_model(model).train.embedding_optimizer
+            trainer.fit(net, phase, self._optimizer(model, group.tasks, net, sizes) if same else None)
         masks = storage.join(self._folder(model), "masks.json")
         if storage.exists(masks):
             trainer.store.write_json("masks", storage.read_json(masks))

@@ -133,6 +133,14 @@ def test_it_goes_on_with_the_optimisers_state(parent: Run) -> None:
     storage.remove(folder)
 
 
+def test_another_optimiser_of_embeddings_begins_afresh(parent: Run) -> None:
+    conf = conf_of("2022-04-08..2022-04-10", "train.embedding_optimizer=adagrad", "train.models=[layer_share]")
+    run = Run.of(conf, parent.lake, parent.run_id)
+    complete(Job(conf, parent.lake, conf.logs.days, quiet=True), run)
+    (rows,) = Store(run.folder_of("layer_share"), Cluster()).load("optimizer-ctr-cvr")["rows"].values()
+    assert rows.ndim == 1, "Adagrad has a number a row, the parent's Adam many"
+
+
 @pytest.mark.slow
 def test_several_workers_go_on_together(parent: Run) -> None:
     conf = conf_of("2022-04-08..2022-04-10", "workers=2", "launch.launcher=torch", "train.models=[connection_share]")
