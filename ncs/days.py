@@ -19,7 +19,7 @@ class Days:
     """All days from `first` to `last`, both included, but those that are left out.
 
     In text `2022-04-08..2022-04-16`, one day alone, or several of both with commas between. `2022-04-08..` has no end:
-    it becomes the days that there are (`Config.with_days`) before anything counts or lists them.
+    it becomes the days that there are (`ncs.lake.windows.close_days`) before anything counts or lists them.
     """
 
     first: date

@@ -143,11 +143,6 @@ def newest_rows(lake: Lake) -> dict[tuple[str, str], Checked]:
     return {key: checks[-1] for key, checks in by_day(lake).items()}
 
 
-def newest(lake: Lake) -> dict[tuple[str, str], Outcome]:
-    """Table and day (or `all`) -> what the gate last said of it, whatever version it is of."""
-    return {key: checks[-1].outcome for key, checks in by_day(lake).items()}
-
-
 def of_rows(checks: Iterable[Checked], commit: Commit) -> Outcome | None:
     """What the gate last said of a day's rows as they are now; None if it has not seen them.
 

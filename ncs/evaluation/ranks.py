@@ -44,20 +44,20 @@ def auc(scored: DataFrame, task: Task, models: Sequence[str] = ()) -> list[Estim
     return [_delong(task, model, *by_model.get(model, nothing)) for model in dict.fromkeys([*models, *by_model])]
 
 
-def grouped_auc(scored: DataFrame, task: Task, models: Sequence[str] = (), by: str = "user_id") -> list[Estimate]:
+def grouped_auc(scored: DataFrame, task: Task, models: Sequence[str] = ()) -> list[Estimate]:
     """The mean of the users' own AUCs, weighted by their rows (GAUC; Zhu et al., KDD 2017, section 6.2).
 
     What ranks for a user is the order of his own videos: AUC over all rows also pays for telling users apart. Users
     whose labels are all of one kind have no AUC and do not count. The error is that of a ratio over users. A model
     that ranks for no user with labels of both kinds has no estimate.
     """
-    rows = _known(scored, task).repartition("model", by)  # the one shuffle: all that follows is within users
-    counts = rows.groupBy("model", by, F.col(task.prediction).alias("score")).agg(*_kinds(task))
-    before = Window.partitionBy("model", by).orderBy("score").rowsBetween(Window.unboundedPreceding, -1)
+    rows = _known(scored, task).repartition("model", "user_id")  # the one shuffle: all that follows is within users
+    counts = rows.groupBy("model", "user_id", F.col(task.prediction).alias("score")).agg(*_kinds(task))
+    before = Window.partitionBy("model", "user_id").orderBy("score").rowsBetween(Window.unboundedPreceding, -1)
     placements = F.col("pos") * (_sum("neg", before) + F.col("neg") / 2)
     users = (
         counts.withColumn("placements", placements)
-        .groupBy("model", by)
+        .groupBy("model", "user_id")
         .agg(*(F.sum(name).alias(name) for name in ("placements", "pos", "neg")))
         .where("pos > 0 and neg > 0")
         .select("model", (F.col("pos") + F.col("neg")).alias("w"), F.expr("placements / (pos * neg)").alias("auc"))

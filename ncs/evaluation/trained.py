@@ -1,6 +1,6 @@
 """What training has left of models: epochs that their weights have seen, what they cost, which are no result."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -99,14 +99,6 @@ def costs(trained: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, 
 def _kind(row: Mapping[str, Any]) -> tuple[str | None, bool]:
     """Phases whose speeds compare: of the same task, all by steps, or all by trees, which see the rows once a tree."""
     return row["task"], row["phase"].startswith("trees")
-
-
-def totals(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Model -> seconds of all of its phases."""
-    found: dict[str, float] = {}
-    for row in rows:
-        found[row["model"]] = found.get(row["model"], 0.0) + row["seconds"]
-    return found
 
 
 def _phases(model: str, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

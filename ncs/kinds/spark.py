@@ -6,7 +6,6 @@ from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType, Numeri
 
 EXACT = 2**53
 """The largest whole number up to which a double holds them all."""
-LARGEST_FLOAT = 3.4028234663852886e38
 
 
 def as_text(value: Column, dtype: DataType) -> Column:

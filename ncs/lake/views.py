@@ -1,7 +1,7 @@
 """Views for analysts: what the tables hold, in the words of the questions that are asked of it.
 
 A view is a query over tables of the lake. `create` makes them for a session (temporary views), or for good in a schema
-of the session's catalog; `statements` gives the same as SQL for whatever else reads Delta.
+of the session's catalog; `statement` gives the same as SQL for whatever else reads Delta.
 """
 
 from collections.abc import Iterator, Mapping

@@ -102,12 +102,11 @@ class Parent:
         net.load_state_dict(grown)
         net.task_masks = {task: Mask(layers) for task, layers in artefact["masks"].items()}
 
-    def train(self, net: Model, trainer: Trainer, model: str, sizes: dict[str, int], epochs: int = 1) -> None:
+    def train(self, net: Model, trainer: Trainer, model: str, sizes: dict[str, int]) -> None:
         """Train a net that `load` has filled on the new days' rows; its masks stay as they are."""
         record_validation(net, trainer, tuple(net.tasks))
         for group in net.groups:
-            kept = dict.fromkeys(group.tasks, epochs)
-            phase = Phase("warm", group.tasks, group.samples, epochs, kept=kept)
+            phase = Phase("warm", group.tasks, group.samples, 1, kept=dict.fromkeys(group.tasks, 1))
             same = trainer.conf.embedding_optimizer == self.conf.of_model(model).train.embedding_optimizer
             trainer.fit(net, phase, self._optimizer(model, group.tasks, net, sizes) if same else None)
         masks = storage.join(self._folder(model), "masks.json")

@@ -94,11 +94,12 @@ def test_a_shift_warns_or_stops_as_configured(
     shown = capsys.readouterr().err
     assert "warning: (columns): each day's distribution (population stability index) is as the days before it" in shown
     assert f"found day {BAD}, name scene, found " in shown
-    assert [verdicts.newest(job.lake)[layout.SAMPLES, str(day)] for day in (DAYS.first, BAD)] == ["pass", "warn"]
+    found = verdicts.newest_rows(job.lake)
+    assert [found[layout.SAMPLES, str(day)].outcome for day in (DAYS.first, BAD)] == ["pass", "warn"]
     strict = replace(job, conf=job.conf.with_keys({"gates.learnt.warn": []}))
     block_days(strict, layout.SAMPLES)
     assert list(strict.blocked) == [BAD]
-    assert verdicts.newest(job.lake)[layout.SAMPLES, str(BAD)] == "stop"
+    assert verdicts.newest_rows(job.lake)[layout.SAMPLES, str(BAD)].outcome == "stop"
 
 
 def test_the_page_shows_rows_at_fault_until_the_day_is_good(spark: SparkSession, job: Job) -> None:
