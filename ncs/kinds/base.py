@@ -21,6 +21,11 @@ Encoder = Callable[[Raw], NDArray[Any]]
 """Raw values [rows] -> ids int64, or numbers float32 [rows, length of the slot]."""
 Learnt = list[tuple[str, int]]
 """Rows of gold/vocabulary in the order of their ids: value, count."""
+EXACT = 2**53
+"""The largest whole number up to which a double holds them all."""
+LARGEST_FLOAT = float(np.finfo(np.float32).max)
+HOUR = 3_600_000_000
+"""In microseconds."""
 
 
 class Feature(Section):

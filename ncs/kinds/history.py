@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ncs.kinds.base import Encoder, Feature
+from ncs.kinds.base import HOUR, Encoder, Feature
 from ncs.kinds.layout import NO_ID, IdSlot
 from ncs.kinds.lists import as_lists, encode_lists
 from ncs.values import Identifier, NonNegative, Section
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 _WHERE = {"clicked": "clicked = 1", "watched": "watched_seconds > 0", "shown": "true"}
-_MICROS = 3_600_000_000
-"""Of an hour."""
 
 
 class Past(Feature):
@@ -128,4 +126,4 @@ class History(Section):
 
     def _lag(self) -> int:
         """What must lie between an event and the row, as the clock counts, beside one tick."""
-        return 0 if self.lag_hours is None else round(self.lag_hours * _MICROS)
+        return 0 if self.lag_hours is None else round(self.lag_hours * HOUR)

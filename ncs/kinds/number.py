@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ncs.kinds.base import ColumnFeature, Encoder, Learnt, as_numbers
+from ncs.kinds.base import LARGEST_FLOAT, ColumnFeature, Encoder, Learnt, as_numbers
 from ncs.kinds.layout import NumberSlot
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from pyspark.sql.types import DataType
 
 _STEPS = 100
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Number(ColumnFeature):
@@ -39,7 +38,7 @@ class Number(ColumnFeature):
             numbers = as_numbers(values)
             with np.errstate(invalid="ignore"):
                 numbers = self._scaled(np.where(np.isfinite(numbers), numbers, np.nan), learnt)
-                return np.where(np.abs(numbers) <= _LARGEST, numbers, np.nan).astype(np.float32)
+                return np.where(np.abs(numbers) <= LARGEST_FLOAT, numbers, np.nan).astype(np.float32)
 
         return encode
 
@@ -82,7 +81,7 @@ class Number(ColumnFeature):
 
         learnt = [float(row.value) for row in known.select("value").orderBy("id").collect()]
         number = self._scaled_column(finite(F.col(name)), learnt)
-        number = F.when(F.abs(number) <= _LARGEST, number)
+        number = F.when(F.abs(number) <= LARGEST_FLOAT, number)
         return rows.withColumn(f"{name}#", F.coalesce(number, F.lit(float("nan"))).cast("float"))
 
     def _scaled(self, numbers: NDArray[np.float64], learnt: list[float]) -> NDArray[np.float64]:

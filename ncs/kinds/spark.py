@@ -4,8 +4,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType, NumericType
 
-EXACT = 2**53
-"""The largest whole number up to which a double holds them all."""
+from ncs.kinds.base import EXACT
 
 
 def as_text(value: Column, dtype: DataType) -> Column:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from ncs.kinds.base import HOUR
 from ncs.kinds.number import Number
 from ncs.values import Identifier, NonNegative, Positive, Section
 
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
 Statistic = Literal["clicked", "cvr", "impressions", "watched_seconds", "hours_since"]
 ALL_ROWS = "*"
 """The group, and its only key, of all rows of a day."""
-_SUMS = ("impressions", "clicks", "labelled", "cvr", "watched_seconds")
+SUMS = ("impressions", "clicks", "labelled", "cvr", "watched_seconds")
+"""The sums of gold/daily_statistics."""
 _LONGEST = 86_400
 """Seconds of one impression that count as watched: no broken clock outweighs all others."""
 _UNIT = 1_000_000
 """Sums are of millionths as whole numbers, so that they do not depend on the order of the rows."""
-_MICROS = 3_600_000_000
-"""Of an hour."""
 
 
 class Statistics(Section):
@@ -75,8 +75,8 @@ class Statistics(Section):
         from pyspark.sql import functions as F
 
         if name == "hours_since":
-            return F.log1p((F.col("#clock") - F.col("#late_clock")) / _MICROS)
-        own = {column: F.coalesce(f"#own_{column}", F.lit(0.0)) for column in _SUMS}
+            return F.log1p((F.col("#clock") - F.col("#late_clock")) / HOUR)
+        own = {column: F.coalesce(f"#own_{column}", F.lit(0.0)) for column in SUMS}
         if self.lag_hours is not None:
             own = {column: total + F.coalesce(f"#late_{column}", F.lit(0.0)) for column, total in own.items()}
         if name in ("impressions", "watched_seconds"):
@@ -144,7 +144,7 @@ def _with_sums(
     earlier = daily.withColumn("#day", F.explode(later))
     age = F.datediff("#day", "day") - 1
     weight = F.lit(1.0) if window.half_life is None else F.pow(F.lit(0.5), age / window.half_life)
-    sums = [_sum(F.col(name) * weight).alias(name) for name in _SUMS]
+    sums = [_sum(F.col(name) * weight).alias(name) for name in SUMS]
     whole = earlier.where(F.col("group") == ALL_ROWS).groupBy("#day").agg(*sums).withColumnsRenamed(_named("all"))
     looking = rows.select("impression_id", "day", F.unix_micros("ts").alias("#clock"), _keys(rows, groups).alias("of"))
     looking = looking.select("impression_id", "day", "#clock", "of.*").where(F.col("key").isNotNull())
@@ -179,10 +179,10 @@ def _with_latest(
     )
     events = events.select("*", "of.*").drop("of").where(F.col("key").isNotNull())
     before = Window.partitionBy("day", "group", "key").orderBy("#clock")
-    before = before.rangeBetween(Window.unboundedPreceding, -(round(lag_hours * _MICROS) + 1))
+    before = before.rangeBetween(Window.unboundedPreceding, -(round(lag_hours * HOUR) + 1))
     late = events.unionByName(looking, allowMissingColumns=True).select(
         *looking.columns,
-        *[(F.sum(f"#{name}").over(before) / _UNIT).alias(f"#late_{name}") for name in _SUMS],
+        *[(F.sum(f"#{name}").over(before) / _UNIT).alias(f"#late_{name}") for name in SUMS],
         F.max("#seen").over(before).alias("#late_clock"),
     )
     return late.where(F.col("impression_id").isNotNull())
@@ -203,7 +203,7 @@ def sum_days(samples: "DataFrame", groups: Sequence[Sequence[str]]) -> "DataFram
 
     of = _keys(samples, groups, (F.lit(ALL_ROWS), F.lit(ALL_ROWS)))
     rows = samples.select("day", of.alias("of"), *[value.alias(name) for name, value in _of_row().items()])
-    sums = {name: _sum(F.col(name)) for name in _SUMS}
+    sums = {name: _sum(F.col(name)) for name in SUMS}
     counts = {name: sums[name].cast("bigint") for name in ("impressions", "clicks", "labelled")}
     return (
         rows.where(F.col("of.key").isNotNull())
@@ -261,4 +261,4 @@ def _key(rows: "DataFrame", by: Sequence[str]) -> "Column":
 
 
 def _named(side: str) -> dict[str, str]:
-    return {name: f"#{side}_{name}" for name in _SUMS}
+    return {name: f"#{side}_{name}" for name in SUMS}

@@ -7,9 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from ncs.kinds.base import Raw, as_array
-
-EXACT = 2**53
+from ncs.kinds.base import EXACT, Raw, as_array
 
 
 def ids_of(values: Raw, lookup: Callable[[str], int]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from ncs.errors import DataError
-from ncs.kinds.base import ColumnFeature, Encoder, as_array
+from ncs.kinds.base import LARGEST_FLOAT, ColumnFeature, Encoder, as_array
 from ncs.kinds.layout import NumberSlot
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class Vector(ColumnFeature):
 
         size = F.size(name)
         text = F.concat(F.lit("has "), size.cast("string"), F.lit(f" numbers, a vector has {self.length}"))
-        broken = F.exists(F.col(name).cast("array<double>"), lambda x: x.isNull() | F.isnan(x) | (F.abs(x) > _LARGEST))
+        numbers = F.col(name).cast("array<double>")
+        broken = F.exists(numbers, lambda x: x.isNull() | F.isnan(x) | (F.abs(x) > LARGEST_FLOAT))
         return F.when(F.col(name).isNotNull() & (size != self.length), text).when(
             broken, "has an element that is no finite number"
         )
@@ -75,6 +76,3 @@ class Vector(ColumnFeature):
 
         zeros = F.array_repeat(F.lit(0.0), self.length).cast("array<float>")
         return rows.withColumn(f"{name}#", F.coalesce(F.col(name).cast("array<float>"), zeros))
-
-
-_LARGEST = float(np.finfo(np.float32).max)

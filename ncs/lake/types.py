@@ -19,7 +19,8 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from ncs.kinds.spark import EXACT, as_text
+from ncs.kinds.base import EXACT
+from ncs.kinds.spark import as_text
 
 MAX_DIGITS = 38
 """Of a decimal in Spark."""

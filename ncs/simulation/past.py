@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from ncs.config import Config
 from ncs.kinds import History, Statistics
-from ncs.kinds.statistics import ALL_ROWS, Statistic
+from ncs.kinds.statistics import ALL_ROWS, SUMS, Statistic
 from ncs.kinds.text import as_texts
 from ncs.lake import layout
 from ncs.lake.layout import Lake
 from ncs.logs.draws import Floats
 
-_SUMS = ["impressions", "clicks", "labelled", "cvr", "watched_seconds"]
 _WHERE = {"clicked": "clicked == 1", "watched": "watched_seconds > 0", "shown": "impression_id == impression_id"}
 Columns = Mapping[str, NDArray[Any]]
 """Raw values by column, [rows] each."""
@@ -60,11 +59,11 @@ class Past:
 
     def _summed(self, lake: Lake, one: Statistics) -> tuple[pd.DataFrame, pd.Series]:
         """The sums of each key of the last days, and of all rows."""
-        rows = _of_days(lake, layout.DAILY_STATISTICS, ["group", "key", *_SUMS], self._days(one.days))
+        rows = _of_days(lake, layout.DAILY_STATISTICS, ["group", "key", *SUMS], self._days(one.days))
         rows = rows[rows["group"].isin([one.group, ALL_ROWS])]
         age = np.array([(self._end - day).days - 1 for day in rows["day"]])
         weight = 0.5 ** (age / (one.half_life or np.inf))
-        weighted = rows[_SUMS].astype(float).mul(weight, axis="index")
+        weighted = rows[list(SUMS)].astype(float).mul(weight, axis="index")
         sums = weighted.groupby([rows["group"], rows["key"]]).sum()
         whole = sums[sums.index.get_level_values("group") == ALL_ROWS].sum()
         return sums[sums.index.get_level_values("group") == one.group].droplevel("group"), whole
