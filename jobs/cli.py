@@ -4,7 +4,6 @@ Nothing heavy is imported before a stage is to run, so that help and completion 
 """
 
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from jobs.interrupt import is_interrupt
 from jobs.job import Job
 from jobs.stage import Group, KeyOption, Stage, stages, worker_options
 from ncs.days import Days
-from ncs.errors import BlockedDaysError, ConfigError, DataError, NcsError
+from ncs.errors import BlockedDaysError, ConfigError, DataError, NcsError, root_cause
 from ncs.threads import leave
 
 
@@ -217,9 +216,7 @@ def _name_blocked_days(job: Job | None) -> None:
 def _message(err: BaseException) -> str:
     if isinstance(err, NcsError):
         return str(err)
-    first = (str(err).strip().splitlines() or [""])[0]
-    causes = re.findall(r"^Caused by: (.+)", str(err), re.MULTILINE)  # of Java's: the last one is where it began
-    return f"{type(err).__name__}: {causes[-1] if causes else first} (unexpected; --debug shows where)"
+    return f"{type(err).__name__}: {root_cause(err)} (unexpected; --debug shows where)"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""The project's exceptions; each carries the exit code that the command line ends with."""
+"""The project's exceptions, each with the exit code that the command line ends with; any exception in one line."""
+
+import re
 
 
 class NcsError(Exception):
@@ -33,3 +35,14 @@ class ExportError(NcsError):
 
 class TrainingError(NcsError):
     """A training that cannot start or go on."""
+
+
+def first_line(err: BaseException) -> str:
+    """The first line of an error's message."""
+    return str(err).strip().partition("\n")[0]
+
+
+def root_cause(err: BaseException) -> str:
+    """The last cause that an error of Java's names, else the first line of the message."""
+    causes: list[str] = re.findall(r"^Caused by: (.+)", str(err), re.MULTILINE)
+    return causes[-1] if causes else first_line(err)

@@ -16,7 +16,7 @@ from pyarrow import csv, json
 from jobs.job import Job
 from jobs.pipeline.chosen import Chosen, choose
 from ncs.config import Config
-from ncs.errors import ConfigError, DataError
+from ncs.errors import ConfigError, DataError, first_line
 from ncs.kinds import IdSlot
 from ncs.kinds.arrays import stack
 from ncs.lake import layout, storage
@@ -166,7 +166,7 @@ def read(lake: Lake, source: str, text_ids: Sequence[str] = ()) -> pa.Table:
                 )
             rows = DeltaTable(storage.alias(uri)).to_pyarrow_table()
     except (OSError, pa.ArrowException) as err:
-        raise DataError(f"--input {source} cannot be read: {str(err).partition(chr(10))[0]}") from None
+        raise DataError(f"--input {source} cannot be read: {first_line(err)}") from None
     if not len(rows):
         raise DataError(f"--input {source} has no row")
     for name, count in Counter(rows.column_names).items():

@@ -5,7 +5,7 @@ from pyspark.sql import SparkSession
 
 from jobs.pipeline.worker import work
 from ncs.config import Launch
-from ncs.errors import TrainingError
+from ncs.errors import TrainingError, first_line
 from ncs.lake import storage
 from ncs.training import cluster
 
@@ -27,10 +27,9 @@ def launch_on_spark(spark: SparkSession, conf: Launch, workers: int, order: str,
     except Exception as err:
         if storage.exists(error):
             raise TrainingError(storage.read_bytes(error).decode()) from None
-        reason = (str(err).strip().splitlines() or [""])[0]
         raise TrainingError(
-            f"the workers in Spark did not come to an end ({type(err).__name__}: {reason}); have the executors "
-            f"{workers} free slots and this package? The same command goes on from the last epoch"
+            f"the workers in Spark did not come to an end ({type(err).__name__}: {first_line(err)}); have the "
+            f"executors {workers} free slots and this package? The same command goes on from the last epoch"
         ) from None
 
 

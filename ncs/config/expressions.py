@@ -17,6 +17,8 @@ from sqlglot.dialects.spark import Spark
 from sqlglot.errors import SqlglotError
 from sqlglot.parsers.spark import SparkParser
 
+from ncs.errors import first_line
+
 LONGEST = 4000
 DEEPEST = 150
 """Characters of an expression, and levels of its tree: Spark's own parser recurses too."""
@@ -122,7 +124,7 @@ def parse_expression(text: str) -> Expression:
             raise ValueError("it can be read in two ways; write it with parentheses")
     except SqlglotError as err:
         found = getattr(err, "errors", None) or [{}]
-        what = found[0].get("description") or str(err).partition("\n")[0]
+        what = found[0].get("description") or first_line(err)
         raise ValueError(f"{_short(text)} is no SQL expression: {what} (syntax)") from None
     except RecursionError:
         raise ValueError(f"{_short(text)} is nested too deeply") from None

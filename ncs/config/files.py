@@ -15,7 +15,7 @@ import ncs
 from ncs.config.checks import check_names
 from ncs.config.earlier import add_keys, drop_gone, drop_keys, rename_key, rename_keys
 from ncs.config.schema import Config
-from ncs.errors import ConfigError
+from ncs.errors import ConfigError, first_line
 from ncs.text import read_text
 from ncs.values import problems, redact, set_key
 
@@ -169,7 +169,7 @@ def parse(text: str, where: str) -> Any:
         line = f", line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{where}{line}: not YAML: {' '.join((err.problem or err.context or '').split())}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as err:  # of a tag that does not fit its text, or of [[[[...
-        reason = getattr(err, "reason", None) or str(err).partition("\n")[0]
+        reason = getattr(err, "reason", None) or first_line(err)
         position = getattr(err, "position", None)  # of a character that no YAML holds
         line = "" if position is None else f", line {text.count(chr(10), 0, position) + 1}"
         raise ConfigError(f"{where}{line}: not YAML: {reason}") from None

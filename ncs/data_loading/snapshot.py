@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ncs.days import Days
-from ncs.errors import DataError, TrainingError
+from ncs.errors import DataError, TrainingError, first_line
 from ncs.lake import damage, storage
 from ncs.lake.layout import Lake
 
@@ -65,7 +65,7 @@ class Snapshot:
             except FileNotFoundError:
                 raise  # vacuumed meanwhile
             except (pa.ArrowException, OSError, ValueError) as err:
-                raise damage.damaged(file, str(err).partition("\n")[0]) from None
+                raise damage.damaged(file, first_line(err)) from None
             self._verified.add(file)
 
     def shard_rows(self, shards: int) -> list[int]:
@@ -95,5 +95,5 @@ def _row_groups(file: str, table: str) -> Sequence[int]:
             f"{file} of {table} is gone (vacuumed?), though the pinned version lists it; run `ncs encode`, then train"
         ) from None
     except (pa.ArrowException, OSError, ValueError) as err:
-        raise damage.damaged(file, f"no whole Parquet file: {str(err).partition(chr(10))[0]}") from None
+        raise damage.damaged(file, f"no whole Parquet file: {first_line(err)}") from None
     return [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]

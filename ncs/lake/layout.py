@@ -20,7 +20,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from ncs.config import Config
 from ncs.days import Days
-from ncs.errors import DataError
+from ncs.errors import DataError, first_line
 from ncs.lake import damage, storage
 from ncs.lake.commits import ALL, CHANGED, ERASE, Commit, Record, newest_by_key  # noqa: F401
 from ncs.lake.documents import Origin
@@ -162,7 +162,7 @@ class Lake:
                     "again, which takes the version that is there now"
                 ) from None
             except (pa.ArrowException, OSError, ValueError) as err:
-                raise damage.damaged(uri, str(err).partition("\n")[0]) from None
+                raise damage.damaged(uri, first_line(err)) from None
         return pa.concat_tables(parts, promote_options="default") if parts else pa.table({name: [] for name in columns})
 
     def rows_of_run(self, name: str, run_id: str) -> list[dict[str, Any]]:

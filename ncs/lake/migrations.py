@@ -7,7 +7,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from ncs.errors import DataError
+from ncs.errors import DataError, first_line
 from ncs.lake import contract, layout, storage
 from ncs.lake.layout import name_of
 from ncs.lake.tables import table_of
@@ -76,9 +76,9 @@ def _to_contract(uri: str) -> None:
             try:
                 table.alter.add_constraint({check: condition})
             except DeltaError as err:
-                reason = str(err).strip().partition("\n")[0]
                 raise DataError(
-                    f"{uri}: its rows break {condition!r} ({reason}); fix or remove the table and write it again"
+                    f"{uri}: its rows break {condition!r} ({first_line(err)}); fix or remove the table and write "
+                    f"it again"
                 ) from None
     table.alter.set_table_description(declared.comment)
     _describe_columns(table, name)

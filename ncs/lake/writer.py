@@ -30,7 +30,7 @@ from pyspark.sql import DataFrame, DataFrameWriter
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StringType, StructType
 
-from ncs.errors import DataError
+from ncs.errors import DataError, first_line
 from ncs.lake import contract, storage
 from ncs.lake.layout import Lake, Record, check_run_id, name_of, user_metadata
 from ncs.lake.tables import table_of
@@ -129,7 +129,7 @@ def retry_conflicts(work: Callable[[], None], what: str) -> None:
         try:
             return work()
         except _CONFLICTS as err:
-            conflict = str(err).strip().partition("\n")[0]
+            conflict = first_line(err)
         if attempt + 1 < _TRIES:
             time.sleep(_FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.5))
     raise DataError(f"{what}: other writers came between {_TRIES} times, the last said {conflict!r}; run it again")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ncs.encodings import UTF8
-from ncs.errors import DataError
+from ncs.errors import DataError, first_line
 from ncs.lake import storage
 
 _MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
@@ -78,5 +78,5 @@ def _broken(uri: str) -> str | None:
                 while file.read(_CHUNK):
                     pass
     except (pa.ArrowException, OSError, EOFError, zlib.error) as err:
-        return str(err).partition("\n")[0] or type(err).__name__
+        return first_line(err) or type(err).__name__
     return None

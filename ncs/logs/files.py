@@ -24,7 +24,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from ncs.errors import DataError, NcsError
+from ncs.errors import DataError, NcsError, first_line, root_cause
 from ncs.lake import storage
 from ncs.lake.types import fits, wider
 from ncs.logs.damage import plain, why_unreadable
@@ -103,9 +103,7 @@ def reading(what: str) -> Iterator[None]:
     except NcsError:
         raise
     except Exception as err:
-        causes = re.findall(r"^Caused by: (.+)", str(err), re.MULTILINE)
-        reason = causes[-1] if causes else (str(err).strip().splitlines() or [""])[0]
-        failed = _FAILED.search(str(err))
+        reason, failed = root_cause(err), _FAILED.search(str(err))
         if failed and isinstance(err, PySparkException | Py4JJavaError):
             uri = plain(failed[1])
             raise DataError(f"{what}, {uri}: {why_unreadable(uri, reason)}") from err
@@ -133,8 +131,7 @@ def _columns(uri: str, what: str) -> Columns:
     except PermissionError as err:
         raise DataError(f"{what}, {uri}: cannot be read ({err.strerror}); let this user read it") from None
     except (pa.ArrowException, OSError) as err:
-        reason = str(err).partition("\n")[0]
-        raise DataError(f"{what}, {uri}: no whole Parquet file ({reason}); deliver it again") from None
+        raise DataError(f"{what}, {uri}: no whole Parquet file ({first_line(err)}); deliver it again") from None
     if unknown := sorted(codecs - _SPARKS_CODECS):
         raise DataError(
             f"{what}, {uri}: is compressed with {unknown[0]}, which Spark cannot read; write it with snappy or zstd"

@@ -10,7 +10,7 @@ from threading import Event
 import torch
 from torch import Tensor
 
-from ncs.errors import TrainingError
+from ncs.errors import TrainingError, first_line
 
 _BEAT_SECONDS = 1.0
 """How often subgroups that work apart signal that they are alive."""
@@ -128,8 +128,9 @@ def lost_on(failure: type[Exception]) -> Iterator[None]:
     try:
         yield
     except failure as err:
-        reason = (str(err).strip().splitlines() or [""])[0]
-        raise LostError(f"another worker is gone, or has not answered within launch.stall_seconds ({reason})") from None
+        raise LostError(
+            f"another worker is gone, or has not answered within launch.stall_seconds ({first_line(err)})"
+        ) from None
 
 
 @dataclass(frozen=True)
