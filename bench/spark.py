@@ -228,7 +228,7 @@ def draw(what: str) -> Column:
 def copy(job: Job, into: Path) -> None:
     """The three logs, read and written as they are."""
     for name in LOGS:
-        job.table_of(name).write.format("delta").partitionBy("day").save(str(into / name))
+        job.read(name).write.format("delta").partitionBy("day").save(str(into / name))
 
 
 def files(lake: Lake, name: str) -> list[str]:

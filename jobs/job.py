@@ -104,12 +104,15 @@ class Job:
         restore_handler()
         return session
 
-    def table_of(self, name: str, version: int | None = None) -> "DataFrame":
-        """A table of the lake at a version, or as it is now."""
+    def read(self, table: str, version: int | None = None, days: Iterable[date] | None = None) -> "DataFrame":
+        """Rows of a table of the lake at a version, or as it is now: all, or those of some days."""
+        from pyspark.sql import functions as F
+
         reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
-        return reader.load(self.lake.uri(name))
+        rows = reader.load(self.lake.uri(table))
+        return rows if days is None else rows.where(F.col("day").isin(list(days)))
 
     def say(self, text: str) -> None:
         """A line for whoever watches."""

@@ -190,7 +190,7 @@ def test_users_are_nowhere_in_clear(
         texts.append(repr(found))
     assert not re.search(r"9876543\d\d", "".join(texts))
     assert KEY not in "".join(texts)
-    users = job.table_of(layout.USERS).select("user_id").collect()
+    users = job.read(layout.USERS).select("user_id").collect()
     assert {row.user_id for row in users} == {pseudonym(KEY.encode(), first + n) for n in range(20)}
 
     before = {table: lake.version(table) for table in ingest.TABLES.values()}

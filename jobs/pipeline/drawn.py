@@ -40,7 +40,7 @@ def draw(job: Job, versions: Mapping[str, int]) -> int | None:
     wanted = {str(day): _made_from(job, day, versions[layout.VOCABULARY]) for day in days}
     if currency.stale(job.lake, {layout.DRAWN_ROWS: wanted}):
         rows = reduce(DataFrame.unionByName, (draw_samples(job.spark, conf.logs, day, _count(job)) for day in days))
-        vocabulary = job.table_of(layout.VOCABULARY, versions[layout.VOCABULARY])
+        vocabulary = job.read(layout.VOCABULARY, versions[layout.VOCABULARY])
         looked = earlier(job, days, drawn=True).join(rows, vocabulary)
         encoded = encode_days(
             looked, vocabulary, conf.features, conf.split, conf.encode, None, tasks_of(conf), WORLD_TRUTH

@@ -45,7 +45,7 @@ def run(job: Job) -> None:
         stale = _find_stale(job.now())
         if not stale:
             break
-        _check_columns(job, job.table_of(layout.SAMPLES))
+        _check_columns(job, job.read(layout.SAMPLES))
         job.each(partial(_encode, job, stale=stale), stale, "encode")
         days += len(stale)
     job.say(f"encode: {days} days encoded, in {job.lake.uri('gold')}")
@@ -68,7 +68,7 @@ def _check_samples(job: Job) -> None:
         return  # `_find_stale` says so
     if ALL not in job.lake.records(layout.VOCABULARY) or _find_stale(job):
         days = {*_asked(job), *_encoded(job)} - job.blocked.keys()  # all of them, if the vocabulary changes
-        samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
+        samples = job.read(layout.SAMPLES, days=days)
         _check_columns(job, samples)
         check_values(samples, job.conf.features)
         check_labels(samples, tasks_of(job.conf))
@@ -201,12 +201,12 @@ def _sum_days(job: Job) -> None:
     groups = groups_of(job.conf.statistics)
 
     def write(days: Days) -> None:
-        samples = job.table_of(layout.SAMPLES).where(F.col("day").between(days.first, days.last))
+        samples = job.read(layout.SAMPLES, days=days)
         records = [Record("encode", str(day), wanted[str(day)]) for day in days]
         replace_days(sum_days(samples, groups), job.lake.uri(layout.DAILY_STATISTICS), records)
 
     if stale:
-        _check_columns(job, job.table_of(layout.SAMPLES))
+        _check_columns(job, job.read(layout.SAMPLES))
         job.each(write, stale, "sum")
 
 
@@ -214,15 +214,13 @@ def earlier(job: Job, days: Collection[date], drawn: bool = False) -> Earlier:
     """What the rows of some days look back to; `drawn`: rows that are none of silver/samples."""
     before = days_before(job, days)
     further = [day for day in before if day not in days]
-    daily = job.table_of(layout.DAILY_STATISTICS) if job.conf.statistics and before else None
-    rows = job.table_of(layout.SAMPLES)
     single_rows = job.conf.history or any(one.lag_hours is not None for one in job.conf.statistics)
     return Earlier(
         job.conf,
         days,
-        daily.where(F.col("day").isin(before)) if daily is not None else None,
-        rows.where(F.col("day").isin(further)) if further and single_rows else None,
-        rows.where(F.col("day").isin(list(days))),
+        job.read(layout.DAILY_STATISTICS, days=before) if job.conf.statistics and before else None,
+        job.read(layout.SAMPLES, days=further) if further and single_rows else None,
+        job.read(layout.SAMPLES, days=days),
         drawn,
     )
 
@@ -257,7 +255,7 @@ def _learn_vocabulary(job: Job, rebuild: bool = False) -> None:
         return
     if rebuild:
         days = sorted({*days, *remembered_days(job, days[-1])})
-    samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(days))
+    samples = job.read(layout.SAMPLES, days=days)
     _check_columns(job, samples)
     if samples.where(F.col("cvr").isNotNull()).isEmpty():
         raise DataError(
@@ -279,13 +277,13 @@ def _learn_vocabulary(job: Job, rebuild: bool = False) -> None:
 
 def encoded(job: Job, days: Collection[date], vocabulary: DataFrame) -> DataFrame:
     """The labelled rows of days as a vocabulary encodes them, by the job's configuration."""
-    conf, samples = job.conf, job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
+    conf, samples = job.conf, job.read(layout.SAMPLES, days=days)
     looked = earlier(job, days).join(samples, vocabulary)
     return encode_days(looked, vocabulary, conf.features, conf.split, conf.encode, late_rows(conf), tasks_of(conf))
 
 
 def _encode(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> None:
-    tasks, rows = tasks_of(job.conf), encoded(job, list(days), job.table_of(layout.VOCABULARY)).persist()
+    tasks, rows = tasks_of(job.conf), encoded(job, list(days), job.read(layout.VOCABULARY)).persist()
     try:
         contents = content(rows, "day")
         records = [Record("encode", str(day), stale[day], {"content": contents.get(str(day), "empty")}) for day in days]

@@ -13,7 +13,6 @@ from jobs.pipeline.champion import Champion, from_champion, predictions_beside, 
 from jobs.pipeline.runs import evaluation_from, folders, latest_run
 from ncs import config
 from ncs.config import Config
-from ncs.days import Days
 from ncs.errors import DataError
 from ncs.evaluation import calibration, masks, parts, scored_rows
 from ncs.evaluation.calibration import Curves
@@ -91,13 +90,13 @@ def _champions(job: Job, champion: Champion, conf: Config) -> DataFrame:
     """The champion's predictions of the test days with their labels, as those of a model of the run."""
     days, tasks = conf.test_days, list(tasks_of(conf).values())
     ref = champion.ref
-    of_it = (F.col("run_id") == ref.run_id) & (F.col("model") == ref.model) & F.col("day").isin(*days)
-    predictions = job.table_of(layout.PREDICTIONS).where(of_it)
+    of_it = (F.col("run_id") == ref.run_id) & (F.col("model") == ref.model)
+    predictions = job.read(layout.PREDICTIONS, days=days).where(of_it)
     predictions = predictions.select(
         "impression_id", F.lit(champion.name).alias("model"), *[task.prediction for task in tasks]
     )
-    labels = [label_of(task).alias(task.label) for task in tasks]
-    return predictions.join(_samples(job, days).select("impression_id", *labels), "impression_id", "left")
+    samples, labels = job.read(layout.SAMPLES, days=days), [label_of(task).alias(task.label) for task in tasks]
+    return predictions.join(samples.select("impression_id", *labels), "impression_id", "left")
 
 
 def _impressions(figures: Sequence[Figure]) -> int:
@@ -130,11 +129,11 @@ def _curves(job: Job, run_id: str) -> Curves:
 def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataFrame:
     """The test days' predictions with their labels; for synthetic logs the truth's too, as a model of its own."""
     tasks, days = tasks_of(conf), conf.test_days
-    samples = parts.with_histories(_samples(job, days), _samples(job, conf.train_days))
+    samples = parts.with_histories(job.read(layout.SAMPLES, days=days), job.read(layout.SAMPLES, days=conf.train_days))
     labels = [label_of(task).alias(task.label) for task in tasks.values()]
     sliced = [F.col(name).alias(parts.OWN + name) for name in slices]
     rows = samples.select("impression_id", "user_id", *sliced, *labels)
-    predictions = job.table_of(layout.PREDICTIONS).where((F.col("run_id") == run_id) & F.col("day").isin(*days))
+    predictions = job.read(layout.PREDICTIONS, days=days).where(F.col("run_id") == run_id)
     predictions = predictions.select("impression_id", "model", *[task.prediction for task in tasks.values()])
     # A left join: predictions without a sample are counted and refused, not lost.
     scored = predictions.join(rows, "impression_id", "left")
@@ -149,10 +148,6 @@ def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataF
         F.col("expected_cvr").alias("pcvr"),
     )
     return scored.unionByName(truth.join(rows, "impression_id"), allowMissingColumns=True)
-
-
-def _samples(job: Job, days: Days) -> DataFrame:
-    return job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
 
 
 def _write(job: Job, table: str, rows: Sequence[dict[str, Any]], record: Record) -> None:

@@ -221,7 +221,7 @@ def _read(job: Job, source: Source, log: str, days: list[date], names: SampleCol
     names.add(log, rows.columns, what)
     if not job.lake.has(TABLES[log]):
         return rows
-    kept = job.table_of(TABLES[log])
+    kept = job.read(TABLES[log])
     gone = [name for name in kept.columns if name not in rows.columns]
     if log == "impressions" and "length_seconds" in gone and "length_seconds" in _columns(job.lake, layout.VIDEOS):
         gone.remove("length_seconds")  # the samples take that of the video then

@@ -122,8 +122,8 @@ def _label(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> dict[d
     parts = {part for day in days for part in stale[day]["inputs"]}
     logs = Logs(
         **{log: _folders(job, table, versions[log], parts) for log, table in _LOGS.items()},
-        users=job.table_of(layout.USERS),
-        videos=job.table_of(layout.VIDEOS),
+        users=job.read(layout.USERS),
+        videos=job.read(layout.VIDEOS),
     )
     labelled = label_days(logs, days, reach)
     try:
@@ -189,7 +189,7 @@ def _folder(part: str) -> date:
 def _folders(job: Job, table: str, version: int, parts: Iterable[str]) -> DataFrame:
     """A log's rows, from the first to the last of its folders among the inputs."""
     days = [_folder(part) for part in parts if part.startswith(f"{table}/")]
-    rows = job.table_of(table, version)
+    rows = job.read(table, version)
     return rows.where(F.col("day").between(min(days), max(days))) if days else rows.where(F.lit(False))
 
 

@@ -65,10 +65,10 @@ def _exposed(job: Job, rankers: Rankers) -> Exposed:
     source = KuaiRand(root, conf.logs.timezone, Pseudonyms.of(job.conf.privacy.key))
     log = source.exposed(job.spark).where("length_seconds > 0")
     videos = log.groupBy("video_id").agg(F.max("length_seconds").alias("length_seconds"))
-    videos = videos.join(job.table_of(layout.VIDEOS).drop("length_seconds"), "video_id", "left")
+    videos = videos.join(job.read(layout.VIDEOS).drop("length_seconds"), "video_id", "left")
     share = wanted.rows / max(log.count(), 1)
     chosen = F.pmod(F.xxhash64("user_id", F.lit(wanted.seed)), F.lit(1_000_000)) < int(share * 1_000_000)
-    rows = log.drop("length_seconds").where(chosen).join(job.table_of(layout.USERS), "user_id", "left")
+    rows = log.drop("length_seconds").where(chosen).join(job.read(layout.USERS), "user_id", "left")
     slots, features = conf.layout, conf.features
     of_videos = [name for name in slots.names if features[name].side == "video"]
     of_rows = [name for name in slots.names if features[name].side != "video"]

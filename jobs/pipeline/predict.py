@@ -3,7 +3,6 @@
 from typing import Any
 
 import pyarrow  # noqa: F401  (before torch: the other order has crashed)
-from pyspark.sql import functions as F
 
 from jobs.job import Job
 from jobs.pipeline import predict_days
@@ -58,7 +57,7 @@ def _predict(job: Job, found: dict[str, Any], conf: Config) -> None:
 
     folder = job.lake.uri("models", run_id)
     scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in found["models"]}
-    samples = job.table_of(shown).where(F.col("day").isin(*days))
+    samples = job.read(shown, days=days)
     if vocabulary != found["vocabulary"]:  # it has grown: gold may hold ids that the models do not know
         samples = encoded_for(job, found, conf, list(days))
     rows = predictions(job, samples, conf, run_id, scorers, list(days))

@@ -116,8 +116,7 @@ def predictions(
 ) -> DataFrame:
     """Rows of gold/predictions from the days' encoded rows, by each of a run's models."""
     tasks = tasks_of(conf)
-    who = job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
-    who = who.select("impression_id", "user_id", "video_id", "day")
+    who = job.read(layout.SAMPLES, days=days).select("impression_id", "user_id", "video_id", "day")
     by_day = job.lake.rows_by_day(layout.SAMPLES, job.lake.version(layout.SAMPLES))
     few = sum(by_day.get(str(day), 0) for day in days) <= _FEW
     return (
@@ -134,5 +133,5 @@ def encoded_for(job: Job, described: Mapping[str, Any], conf: Config, days: Coll
     """The days' impressions as ids of the vocabulary that a run was trained with."""
     version = described["lineage"]["tables"][layout.VOCABULARY]
     job.lake.table(layout.VOCABULARY, version)  # or a line that says that it is gone
-    rows = encoded(replace(job, conf=conf), days, job.table_of(layout.VOCABULARY, version))
+    rows = encoded(replace(job, conf=conf), days, job.read(layout.VOCABULARY, version))
     return rows.where(~F.isnan(tasks_of(conf)[CTR].label))

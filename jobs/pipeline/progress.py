@@ -109,11 +109,11 @@ def _write(job: Job, models: Sequence[Chosen], day: date, records: Sequence[Reco
 def _evaluate(job: Job, model: Chosen, day: date) -> list[DayFigure]:
     """A model's figures of a day, computed from its predictions and the labels."""
     run_id, tasks = model.described["run_id"], list(tasks_of(model.conf).values())
-    of_model = (F.col("run_id") == run_id) & (F.col("model") == model.model) & (F.col("day") == F.lit(day))
+    of_model = (F.col("run_id") == run_id) & (F.col("model") == model.model)
     columns = ["impression_id", "model", *(task.prediction for task in tasks)]
-    predictions = job.table_of(layout.PREDICTIONS).where(of_model).select(*columns)
+    predictions = job.read(layout.PREDICTIONS, days=[day]).where(of_model).select(*columns)
     labels = [label_of(task).alias(task.label) for task in tasks]
-    samples = job.table_of(layout.SAMPLES).where(F.col("day") == F.lit(day))
+    samples = job.read(layout.SAMPLES, days=[day])
     # A left join: predictions without a sample are counted and refused, not lost.
     scored = predictions.join(samples.select("impression_id", "user_id", *labels), "impression_id", "left")
     found = evaluate(scored, run_id, [model.model], tasks).figures

@@ -5,8 +5,6 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from pyspark.sql import functions as F
-
 import ncs
 from jobs.job import Job
 from jobs.pipeline import index
@@ -65,7 +63,7 @@ def write(
     if storage.exists(path) and storage.derived_json(note) == provenance:
         return
     days = conf.learning_days
-    samples = job.table_of(layout.SAMPLES).where(F.col("day").isin(*days))
+    samples = job.read(layout.SAMPLES, days=days)
     of_models = trained(job.lake, run_id, models)
     page = report.render(
         report.Report(

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from jobs.job import Job
 from ncs.days import Days
 from ncs.errors import ConfigError, DataError
+from ncs.features.growth import largest_ids
 from ncs.lake.layout import PREDICTIONS, SAMPLES, USERS, VIDEOS, VOCABULARY
 from ncs.tasks import tasks_of
 from validation import bands, suites
@@ -99,7 +100,7 @@ def _accounts(job: Job, table: str, days: list[date]) -> dict[date, Mapping[str,
 
 
 def _suite(job: Job, table: str, days: list[date], learnt: dict[date, bands.Bands]) -> Suite:
-    ids = _largest_ids(job) if _encoded(job, table) else None
+    ids = largest_ids(job.read(VOCABULARY)) if _encoded(job, table) else None
     return suites.build(table, job.conf, days, ids, learnt, _accounts(job, table, days), _columns(job, table))
 
 
@@ -154,12 +155,7 @@ def _encoded(job: Job, table: str) -> bool:
 
 
 def _rows(job: Job, table: str, version: int, days: list[date]) -> DataFrame:
-    rows = job.table_of(table, version)
+    rows = job.read(table, version)
     if "day" not in rows.columns:
         return rows
     return rows.where(F.col("day").isNull() | F.col("day").isin(days))
-
-
-def _largest_ids(job: Job) -> dict[str, int]:
-    vocabulary = job.spark.read.format("delta").load(job.lake.uri(VOCABULARY))
-    return {row.field: row.largest for row in vocabulary.groupBy("field").agg(F.max("id").alias("largest")).collect()}

@@ -39,7 +39,7 @@ def with_known(job: Job, learnt: DataFrame, before: Mapping[str, Any] | None) ->
     """What was learnt from the window; where it grows from facts `before`, the values that are known with new ones."""
     if before is None:
         return learnt
-    return grow(job.table_of(layout.VOCABULARY), learnt, job.conf.growing_fields, before[LARGEST])
+    return grow(job.read(layout.VOCABULARY), learnt, job.conf.growing_fields, before[LARGEST])
 
 
 def facts(job: Job, vocabulary: DataFrame, before: Mapping[str, Any] | None) -> dict[str, Any]:

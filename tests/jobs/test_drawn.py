@@ -59,11 +59,11 @@ def ncs(world: Job) -> Ncs:
 def test_rows_that_are_none_of_the_logs_look_back_as_those_do(world: Job) -> None:
     """The test day's own rows, encoded as if they had been drawn, are what is encoded of them."""
     conf, day = world.conf, world.conf.test_days.first
-    samples = world.table_of(layout.SAMPLES).where(F.col("day") == day)
-    vocabulary = world.table_of(layout.VOCABULARY)
+    samples = world.read(layout.SAMPLES).where(F.col("day") == day)
+    vocabulary = world.read(layout.VOCABULARY)
     looked = earlier(world, [day], drawn=True).join(samples, vocabulary)
     found = encode_days(looked, vocabulary, conf.features, conf.split, conf.encode, None, tasks_of(conf)).toPandas()
-    expected = world.table_of("gold/ctr_samples").where(F.col("day") == day).toPandas()
+    expected = world.read("gold/ctr_samples").where(F.col("day") == day).toPandas()
     found, expected = (rows.sort_values("impression_id").reset_index(drop=True) for rows in (found, expected))
     assert len(found) > 700
     assert any(ids[0] > 0 for ids in found["clicked_video_id"]), "there are histories"
@@ -82,7 +82,7 @@ def test_models_are_held_against_the_truth(ncs: Ncs, world: Job, capsys: pytest.
     assert ["CVR MSE" in tables[0], "CVR excess error" in tables[1], "CTR cross entropy" in tables[1]] == [True] * 3
     assert "over 2 training seeds and 2,000 test impressions" in first
 
-    rows = world.table_of(layout.DRAWN_ROWS).toPandas()
+    rows = world.read(layout.DRAWN_ROWS).toPandas()
     assert len(rows) == rows["impression_id"].nunique() == 2000
     logged = lake.read(layout.SAMPLES, lake.version(layout.SAMPLES), ["impression_id"]).to_pandas()
     assert not set(rows["impression_id"]) & set(logged["impression_id"])
@@ -91,7 +91,7 @@ def test_models_are_held_against_the_truth(ncs: Ncs, world: Job, capsys: pytest.
     assert labelled["cvr"].mean() == pytest.approx(labelled["expected_cvr"].mean(), abs=0.03)
     assert holds_what_is_told(lake, layout.DRAWN_ROWS)
 
-    kept = world.table_of(layout.COMPARISONS).toPandas()
+    kept = world.read(layout.COMPARISONS).toPandas()
     value = kept.set_index(["model", "seed", "metric"])["value"]
     assert set(kept["metric"]) == {"auc", "mse", "excess_error", "cross_entropy"}
     for model in ("layer_share", "full_share"):

@@ -68,7 +68,7 @@ def prepare(job: Job) -> None:
 
 
 def rows(job: Job) -> dict[str, int]:
-    return {table: job.table_of(table).count() for table in TABLES}
+    return {table: job.read(table).count() for table in TABLES}
 
 
 def erase_users(job: Job, *users: int) -> None:
@@ -103,9 +103,9 @@ def test_a_user_is_erased_everywhere_and_stays_away(
         "gold/ctr_samples": 2,
     }
     for table in (layout.IMPRESSIONS, layout.USERS, layout.SAMPLES):
-        ids = {row.user_id for row in job.table_of(table).select("user_id").collect()}
+        ids = {row.user_id for row in job.read(table).select("user_id").collect()}
         assert ids == {pseudonym(KEY.encode(), user) for user in (1, 2)}
-    assert not job.table_of(layout.QUARANTINE).where(f"row LIKE '%{pseudonym(KEY.encode(), 3)}%'").count()
+    assert not job.read(layout.QUARANTINE).where(f"row LIKE '%{pseudonym(KEY.encode(), 3)}%'").count()
 
     found = status(job)
     assert [part.stale for part in found] == [[]] * len(found), "what is left is as it would be without the user"

@@ -90,11 +90,11 @@ def test_a_lake_has_ids_of_one_kind(spark: SparkSession, logs: Path, tmp_path: P
     lake = Lake.at(str(tmp_path / "lake"))
     job = Job(conf, lake, conf.logs.days, quiet=True)
     ingest.run(job)
-    videos = {row.video_id for row in job.table_of(layout.VIDEOS).collect()}
+    videos = {row.video_id for row in job.read(layout.VIDEOS).collect()}
     assert videos == {number_of(f"V{video:05}") for video in profiles()["videos"]["video_id"].to_pylist()}
     erase.run(job, user_ids=["U00003", "nobody"])
-    assert number_of("U00003") not in {row.user_id for row in job.table_of(layout.USERS).collect()}
-    assert job.table_of(layout.USERS).count() == profiles()["users"].num_rows - 1
+    assert number_of("U00003") not in {row.user_id for row in job.read(layout.USERS).collect()}
+    assert job.read(layout.USERS).count() == profiles()["users"].num_rows - 1
     other = toy_conf(*settings, "logs.text_ids=[user_id]")
     with pytest.raises(DataError, match=r"its user ids were made with .* other logs\.text_ids; ingest these days too"):
         ingest.run(Job(other, lake, Days(DAYS[1], DAYS[1])))
