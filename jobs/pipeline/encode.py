@@ -173,8 +173,7 @@ def sums_from(job: Job) -> dict[str, dict[str, Any]]:
 
 
 def _encoded(job: Job) -> set[date]:
-    records = (job.lake.records(task.table) for task in tasks_of(job.conf).values())
-    return {date.fromisoformat(day) for days in records for day in days}
+    return {day for task in tasks_of(job.conf).values() for day in job.lake.days(task.table)}
 
 
 def wanted(job: Job) -> dict[str, Wanted]:

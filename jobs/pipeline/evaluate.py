@@ -59,9 +59,9 @@ def run(job: Job) -> None:
         }
         together(lambda table: _write(job, table, beside_figures[table], record), beside_figures)
         _write(job, layout.EVALUATIONS, [asdict(one) for one in figures], record)  # last: it says done
-    else:
-        figures = [Figure(**row) for row in report.rows_of(job, layout.EVALUATIONS, run_id)]
-        differences = [RunDifference(**row) for row in report.rows_of(job, layout.RUN_DIFFERENCES, run_id)]
+    else:  # without Spark: `ncs run` with nothing to do starts no JVM
+        figures = [Figure(**row) for row in job.lake.rows_of_run(layout.EVALUATIONS, run_id)]
+        differences = [RunDifference(**row) for row in job.lake.rows_of_run(layout.RUN_DIFFERENCES, run_id)]
     evidence = _evidence(figures, differences, list(models), tasks, report.trained(job.lake, run_id, models))
     evidence = with_champion(evidence, run_id, champion)
     print("\n".join([as_text(figures, list(models), tasks), "", *verdict(evidence).lines()]))
@@ -123,7 +123,7 @@ def _curves(job: Job, run_id: str) -> Curves:
         return {}
     if run_id not in job.lake.records(layout.CALIBRATION):
         raise DataError(f"calibration is on, {layout.CALIBRATION} has nothing of run {run_id}; run `ncs predict`")
-    return calibration.from_rows(report.rows_of(job, layout.CALIBRATION, run_id))
+    return calibration.from_rows(job.lake.rows_of_run(layout.CALIBRATION, run_id))
 
 
 def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataFrame:

@@ -119,7 +119,7 @@ def _check_names(job: Job, source: Source, stale: Stale) -> SampleColumns:
     """
     names = SampleColumns()
     for log, table in TABLES.items():
-        names.add(log, _columns(job.lake, table), table)
+        names.add(log, job.lake.columns(table) if job.lake.has(table) else [], table)
         for path in source.left_out(log) if stale[log] else []:
             job.say(f"ingest: {path} is left out, for it is no folder of a day (day=YYYY-MM-DD) of {log}")
     for log in (*PROFILES, *DAY_LOGS):
@@ -134,11 +134,6 @@ def _check_names(job: Job, source: Source, stale: Stale) -> SampleColumns:
                     raise
                 _leave_out(job, stale, day, err)
     return names
-
-
-def _columns(lake: Lake, table: str) -> list[str]:
-    """The columns that a table has; none if it is not there."""
-    return [column.name for column in lake.table(table).schema().fields] if lake.has(table) else []
 
 
 def _leave_out(job: Job, stale: Stale, day: date, reason: DataError) -> None:
@@ -223,7 +218,7 @@ def _read(job: Job, source: Source, log: str, days: list[date], names: SampleCol
         return rows
     kept = job.read(TABLES[log])
     gone = [name for name in kept.columns if name not in rows.columns]
-    if log == "impressions" and "length_seconds" in gone and "length_seconds" in _columns(job.lake, layout.VIDEOS):
+    if log == "impressions" and "length_seconds" in gone and "length_seconds" in job.lake.columns(layout.VIDEOS):
         gone.remove("length_seconds")  # the samples take that of the video then
     _name_dropped(job, what, gone)
     others = kept.where(~F.col("day").isin(days) if days else F.lit(False))  # profiles are replaced whole

@@ -52,7 +52,7 @@ def days_for(job: Job, model: Chosen) -> list[date]:
         return list(job.days)
     if model.conf.test_length:
         return list(model.conf.test_days)
-    return [max(map(date.fromisoformat, job.lake.records(layout.SAMPLES)))]
+    return [max(job.lake.days(layout.SAMPLES))]
 
 
 def predict(job: Job, chosen: Sequence[Chosen], days: Sequence[date]) -> None:

@@ -45,7 +45,7 @@ def write(
     that it was compared on.
     """
     run_id, conf = run["run_id"], config.of_run(run)
-    simulation = rankings.newest(rows_of(job, layout.SIMULATIONS, run_id))
+    simulation = rankings.newest(job.lake.rows_of_run(layout.SIMULATIONS, run_id))
     commit = job.lake.commits(layout.EVALUATIONS)[run_id]
     checked = quality(job.lake, conf)
     provenance = {
@@ -74,7 +74,7 @@ def write(
             _newest(inputs),
             evidence,
             simulation,
-            rows_of(job, layout.SLICES, run_id),
+            job.lake.rows_of_run(layout.SLICES, run_id),
             {key: facts for key, facts in _labelled(job.lake).items() if date.fromisoformat(key) in days},
             checked,
             commit.written,
@@ -115,13 +115,6 @@ def _quality_page(lake: Lake) -> str | None:
 def _labelled(lake: Lake) -> dict[str, dict[str, Any]]:
     """Day -> what the commit of its samples says of it."""
     return {key: record.facts for key, (_, record) in lake.records(layout.SAMPLES).items()}
-
-
-def rows_of(job: Job, name: str, run_id: str) -> list[dict[str, Any]]:
-    """A run's rows of a table, none if there is no table; read without Spark, so that `ncs run` with nothing to do
-    starts no JVM.
-    """
-    return job.lake.rows_of_run(name, run_id) if job.lake.has(name) else []
 
 
 def trained(lake: Lake, run_id: str, models: dict[str, str]) -> dict[str, report.Trained]:

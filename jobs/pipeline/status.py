@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
 
 import validation
 from jobs.job import Job
@@ -67,6 +66,5 @@ def _gates(job: Job, table: str, checks: Mapping[tuple[str, str], list[Checked]]
 
 def _known_days(job: Job) -> Days:
     """From the first to the last day of `logs.days` and of the bronze and silver tables."""
-    tables = (layout.IMPRESSIONS, layout.SAMPLES)
-    days = {date.fromisoformat(key) for table in tables for key in job.lake.records(table)}
-    return Days(min({*days, job.days.first}), max({*days, job.days.last}))
+    days = {*job.lake.days(layout.IMPRESSIONS), *job.lake.days(layout.SAMPLES), job.days.first, job.days.last}
+    return Days(min(days), max(days))

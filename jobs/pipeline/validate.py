@@ -146,7 +146,7 @@ def _digest(job: Job, table: str, days: list[date], learnt: dict[date, bands.Ban
 
 def _columns(job: Job, table: str) -> list[str]:
     """The columns that a table of profiles has; a key of theirs may have several rows."""
-    return [column.name for column in job.lake.table(table).schema().fields] if table in PROFILES else []
+    return job.lake.columns(table) if table in PROFILES else []
 
 
 def _encoded(job: Job, table: str) -> bool:

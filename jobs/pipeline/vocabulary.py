@@ -60,8 +60,7 @@ def remembered_days(job: Job, last: date) -> list[date]:
     window = job.conf.window
     if window.forget_days is None:
         return []
-    labelled = map(date.fromisoformat, job.lake.records(layout.SAMPLES))
-    unusable = {*window.exclude, *job.blocked}
+    labelled, unusable = job.lake.days(layout.SAMPLES), {*window.exclude, *job.blocked}
     return [day for day in labelled if 0 <= (last - day).days < window.forget_days and day not in unusable]
 
 

@@ -34,7 +34,7 @@ Slices = Mapping[str, Sequence[float] | None]
 
 def slices_of(lake: Lake, wanted: Slices) -> Slices:
     """The wanted slices that the samples have columns for."""
-    there = {*(column.name for column in lake.table(layout.SAMPLES).schema().fields), *HISTORIES}
+    there = {*lake.columns(layout.SAMPLES), *HISTORIES}
     return {name: edges for name, edges in wanted.items() if name in there}
 
 

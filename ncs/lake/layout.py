@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -166,9 +166,10 @@ class Lake:
         return pa.concat_tables(parts, promote_options="default") if parts else pa.table({name: [] for name in columns})
 
     def rows_of_run(self, name: str, run_id: str) -> list[dict[str, Any]]:
-        """The newest rows of a run in a table of results, which fit into memory; in no particular order."""
-        table = self.table(name)
-        columns = [field.name for field in table.schema().fields]
+        """The newest rows of a run in a table of results, in no particular order; none if there is no table."""
+        if not self.has(name):
+            return []
+        table, columns = self.table(name), self.columns(name)
         parted = "run_id" in table.metadata().partition_columns
         rows = self.read(name, table.version(), columns, [("run_id", "=", run_id)] if parted else None).to_pylist()
         nulls: dict[str, Any] = dict.fromkeys(columns) | ({"run_id": run_id} if parted else {})
@@ -203,6 +204,14 @@ class Lake:
     def version(self, name: str) -> int:
         """The newest version of a table."""
         return self.table(name).version()
+
+    def columns(self, name: str) -> list[str]:
+        """The names of a table's columns. Raises DataError if there is no table."""
+        return [column.name for column in self.table(name).schema().fields]
+
+    def days(self, name: str) -> set[date]:
+        """The days that a table's commits name."""
+        return {date.fromisoformat(key) for key in self.commits(name)}
 
     def commits(self, name: str, version: int | None = None) -> dict[str, Commit]:
         """The newest commit of each key of a table, up to a version. Empty if there is no table."""

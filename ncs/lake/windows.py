@@ -23,7 +23,7 @@ def close_days(conf: Config, lake: Lake) -> Config:
     if not conf.logs.days.is_open:
         return conf
     source = storage.absolute(conf.logs.source or "")
-    there = {*_delivered(source), *map(date.fromisoformat, lake.records(layout.IMPRESSIONS))}
+    there = {*_delivered(source), *lake.days(layout.IMPRESSIONS)}
     days = {day for day in there if day in conf.logs.days}
     if not days:
         raise DataError(f"logs.days is {conf.logs.days}, and {source} has no such day in impressions/day=YYYY-MM-DD")
