@@ -10,7 +10,7 @@ from ncs.config import Config
 from ncs.errors import DataError
 from ncs.lake import layout
 from ncs.runs.predictor import Predictor
-from ncs.simulation.encoding import Encoder
+from ncs.serving import Encoder
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ An arm ranks a visit's candidates by `pCTR * pCVR * length`. Every arm ranks eve
 comparisons: the A/B test, in which a user's bucket decides whose ranking counts, and the paired one over all users.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ncs.config import Simulate
+from ncs.errors import DataError
 from ncs.kinds.arrays import Arrays, stack
 from ncs.logs.draws import Floats, Ints, uniform
 from ncs.logs.world import World
-from ncs.simulation.encoding import Encoder
+from ncs.serving import Encoder
 from ncs.simulation.past import Past
 from ncs.simulation.trial import (
     METRICS,
@@ -158,7 +159,7 @@ def _inputs(world: World, visits: Visits, encoder: Encoder, past: Past | None) -
     raw = {**{name: values[flat] for name, values in videos.items()}, **raw}
     known = past.statistics(raw) if past else {}
     latest = past.histories(visits.users) if past else {}
-    encoder.check({**columns, **videos, **known, **latest})
+    check_features(encoder.fields, {**columns, **videos, **known, **latest})
     by_visit, by_video = encoder.encode({**columns, **latest}), encoder.encode(videos)
     encoded = {
         **{name: values[flat] for name, values in by_video.items()},
@@ -166,6 +167,16 @@ def _inputs(world: World, visits: Visits, encoder: Encoder, past: Past | None) -
         **encoder.encode(known),
     }
     return stack(encoder.layout, encoded, len(flat))
+
+
+def check_features(features: Iterable[str], columns: Collection[str]) -> None:
+    """Raise DataError for a feature that is not among the columns of the synthetic world."""
+    for name in features:
+        if name not in columns:
+            raise DataError(
+                f"fields.{name}: the synthetic world has no such column, so no visit can be scored; it has "
+                f"{', '.join(sorted(columns))}"
+            )
 
 
 def _outcomes(

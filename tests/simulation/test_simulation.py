@@ -16,8 +16,8 @@ from ncs.kinds import Buckets, Vocabulary
 from ncs.lake import contract, layout
 from ncs.lake.layout import Lake
 from ncs.logs.world import World
-from ncs.simulation.encoding import Encoder
-from ncs.simulation.simulation import ORACLE, RANDOM, SAME, Simulation, simulate
+from ncs.serving import Encoder
+from ncs.simulation.simulation import ORACLE, RANDOM, SAME, Simulation, check_features, simulate
 from ncs.simulation.table import as_rows, as_text
 from ncs.simulation.visits import draw_visits, respond
 from tests.factories import ROOT
@@ -129,7 +129,7 @@ def test_an_unknown_value_is_id_0_and_a_missing_column_is_named(conf: Config) ->
     encoder = Encoder(conf.fields, vocabulary(conf))
     assert encoder.column("user_id", np.array([0, 599, 600])).tolist() == [1, 600, 0]
     with pytest.raises(DataError, match=r"fields.video_id.*the synthetic world has no such column"):
-        encoder.check({"user_id": np.array([1])})
+        check_features(conf.fields, ["user_id"])
     edges = pa.Table.from_pylist([{"field": "user_id", "value": v, "id": n} for n, v in [(1, "-inf"), (2, "3.5")]])
     bucketed = Encoder({"user_id": Buckets(side="user")}, edges)
     assert bucketed.column("user_id", np.array([3.0, 3.5, 9.0, np.nan])).tolist() == [1, 2, 2, 0]
