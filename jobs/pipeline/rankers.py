@@ -9,6 +9,7 @@ from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError
 from ncs.lake import layout
+from ncs.lake.vocabulary import read_ids
 from ncs.runs.predictor import Predictor
 from ncs.serving import Encoder
 
@@ -40,6 +41,5 @@ def load(job: Job, run_id: str | None = None) -> Rankers:
         )
     folder = job.lake.uri("models", run_id)
     scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in models}
-    version = found["lineage"]["tables"][layout.VOCABULARY]
-    encoder = Encoder(conf.features, job.lake.read(layout.VOCABULARY, version, ["field", "value", "id"]))
+    encoder = Encoder(conf.features, read_ids(job.lake, found["lineage"]["tables"][layout.VOCABULARY]))
     return Rankers(run_id, conf, scorers, encoder)

@@ -22,8 +22,10 @@ from ncs.kinds.arrays import stack
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake
 from ncs.lake.registry import CHAMPION, ModelRef
+from ncs.lake.vocabulary import read_ids
 from ncs.runs.predictor import Predictor
 from ncs.serving import Encoder
+from ncs.serving.raw import LENGTH, RANKSCORE
 from ncs.tasks import CTR, CVR, tasks_of
 
 
@@ -40,7 +42,6 @@ _READERS: Mapping[str, Callable[[BinaryIO, Sequence[str]], pa.Table]] = {
     "csv": _read_csv,
 }
 """How a file's name ends -> what reads it. JSON is of lines."""
-RANKSCORE = "rankscore"
 
 
 class Scored(NamedTuple):
@@ -64,8 +65,7 @@ class Scorer:
     @classmethod
     def load(cls, lake: Lake, chosen: Chosen) -> "Scorer":
         """A model with the vocabulary that it was trained with."""
-        version = chosen.described["lineage"]["tables"][layout.VOCABULARY]
-        vocabulary = lake.read(layout.VOCABULARY, version, ["field", "value", "id"])
+        vocabulary = read_ids(lake, chosen.described["lineage"]["tables"][layout.VOCABULARY])
         return cls(chosen.ref, chosen.conf, vocabulary, chosen.predictor(lake))
 
     @cached_property
@@ -100,7 +100,7 @@ class Scorer:
         inputs = stack(self.conf.layout, encoded, len(rows))
         predictions = self.predictor.predict(inputs.ids, inputs.numbers if self.conf.layout.number_width else None)
         values = {tasks_of(self.conf)[task].prediction: found for task, found in predictions.items()}
-        length = rows["length_seconds"].to_numpy().astype(float) if "length_seconds" in rows.column_names else 1.0
+        length = rows[LENGTH].to_numpy().astype(float) if LENGTH in rows.column_names else 1.0
         values[RANKSCORE] = predictions[CTR] * predictions[CVR] * length
         return Scored(values, {name: encoded[name] == 0 for name in self.counted})
 

@@ -16,12 +16,13 @@ from ncs.kinds.history import Past
 from ncs.lake import layout, storage
 from ncs.lake.erasure import erased_users, user_digest
 from ncs.lake.layout import Lake
+from ncs.lake.vocabulary import read_ids
 from ncs.serving import mlflow_model, raw
 
 FOLDER = "mlflow"
 """Below `serving` of the model."""
 PSEUDONYMS = "the lake's user ids are pseudonyms (privacy.key), which no request has"
-_USER, _COLUMNS = "user_id", ["field", "value", "id"]
+_USER = "user_id"
 
 
 def write(job: Job, chosen: Chosen, programs: Mapping[str, bytes]) -> str | None:
@@ -80,7 +81,7 @@ def _as(text: str, dtype: pa.DataType) -> Any:
 
 def _vocabulary(lake: Lake, chosen: Chosen) -> pa.Table:
     """The version that the model was trained with, without users that were erased since."""
-    rows = lake.read(layout.VOCABULARY, chosen.described["lineage"]["tables"][layout.VOCABULARY], _COLUMNS)
+    rows = read_ids(lake, chosen.described["lineage"]["tables"][layout.VOCABULARY])
     erased = erased_users(lake)
     if not erased:
         return rows

@@ -19,9 +19,7 @@ from ncs.errors import ConfigError, DataError
 from ncs.lake import contract, layout
 from ncs.lake.layout import Lake
 from ncs.lake.tables import table_of
-from ncs.lake.tables.registry import RegistryEntry
-
-CHAMPION, CANDIDATE = "champion", "candidate"
+from ncs.lake.tables.registry import CANDIDATE, CHAMPION, RegistryEntry
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Whether two versions of gold/vocabulary give the same ids to the same values.
+"""The versions of gold/vocabulary: what each knows, and whether two give the same ids to the same values.
 
 A vocabulary that only grows keeps its lineage, which stands in the facts of its commits: rows that were encoded with an
 earlier version of the same lineage mean what they meant. One that is rebuilt begins another.
@@ -7,11 +7,18 @@ earlier version of the same lineage mean what they meant. One that is rebuilt be
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+
 from ncs.lake import layout
 from ncs.lake.layout import ALL, CHANGED, Lake
 
 LINEAGE, LARGEST = "lineage", "largest"
 """Facts of a commit: the lineage, and the largest id that each field ever had."""
+
+
+def read_ids(lake: Lake, version: int) -> pa.Table:
+    """What an encoder reads of a version: `field, value, id`."""
+    return lake.read(layout.VOCABULARY, version, ["field", "value", "id"])
 
 
 def lineage(lake: Lake, version: int | None = None) -> str | None:

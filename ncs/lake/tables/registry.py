@@ -8,9 +8,10 @@ from ncs.lake import names
 from ncs.lake.columns import DAY, MADE_AT, METRIC, MODEL, RUN, TASK, Column, OneOf, columns_of, ends
 from ncs.lake.tables.table import Table
 
-ALIASES = ("champion", "candidate")
+CHAMPION, CANDIDATE = "champion", "candidate"
 """The model in use, and the one that may take its place."""
-ACTIONS = ("register", "promote", "force", "rollback")
+_ALIASES = OneOf("alias_is_known", (CHAMPION, CANDIDATE))
+_ACTIONS = OneOf("action_is_known", ("register", "promote", "force", "rollback"))
 _CI = ends("ci_low", "ci_high", "over the day's rows")
 
 
@@ -20,14 +21,14 @@ class RegistryEntry:
 
     sequence: Annotated[int, Column("long", "order of the entries, from 1").required]
     made_at: Annotated[datetime, MADE_AT]
-    alias: Annotated[str, Column("string", "champion or candidate", values=OneOf("alias_is_known", ALIASES)).required]
+    alias: Annotated[str, Column("string", "champion or candidate", values=_ALIASES).required]
     action: Annotated[
         str,
         Column(
             "string",
             "register: a new candidate; promote: the rules allowed it; force: they were overruled; rollback: the "
             "champion before",
-            values=OneOf("action_is_known", ACTIONS),
+            values=_ACTIONS,
         ).required,
     ]
     run_id: Annotated[str, RUN]
