@@ -170,7 +170,7 @@ def _keep(
     """Append the comparison to the lake's tables, to each unless it is there. Returns its id and when it was made."""
     keys = [conf.models[model.model].key(model.model) for model in compared]
     comparison = digest([[one.run_id for one in runs], keys, conf.part("compare.rows"), _ANALYSIS, drawn])
-    made_at = _known(job, layout.COMPARISONS).get(comparison, datetime.now(UTC))
+    made_at = contract.made_at(job.lake, layout.COMPARISONS, "comparison_id").get(comparison, datetime.now(UTC))
     made = {"comparison_id": comparison, "made_at": made_at}
     by_seed: list[dict[str, Any]] = []
     for n, one in enumerate(runs):
@@ -196,18 +196,10 @@ def _keep(
                 )
     found = [{**made, **asdict(one)} for one in differences(compared, judged, conf.compare.references)]
     for table, rows in ((layout.COMPARISONS, by_seed), (layout.DIFFERENCES, found)):
-        if rows and comparison not in _known(job, table):
+        if rows and comparison not in contract.made_at(job.lake, table, "comparison_id"):
             contract.append(job.lake, table, pa.Table.from_pylist(rows))
     return comparison, made_at
 
 
 def _seen(of_task: Budget | None) -> dict[str, Any]:
     return {"epochs": of_task and of_task.epochs, "capped": of_task and of_task.capped}
-
-
-def _known(job: Job, table: str) -> dict[str, datetime]:
-    """The comparisons that a table holds, and when they were made."""
-    if not job.lake.has(table):
-        return {}
-    rows = job.lake.read(table, job.lake.version(table), ["comparison_id", "made_at"])
-    return {row["comparison_id"]: row["made_at"] for row in rows.to_pylist()}

@@ -40,7 +40,7 @@ def run(job: Job, model: str | None = None) -> None:
     past = Past(job.lake, rankers.conf) if rankers.conf.statistics or rankers.conf.history else None
     simulation = simulate(World(job.conf.logs), wanted, rankers.scorers, rankers.encoder, days, past)
     made = {"simulation_id": digest([*rankers.made(), wanted.model_dump()]), "run_id": rankers.run_id}
-    made_at = _known(job).get(made["simulation_id"])
+    made_at = contract.made_at(job.lake, layout.SIMULATIONS, "simulation_id").get(made["simulation_id"])
     rows = as_rows(simulation, {**made, "made_at": made_at or datetime.now(UTC)})
     if made_at is None:
         contract.append(job.lake, layout.SIMULATIONS, pa.Table.from_pylist(rows))
@@ -57,12 +57,3 @@ def _page(job: Job, rows: list[dict[str, Any]]) -> str:
     detail = f"run {rows[0]['run_id']}; {job.conf.simulate.days} days"
     index.add(job.lake, Entry(index.SIMULATION, simulation_id, made_at, f"{folder}/simulation.html", headline, detail))
     return path
-
-
-def _known(job: Job) -> dict[str, datetime]:
-    """The simulations that the lake has, and when they were made."""
-    if not job.lake.has(layout.SIMULATIONS):
-        return {}
-    columns = ["simulation_id", "made_at"]
-    rows = job.lake.read(layout.SIMULATIONS, job.lake.version(layout.SIMULATIONS), columns)
-    return {row["simulation_id"]: row["made_at"] for row in rows.to_pylist()}

@@ -13,6 +13,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -155,6 +156,14 @@ def append(lake: layout.Lake, table: str, rows: pa.Table, after: int | None = No
             _append_file(uri, delta, rows, properties)
         else:
             write_deltalake(delta, rows, mode="append", schema_mode="merge", commit_properties=properties)
+
+
+def made_at(lake: layout.Lake, table: str, key: str) -> dict[str, datetime]:
+    """Value of the column `key` -> when its rows were appended; nothing where there is no table."""
+    if not lake.has(table):
+        return {}
+    rows = lake.read(table, lake.version(table), [key, "made_at"])
+    return dict(zip(rows[key].to_pylist(), rows["made_at"].to_pylist(), strict=True))
 
 
 def _append_file(uri: str, delta: DeltaTable, rows: pa.Table, properties: CommitProperties | None) -> None:
