@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from ncs.config.gates import Learnt
+from ncs.lake.commits import Record
 from validation.psi import psi
 
 Facts = Mapping[str, Any]
@@ -66,6 +67,11 @@ def without_left(facts: Facts, fields: Collection[str]) -> Facts:
     profile = facts.get("profile", {})
     nulls = {name: share for name, share in profile.get("nulls", {}).items() if share < 1 or name in fields}
     return {**facts, "profile": {**profile, "nulls": nulls}} if profile else facts
+
+
+def facts_by_day(records: Mapping[str, tuple[int, Record]], fields: Collection[str]) -> dict[date, Facts]:
+    """The facts of each labelled day (`Lake.records` of its samples), as `without_left`."""
+    return {date.fromisoformat(day): without_left(record.facts, fields) for day, (_, record) in records.items()}
 
 
 def learn(days: Mapping[date, Facts], learnt: Learnt) -> dict[date, Bands]:

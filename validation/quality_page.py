@@ -6,7 +6,7 @@ It shows the newest check of each table and day, and needs no network.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from ncs.config import Config
 from ncs.evaluation.page import render
@@ -75,8 +75,7 @@ def forget(lake: Lake) -> None:
 
 def figures(lake: Lake, conf: Config) -> list[Figure]:
     """What the labelled days are like, beside the bands that were learnt from the days before each."""
-    records = lake.records(SAMPLES).items() if lake.has(SAMPLES) else ()
-    facts = {date.fromisoformat(key): bands.without_left(record.facts, conf.fields) for key, (_, record) in records}
+    facts = bands.facts_by_day(lake.records(SAMPLES), conf.fields)
     learnt = bands.learn(facts, conf.gates.learnt)
     by_day = {day: _figures(each) for day, each in sorted(facts.items())}
     return [

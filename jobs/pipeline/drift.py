@@ -65,21 +65,13 @@ def report(job: Job, models: Sequence[Chosen], day: date) -> None:
 
 def inputs(job: Job, day: date) -> tuple[list[str], int]:
     """The figures of the day's columns that leave the bands of the days before, and how many have a band."""
-    records = job.lake.records(layout.SAMPLES).items()
-    facts = {
-        date.fromisoformat(key): bands.without_left(one.facts, job.conf.fields)
-        for key, (_, one) in records
-        if date.fromisoformat(key) <= day
-    }
-    found = {
-        name: band
-        for name, band in bands.learn(facts, job.conf.gates.learnt).get(day, {}).items()
-        if bands.kind_of(name) in _INPUTS
-    }
+    facts = bands.facts_by_day(job.lake.records(layout.SAMPLES), job.conf.fields)
+    learnt = bands.learn(facts, job.conf.gates.learnt).get(day, {})
+    of_inputs = {name: band for name, band in learnt.items() if bands.kind_of(name) in _INPUTS}
     outside = [
-        f"{name} {band.found:.3f}, up to {band.high:.3f} expected" for name, band in found.items() if not band.holds
+        f"{name} {band.found:.3f}, up to {band.high:.3f} expected" for name, band in of_inputs.items() if not band.holds
     ]
-    return outside, len(found)
+    return outside, len(of_inputs)
 
 
 def scores(lake: Lake, model: Chosen, day: date) -> Iterator[ScoreDrift]:

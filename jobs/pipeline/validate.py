@@ -85,9 +85,7 @@ def _learnt(job: Job, table: str) -> dict[date, bands.Bands]:
     """The bands of the days to work on, learnt from all days that are labelled."""
     if table != SAMPLES:
         return {}
-    records = job.lake.records(table).items()
-    days = {date.fromisoformat(key): bands.without_left(one.facts, job.conf.fields) for key, (_, one) in records}
-    found = bands.learn(days, job.conf.gates.learnt)
+    found = bands.learn(bands.facts_by_day(job.lake.records(table), job.conf.fields), job.conf.gates.learnt)
     return {day: found[day] for day in job.open_days if day in found}
 
 
