@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ncs.evaluation.models import COLOURS, GREY, legend_name, look
 from ncs.evaluation.svg import svg
@@ -191,7 +191,7 @@ def labels(days: Sequence[Mapping[str, Any]], histograms: Mapping[str, Sequence[
     def rows(axis: Axes) -> None:
         axis.bar(names, [one["impressions"] for one in days], color=COLOURS[5], width=0.7)
         axis.set(xlabel="day", ylabel="impressions")
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axis.yaxis.set_major_formatter("{x:,.0f}")
         _by_day(axis)
 
     def rates(axis: Axes) -> None:

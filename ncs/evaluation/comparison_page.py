@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from ncs.config import Config
 from ncs.evaluation import page
@@ -16,7 +16,7 @@ from ncs.evaluation.comparison import Compared, Judged, as_table, caps, evidence
 from ncs.evaluation.endpoint import answer
 from ncs.evaluation.figures import forests
 from ncs.evaluation.models import legend_name, look, what_it_is
-from ncs.evaluation.svg import svg
+from ncs.evaluation.svg import signed, svg
 from ncs.evaluation.tables import cells
 from ncs.evaluation.verdict import Evidence, Verdict, oriented, verdict
 from ncs.lake.tables.rows import SeedDifference
@@ -190,8 +190,8 @@ def _draw_cost(axis: Axes, comparison: Comparison, task: Task, fact: str, label:
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set(xlabel=f"← cheaper\u2003{label}", ylabel=f"from {base}, better ↑")
     axis.xaxis.set_major_locator(MaxNLocator(4))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: "0" if abs(value) < 1e-12 else f"{value:+g}"))
+    axis.xaxis.set_major_formatter("{x:,.0f}")
+    axis.yaxis.set_major_formatter(signed)
     axis.margins(x=0.15)
     if len(comparison.compared) <= _ALL:  # of more the legend would be larger than the picture; colours are the table's
         axis.figure.legend(loc="outside lower center", ncols=2)

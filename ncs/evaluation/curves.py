@@ -6,13 +6,12 @@ from functools import partial
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
 
 from ncs.evaluation import page
 from ncs.evaluation.comparison_page import Comparison
 from ncs.evaluation.models import legend_name, look
 from ncs.evaluation.paired import difference
-from ncs.evaluation.svg import svg
+from ncs.evaluation.svg import signed, svg
 from ncs.evaluation.tables import cells
 from ncs.evaluation.verdict import oriented
 from ncs.text import markdown
@@ -64,7 +63,7 @@ def draw(key: str, swept: Swept, reference: str) -> dict[str, str]:
         axis.axhline(0, color="black", linewidth=0.8)
         axis.set_xticks(range(len(swept)), [str(value) for value, _ in swept])
         axis.set(xlabel=key, ylabel=f"from {base}, better ↑")
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: "0" if abs(value) < 1e-12 else f"{value:+g}"))
+        axis.yaxis.set_major_formatter(signed)
         if len(names) > 1:
             axis.figure.legend(loc="outside lower center", ncols=2)
 

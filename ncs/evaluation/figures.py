@@ -5,12 +5,12 @@ from functools import partial
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ncs.evaluation import intervals
 from ncs.evaluation.models import GREY, legend_name, look
 from ncs.evaluation.parts import BINS, CALIBRATED, PREDICTION
-from ncs.evaluation.svg import svg
+from ncs.evaluation.svg import signed, svg
 from ncs.evaluation.verdict import oriented
 from ncs.lake.tables.rows import Difference
 from ncs.tasks import Task
@@ -124,6 +124,6 @@ def _draw_forest(axis: Axes, title: str, rows: Sequence[Difference]) -> None:
     axis.set_yticks(range(len(rows)), [one.model for one in rows])
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.xaxis.set_major_locator(MaxNLocator(4))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: "0" if abs(value) < 1e-12 else f"{value:+g}"))
+    axis.xaxis.set_major_formatter(signed)
     axis.grid(axis="y", visible=False)
     axis.set_xlabel(f"← worse\u2003{title}, 95 % interval\u2003better →")

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ncs.evaluation.charts import LOSSES
+from ncs.evaluation.intervals import Z95
 from ncs.evaluation.models import legend_name, look
 from ncs.evaluation.parts import ALL, CALIBRATED, PREDICTION
 from ncs.evaluation.svg import svg
@@ -24,7 +25,6 @@ NAMES = {
     "video_impressions": "times the video was shown",
 }
 """Slice -> what it is in plain words, where its own name says too little."""
-Z95 = 1.96
 
 
 def errors_by_slice(tasks: Sequence[Task], models: Sequence[str], rows: Sequence[Row]) -> list[str]:

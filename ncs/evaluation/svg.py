@@ -58,6 +58,11 @@ def svg(draw: Callable[[Axes], None], title: str, height: float = 2.9) -> str:
             plt.close(figure)
 
 
+def signed(value: float, position: float | None = None) -> str:
+    """The label of a tick of differences; 0, which rounding may miss by a little, has no sign."""
+    return "0" if abs(value) < 1e-12 else f"{value:+g}"
+
+
 def inline(figure: Figure, title: str) -> str:
     """A figure as an SVG element in the colours of the page around it; `title` is for those who do not see it."""
     buffer = io.StringIO()
