@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa  # before torch: the other order has crashed
 
 from jobs.job import Job
-from jobs.pipeline import index
 from jobs.pipeline.champion import champion_on
 from jobs.pipeline.chosen import Chosen
 from jobs.pipeline.drawn import draw
 from jobs.pipeline.train import complete
 from ncs.config import Config, digest
 from ncs.errors import DataError
+from ncs.evaluation import index
 from ncs.evaluation.comparison import Compared, Judged, differences, legend
 from ncs.evaluation.comparison_page import Comparison, render
 from ncs.evaluation.index import Entry

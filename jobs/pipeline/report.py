@@ -7,10 +7,9 @@ from typing import Any
 
 import ncs
 from jobs.job import Job
-from jobs.pipeline import index
 from ncs import config
 from ncs.config import Config
-from ncs.evaluation import rankings, report
+from ncs.evaluation import index, rankings, report
 from ncs.evaluation.index import Entry
 from ncs.evaluation.label_days import label_days
 from ncs.evaluation.mask_maps import subnetworks

@@ -7,12 +7,11 @@ from typing import Any
 import pyarrow as pa  # before torch: the other order has crashed
 
 from jobs.job import Job
-from jobs.pipeline import index
 from jobs.pipeline.chosen import choose
 from jobs.pipeline.rankers import load
 from ncs.config import digest
 from ncs.errors import ConfigError
-from ncs.evaluation import rankings
+from ncs.evaluation import index, rankings
 from ncs.evaluation.index import Entry
 from ncs.lake import contract, layout, storage
 from ncs.logs.world import World

@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import Any
 
 from jobs.job import Job
-from jobs.pipeline import compare, index
+from jobs.pipeline import compare
 from jobs.stage import daily_flow
 from ncs.config import digest, parse
 from ncs.errors import ConfigError
-from ncs.evaluation import curves
+from ncs.evaluation import curves, index
 from ncs.evaluation.comparison_page import Comparison
 from ncs.evaluation.index import Entry
 from ncs.lake import storage

@@ -1,10 +1,23 @@
-"""The index of all pages of a lake: runs, comparisons, sweeps and simulations, the newest first."""
+"""`reports/index.html`: the pages of the lake's runs, comparisons, sweeps and simulations, the newest first.
+
+Beside each page stands an `entry.json`, what the index says of it; the index is made of those that are there.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
 
 from ncs.evaluation import page
+from ncs.lake import storage
+from ncs.lake.layout import Lake
+
+RUN, COMPARISON, SWEEP, SIMULATION = "run", "comparison", "sweep", "simulation"
+LINK = "../index.html"
+"""The way to the index from a page, which stands in a folder of its own."""
+_ENTRY = "entry.json"
 
 
 @dataclass(frozen=True)
@@ -16,12 +29,32 @@ class Entry:
     name: str
     """The id of what it is of."""
     made_at: datetime
-    path: str
-    """From the index."""
+    path: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+    """From the index: the page's folder and its name."""
     headline: str
     """Its verdict."""
     detail: str
     """What was compared, on what."""
+
+
+def add(lake: Lake, entry: Entry) -> str:
+    """List a page that was written, in place of what was listed of it before. Returns where the index stands."""
+    folder = entry.path.partition("/")[0]
+    storage.write_json(lake.uri("reports", folder, _ENTRY), asdict(entry))
+    path = lake.uri("reports", "index.html")
+    storage.write_bytes(path, render(entries(lake)).encode())
+    return path
+
+
+def entries(lake: Lake) -> list[Entry]:
+    """What is listed of every page that is there; a broken entry is left out until its page is written again."""
+    found = []
+    for folder in storage.folders(lake.uri("reports")):
+        values = storage.derived_json(lake.uri("reports", folder, _ENTRY), Entry)
+        if values and storage.exists(lake.uri("reports", values["path"])):
+            known = {field.name: values[field.name] for field in fields(Entry)}
+            found.append(Entry(**{**known, "made_at": datetime.fromisoformat(values["made_at"])}))
+    return found
 
 
 def render(entries: Sequence[Entry]) -> str:

@@ -1,7 +1,6 @@
 """The JSON documents of a lake: what each holds, as the shapes that `ncs.lake.storage.read_json` checks."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
@@ -11,7 +10,6 @@ from ncs.lake import storage
 _VOCABULARY, _SAMPLES = "gold/vocabulary", "gold/ctr_samples"
 Name = Annotated[str, Field(min_length=1)]
 _Path = Annotated[str, Field(pattern=r"^([A-Za-z0-9_-]+/)?[A-Za-z0-9_][A-Za-z0-9._-]*$")]
-_Page = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 Whole = Annotated[int, Field(ge=0)]
 
 
@@ -216,17 +214,6 @@ class RunManifest(Document):
 
     run_id: Name
     files: Annotated[dict[_Path, ManifestFile], Field(min_length=1)]
-
-
-class PageEntry(Document):
-    """`reports/<folder>/entry.json`: what the index says of a page; `made_at` in ISO form, `path` from `reports`."""
-
-    kind: str
-    name: str
-    made_at: datetime
-    path: _Page
-    headline: str
-    detail: str
 
 
 class Order(Document):

@@ -8,7 +8,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from jobs.pipeline import index as pipeline_index
 from ncs.evaluation import comparison_page, curves, index, rankings
 from ncs.evaluation.comparison import Compared
 from ncs.evaluation.comparison_page import Comparison
@@ -119,14 +118,14 @@ def entry(kind: str, name: str, day: int) -> Entry:
 def test_the_index_lists_what_is_there_the_newest_first(lake: Lake) -> None:
     for one in (entry("run", "r-1", 3), entry("comparison", "c.1", 5), entry("run", "gone", 9)):
         storage.write_bytes(lake.uri("reports", one.path), b"page")
-        path = pipeline_index.add(lake, one)
+        path = index.add(lake, one)
     storage.remove(lake.uri("reports", "gone", "page.html"))
     storage.write_json(
         lake.uri("reports", "evil", "entry.json"), {**vars(entry("run", "x", 1)), "path": "javascript:1"}
     )
     storage.write_bytes(lake.uri("reports", "broken", "entry.json"), b"{")
     again = entry("run", "r-1", 4)
-    assert pipeline_index.add(lake, again) == path == lake.uri("reports", "index.html")
+    assert index.add(lake, again) == path == lake.uri("reports", "index.html")
     page = storage.read_bytes(path).decode()
     assert Page(page).links == ["c.1/page.html", "r-1/page.html"]
     assert "use c.1 &lt;b&gt;" in page
