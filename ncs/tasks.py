@@ -74,10 +74,6 @@ class Task:
         kinds = {self.measure.judges, *([Kind(self.name)] if self.name in (CTR, CVR) else [])}
         return [metric for metric in METRICS.values() if kinds & metric.kinds]
 
-    def better(self, score: float, than: float) -> bool:
-        """Whether a validation figure is better than another."""
-        return self.measure.better(score, than)
-
 
 def tasks_of(conf: Config) -> dict[str, Task]:
     """The configured tasks by name."""

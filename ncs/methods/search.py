@@ -132,7 +132,7 @@ def select(rounds: Sequence[Round], task: Task) -> int:
     best = 0
     for i, candidate in enumerate(rounds):
         score, than = candidate.validation, rounds[best].validation
-        if score is None or than is None or not task.better(than, than=score):
+        if score is None or than is None or not task.measure.better(than, than=score):
             best = i
     return best
 

@@ -27,7 +27,7 @@ from ncs.nets.model import Group, Model, NetSpec
 from ncs.tasks import Task
 from ncs.training.cluster import Cluster
 from ncs.training.loop import Trainer, record_validation
-from ncs.training.metrics import skill, validate
+from ncs.training.metrics import validate
 
 OBJECTIVES = {"cross_entropy": "cross_entropy", "squared_error": "regression", "focal": "cross_entropy"}
 """By the task's loss: LightGBM's name of the objective; it has no focal loss."""
@@ -171,7 +171,7 @@ class _Fit:
                 epoch=1,
                 loss={},
                 validation={} if score is None else {self.task.score: score},
-                skill=0.0 if score is None else skill(self.task, score, variance),
+                skill=0.0 if score is None else self.task.measure.skill(score, variance),
                 seconds=time.monotonic() - started,
                 samples=rows.num_data(),
                 wait_share=0.0,

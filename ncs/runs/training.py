@@ -25,7 +25,7 @@ from ncs.training.artefact import TrainedModel
 from ncs.training.cluster import Cluster
 from ncs.training.hardware import available_cores, keep_freed_memory, select_device
 from ncs.training.loop import Trainer
-from ncs.training.metrics import Validated, skill
+from ncs.training.metrics import Validated
 from ncs.training.store import Store, validation_of
 
 _log = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ def _task_facts(net: Model, task: str, trainer: Trainer) -> TaskFacts:
     """A task of a trained model on the validation rows, before a refit, and whether it is fit to be served."""
     rows = Validated.from_artefact(trainer.store.load(validation_of(task)))
     score = rows.figure(net.tasks[task])
-    gained = skill(net.tasks[task], score, trainer.label_variance[task])
+    gained = net.tasks[task].measure.skill(score, trainer.label_variance[task])
     lowest, highest = float(rows.predictions.min()), float(rows.predictions.max())
     soundness = judge(gained, lowest, highest)
     return TaskFacts(score=score, lowest=lowest, highest=highest, skill=gained, soundness=soundness.value)

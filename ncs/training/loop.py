@@ -21,7 +21,7 @@ from ncs.nets.model import Model
 from ncs.training.artefact import is_shard
 from ncs.training.cluster import Cluster
 from ncs.training.hardware import autocast_to
-from ncs.training.metrics import skill, validate, validated
+from ncs.training.metrics import validate, validated
 from ncs.training.optim import MaskedAdam
 from ncs.training.phase import Checkpoint, Kept, Phase, Progress
 from ncs.training.store import Store, optimizer_of, validation_of
@@ -125,7 +125,8 @@ class Trainer:
         with optimizer.average.in_place() if optimizer.average else nullcontext():
             scores = {task: validate(net, task, self.validation[task], self.cluster) for task in judged}
             _check_finite(net, scores, phase)
-            skills = {task: skill(net.tasks[task], scores[task], self.label_variance[task]) for task in judged}
+            variance = self.label_variance
+            skills = {task: net.tasks[task].measure.skill(score, variance[task]) for task, score in scores.items()}
             self._keep(net, phase, progress, scores, skills)
         subgroups = self.cluster.subgroups
         self.store.log(

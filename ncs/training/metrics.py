@@ -50,8 +50,3 @@ def validated(model: Model, task: str, loader: Loader, cluster: Cluster) -> Vali
 def validate(model: Model, task: str, loader: Loader, cluster: Cluster) -> float:
     """The validation figure of a task."""
     return validated(model, task, loader, cluster).figure(model.tasks[task])
-
-
-def skill(task: Task, score: float, label_variance: float) -> float:
-    """A figure on a common scale: 0 for a constant prediction, 1 for a perfect one."""
-    return task.measure.skill(score, label_variance)
