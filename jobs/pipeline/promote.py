@@ -38,47 +38,53 @@ def run(job: Job, model: str = CANDIDATE, force: bool = False, why: str | None =
     candidate, champion = load(job.lake, registry.resolve(model)), registry.current(CHAMPION)
     if candidate.ref == champion:
         job.say(f"promote: {champion} is the champion already")
-        publish(job, CHAMPION, candidate.ref)
-        return
-    reference = str(champion) if champion else None
-    try:
-        day, found = _compare(job, candidate, champion)
-    except DataError as err:
-        if not force:
-            raise
-        reason = f"forced without figures: {err}"
-        registry.append(CHAMPION, "force", candidate.ref, why or reason, reference=reference)
-        print(f"champion: {candidate.ref}, {reason}")
-        publish(job, CHAMPION, candidate.ref)
-        return
-    failed = refusals(tasks_of(candidate.conf), found, job.conf.promote)
-    against = f"against {champion} " if champion else ""
-    if failed and not force:
-        raise _refused(job, candidate, against, day, found)
-    reason = f"overruled: {'; '.join(failed)}" if failed else summary(tasks_of(candidate.conf), found)
-    figures = json.dumps({name: asdict(own) for name, own in found.items()})
-    action = "force" if failed else "promote"
-    registry.append(CHAMPION, action, candidate.ref, why or reason, reference=reference, day=day, evidence=figures)
-    print(f"champion: {candidate.ref}, {against}on {day}: {reason}")
+    else:
+        action, reason, comparison = _decide(job, candidate, champion, force)
+        reference = str(champion) if champion else None
+        registry.append(CHAMPION, action, candidate.ref, why or reason, reference=reference, **comparison)
+        where = f"{_against(champion)}on {comparison['day']}: " if comparison else ""
+        print(f"champion: {candidate.ref}, {where}{reason}")
     publish(job, CHAMPION, candidate.ref)
 
 
 def check(job: Job, model: str = CANDIDATE) -> None:
     """Raise RefusedError for a model that the rules do not allow to become the champion; nothing is changed."""
     registry = Registry.read(job.lake)
-    candidate, champion = load(job.lake, registry.resolve(model)), registry.current(CHAMPION)
-    day, found = _compare(job, candidate, champion)
-    if refusals(tasks_of(candidate.conf), found, job.conf.promote):
-        raise _refused(job, candidate, f"against {champion} " if champion else "", day, found)
+    _decide(job, load(job.lake, registry.resolve(model)), registry.current(CHAMPION), force=False)
 
 
-def _refused(job: Job, candidate: Chosen, against: str, day: date, found: dict[str, TaskEvidence]) -> RefusedError:
+def _decide(
+    job: Job, candidate: Chosen, champion: ModelRef | None, force: bool
+) -> tuple[str, str, dict[str, date | str]]:
+    """The registry's action and its reason; `day` and `evidence` of the comparison, nothing if it was not possible.
+
+    Without `force` raises RefusedError where a rule fails, DataError where the models cannot be compared.
+    """
     tasks, rules = tasks_of(candidate.conf), job.conf.promote
-    return RefusedError(
-        f"{candidate.ref} is not promoted {against}on {day}: {'; '.join(refusals(tasks, found, rules))}. The rules are "
-        f"keys of `promote` in the configuration, --force overrules them",
+    try:
+        day, found = _compare(job, candidate, champion)
+    except DataError as err:
+        if not force:
+            raise
+        return "force", f"forced without figures: {err}", {}
+    comparison: dict[str, date | str] = {
+        "day": day,
+        "evidence": json.dumps({name: asdict(own) for name, own in found.items()}),
+    }
+    failed = "; ".join(refusals(tasks, found, rules))
+    if not failed:
+        return "promote", summary(tasks, found), comparison
+    if force:
+        return "force", f"overruled: {failed}", comparison
+    raise RefusedError(
+        f"{candidate.ref} is not promoted {_against(champion)}on {day}: {failed}. The rules are keys of `promote` in "
+        f"the configuration, --force overrules them",
         worse(tasks, found, rules),
     )
+
+
+def _against(champion: ModelRef | None) -> str:
+    return f"against {champion} " if champion else ""
 
 
 def rollback(job: Job, why: str | None = None) -> None:
