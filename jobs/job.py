@@ -64,7 +64,7 @@ class Job:
         return replace(self, lake=LakeNow(self.lake.root))
 
     def block(self, day: date, reason: Exception) -> None:
-        """Hold a day back and go on with the others. Raises BlockedDaysError if it is the last one."""
+        """Block a day and go on with the others. Raises BlockedDaysError if it is the last one."""
         self.blocked[day] = str(reason)
         self.say(f"{day} blocked: {reason}")
         if not self.open_days:
@@ -147,6 +147,6 @@ class Job:
 
 
 def _import(modules: Iterable[str]) -> None:
-    with suppress(Exception):  # whoever needs one imports it again, and is told why it cannot be
+    with suppress(Exception):  # whoever needs one imports it again, and sees the error then
         for module in modules:
             import_module(module)

@@ -1,4 +1,4 @@
-"""Hold the lake's tables against their Great Expectations suites; a table that fails shuts the gate (exit code 3).
+"""Check the lake's tables against their Great Expectations suites; a table that fails ends the run (exit code 3).
 
 A table that has passed before, with the same version, days and suite, is not read again.
 """

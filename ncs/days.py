@@ -94,7 +94,7 @@ class Days:
         return f"{self.first}" if self.first == self.last else f"{self.first}..{self.last}"
 
     def split(self, last: int) -> tuple["Days", "Days"]:
-        """Part the range into all but the `last` days, and those."""
+        """Split the range into all but the `last` days, and those."""
         if not self.without:
             cut = self.last - timedelta(days=last)
             return Days(self.first, cut), Days(cut + timedelta(days=1), self.last)

@@ -54,7 +54,7 @@ class Metric:
     spark: str = ""
     """Where the function is that computes it in Spark, `module:name`, as `ncs.evaluation.ranks.Form`."""
     of_truth: bool = False
-    """Whether predictions are held against what a synthetic world expects, in the place of labels."""
+    """Whether predictions are compared with what a synthetic world expects instead of with labels."""
     bins_of: str = ""
     """The slice of gold/slices whose parts it is computed from, where it is a calibration error."""
     on_scale: Callable[[float], float] | None = None

@@ -65,7 +65,7 @@ class Task:
 
     @property
     def truth_metrics(self) -> list[Metric]:
-        """The metrics that hold its predictions against a synthetic world's expectation, where that is known."""
+        """The metrics that compare its predictions with a synthetic world's expectation, where that is known."""
         known = (self.name, self.expression, self.where) in _OF_WORLDS  # another label has no known truth
         return [metric for metric in self._applying if metric.of_truth and known]
 

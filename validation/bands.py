@@ -78,7 +78,7 @@ def learn(days: Mapping[date, Facts], learnt: Learnt) -> dict[date, Bands]:
     """The bands of each day that has enough days before it.
 
     A band is centred on the median of the trailing days and as wide as the tolerance or, where that is more, as their
-    own spread. A day that its bands stop teaches nothing: the days after it are held against those before it.
+    own spread. A day that its bands stop teaches nothing: the days after it are compared with those before it.
     """
     good: list[tuple[Facts, Figures]] = []
     bands: dict[date, Bands] = {}

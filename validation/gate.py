@@ -1,4 +1,4 @@
-"""The gate: hold tables against their suites, keep the verdicts beside the tables, stop the flow when one is bad.
+"""The gate: check tables against their suites, keep the verdicts beside the tables, stop the flow when one is bad.
 
 Below `<lake>/validation` stand the verdicts (`silver-samples.json` the newest, `verdicts` all of each day) and the page
 that shows them (`quality.html`).
@@ -41,7 +41,7 @@ class Gate:
         self._checked: list[Verdict] = []  # verdicts that are not recorded yet
 
     def check(self, frame: DataFrame, suite: Suite, table: str, version: int, days: str, digest: str) -> Verdict:
-        """Hold `frame`, the rows of a table's version, against a suite and write the verdict.
+        """Check `frame`, the rows of a table's version, against a suite and write the verdict.
 
         The frame is kept in Spark's memory meanwhile, for each query of the suite passes over it.
         """

@@ -64,7 +64,7 @@ def build(
     if table == SAMPLES and learnt:
         rules += _as_before(learnt, conf.gates.learnt.warn)
     if table == SAMPLES and reconciled_days:
-        rules += _accounted(reconciled_days, conf.gates)
+        rules += _reconciled(reconciled_days, conf.gates)
     return Suite(validation.page(table), rules)
 
 
@@ -167,7 +167,7 @@ def _outside(value: str | None, rows: str) -> str:
     )
 
 
-def _accounted(reconciled_days: Mapping[date, Mapping[str, Any]], gates: Gates) -> Rules:
+def _reconciled(reconciled_days: Mapping[date, Mapping[str, Any]], gates: Gates) -> Rules:
     """Few of the rows that the days were labelled from are set aside, whatever the reason, and few repeat another."""
     quarantined, repeated = [], []
     for day, facts in reconciled_days.items():
@@ -176,9 +176,9 @@ def _accounted(reconciled_days: Mapping[date, Mapping[str, Any]], gates: Gates) 
             reasons = reconciled["quarantined"]
             total = sum(reasons.values())
             for reason, count in reasons.items() or [("none", 0)]:
-                quarantined.append(_account_row(day, log, reason, count, total, rows, known.get(reason)))
+                quarantined.append(_outcome_row(day, log, reason, count, total, rows, known.get(reason)))
             count = reconciled["duplicates"]
-            repeated.append(_account_row(day, log, DUPLICATE, count, count, rows, known.get(DUPLICATE)))
+            repeated.append(_outcome_row(day, log, DUPLICATE, count, count, rows, known.get(DUPLICATE)))
     if not repeated:
         return []
     return [
@@ -187,7 +187,7 @@ def _accounted(reconciled_days: Mapping[date, Mapping[str, Any]], gates: Gates) 
     ]
 
 
-def _account_row(day: date, log: str, reason: str, count: int, total: int, rows: int, example: str | None) -> str:
+def _outcome_row(day: date, log: str, reason: str, count: int, total: int, rows: int, example: str | None) -> str:
     meaning = REASONS.get(
         reason, "rows of one impression_id with the same user and video, or events alike in all values"
     )

@@ -137,7 +137,7 @@ def _check_names(job: Job, source: Source, stale: Stale) -> SampleColumns:
 
 
 def _leave_out(job: Job, stale: Stale, day: date, reason: DataError) -> None:
-    """Hold a day back before any of its logs is read."""
+    """Block a day before any of its logs is read."""
     for log in DAY_LOGS:
         stale[log].pop(day, None)
     if day not in job.blocked:

@@ -1,4 +1,4 @@
-"""The page of a run: written when it is evaluated, and again once there is more to tell of it."""
+"""The page of a run: written when it is evaluated, and again whenever there is more to show."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -38,7 +38,7 @@ def write(
     evidence: Evidence,
     inputs: dict[str, int],
 ) -> None:
-    """Write the page, unless the one that is there tells the same; list it in the index.
+    """Write the page, unless the one that is there has the same inputs; list it in the index.
 
     `models` are the run's and their folders, `evidence` what the verdict is made from, `inputs` the parts of tables
     that it was compared on.

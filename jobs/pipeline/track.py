@@ -24,7 +24,7 @@ def run(job: Job, run_id: str | None = None) -> None:
 
 
 def tracked(lake: Lake, described: dict[str, Any], model: str, key: str) -> Tracked:
-    """What there is to tell of a model, whose folder in the run's is called `key`."""
+    """What is logged of a model; `key` is its folder in the run's."""
     run_id, conf = described["run_id"], config.of_run(described)
     folder = lake.uri("models", run_id, key)
     paths = {

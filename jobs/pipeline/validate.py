@@ -1,4 +1,4 @@
-"""Hold the lake's tables against their Great Expectations suites; a table that fails shuts the gate (exit code 3)."""
+"""Check the lake's tables against their Great Expectations suites; a table that fails ends the run (exit code 3)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -53,10 +53,10 @@ def block_days(job: Job, *tables: str) -> None:
     at = Gate(job.lake, job.conf)
     verdicts = [_verdict(job, at, table) for table in job.progress(tables, "validate", "table")]
     failed = [verdict for verdict in verdicts if not verdict.success]
-    held = {day: why for each in failed if each.table not in PROFILES for day, why in _bad_days(job, at, each)}
-    if held and len(held) < len(job.open_days):
-        job.blocked.update(held)
-        job.say(f"validate: {Days.text(held)} blocked")
+    blocked = {day: why for each in failed if each.table not in PROFILES for day, why in _bad_days(job, at, each)}
+    if blocked and len(blocked) < len(job.open_days):
+        job.blocked.update(blocked)
+        job.say(f"validate: {Days.text(blocked)} blocked")
         at.enforce([])  # the pages of the bad days
         gate(job, *(verdict.table for verdict in failed))
     else:
@@ -89,7 +89,7 @@ def _learnt(job: Job, table: str) -> dict[date, bands.Bands]:
     return {day: found[day] for day in job.open_days if day in found}
 
 
-def _accounts(job: Job, table: str, days: list[date]) -> dict[date, Mapping[str, Any]]:
+def _label_facts(job: Job, table: str, days: list[date]) -> dict[date, Mapping[str, Any]]:
     """What the commits of labelled days say of the rows that they were labelled from."""
     if table != SAMPLES:
         return {}
@@ -99,15 +99,15 @@ def _accounts(job: Job, table: str, days: list[date]) -> dict[date, Mapping[str,
 
 def _suite(job: Job, table: str, days: list[date], learnt: dict[date, bands.Bands]) -> Suite:
     ids = largest_ids(job.read(VOCABULARY)) if _encoded(job, table) else None
-    return suites.build(table, job.conf, days, ids, learnt, _accounts(job, table, days), _columns(job, table))
+    return suites.build(table, job.conf, days, ids, learnt, _label_facts(job, table, days), _columns(job, table))
 
 
 def _verdict(job: Job, at: Gate, table: str) -> Verdict:
     version, days = job.lake.version(table), _days(job, table)
     learnt = _learnt(job, table)
-    made_of = _digest(job, table, days, learnt)
+    digest = _digest(job, table, days, learnt)
     before = stored(job.lake, table)
-    if before and before.success and (before.version, before.digest) == (version, made_of):
+    if before and before.success and (before.version, before.digest) == (version, digest):
         job.say(f"validate: {before}, as found before")
         return before
     verdict = at.check(
@@ -116,7 +116,7 @@ def _verdict(job: Job, at: Gate, table: str) -> Verdict:
         table=table,
         version=version,
         days="all" if table in PROFILES else Days.text(days),
-        digest=made_of,
+        digest=digest,
     )
     job.say(f"validate: {verdict if verdict.success else str(verdict).splitlines()[0]}")
     return verdict
@@ -138,7 +138,7 @@ def _unchecked(job: Job, table: str) -> Iterator[date]:
 
 def _digest(job: Job, table: str, days: list[date], learnt: dict[date, bands.Bands]) -> str:
     """What the rules declare; the vocabulary's version stands for the largest ids, which are not read for it."""
-    suite = suites.build(table, job.conf, days, None, learnt, _accounts(job, table, days), _columns(job, table))
+    suite = suites.build(table, job.conf, days, None, learnt, _label_facts(job, table, days), _columns(job, table))
     return suite.digest(vocabulary=job.lake.version(VOCABULARY) if _encoded(job, table) else None)
 
 

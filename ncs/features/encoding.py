@@ -229,7 +229,7 @@ def encode_days(
 def check_labels(samples: DataFrame, tasks: Mapping[str, Task]) -> None:
     """Raise DataError for a task whose label leaves [0, 1] on some row, with an example, or cannot be computed there.
 
-    One pass over the samples. `clicked` and `cvr` themselves are held to it where silver/samples is written.
+    One pass over the samples. `clicked` and `cvr` themselves are checked where silver/samples is written.
     """
     known = [(name, parse_expression(f"({name}) IS NOT NULL").sql) for name in ("clicked", "cvr")]
     own = [task for task in tasks.values() if (task.expression, task.where) not in known]

@@ -17,7 +17,7 @@ from ncs.kinds.vector import Vector
 from ncs.kinds.vocabulary import Vocabulary
 
 FeatureField = Annotated[Vocabulary | Buckets | Hashed | IdList | Number | Vector, Field(discriminator="encode")]
-"""A field of the configuration, told from the others by its `encode`."""
+"""A field of the configuration, whose `encode` says of which kind it is."""
 
 
 def all_features(

@@ -104,12 +104,12 @@ def label_days(logs: Logs, days: Days, reach: Reach) -> Labelled:
     of_days = (F.col("outcome") == KEPT) & F.col(SHOWN_ON).between(_number(days.first), _number(days.last))
     clicked, watched = F.max(_of("clicks").cast("int")), F.sum(WATCHED)
     by_impression = events.where(of_days).groupBy("impression_id", SHOWN_ON)
-    told = by_impression.agg(clicked.alias("clicked"), watched.alias("watched_seconds"))
+    responses = by_impression.agg(clicked.alias("clicked"), watched.alias("watched_seconds"))
     kept = impressions.withColumnRenamed(OWN_DAY, SHOWN_ON).where(of_days).drop(REPEATED, "outcome")
     if reach.redated:
         kept = kept.withColumn("day", F.date_from_unix_date(SHOWN_ON))
     rows = _with_profiles(kept, logs)
-    samples = _with_labels(rows.join(told, ["impression_id", SHOWN_ON], "left").drop(SHOWN_ON)).persist()
+    samples = _with_labels(rows.join(responses, ["impression_id", SHOWN_ON], "left").drop(SHOWN_ON)).persist()
     outcomes = {"impressions": impressions.where(in_folders).drop(OWN_DAY, REPEATED)}
     outcomes |= {log: _apart(events, log, rows.columns).where(in_folders) for log, rows in logged.items()}
     return Labelled(outcomes, samples, (impressions, events, samples), kept.select("day") if reach.redated else None)
@@ -128,7 +128,7 @@ def impression_outcomes(impressions: DataFrame, reach: Reach) -> DataFrame:
     wrong_day = ~late.between(-EARLY_DAYS, reach.late_days) if reach.redated else late != 0
     rows = impressions.withColumns({OWN_DAY: _local_day(reach), PAIR: F.xxhash64("user_id", "video_id")})
     rows = rows.withColumn(BROKEN, _first_of(null_key=_any_null(*keys), wrong_day=wrong_day))
-    # Equal times are parted by the rest of the row, so that the choice does not depend on the order of reading.
+    # The rest of the row breaks ties of equal times, so that the choice does not depend on the order of reading.
     rest = [name for name in sorted(raw) if name not in ("ts", "impression_id")]
     same_id = Window.partitionBy("impression_id", BROKEN)
     in_order = same_id.orderBy(OWN_DAY, "ts", *rest)

@@ -98,7 +98,7 @@ class Reconciliation:
 def reconcile(
     labelled: Labelled, rows: Mapping[str, Mapping[date, int]], days: Iterable[date]
 ) -> dict[date, Reconciliation]:
-    """Count the outcomes and the samples of each day, and hold them against the rows that came in.
+    """Count the outcomes and the samples of each day, and compare them with the rows that came in.
 
     Args:
         labelled: the days; this is a pass over all of them.
@@ -125,7 +125,7 @@ def reconcile(
             log.duplicates = count
         else:
             log.quarantined[outcome] = count
-    reconciled_days = {day: _account(logs[day], samples[day]) for day in logs}
+    reconciled_days = {day: _reconciliation(logs[day], samples[day]) for day in logs}
     for day, reconciled in reconciled_days.items():
         _check(reconciled, day, reconciled.logs["impressions"].kept if labelled.dated is None else dated[day])
     return reconciled_days
@@ -171,7 +171,7 @@ def _counted(labelled: Labelled) -> DataFrame:
     return counts.agg(F.count("*"), F.avg("cvr"))
 
 
-def _account(logs: dict[str, LogCounts], samples: Mapping[str, tuple[int, float | None]]) -> Reconciliation:
+def _reconciliation(logs: dict[str, LogCounts], samples: Mapping[str, tuple[int, float | None]]) -> Reconciliation:
     counts = {outcome: count for outcome, (count, _) in samples.items()}
     unlabelled, (labelled, mean) = counts.get(_UNLABELLED, 0), samples.get(_LABELLED, (0, None))
     return Reconciliation(logs, sum(counts.values()), unlabelled + labelled, unlabelled, mean)

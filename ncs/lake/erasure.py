@@ -1,7 +1,7 @@
 """Whom `ncs erase` has removed, and which models had seen them: small files in the lake, one a call.
 
 User ids stand there as SHA-256 sums, so that none is read off by accident; whoever has the lake and an id can still
-tell whether it was erased. It imports neither Spark nor torch.
+find out whether it was erased. It imports neither Spark nor torch.
 """
 
 import hashlib

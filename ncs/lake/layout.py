@@ -145,7 +145,7 @@ class Lake:
     ) -> pa.Table:
         """Columns of a table, or of partitions of it, that fits into memory, at a version.
 
-        A column is null in rows from before it. Partitions are told as `(column, "=", value)`. Raises DataError if a
+        A column is null in rows from before it. Partitions are given as `(column, "=", value)`. Raises DataError if a
         file of it is gone.
         """
         parts = []
@@ -170,9 +170,9 @@ class Lake:
         if not self.has(name):
             return []
         table, columns = self.table(name), self.columns(name)
-        parted = "run_id" in table.metadata().partition_columns
-        rows = self.read(name, table.version(), columns, [("run_id", "=", run_id)] if parted else None).to_pylist()
-        nulls: dict[str, Any] = dict.fromkeys(columns) | ({"run_id": run_id} if parted else {})
+        partitioned = "run_id" in table.metadata().partition_columns
+        rows = self.read(name, table.version(), columns, [("run_id", "=", run_id)] if partitioned else None).to_pylist()
+        nulls: dict[str, Any] = dict.fromkeys(columns) | ({"run_id": run_id} if partitioned else {})
         return [whole for row in rows if (whole := nulls | row)["run_id"] == run_id]
 
     def _files(self, name: str, version: int, partitions: list[tuple[str, str, str]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Taking users out of the tables: every row that bears their id, or the id of one of their impressions."""
+"""Taking users out of the tables: every row with their id, or with the id of one of their impressions."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from ncs.lake.writer import retry_conflicts
 
 _USER = "user_id"
 _ROW = ["log", "day", "row"]
-"""What tells rows of the quarantine apart."""
+"""The key of a row of the quarantine."""
 
 
 @dataclass(frozen=True)
@@ -32,25 +32,25 @@ class Erased:
     def of(cls, spark: SparkSession, lake: Lake, users: Collection[int]) -> "Erased":
         """Find the users' impressions in the tables that have both ids."""
         ids = spark.createDataFrame([(user,) for user in users], f"{_USER} bigint")
-        told = [_read(spark, lake, name).select(_USER, "impression_id") for name in _by_user(lake, "impression_id")]
+        pairs = [_read(spark, lake, name).select(_USER, "impression_id") for name in _by_user(lake, "impression_id")]
         if lake.has(layout.QUARANTINE):
-            told.append(_quarantined(spark, lake).select(_USER, "impression_id"))
+            pairs.append(_quarantined(spark, lake).select(_USER, "impression_id"))
         none = spark.createDataFrame([], f"{_USER} bigint, impression_id string")
-        rows = reduce(DataFrame.unionByName, told, none).join(ids, _USER, "left_semi")
+        rows = reduce(DataFrame.unionByName, pairs, none).join(ids, _USER, "left_semi")
         return cls(ids, rows.select("impression_id").where("impression_id IS NOT NULL").distinct().persist())
 
     def known_users(self, spark: SparkSession, lake: Lake) -> set[int]:
         """Those of the users that a table has a row of."""
-        told = [_read(spark, lake, name).select(_USER) for name in _by_user(lake, _USER)]
+        users = [_read(spark, lake, name).select(_USER) for name in _by_user(lake, _USER)]
         if lake.has(layout.QUARANTINE):
-            told.append(_quarantined(spark, lake).select(_USER))
+            users.append(_quarantined(spark, lake).select(_USER))
         if lake.has(layout.VOCABULARY):
             values = _read(spark, lake, layout.VOCABULARY).where(F.col("field") == _USER)
-            told.append(values.select(F.expr("try_cast(value AS bigint)").alias(_USER)))
+            users.append(values.select(F.expr("try_cast(value AS bigint)").alias(_USER)))
         if lake.has(layout.DAILY_STATISTICS):
-            told.append(_summed(spark, lake).select(_USER).where(F.col(_USER).isNotNull()))
+            users.append(_summed(spark, lake).select(_USER).where(F.col(_USER).isNotNull()))
         none = spark.createDataFrame([], f"{_USER} bigint")
-        rows = reduce(DataFrame.unionByName, told, none).join(self.users, _USER, "left_semi")
+        rows = reduce(DataFrame.unionByName, users, none).join(self.users, _USER, "left_semi")
         return {row[_USER] for row in rows.distinct().collect()}
 
     def seen_by(self, spark: SparkSession, lake: Lake, tables: Mapping[str, int]) -> bool:
@@ -69,10 +69,11 @@ class Erased:
     def remove(self, spark: SparkSession, lake: Lake, rows_per_file: int) -> Iterator[tuple[str, int]]:
         """Remove their rows, table by table, each in one commit. Yields the table and how many rows it lost.
 
-        The impressions come last: killed before, the next call still knows which they were. Files are rewritten,
-        without deletion vectors, in Delta's own conflict detection; `rows_per_file` bounds those of encoded samples.
+        The impressions come last: if the call is killed before, the next one still finds out which they were. Files are
+        rewritten without deletion vectors, under Delta's own conflict detection; `rows_per_file` bounds those of
+        encoded samples.
         """
-        for name in sorted(upkeep.tables(lake), key=lambda name: (name == layout.IMPRESSIONS, _USER in _told(name))):
+        for name in sorted(upkeep.tables(lake), key=lambda name: (name == layout.IMPRESSIONS, _USER in _columns(name))):
             rows = _read(spark, lake, name)
             keys = _keys(self, spark, lake, name, rows)
             if keys is None:
@@ -102,7 +103,7 @@ def erased_impressions(spark: SparkSession, impressions: DataFrame, digests: Col
 
 
 def _keys(erased: Erased, spark: SparkSession, lake: Lake, name: str, rows: DataFrame) -> DataFrame | None:
-    """What tells the users' rows of a table; None where it has no rows of users."""
+    """The keys of the users' rows of a table; None where it has no rows of users."""
     if name == layout.QUARANTINE:
         users = _quarantined(spark, lake).join(erased.users, _USER, "left_semi").select(*_ROW)
         events = rows.join(erased.impressions, "impression_id", "left_semi").select(*_ROW)
@@ -112,7 +113,7 @@ def _keys(erased: Erased, spark: SparkSession, lake: Lake, name: str, rows: Data
     if name == layout.VOCABULARY:
         value = F.col(_USER).cast("string").alias("value")
         return erased.users.select(F.lit(_USER).alias("field"), value)
-    if _USER in _told(name):  # encoded samples may have a column of this name: an id of the vocabulary
+    if _USER in _columns(name):  # encoded samples may have a column of this name: an id of the vocabulary
         return erased.users
     return erased.impressions if "impression_id" in rows.columns else None
 
@@ -145,13 +146,13 @@ def _settings(spark: SparkSession, message: str, rows_per_file: int) -> Iterator
 
 
 def _quarantined(spark: SparkSession, lake: Lake) -> DataFrame:
-    """The rows of the quarantine with the user id that the raw row bears, if it does."""
+    """The rows of the quarantine with the user id of the raw row, null where it has none."""
     user = F.expr("try_cast(get_json_object(row, '$.user_id') AS bigint)")
     return _read(spark, lake, layout.QUARANTINE).withColumn(_USER, user)
 
 
 def _summed(spark: SparkSession, lake: Lake) -> DataFrame:
-    """The sums of days with the user id that their key bears, null where it bears none."""
+    """The sums of days with the user id in their key, null where there is none."""
     place = F.array_position(F.split("group", ","), _USER).cast("int")
     several = F.get(F.from_json("key", "array<string>"), place - 1)
     user = F.when(F.col("group") == _USER, F.col("key")).when(place > 0, several)
@@ -159,11 +160,12 @@ def _summed(spark: SparkSession, lake: Lake) -> DataFrame:
 
 
 def _by_user(lake: Lake, column: str) -> list[str]:
-    """The tables there are whose rows bear the id of their user and a column."""
-    return [name for name in upkeep.tables(lake) if {_USER, column} <= _told(name)]
+    """The tables of the lake that have both a user id and a column."""
+    return [name for name in upkeep.tables(lake) if {_USER, column} <= _columns(name)]
 
 
-def _told(name: str) -> set[str]:
+def _columns(name: str) -> set[str]:
+    """The columns that the table declares: encoded samples may have others."""
     return set(table_of(name).columns)
 
 

@@ -71,7 +71,7 @@ def with_code_cache(options: str) -> str:
 def with_classes(options: str, archive: Path = CLASSES) -> str:
     """JVM options with the archive of classes, if there is one; Java goes on without it where it does not fit.
 
-    Not from a folder with a space, which would part the option in two.
+    Not from a folder with a space, which would split the option in two.
     """
     usable = archive.exists() and " " not in str(archive) and _ARCHIVE not in options
     return f"{options} {_ARCHIVE}{archive}" if usable else options
@@ -154,8 +154,8 @@ def _check_java() -> None:
 
 def _why_java_ended(log: Path | None) -> str:
     lines = log.read_text(errors="replace").splitlines() if log else []
-    told = [line.strip() for line in lines if re.search("error|exception|invalid|unrecognized", line, re.IGNORECASE)]
-    said = f" ({told[0][:200]})" if told else ""
+    errors = [line.strip() for line in lines if re.search("error|exception|invalid|unrecognized", line, re.IGNORECASE)]
+    said = f" ({errors[0][:200]})" if errors else ""
     where = f"its log is {log}" if log else "see what it has printed"
     return (
         f"Java ended before Spark had started{said}: {where}; look at the spark: settings and the memory that is free"
@@ -163,7 +163,7 @@ def _why_java_ended(log: Path | None) -> str:
 
 
 def _submitted() -> dict[str, str]:
-    """What spark-submit was told, where it has started this process: its master is not ours to replace."""
+    """The settings of spark-submit, if it started this process: its master is not ours to replace."""
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         return {}
     SparkContext._ensure_initialized()

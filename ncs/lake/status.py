@@ -1,4 +1,4 @@
-"""What the lake holds, day by day and run by run, as Delta's logs tell it: no Spark, no row is read."""
+"""What the lake holds, day by day and run by run, read from Delta's logs alone: no Spark, no rows."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

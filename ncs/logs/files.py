@@ -1,4 +1,4 @@
-"""Files as logs deliver them: Parquet held against a log's schema, and what is broken told by its name."""
+"""Files as logs deliver them: Parquet is checked against a log's schema, and errors name the broken file."""
 
 import re
 from collections.abc import Iterator, Sequence

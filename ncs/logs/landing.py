@@ -1,6 +1,6 @@
 """Landing folders: `<source>/<log>/day=YYYY-MM-DD/` for the day logs, `<source>/users`, `<source>/videos`.
 
-Files are Parquet, CSV with a header, or JSON lines, told by their names (.parquet, .csv, .json, .jsonl; the
+Files are Parquet, CSV with a header, or JSON lines, recognised by their names (.parquet, .csv, .json, .jsonl; the
 latter three also .gz), one kind a folder, directly in it. Names that start with `_` or `.` are passed over; whatever
 else is no such file is refused by its name. Text is UTF-8, or in `logs.encoding`. Times in text are ISO, and UTC where
 they say no zone. Context columns of CSV and JSON are strings; columns of users and videos

@@ -71,7 +71,8 @@ class Training:
         trainer = Trainer(conf.train, self._loaders, self._validation, cluster, store, self._variance, self._all_rows)
         models = run.conf.train.models
         trainer.title = f"{name} (model {models.index(name) + 1}/{len(models)})" if len(models) > 1 else name
-        trainer.quiet, trainer.tell = self._quiet, self._say if self._quiet or not sys.stderr.isatty() else None
+        trainer.quiet = self._quiet
+        trainer.report = self._say if self._quiet or not sys.stderr.isatty() else None
         trainer.finished = self._finished(name)
         trainer.keeps_state = conf.window.train is not None  # of a run that another may go on from
         net = build(conf, self._sizes, conf.train.seed, cluster).to(self._device)

@@ -138,7 +138,7 @@ def _paths(
 
 
 def _at_most(threshold: float) -> float:
-    """The largest float32 up to a threshold: what a float32 is held against instead of the float64 itself."""
+    """The largest float32 up to a threshold: float32 values are compared with it instead of with the float64."""
     nearest = np.float32(threshold)
     return float(nearest if nearest <= threshold else np.nextafter(nearest, np.float32(-np.inf)))
 

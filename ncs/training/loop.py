@@ -27,7 +27,7 @@ from ncs.training.phase import Checkpoint, Kept, Phase, Progress
 from ncs.training.store import Store, optimizer_of, validation_of
 
 _EVERY = 10.0
-"""Seconds between two lines of progress, at least: short epochs are not told one by one."""
+"""Seconds between two lines of progress, at least: not every short epoch gets one."""
 _REMEDY = "lower train.learning_rate, the weights of the last epoch are kept"
 
 
@@ -55,9 +55,9 @@ class Trainer:
     """The model, as progress names it."""
     quiet: bool = True
     """Whether no bar is drawn."""
-    tell: Callable[[str], None] | None = None
+    report: Callable[[str], None] | None = None
     """Takes a line of progress after an epoch, where nobody watches a bar."""
-    _told_at: float = field(default_factory=time.monotonic)
+    _reported_at: float = field(default_factory=time.monotonic)
     finished: Mapping[str, Store] = field(default_factory=dict)
     """Models of the run that are trained already, with the same keys as this one, by module: one made of them takes
     them as they are."""
@@ -144,18 +144,18 @@ class Trainer:
                 **trained._asdict(),
             )
         )
-        self._tell(phase, progress.epoch, trained.loss, time.monotonic() - started)
+        self._report(phase, progress.epoch, trained.loss, time.monotonic() - started)
         if phase.epochs > 1:
             checkpoint = Checkpoint(net.state_dict(), optimizer.state_dict(), progress)
             self.store.save_checkpoint(phase.key, progress.epoch, checkpoint.artefact())
 
-    def _tell(self, phase: Phase, epoch: int, loss: Mapping[str, float], seconds: float) -> None:
-        if self.tell is None or self.cluster.rank or time.monotonic() < self._told_at + _EVERY:
+    def _report(self, phase: Phase, epoch: int, loss: Mapping[str, float], seconds: float) -> None:
+        if self.report is None or self.cluster.rank or time.monotonic() < self._reported_at + _EVERY:
             return
-        self._told_at = time.monotonic()
+        self._reported_at = time.monotonic()
         losses = ", ".join(f"{task} {value:.4f}" for task, value in loss.items())
         of = math.ceil(phase.epochs)
-        self.tell(
+        self.report(
             f"train: {self.title}, {phase.key} epoch {epoch}/{of}: loss {losses}; {seconds:.1f} s an epoch, at most "
             f"{seconds * (of - epoch):.0f} s to its end"
         )

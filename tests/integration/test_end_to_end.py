@@ -21,7 +21,7 @@ from ncs.lake.layout import Lake
 from ncs.metrics import auc
 from ncs.notebook.source import execute
 from tests.factories import ROOT
-from tests.lake.assertions import holds_what_is_told
+from tests.lake.assertions import matches_declaration
 
 SLICE = ROOT / "tests" / "data" / "kuairand"
 SETTINGS = ["train.epochs=2", "prune.rounds=2", "train.threads=1", "logs.days=2022-04-08..2022-04-12"]
@@ -57,7 +57,7 @@ def tables(lake: Lake) -> dict[str, int]:
 
 
 def test_every_table_is_what_the_data_dictionary_tells(lake: Lake) -> None:
-    assert all(holds_what_is_told(lake, name) for name in tables(lake))
+    assert all(matches_declaration(lake, name) for name in tables(lake))
 
 
 def test_the_labels_are_those_of_the_files(spark: SparkSession, lake: Lake) -> None:

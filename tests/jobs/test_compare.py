@@ -17,7 +17,7 @@ from ncs.lake.layout import Lake
 from ncs.runs.run import Run
 from ncs.runs.tuning import tries, tune
 from tests.factories import toy_conf, write_toy_lake
-from tests.lake.assertions import holds_what_is_told
+from tests.lake.assertions import matches_declaration
 from tests.training.faults import rewrite
 
 MODELS = "single_task,connection_share,random_masks,layer_share_theta"
@@ -88,7 +88,7 @@ def test_a_comparison_is_trained_once_and_kept_once(
     assert all(row["low"] < row["difference"] < row["high"] for row in found)
     assert all(0 < row["p"] <= row["p_holm"] <= 1 for row in found)
     assert all(0 < row["smallest"] < row["smallest_holm"] for row in found)
-    assert all(holds_what_is_told(lake, name) for name in (layout.COMPARISONS, layout.DIFFERENCES))
+    assert all(matches_declaration(lake, name) for name in (layout.COMPARISONS, layout.DIFFERENCES))
     assert not (Path(lake.root) / "models" / "latest.json").exists(), "predict goes on with what `ncs train` trained"
 
 

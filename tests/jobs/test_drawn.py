@@ -17,7 +17,7 @@ from ncs.features.encoding import encode_days
 from ncs.lake import layout
 from ncs.lake.layout import Lake
 from ncs.tasks import tasks_of
-from tests.lake.assertions import holds_what_is_told
+from tests.lake.assertions import matches_declaration
 
 SETTINGS = (
     "logs.impressions=3000",
@@ -89,7 +89,7 @@ def test_models_are_held_against_the_truth(ncs: Ncs, world: Job, capsys: pytest.
     assert rows["clicked"].mean() == pytest.approx(rows["click_probability"].mean(), abs=0.03)
     labelled = rows[~np.isnan(rows["cvr"])]
     assert labelled["cvr"].mean() == pytest.approx(labelled["expected_cvr"].mean(), abs=0.03)
-    assert holds_what_is_told(lake, layout.DRAWN_ROWS)
+    assert matches_declaration(lake, layout.DRAWN_ROWS)
 
     kept = world.read(layout.COMPARISONS).toPandas()
     value = kept.set_index(["model", "seed", "metric"])["value"]

@@ -1,14 +1,15 @@
-"""Whether a table is what the data dictionary tells of it."""
+"""Whether a table is what its declaration says."""
 
 from ncs.lake.layout import Lake
 from ncs.lake.tables import TABLES
 
 
-def holds_what_is_told(lake: Lake, name: str) -> bool:
-    """Each column with its type; columns that are not named only where it says that there are such."""
-    told, table = TABLES[name], lake.table(name)
-    found = {column.name: getattr(column.type, "type", None) for column in table.schema().fields}
-    assert {column: found.get(column) for column in told.columns} == {c: one.type for c, one in told.columns.items()}
-    assert told.rest or found.keys() == told.columns.keys(), name
-    assert tuple(table.metadata().partition_columns) == told.partition, name
+def matches_declaration(lake: Lake, name: str) -> bool:
+    """Assert each declared column's type, and that there are no others unless the declaration allows them."""
+    declared, table = TABLES[name], lake.table(name)
+    types = {column.name: getattr(column.type, "type", None) for column in table.schema().fields}
+    expected = {name: column.type for name, column in declared.columns.items()}
+    assert {name: types.get(name) for name in expected} == expected
+    assert declared.rest or types.keys() == expected.keys(), name
+    assert tuple(table.metadata().partition_columns) == declared.partition, name
     return True

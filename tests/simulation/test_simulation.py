@@ -21,7 +21,7 @@ from ncs.simulation.simulation import ORACLE, RANDOM, SAME, Simulation, check_fe
 from ncs.simulation.table import as_rows, as_text
 from ncs.simulation.visits import draw_visits, respond
 from tests.factories import ROOT
-from tests.lake.assertions import holds_what_is_told
+from tests.lake.assertions import matches_declaration
 
 SMALL = ["logs.synthetic.users=600", "logs.synthetic.videos=80", "logs.impressions=3000"]
 SMALL += ["simulate.visits=800", "simulate.days=2", "simulate.candidates=12", "simulate.top=3", "simulate.buckets=70"]
@@ -122,7 +122,7 @@ def test_rows_and_words_say_the_same(simulation: Simulation) -> None:
 def test_the_table_is_what_the_data_dictionary_tells(simulation: Simulation, lake: Lake) -> None:
     made = {"simulation_id": "s", "run_id": "r", "made_at": datetime.now(UTC)}
     contract.append(lake, layout.SIMULATIONS, pa.Table.from_pylist(as_rows(simulation, made)))
-    assert holds_what_is_told(lake, layout.SIMULATIONS)
+    assert matches_declaration(lake, layout.SIMULATIONS)
 
 
 def test_an_unknown_value_is_id_0_and_a_missing_column_is_named(conf: Config) -> None:
