@@ -57,7 +57,8 @@ def apply(scored: DataFrame, curves: Curves, tasks: Sequence[Task]) -> DataFrame
     A task that a model has no curve of has null predictions.
     """
     known = {
-        task.prediction: {model: one for (model, name), one in curves.items() if name == task.name} for task in tasks
+        task.prediction: {model: curve for (model, name), curve in curves.items() if name == task.name}
+        for task in tasks
     }
     models = sorted({model for model, _ in curves})
     names = [name for task in tasks for name in (task.label, task.prediction)]
@@ -66,8 +67,8 @@ def apply(scored: DataFrame, curves: Curves, tasks: Sequence[Task]) -> DataFrame
     def calibrate(parts: Iterable[pd.DataFrame]) -> Iterable[pd.DataFrame]:
         for part in parts:
             for model, mine in part.groupby("model"):
-                found = {name: by[model].of(mine[name].to_numpy()) for name, by in known.items() if model in by}
-                yield mine.assign(**{**dict.fromkeys(known, np.nan), **found})
+                calibrated = {name: by[model].of(mine[name].to_numpy()) for name, by in known.items() if model in by}
+                yield mine.assign(**{**dict.fromkeys(known, np.nan), **calibrated})
 
     return rows.mapInPandas(calibrate, rows.schema)
 
@@ -83,7 +84,7 @@ def as_rows(run_id: str, curves: Curves) -> list[dict[str, Any]]:
 
 def from_rows(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Curve]:
     """The curves that `as_rows` has made rows of, in any order."""
-    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    points: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row in sorted(rows, key=lambda row: row["place"]):
-        found.setdefault((row["model"], row["task"]), []).append((row["prediction"], row["calibrated"]))
-    return {key: Curve(*np.array(knots).T) for key, knots in found.items()}
+        points.setdefault((row["model"], row["task"]), []).append((row["prediction"], row["calibrated"]))
+    return {key: Curve(*np.array(knots).T) for key, knots in points.items()}

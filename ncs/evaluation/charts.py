@@ -78,7 +78,7 @@ def pruning(tasks: Mapping[str, Task], masks: Mapping[str, Any]) -> list[str]:
 
     def draw(axis: Axes, task: Task) -> None:
         rounds = masks["rounds"][task.name]
-        scores = {one["round"]: one["validation"] for one in rounds}
+        scores = {pruned["round"]: pruned["validation"] for pruned in rounds}
         known = {number: score for number, score in scores.items() if score is not None}
         chosen = masks["chosen"][task.name]
         axis.plot(list(known), list(known.values()), "o-", color=COLOURS[0])
@@ -86,7 +86,7 @@ def pruning(tasks: Mapping[str, Task], masks: Mapping[str, Any]) -> list[str]:
             axis.plot(chosen, known[chosen], "o", color=COLOURS[1], markersize=11, fillstyle="none")
         else:
             axis.axvline(chosen, color=COLOURS[1], linestyle="--")
-        axis.set_xticks(list(scores), [f"{one['round']}\n{one['density']['all']:.0%}" for one in rounds])
+        axis.set_xticks(list(scores), [f"{pruned['round']}\n{pruned['density']['all']:.0%}" for pruned in rounds])
         axis.set(xlabel="pruning round, and share of connections kept", ylabel=task.measure.label)
 
     return [
@@ -101,8 +101,8 @@ def densities(masks: Mapping[str, Any]) -> list[str]:
     def draw(axis: Axes, task: str) -> None:
         rounds = masks["rounds"][task]
         for n, layer in enumerate(masks["layers"]):
-            values = [one["density"][layer] for one in rounds]
-            axis.plot([one["round"] for one in rounds], values, "o-", color=_colour(n), label=legend_name(layer))
+            values = [pruned["density"][layer] for pruned in rounds]
+            axis.plot([pruned["round"] for pruned in rounds], values, "o-", color=_colour(n), label=legend_name(layer))
         _by_round(axis, "share of connections kept")
         axis.legend(loc="lower left")
 
@@ -117,10 +117,10 @@ def overlaps(masks: Mapping[str, Any]) -> list[str]:
     left, right, *_ = masks["rounds"]
 
     def by_round(axis: Axes) -> None:
-        rounds = [one["round"] for one in masks["overlap"]]
+        rounds = [overlap["round"] for overlap in masks["overlap"]]
         for n, layer in enumerate(_layers(masks["overlap"][0]["jaccard"])):
-            found, chance = ([one[kind][layer] for one in masks["overlap"]] for kind in ("jaccard", "chance"))
-            axis.plot(rounds, found, "o-", color=_colour(n), label=legend_name(layer))
+            jaccard, chance = ([overlap[kind][layer] for overlap in masks["overlap"]] for kind in ("jaccard", "chance"))
+            axis.plot(rounds, jaccard, "o-", color=_colour(n), label=legend_name(layer))
             axis.plot(rounds, chance, ":", color=_colour(n))
         axis.plot([], [], ":", color=GREY, label="expected at random")
         _by_round(axis, "Jaccard: in both / in any")
@@ -168,10 +168,10 @@ def conflicts(conflict: Mapping[str, Any], tasks: Sequence[str], dense: Mapping[
         height = 0.72 / len(shown)
         for n, (label, by_layer) in enumerate(shown.items()):
             at = [layers.index(layer) + height * (n - (len(shown) - 1) / 2) for layer in by_layer]
-            values = [found["cosine"] for found in by_layer.values()]
+            values = [cosines["cosine"] for cosines in by_layer.values()]
             bars = axis.barh(at, values, color=_colour(n), height=0.94 * height, label=label)
             axis.bar_label(
-                bars, [f"{found['negative']:.0%} apart" for found in by_layer.values()], padding=3, fontsize=7
+                bars, [f"{cosines['negative']:.0%} apart" for cosines in by_layer.values()], padding=3, fontsize=7
             )
         axis.axvline(0, color="black", linewidth=0.8)
         axis.set_yticks(range(len(layers)), layers)
@@ -186,17 +186,17 @@ def conflicts(conflict: Mapping[str, Any], tasks: Sequence[str], dense: Mapping[
 
 def labels(days: Sequence[Mapping[str, Any]], histograms: Mapping[str, Sequence[int]]) -> list[str]:
     """Impressions, click rate and mean CVR by day; the distribution of the CVR label over all days and on each."""
-    names = [str(one["day"])[5:] for one in days]
+    names = [str(day["day"])[5:] for day in days]
 
     def rows(axis: Axes) -> None:
-        axis.bar(names, [one["impressions"] for one in days], color=COLOURS[5], width=0.7)
+        axis.bar(names, [day["impressions"] for day in days], color=COLOURS[5], width=0.7)
         axis.set(xlabel="day", ylabel="impressions")
         axis.yaxis.set_major_formatter("{x:,.0f}")
         _by_day(axis)
 
     def rates(axis: Axes) -> None:
         for n, (key, label) in enumerate((("click_rate", "click rate"), ("mean_cvr", "mean CVR"))):
-            axis.plot(names, [one[key] for one in days], "o-", color=_colour(n), label=label)
+            axis.plot(names, [day[key] for day in days], "o-", color=_colour(n), label=label)
         axis.set(xlabel="day", ylabel="share", ylim=(0, 1))
         _by_day(axis)
         axis.legend(loc="upper right", ncols=2)

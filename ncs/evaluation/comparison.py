@@ -30,18 +30,18 @@ class Compared:
 
     def mean(self, fact: str) -> float:
         """A fact's mean over the seeds."""
-        return float(np.mean([one[fact] for one in self.facts]))
+        return float(np.mean([facts[fact] for facts in self.facts]))
 
     @property
     def epochs(self) -> dict[str, float]:
         """By task, how many epochs its final weights have seen, mean over the seeds."""
         tasks = self.budgets[0] if self.budgets else ()
-        return {task: float(np.mean([one[task].epochs for one in self.budgets])) for task in tasks}
+        return {task: float(np.mean([budgets[task].epochs for budgets in self.budgets])) for task in tasks}
 
     @property
     def capped(self) -> int:
         """In how many seeds `train.epochs` ended the training, not `train.patience`."""
-        return sum(any(one.capped for one in of_tasks.values()) for of_tasks in self.budgets)
+        return sum(any(budget.capped for budget in of_tasks.values()) for of_tasks in self.budgets)
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Judged:
         """The names of task and metric."""
         return self.task.name, self.metric.name
 
-    def of(self, one: SeedDifference) -> bool:
+    def of(self, difference: SeedDifference) -> bool:
         """Whether a difference is in this metric of this task."""
-        return (one.task, one.metric) == self.key
+        return (difference.task, difference.metric) == self.key
 
 
 def differences(
@@ -75,35 +75,35 @@ def differences(
     All from one reference by labels are looked at together, and all against the truth: `better` is settled by Holm's
     correction over them.
     """
-    names = [one.model for one in compared]
-    found = []
+    names = [model.model for model in compared]
+    rows = []
     for reference in names if references is None else references:
         for truth in (False, True):
             family = [
-                difference(model, reference, one.task, one.metric, one.figures)
+                difference(model, reference, measure.task, measure.metric, measure.figures)
                 for model in names
-                for one in judged
-                if reference in one.figures.models and reference != model and one.metric.of_truth is truth
+                for measure in judged
+                if reference in measure.figures.models and reference != model and measure.metric.of_truth is truth
             ]
-            found += _corrected(family, judged)
-    return sorted(found, key=lambda one: names.index(one.model))
+            rows += _corrected(family, judged)
+    return sorted(rows, key=lambda row: names.index(row.model))
 
 
 def _corrected(family: Sequence[SeedDifference], judged: Sequence[Judged]) -> list[SeedDifference]:
     """Differences that are looked at together, settled where they are by Holm's correction."""
     corrected = []
-    for one, p in zip(family, holm([one.p for one in family if one.p is not None]), strict=True):
-        better = METRICS[one.metric].better(one.difference, 0.0) if p <= LEVEL else None
-        (of,) = (of for of in judged if of.of(one))
-        smallest = of.figures.difference(one.model, one.reference).smallest(LEVEL / len(family))
-        corrected.append(replace(one, better=better, p_holm=p, smallest_holm=smallest))
+    for row, p in zip(family, holm([row.p for row in family if row.p is not None]), strict=True):
+        better = METRICS[row.metric].better(row.difference, 0.0) if p <= LEVEL else None
+        (measure,) = (measure for measure in judged if measure.of(row))
+        smallest = measure.figures.difference(row.model, row.reference).smallest(LEVEL / len(family))
+        corrected.append(replace(row, better=better, p_holm=p, smallest_holm=smallest))
     return corrected
 
 
 def as_table(
     compared: Sequence[Compared],
     judged: Sequence[Judged],
-    found: Sequence[SeedDifference],
+    differences: Sequence[SeedDifference],
     references: Sequence[str],
     costs: bool = True,
 ) -> str:
@@ -112,78 +112,78 @@ def as_table(
     A model a line: each metric's mean figure, its differences from the references with 95 % intervals, more is better,
     and in words where they are settled; with `costs` what it costs.
     """
-    by_key = {(one.model, one.task, one.metric, one.reference): one for one in found}
-    there = [name for name in references if any(one.model == name for one in compared)]
+    by_key = {(row.model, row.task, row.metric, row.reference): row for row in differences}
+    there = [name for name in references if any(model.model == name for model in compared)]
     header = ["model"]
-    for one in judged:
-        header += [one.title, *(["paper"] if _in_paper(one) else []), *(f"from {name}" for name in there)]
+    for measure in judged:
+        header += [measure.title, *(["paper"] if _in_paper(measure) else []), *(f"from {name}" for name in there)]
     lines = [[*header, *(["epochs", "parameters", "density", "time"] if costs else [])]]
     for model in compared:
         line = [model.model]
-        for one in judged:
-            line.append(f"{one.figures.mean(model.model).value:.5f}")
-            if _in_paper(one):
-                paper = TABLE_2.get(model.model, {}).get(one.task.name)
+        for measure in judged:
+            line.append(f"{measure.figures.mean(model.model).value:.5f}")
+            if _in_paper(measure):
+                paper = TABLE_2.get(model.model, {}).get(measure.task.name)
                 line.append(f"{paper:.5f}" if paper else "")
-            keys = [(model.model, *one.key, name) for name in there]
-            line += [_difference(by_key.get(key), one.metric) for key in keys]
+            keys = [(model.model, *measure.key, name) for name in there]
+            line += [_difference(by_key.get(key), measure.metric) for key in keys]
         lines.append([*line, *(_costs(model, compared, there) if costs else [])])
     return markdown(lines)
 
 
 def _costs(model: Compared, compared: Sequence[Compared], references: Sequence[str]) -> list[str]:
-    seconds = [one.mean("seconds") for one in compared if [one.model] == references[:1]]
+    seconds = [other.mean("seconds") for other in compared if [other.model] == references[:1]]
     times = f"{model.mean('seconds') / seconds[0]:.1f}" if seconds and seconds[0] else ""
     epochs = " ".join(f"{count:.1f}" for count in model.epochs.values())
     return [epochs, f"{model.mean('parameters'):,.0f}", f"{model.mean('density'):.2f}", times]
 
 
-def _in_paper(one: Judged) -> bool:
+def _in_paper(measure: Judged) -> bool:
     """Whether the paper's Table 2 has figures of the same kind."""
-    return one.metric.name == one.task.metric
+    return measure.metric.name == measure.task.metric
 
 
-def _difference(one: SeedDifference | None, metric: Metric) -> str:
-    if one is None:
+def _difference(row: SeedDifference | None, metric: Metric) -> str:
+    if row is None:
         return ""
-    value, *ends = (oriented(one, value) / metric.unit for value in (one.difference, one.low, one.high))
-    settled = {None: "", True: " better", False: " worse"}[one.better]
+    value, *ends = (oriented(row, value) / metric.unit for value in (row.difference, row.low, row.high))
+    settled = {None: "", True: " better", False: " worse"}[row.better]
     return f"{value:+.0f} [{min(ends):+.0f}, {max(ends):+.0f}]{settled}"
 
 
-def smallest(judged: Sequence[Judged], found: Sequence[SeedDifference], references: Sequence[str]) -> str:
+def smallest(judged: Sequence[Judged], differences: Sequence[SeedDifference], references: Sequence[str]) -> str:
     """The smallest true differences that such a comparison settles four times in five, a line a reference."""
     lines = []
     for name in references:
-        mine = [one for one in found if one.reference == name]
-        texts = [_settles(one, [each for each in mine if one.of(each)]) for one in judged] if mine else []
+        mine = [row for row in differences if row.reference == name]
+        texts = [_settles(measure, [row for row in mine if measure.of(row)]) for measure in judged] if mine else []
         lines += [f"  from {name}: {', '.join(texts)}"] if texts else []
     said = "Smallest true difference that is settled four times in five, among all (in brackets: looked at alone):"
     return "\n".join([said, *lines]) if lines else ""
 
 
-def _settles(one: Judged, found: Sequence[SeedDifference]) -> str:
-    together, alone = medians(found)
-    return f"{one.title} {together / one.metric.unit:.0f} ({alone / one.metric.unit:.0f})"
+def _settles(measure: Judged, differences: Sequence[SeedDifference]) -> str:
+    together, alone = medians(differences)
+    return f"{measure.title} {together / measure.metric.unit:.0f} ({alone / measure.metric.unit:.0f})"
 
 
-def medians(found: Sequence[SeedDifference]) -> tuple[float, float]:
+def medians(differences: Sequence[SeedDifference]) -> tuple[float, float]:
     """The smallest differences that can be settled, among all and looked at alone: medians over the models."""
-    together = [one.smallest_holm for one in found if one.smallest_holm is not None]
-    return median(together), median(one.smallest for one in found if one.smallest is not None)
+    together = [row.smallest_holm for row in differences if row.smallest_holm is not None]
+    return median(together), median(row.smallest for row in differences if row.smallest is not None)
 
 
 def caps(compared: Sequence[Compared]) -> str:
     """A warning of models whose training the configuration has ended, where there are such."""
-    named = [f"{one.model} ({one.capped} of {len(one.budgets)} seeds)" for one in compared if one.capped]
+    named = [f"{model.model} ({model.capped} of {len(model.budgets)} seeds)" for model in compared if model.capped]
     said = "Stopped by train.epochs while validation still got better, so that more epochs may change their figures:"
     return f"{said} {', '.join(named)}" if named else ""
 
 
 def legend(judged: Sequence[Judged], references: Sequence[str], seeds: int) -> str:
     """What the table's columns mean."""
-    measures = sorted({one.title: one.metric.unit for one in judged}.items(), key=lambda measure: measure[1])
-    units = ", ".join(f"{unit:.0e} ({title})".replace("e-0", "e-") for title, unit in measures)
+    by_unit = sorted({measure.title: measure.metric.unit for measure in judged}.items(), key=lambda item: item[1])
+    units = ", ".join(f"{unit:.0e} ({title})".replace("e-0", "e-") for title, unit in by_unit)
     over = f"{seeds} seeds and the test impressions" if seeds > 1 else "the test impressions alone: there is one seed"
     truth = (
         " excess error, cross entropy: predictions held against what the synthetic world expects, not against labels, "
@@ -196,7 +196,7 @@ def legend(judged: Sequence[Judged], references: Sequence[str], seeds: int) -> s
         f"elsewhere. paper: its Table 2, on its own logs. epochs: that the final weights have seen, theta included, by "
         f"task in the order of the table. time: of training, search included, as a multiple of "
         f"{references[0] if references else 'nothing'}; density: of the FC weights a task uses."
-        f"{truth if any(one.metric.of_truth for one in judged) else ''}"
+        f"{truth if any(measure.metric.of_truth for measure in judged) else ''}"
     )
 
 
@@ -211,14 +211,14 @@ def evidence(
 
     `champion`: the model in service, whose figures on the same rows are among `judged`.
     """
-    names, seeds = [one.model for one in compared], len(compared[0].facts)
-    tasks = {one.task.name: one.task for one in judged}
+    names, seeds = [model.model for model in compared], len(compared[0].facts)
+    tasks = {measure.task.name: measure.task for measure in judged}
     why = {
-        one.model: f"{task.upper()}, {text}"
-        for one in compared
-        for facts in one.facts
+        model.model: f"{task.upper()}, {text}"
+        for model in compared
+        for facts in model.facts
         for task, text in unsound(facts, tasks)
     }
     base = baseline_of(names, references)
-    found = differences(compared, judged, [*names, champion] if champion else names)
-    return Evidence(names, found, in_order(tasks.values()), base, rows, seeds, why, champion=champion)
+    settled = differences(compared, judged, [*names, champion] if champion else names)
+    return Evidence(names, settled, in_order(tasks.values()), base, rows, seeds, why, champion=champion)

@@ -50,7 +50,7 @@ class Comparison:
     @property
     def models(self) -> list[str]:
         """In the order in which they were asked for."""
-        return [one.model for one in self.compared]
+        return [model.model for model in self.compared]
 
     @cached_property
     def tasks(self) -> list[Task]:
@@ -60,19 +60,19 @@ class Comparison:
     @cached_property
     def verdict(self) -> Verdict:
         """What follows from it, with the answer to the question that was named before, if it was."""
-        found, wanted = verdict(self._evidence), self.conf.compare.endpoint
+        result, wanted = verdict(self._evidence), self.conf.compare.endpoint
         said = wanted and answer(wanted, self.differences, self.tasks)
-        return replace(found, notes=[said, *found.notes]) if said else found
+        return replace(result, notes=[said, *result.notes]) if said else result
 
     @cached_property
     def table(self) -> str:
         """The tables for a terminal, each with what it can settle: by labels, and against a synthetic world's truth."""
-        references, found, texts = self.conf.compare.references, self.differences, list[str]()
+        references, differences, texts = self.conf.compare.references, self.differences, list[str]()
         for truth in (False, True):
-            judged = [one for one in self.judged if one.metric.of_truth is truth]
+            judged = [measure for measure in self.judged if measure.metric.of_truth is truth]
             if judged:
-                texts.append(as_table(self.compared, judged, found, references, costs=not truth))
-                texts.append(smallest(judged, found, references))
+                texts.append(as_table(self.compared, judged, differences, references, costs=not truth))
+                texts.append(smallest(judged, differences, references))
         return "\n\n".join(filter(None, [*texts, caps(self.compared)]))
 
     @property
@@ -83,12 +83,12 @@ class Comparison:
     @property
     def differences(self) -> Sequence[SeedDifference]:
         """Of each model from each other."""
-        return [one for one in self._evidence.differences if isinstance(one, SeedDifference)]
+        return [row for row in self._evidence.differences if isinstance(row, SeedDifference)]
 
     @cached_property
     def _evidence(self) -> Evidence:
-        found = evidence(self.compared, self.judged, self.conf.compare.references, self.rows, self.champion)
-        return replace(found, champion_note=self.champion_note)
+        of_models = evidence(self.compared, self.judged, self.conf.compare.references, self.rows, self.champion)
+        return replace(of_models, champion_note=self.champion_note)
 
 
 def render(comparison: Comparison) -> str:
@@ -104,7 +104,7 @@ def render(comparison: Comparison) -> str:
         costs=_costs(comparison) if len(comparison.models) > 1 else [],
         pairs=(len(comparison.models) - 1) * len(comparison.tasks),
         caps=caps(comparison.compared),
-        truth=any(one.metric.of_truth for one in comparison.judged),
+        truth=any(measure.metric.of_truth for measure in comparison.judged),
     )
 
 
@@ -129,31 +129,32 @@ def _references(comparison: Comparison) -> list[str]:
 
 def _from(comparison: Comparison, reference: str) -> dict[str, Any]:
     """Forest plots, table and the smallest differences from one reference."""
-    differences = [one for one in comparison.differences if one.reference == reference]
+    differences = [row for row in comparison.differences if row.reference == reference]
+    metrics = [measure.key for measure in comparison.judged]
     return {
         "name": reference,
-        "forests": forests([(one.title, *one.key) for one in comparison.judged], differences, reference),
-        "smallest": [_smallest(one, differences) for one in comparison.judged],
+        "forests": forests([(measure.title, *measure.key) for measure in comparison.judged], differences, reference),
+        "smallest": [_smallest(measure, differences) for measure in comparison.judged],
         "rows": [
             {
-                "model": one.model,
-                "figures": [judged.figures.mean(one.model).value for judged in comparison.judged],
-                "differences": cells(differences, one.model, reference, [judged.key for judged in comparison.judged]),
-                "epochs": one.epochs,
-                **{fact: one.mean(fact) for fact in ("parameters", "density", "seconds")},
+                "model": model.model,
+                "figures": [measure.figures.mean(model.model).value for measure in comparison.judged],
+                "differences": cells(differences, model.model, reference, metrics),
+                "epochs": model.epochs,
+                **{fact: model.mean(fact) for fact in ("parameters", "density", "seconds")},
             }
-            for one in comparison.compared
+            for model in comparison.compared
         ],
     }
 
 
 def _smallest(judged: Judged, differences: Sequence[SeedDifference]) -> dict[str, Any] | None:
     """The smallest differences that a comparison like this settles four times in five, and what limits them."""
-    mine = [one for one in differences if judged.of(one)]
+    mine = [row for row in differences if judged.of(row)]
     if not mine:
         return None
     halves = {
-        name: median((getattr(one, f"{prefix}high") - getattr(one, f"{prefix}low")) / 2 for one in mine)
+        name: median((getattr(row, f"{prefix}high") - getattr(row, f"{prefix}low")) / 2 for row in mine)
         for name, prefix in (("both", ""), ("seeds", "seeds_"), ("rows", "rows_"))
     }
     together, alone = medians(mine)
@@ -173,19 +174,19 @@ def _costs(comparison: Comparison) -> list[str]:
 
 def _draw_cost(axis: Axes, comparison: Comparison, task: Task, fact: str, label: str) -> None:
     base = comparison.baseline
-    found: Mapping[str, SeedDifference] = {
-        one.model: one
-        for one in comparison.differences
-        if (one.task, one.metric, one.reference) == (task.name, task.metric, base)
+    differences: Mapping[str, SeedDifference] = {
+        row.model: row
+        for row in comparison.differences
+        if (row.task, row.metric, row.reference) == (task.name, task.metric, base)
     }
-    for one in comparison.compared:
-        (colour, marker), difference, cost = look(one.model), found.get(one.model), one.mean(fact)
+    for model in comparison.compared:
+        (colour, marker), difference, cost = look(model.model), differences.get(model.model), model.mean(fact)
         gain = oriented(difference, difference.difference) if difference else 0.0
         face = colour if difference and difference.better is not None else "white"
         if difference:
             ends = [oriented(difference, value) for value in (difference.low, difference.high)]
             axis.plot([cost, cost], ends, color=colour, linewidth=1)
-        name = legend_name(one.model)
+        name = legend_name(model.model)
         axis.plot(cost, gain, marker, color=colour, markerfacecolor=face, markersize=7, label=name)
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set(xlabel=f"← cheaper\u2003{label}", ylabel=f"from {base}, better ↑")

@@ -22,12 +22,12 @@ Swept = Sequence[tuple[Any, Comparison]]
 
 def as_table(key: str, swept: Swept) -> str:
     """A line a value and model, in Markdown: each task's mean figure with its 95 % interval."""
-    lines = [[key, "model", *(one.title for one in swept[0][1].judged)]]
+    lines = [[key, "model", *(measure.title for measure in swept[0][1].judged)]]
     for value, comparison in swept:
         for model in comparison.models:
             cells = []
-            for one in comparison.judged:
-                mean = one.figures.mean(model)
+            for measure in comparison.judged:
+                mean = measure.figures.mean(model)
                 cells.append(f"{mean.value:.5f} [{mean.over_both.low:.5f}, {mean.over_both.high:.5f}]")
             lines.append([str(value), model, *cells])
     return markdown(lines)
@@ -45,9 +45,9 @@ def draw(key: str, swept: Swept, reference: str) -> dict[str, str]:
         for n, name in enumerate(name for name in names if name != base):
             points = []
             for _, comparison in swept:
-                one = comparison.judged[number]
-                found = difference(name, base, one.task, one.metric, one.figures)
-                points.append([oriented(found, value) for value in (found.difference, found.low, found.high)])
+                measure = comparison.judged[number]
+                row = difference(name, base, measure.task, measure.metric, measure.figures)
+                points.append([oriented(row, value) for value in (row.difference, row.low, row.high)])
             (colour, marker), at = look(name), [x + 0.06 * n for x in range(len(points))]  # beside, not on each other
             bars = [[middle - min(ends), max(ends) - middle] for middle, *ends in points]
             errors = [list(side) for side in zip(*bars, strict=True)]
@@ -68,8 +68,8 @@ def draw(key: str, swept: Swept, reference: str) -> dict[str, str]:
             axis.figure.legend(loc="outside lower center", ncols=2)
 
     return {
-        "_".join(one.key): svg(partial(panel, number=n), f"{one.title} by {key}", height=3.4)
-        for n, one in enumerate(swept[0][1].judged)
+        "_".join(measure.key): svg(partial(panel, number=n), f"{measure.title} by {key}", height=3.4)
+        for n, measure in enumerate(swept[0][1].judged)
     }
 
 
@@ -86,15 +86,15 @@ def render(key: str, sweep: Sequence[tuple[Any, Comparison]], pictures: Sequence
         rows=[
             {
                 "value": str(value),
-                "model": one.model,
-                "figures": [each.figures.mean(one.model).value for each in comparison.judged],
+                "model": model.model,
+                "figures": [measure.figures.mean(model.model).value for measure in comparison.judged],
                 "differences": cells(
-                    comparison.differences, one.model, comparison.baseline, [each.key for each in judged]
+                    comparison.differences, model.model, comparison.baseline, [measure.key for measure in judged]
                 ),
-                "seconds": one.mean("seconds"),
+                "seconds": model.mean("seconds"),
             }
             for value, comparison in sweep
-            for one in comparison.compared
+            for model in comparison.compared
         ],
     )
 

@@ -12,23 +12,23 @@ from ncs.lake.tables.rows import SeedDifference
 from ncs.tasks import CTR, CVR, Task
 
 
-def answer(wanted: Endpoint, found: Sequence[SeedDifference], tasks: Sequence[Task]) -> str | None:
+def answer(wanted: Endpoint, differences: Sequence[SeedDifference], tasks: Sequence[Task]) -> str | None:
     """The answer in a sentence; None where the comparison lacks the model or all of its controls.
 
     It is settled where the model is better than each control by an interval that looks at that one alone: all of them
     have to hold, so that nothing is gained by there being many (intersection-union test).
     """
     by_name = {task.name: task for task in tasks}
-    cvr = _from_controls(wanted, found, by_name[CVR])
-    ctr = _from_controls(wanted, found, by_name[CTR])
+    cvr = _from_controls(wanted, differences, by_name[CVR])
+    ctr = _from_controls(wanted, differences, by_name[CTR])
     if not cvr:
         return None
-    best = min(cvr, key=lambda one: oriented(one, one.difference))  # the control that the model gains least over
-    settled = all(_sides(one)[1] > 0 for one in cvr)
-    kept = all(oriented(one, one.difference) >= -wanted.margin for one in ctr)
-    lacking = [name for name in wanted.controls if all(one.reference != name for one in cvr)]
+    best = min(cvr, key=lambda row: oriented(row, row.difference))  # the control that the model gains least over
+    settled = all(_sides(row)[1] > 0 for row in cvr)
+    kept = all(oriented(row, row.difference) >= -wanted.margin for row in ctr)
+    lacking = [name for name in wanted.controls if all(row.reference != name for row in cvr)]
     met = "not met" if not (settled and kept) else "open" if lacking else "met"
-    (beside,) = (one for one in ctr if one.reference == best.reference)
+    (beside,) = (row for row in ctr if row.reference == best.reference)
     parts = [
         f"{by_name[CVR].title} of {wanted.model} is {_size(best)} than that of {best.reference}, its best control",
         f"{'settled' if settled else 'not settled'} against {len(cvr)} of {len(wanted.controls)} controls",
@@ -38,24 +38,24 @@ def answer(wanted: Endpoint, found: Sequence[SeedDifference], tasks: Sequence[Ta
     return f"endpoint {met}: {'; '.join(parts)}"
 
 
-def _from_controls(wanted: Endpoint, found: Sequence[SeedDifference], task: Task) -> list[SeedDifference]:
+def _from_controls(wanted: Endpoint, differences: Sequence[SeedDifference], task: Task) -> list[SeedDifference]:
     return [
-        one
-        for one in found
-        if one.model == wanted.model
-        and one.reference in wanted.controls
-        and (one.task, one.metric) == (task.name, task.metric)
+        row
+        for row in differences
+        if row.model == wanted.model
+        and row.reference in wanted.controls
+        and (row.task, row.metric) == (task.name, task.metric)
     ]
 
 
-def _sides(one: SeedDifference) -> tuple[float, float, float]:
+def _sides(row: SeedDifference) -> tuple[float, float, float]:
     """Difference and the ends of its interval, more is better."""
-    low, high = sorted((oriented(one, one.low), oriented(one, one.high)))
-    return oriented(one, one.difference), low, high
+    low, high = sorted((oriented(row, row.low), oriented(row, row.high)))
+    return oriented(row, row.difference), low, high
 
 
-def _size(one: SeedDifference) -> str:
+def _size(row: SeedDifference) -> str:
     """A difference in words, with its relative size and interval as they are."""
-    relative = "" if one.relative is None else f" ({one.relative:+.2%})"
-    side = "higher" if one.difference > 0 else "lower"
-    return f"{abs(one.difference):.5f}{relative} {side} [{one.low:+.5f}, {one.high:+.5f}]"
+    relative = "" if row.relative is None else f" ({row.relative:+.2%})"
+    side = "higher" if row.difference > 0 else "lower"
+    return f"{abs(row.difference):.5f}{relative} {side} [{row.low:+.5f}, {row.high:+.5f}]"

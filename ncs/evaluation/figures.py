@@ -35,7 +35,7 @@ def kinds_of(tasks: Iterable[Task], rows: Sequence[Row]) -> dict[str, Kind]:
     }
 
 
-def reliability(found: Mapping[str, Kind], models: Sequence[str], rows: Sequence[Row]) -> list[str]:
+def reliability(kinds: Mapping[str, Kind], models: Sequence[str], rows: Sequence[Row]) -> list[str]:
     """A panel a kind: mean label by mean prediction of each bin. On the diagonal predictions are what they say.
 
     The larger a point, the more rows are in its bin.
@@ -53,15 +53,15 @@ def reliability(found: Mapping[str, Kind], models: Sequence[str], rows: Sequence
         axis.set(xlabel=f"mean {title}", ylabel="mean label", xlim=(0, 1), ylim=(0, 1))
         axis.legend(loc="upper left")
 
-    return [svg(partial(draw, title=title, kind=kind), f"Calibration of {title}", 3.6) for title, kind in found.items()]
+    return [svg(partial(draw, title=title, kind=kind), f"Calibration of {title}", 3.6) for title, kind in kinds.items()]
 
 
-def calibration_errors(found: Mapping[str, Kind], models: Sequence[str], rows: Sequence[Row]) -> dict[str, list[float]]:
+def calibration_errors(kinds: Mapping[str, Kind], models: Sequence[str], rows: Sequence[Row]) -> dict[str, list[float]]:
     """Model -> the expected calibration error of each kind: mean distance from the diagonal by rows, debiased."""
     errors: dict[str, list[float]] = {}
     for model in models:
         errors[model] = []
-        for kind in found.values():
+        for kind in kinds.values():
             bins = _bins(rows, kind, model)
             of_kind = [intervals.Bin(row["n"], row["label"], row["prediction"], row["bias_error"]) for row in bins]
             errors[model].append(intervals.calibration_error(of_kind).value if of_kind else 0.0)
@@ -106,7 +106,7 @@ def forests(metrics: Iterable[tuple[str, str, str]], differences: Sequence[Diffe
     """
     plots = []
     for title, *metric in metrics:
-        rows = [one for one in differences if [one.task, one.metric] == metric and one.reference == reference]
+        rows = [row for row in differences if [row.task, row.metric] == metric and row.reference == reference]
         if rows:
             draw = partial(_draw_forest, title=title, rows=rows)
             plots.append(svg(draw, f"{title}: difference from {reference}", 1.25 + 0.27 * len(rows)))
@@ -114,14 +114,14 @@ def forests(metrics: Iterable[tuple[str, str, str]], differences: Sequence[Diffe
 
 
 def _draw_forest(axis: Axes, title: str, rows: Sequence[Difference]) -> None:
-    for n, one in enumerate(rows):
-        colour, marker = look(one.model)
-        value, low, high = (oriented(one, value) for value in (one.difference, one.low, one.high))
+    for n, row in enumerate(rows):
+        colour, marker = look(row.model)
+        value, low, high = (oriented(row, value) for value in (row.difference, row.low, row.high))
         axis.plot([low, high], [n, n], color=colour, linewidth=2)
-        face = "white" if one.better is None else colour
+        face = "white" if row.better is None else colour
         axis.plot(value, n, marker, color=colour, markersize=7, markerfacecolor=face)
     axis.axvline(0, color="black", linewidth=0.8)
-    axis.set_yticks(range(len(rows)), [one.model for one in rows])
+    axis.set_yticks(range(len(rows)), [row.model for row in rows])
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.xaxis.set_major_formatter(signed)

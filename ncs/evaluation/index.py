@@ -48,13 +48,13 @@ def add(lake: Lake, entry: Entry) -> str:
 
 def entries(lake: Lake) -> list[Entry]:
     """What is listed of every page that is there; a broken entry is left out until its page is written again."""
-    found = []
+    listed = []
     for folder in storage.folders(lake.uri("reports")):
         values = storage.derived_json(lake.uri("reports", folder, _ENTRY), Entry)
         if values and storage.exists(lake.uri("reports", values["path"])):
             known = {field.name: values[field.name] for field in fields(Entry)}
-            found.append(Entry(**{**known, "made_at": datetime.fromisoformat(values["made_at"])}))
-    return found
+            listed.append(Entry(**{**known, "made_at": datetime.fromisoformat(values["made_at"])}))
+    return listed
 
 
 def render(entries: Sequence[Entry]) -> str:

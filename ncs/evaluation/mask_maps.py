@@ -29,8 +29,8 @@ def mask_maps(masks: Mapping[str, Any]) -> list[str]:
         handles = [Patch(color=colour, label=names[part]) for part, colour in colours.items()]
         axis.figure.legend(handles=[*handles, Patch(color=DEAD, label="dead")], loc="outside lower center", ncols=4)
 
-    found = masks.get("maps", {})
-    return [svg(partial(draw, layer=layer, parts=parts), f"Map of {layer}") for layer, parts in found.items()]
+    maps = masks.get("maps", {})
+    return [svg(partial(draw, layer=layer, parts=parts), f"Map of {layer}") for layer, parts in maps.items()]
 
 
 def subnetworks(masks: Mapping[str, Any]) -> str | None:

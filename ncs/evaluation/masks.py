@@ -15,18 +15,18 @@ def mask_figures(masks: Mapping[str, Any], conflict: Mapping[str, Any] | None) -
     `ncs.methods.conflict`.
     """
     for task, rounds in masks["rounds"].items():
-        for one in rounds:
-            yield from _by_layer(task, one["round"], "density", one["density"])
-            if one["validation"] is not None:
-                yield MaskFigure(task, one["round"], "all", None, "validation", one["validation"])
+        for pruned in rounds:
+            yield from _by_layer(task, pruned["round"], "density", pruned["density"])
+            if pruned["validation"] is not None:
+                yield MaskFigure(task, pruned["round"], "all", None, "validation", pruned["validation"])
         yield MaskFigure(task, masks["chosen"][task], "all", None, "chosen", 1.0)
     for task, density in masks["density"].items():
         yield from _by_layer(task, None, "density", density)
     left, right, *_ = masks["rounds"]
     pair = f"{left}+{right}"
-    for one in masks["overlap"]:
+    for overlap in masks["overlap"]:
         for figure in ("jaccard", "chance"):
-            yield from _by_layer(pair, one["round"], figure, one[figure])
+            yield from _by_layer(pair, overlap["round"], figure, overlap[figure])
     tasks = list(masks["rounds"])
     for figure, by_layer in (masks["chosen_overlap"] | nesting(masks["chosen_overlap"], tasks)).items():
         yield from _by_layer(pair, None, figure, by_layer)
@@ -35,8 +35,8 @@ def mask_figures(masks: Mapping[str, Any], conflict: Mapping[str, Any] | None) -
         for name, value in by_input.items():
             yield MaskFigure(pair, None, "hidden.0", name, figure, value)
     for when, by_layer in (conflict or {}).items():
-        for layer, found in by_layer.items():
-            for figure, value in found.items():
+        for layer, figures in by_layer.items():
+            for figure, value in figures.items():
                 yield MaskFigure(pair, None, layer, None, f"{figure}_{when}", value)
 
 
@@ -51,14 +51,14 @@ def nesting(overlap: Mapping[str, Mapping[str, float]], tasks: Sequence[str]) ->
         return {}
     left, right, *_ = tasks
     figures = ("containment", "containment_chance", f"{left}_exclusive", f"{right}_exclusive")
-    found: dict[str, dict[str, float]] = {figure: {} for figure in figures}
+    nested: dict[str, dict[str, float]] = {figure: {} for figure in figures}
     for layer, shared in overlap["shared"].items():
         own = [shared + overlap[f"{task}_only"][layer] for task in (left, right)]
         if min(own) > 0:
             values = (shared / min(own), max(own), *(1 - shared / kept for kept in own))
             for figure, value in zip(figures, values, strict=True):
-                found[figure][layer] = value
-    return found
+                nested[figure][layer] = value
+    return nested
 
 
 def _by_layer(task: str, number: int | None, figure: str, by_layer: Mapping[str, float]) -> Iterator[MaskFigure]:
@@ -68,26 +68,26 @@ def _by_layer(task: str, number: int | None, figure: str, by_layer: Mapping[str,
 
 def note(masks: Mapping[str, Any]) -> str:
     """What the general words on masks leave out."""
-    found = []
-    if any(one["validation"] is None for rounds in masks["rounds"].values() for one in rounds):
-        found.append("The last round was taken unseen: a dashed line marks it.")
+    sentences = []
+    if any(pruned["validation"] is None for rounds in masks["rounds"].values() for pruned in rounds):
+        sentences.append("The last round was taken unseen: a dashed line marks it.")
     given = masks["density"]
     if not given:
-        found.append("A control: in the end no task was given a mask.")
+        sentences.append("A control: in the end no task was given a mask.")
     elif any(given[task] != rounds[masks["chosen"][task]]["density"] for task, rounds in masks["rounds"].items()):
         listed = ", ".join(f"{task.upper()} {shares['all']:.0%}" for task, shares in given.items())
-        found.append(f"A control: the masks given in the end are others than those found; they keep {listed}.")
-    return " ".join([*found, *_nested(masks)])
+        sentences.append(f"A control: the masks given in the end are others than those found; they keep {listed}.")
+    return " ".join([*sentences, *_nested(masks)])
 
 
 def _nested(masks: Mapping[str, Any]) -> list[str]:
     """How far the masks lie within each other, where the tasks were given masks."""
     tasks = list(masks["rounds"])[:2]
-    found = {figure: by_layer.get("all") for figure, by_layer in nesting(masks["chosen_overlap"], tasks).items()}
-    if found.get("containment") is None:
+    nested = {figure: by_layer.get("all") for figure, by_layer in nesting(masks["chosen_overlap"], tasks).items()}
+    if nested.get("containment") is None:
         return []
-    own = ", ".join(f"{task.upper()} {found[f'{task}_exclusive']:.0%}" for task in tasks)
+    own = ", ".join(f"{task.upper()} {nested[f'{task}_exclusive']:.0%}" for task in tasks)
     return [
-        f"The denser mask holds {found['containment']:.0%} of the sparser one's connections "
-        f"({found['containment_chance']:.0%} at random). Of a task's own connections the other does not keep: {own}."
+        f"The denser mask holds {nested['containment']:.0%} of the sparser one's connections "
+        f"({nested['containment_chance']:.0%} at random). Of a task's own connections the other does not keep: {own}."
     ]

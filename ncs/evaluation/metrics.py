@@ -61,13 +61,13 @@ def evaluate(
         parts = by_part(rows, run_id, slices, tasks)
         if curves:
             calibrated = by_part(apply(rows, curves, tasks), run_id, {}, tasks)
-            parts += [replace(one, slice=CALIBRATED) for one in calibrated if one.slice == PREDICTION]
+            parts += [replace(part, slice=CALIBRATED) for part in calibrated if part.slice == PREDICTION]
         estimates += calibration_error(parts)
         forms: list[tuple[Form, Task]] = [
             (resolve_name(metric.spark), task) for task in tasks for metric in task.metrics if metric.spark
         ]
-        for found in together(lambda form: form[0](rows, form[1], models), forms):
-            estimates += found
+        for of_form in together(lambda form: form[0](rows, form[1], models), forms):
+            estimates += of_form
     finally:
         rows.unpersist()
     return Evaluation(_figures(estimates, run_id, models), parts)
@@ -75,21 +75,21 @@ def evaluate(
 
 def _figures(estimates: Sequence[Estimate], run_id: str, models: Sequence[str]) -> list[Figure]:
     baseline = baseline_of(models, [BASELINE])
-    base = {(one.task, one.metric): one.value for one in estimates if one.model == baseline}
+    base = {(estimate.task, estimate.metric): estimate.value for estimate in estimates if estimate.model == baseline}
     return [
         Figure(
             run_id,
-            one.model,
-            one.task,
-            one.metric,
-            value=one.value,
-            ci_low=one.low,
-            ci_high=one.high,
-            n=one.n,
+            estimate.model,
+            estimate.task,
+            estimate.metric,
+            value=estimate.value,
+            ci_low=estimate.low,
+            ci_high=estimate.high,
+            n=estimate.n,
             baseline=baseline,
-            gain=one.value / of_base - 1 if (of_base := base.get((one.task, one.metric))) else 0.0,
+            gain=estimate.value / of_base - 1 if (of_base := base.get((estimate.task, estimate.metric))) else 0.0,
         )
-        for one in sorted(estimates)
+        for estimate in sorted(estimates)
     ]
 
 
@@ -102,13 +102,13 @@ def means(scored: DataFrame, models: Sequence[str], tasks: Sequence[Task]) -> li
         if metric.error
     }
     (ctr,) = (task for task in tasks if task.name == CTR)
-    found = scored.groupBy("model").agg(
+    aggregated = scored.groupBy("model").agg(
         F.count("*").alias("rows"),
         F.count_if(F.col(ctr.label).isNull()).alias("unlabelled"),
         F.count_if(~_fit(tasks)).alias("unfit"),
         *(moment for (task, metric), error in errors.items() for moment in _moments(f"{task}_{metric}", error)),
     )
-    by_model = {row.model: row for row in found.collect()}
+    by_model = {row.model: row for row in aggregated.collect()}
     for model in models:
         if model not in by_model:
             raise DataError(f"there are no predictions of {model}; run `ncs predict`")
@@ -153,9 +153,9 @@ def _fit(tasks: Sequence[Task]) -> Column:
     # the largest of all to Spark.
     fit = F.lit(True)
     for task in tasks:
-        one = F.col(task.prediction)
-        within = (one > 0) & (one < 1) if task.name == CTR else one.between(0, 1)
-        unknown = F.lit(False) if task.name in (CTR, CVR) else (F.col("model") == TRUTH) & one.isNull()
+        prediction = F.col(task.prediction)
+        within = (prediction > 0) & (prediction < 1) if task.name == CTR else prediction.between(0, 1)
+        unknown = F.lit(False) if task.name in (CTR, CVR) else (F.col("model") == TRUTH) & prediction.isNull()
         fit = fit & (F.coalesce(within, F.lit(False)) | unknown)
     return fit
 

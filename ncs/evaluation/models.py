@@ -32,7 +32,7 @@ def legend_name(name: str) -> str:
 
 def features_in_short(conf: Config) -> str:
     """How many features there are of which section."""
-    statistics = sum(len(one.fields) for one in conf.statistics)
+    statistics = sum(len(group.fields) for group in conf.statistics)
     histories = len(conf.features) - len(conf.fields) - statistics
     counted = {"fields": len(conf.fields), "statistics": statistics, "histories": histories}
     return ", ".join(f"{count} {name}" for name, count in counted.items() if count)

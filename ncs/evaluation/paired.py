@@ -197,13 +197,13 @@ def metrics_by_row(task: Task) -> list[Metric]:
     return [task.measure, *(metric for metric in task.metrics if metric.name != task.metric and metric.by_row)]
 
 
-def difference(model: str, reference: str, task: Task, metric: Metric, found: Figures) -> SeedDifference:
+def difference(model: str, reference: str, task: Task, metric: Metric, figures: Figures) -> SeedDifference:
     """A model's difference from a reference, both of `found`.
 
     `better` is true where the interval over seeds and rows excludes zero on the better side, false on the worse, None
     where it contains zero: nothing is claimed then. `corrected` is for many differences that are looked at together.
     """
-    apart, base = found.difference(model, reference), found.mean(reference).value
+    apart, base = figures.difference(model, reference), figures.mean(reference).value
     both, seeds, rows = apart.over_both, apart.over_seeds, apart.over_rows
     return SeedDifference(
         model=model,

@@ -69,14 +69,14 @@ def by_part(scored: DataFrame, run_id: str, slices: Slices, tasks: Iterable[Task
         "log_loss": -(label * F.log(inside) + (1 - label) * F.log1p(-inside)),
     }
     rows = rows.select("model", "task", label, prediction, F.explode(F.array(*parts)).alias("p"))
-    found = rows.groupBy("model", "task", "p.slice", "p.part", "p.place").agg(
+    aggregated = rows.groupBy("model", "task", "p.slice", "p.part", "p.place").agg(
         F.count("*").alias("n"),
         F.avg(label).alias("label"),
         F.avg(prediction).alias("prediction"),
         *(F.avg(error).alias(name) for name, error in errors.items()),
         *(F.coalesce(F.stddev_samp(error), F.lit(0.0)).alias(f"{name}_error") for name, error in errors.items()),
     )
-    return sorted((_part(run_id, row.asDict()) for row in found.collect()), key=_order)
+    return sorted((_part(run_id, row.asDict()) for row in aggregated.collect()), key=_order)
 
 
 def calibration_error(parts: Iterable[Part]) -> list[Estimate]:
@@ -85,13 +85,13 @@ def calibration_error(parts: Iterable[Part]) -> list[Estimate]:
     Debiased: see `ncs.evaluation.intervals.calibration_error`.
     """
     bins: dict[tuple[str, str, str], list[Part]] = {}
-    for one in parts:
-        if one.slice in ECE:
-            bins.setdefault((one.model, one.task, ECE[one.slice]), []).append(one)
+    for part in parts:
+        if part.slice in ECE:
+            bins.setdefault((part.model, part.task, ECE[part.slice]), []).append(part)
     estimates = []
-    for (model, task, metric), found in bins.items():
-        n = sum(one.n for one in found)
-        bins_ = [intervals.Bin(one.n, one.label, one.prediction, one.bias_error) for one in found]
+    for (model, task, metric), of_model in bins.items():
+        n = sum(part.n for part in of_model)
+        bins_ = [intervals.Bin(part.n, part.label, part.prediction, part.bias_error) for part in of_model]
         value, error, interval = intervals.calibration_error(bins_)
         estimates.append(Estimate(model, task, metric, value, error, n, *interval))
     return estimates
@@ -131,9 +131,10 @@ def part_names(name: str, edges: Sequence[float]) -> list[str]:
 
 def _part(run_id: str, values: dict[str, Any]) -> Part:
     """A row as it was counted, its deviations made standard errors."""
-    deviations = {name: values.pop(name) for name in list(values) if name.endswith("_error")}
-    return Part(run_id=run_id, **values, **{name: one / math.sqrt(values["n"]) for name, one in deviations.items()})
+    root = math.sqrt(values["n"])
+    errors = {name: values.pop(name) / root for name in list(values) if name.endswith("_error")}
+    return Part(run_id=run_id, **values, **errors)
 
 
-def _order(one: Part) -> tuple[str, str, str, int, str]:
-    return one.model, one.task, one.slice, one.place, one.part
+def _order(part: Part) -> tuple[str, str, str, int, str]:
+    return part.model, part.task, part.slice, part.place, part.part

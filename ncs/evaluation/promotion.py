@@ -38,49 +38,49 @@ def evidence(
 
     Raises DataError where AUC is asked of labels of one kind alone.
     """
-    found = {}
+    by_task = {}
     for name, task in tasks.items():
         there = ~np.isnan(labels[name])
         label, rows = labels[name][there].mean() if there.any() else 0.0, int(there.sum())
         calibration = float(candidate[name][there].mean() / label - 1) if label > 0 else None
         if rows < rules.least_rows:
-            found[name] = TaskEvidence(task.metric, rows, calibration)
+            by_task[name] = TaskEvidence(task.metric, rows, calibration)
             continue
         models = {"candidate": candidate[name], **({"champion": champion[name]} if champion else {})}
         figures = paired.figures(task, labels[name], [models])
         own = figures.mean("candidate").value
         if champion is None:
-            found[name] = TaskEvidence(task.metric, rows, calibration, own)
+            by_task[name] = TaskEvidence(task.metric, rows, calibration, own)
             continue
         difference, reference = figures.difference("candidate", "champion"), figures.mean("champion").value
         low, high = difference.over_rows
-        found[name] = TaskEvidence(task.metric, rows, calibration, own, reference, difference.value, low, high)
-    return found
+        by_task[name] = TaskEvidence(task.metric, rows, calibration, own, reference, difference.value, low, high)
+    return by_task
 
 
-def refusals(tasks: Mapping[str, Task], found: Mapping[str, TaskEvidence], rules: Promote) -> list[str]:
+def refusals(tasks: Mapping[str, Task], by_task: Mapping[str, TaskEvidence], rules: Promote) -> list[str]:
     """Why a candidate is not promoted: a text for each rule that it fails, with the figure; empty: it is."""
-    return [text for name, task in tasks.items() for text in _refusals(task, found[name], rules)]
+    return [text for name, task in tasks.items() for text in _refusals(task, by_task[name], rules)]
 
 
-def worse(tasks: Mapping[str, Task], found: Mapping[str, TaskEvidence], rules: Promote) -> list[str]:
+def worse(tasks: Mapping[str, Task], by_task: Mapping[str, TaskEvidence], rules: Promote) -> list[str]:
     """The refusals among these that say of a candidate that it may be worse than the champion (`promote.margin`)."""
-    texts = (_worse(task, found[name], rules) for name, task in tasks.items())
+    texts = (_worse(task, by_task[name], rules) for name, task in tasks.items())
     return [text for text in texts if text]
 
 
 def _refusals(task: Task, own: TaskEvidence, rules: Promote) -> list[str]:
     if own.rows < rules.least_rows:
         return [f"{task.name.upper()} has {own.rows:,} labelled rows, promote.least_rows is {rules.least_rows:,}"]
-    found = []
+    texts = []
     if own.calibration is None or abs(own.calibration) > rules.max_calibration:
         off = "cannot be computed" if own.calibration is None else f"is {own.calibration:+.1%}"
-        found.append(f"{task.name.upper()} calibration {off}, promote.max_calibration is {rules.max_calibration:.1%}")
+        texts.append(f"{task.name.upper()} calibration {off}, promote.max_calibration is {rules.max_calibration:.1%}")
     if text := _worse(task, own, rules):
-        found.append(text)
+        texts.append(text)
     elif task.name in rules.better and (gain := _least_gain(task, own)) is not None and gain <= 0:
-        found.append(f"{_beside(task, own)}, promote.better asks that it is settled as better")
-    return found
+        texts.append(f"{_beside(task, own)}, promote.better asks that it is settled as better")
+    return texts
 
 
 def _worse(task: Task, own: TaskEvidence, rules: Promote) -> str | None:
@@ -101,9 +101,9 @@ def _beside(task: Task, own: TaskEvidence) -> str:
     return f"{task.title} differs from the champion's by {own.difference:+.5f} [{own.low:+.5f}, {own.high:+.5f}]"
 
 
-def summary(tasks: Mapping[str, Task], found: Mapping[str, TaskEvidence]) -> str:
+def summary(tasks: Mapping[str, Task], by_task: Mapping[str, TaskEvidence]) -> str:
     """The evidence in one line, a task after the other."""
-    return "; ".join(_summary(tasks[name], own) for name, own in found.items())
+    return "; ".join(_summary(tasks[name], own) for name, own in by_task.items())
 
 
 def _summary(task: Task, own: TaskEvidence) -> str:

@@ -90,7 +90,7 @@ def verdict(rows: Sequence[Row]) -> Verdict:
     settled = [arm for arm in judged if lines[arm]["paired"]["low"] > 0]
     best = max(settled or judged, key=lambda arm: lines[arm]["paired"]["gain"])
     titles = {"paired": "all users, paired", "test": "A/B test"}
-    found = [_finding(best, base, titles[kind], lines[best][kind]) for kind in titles if lines[best][kind]]
+    findings = [_finding(best, base, titles[kind], lines[best][kind]) for kind in titles if lines[best][kind]]
     confidence = f"over {days} simulated days, with one training seed of each model"
     split = next(row["sample_ratio"] for row in rows)
     notes = (
@@ -101,14 +101,14 @@ def verdict(rows: Sequence[Row]) -> Verdict:
     if not settled:
         headline, step = f"keep {base}, no other pair of models earns more view time", "simulate more days"
         command = f"ncs simulate --set simulate.days={2 * days}"
-        return Verdict(base, base, False, headline, found, notes, confidence, step, command)
+        return Verdict(base, base, False, headline, findings, notes, confidence, step, command)
     models = ",".join(dict.fromkeys(name for line in (base, best) for name in _pair(rows, line)))
     step, command = "train several seeds of these models", f"ncs compare --models {models} --seeds {SEEDS}"
-    return Verdict(best, base, True, f"rank by {best}", found, notes, confidence, step, command)
+    return Verdict(best, base, True, f"rank by {best}", findings, notes, confidence, step, command)
 
 
-def _finding(arm: str, base: str, title: str, one: dict[str, float]) -> Finding:
-    gain, low, high = (one[name] for name in ("gain", "low", "high"))
+def _finding(arm: str, base: str, title: str, difference: dict[str, float]) -> Finding:
+    gain, low, high = (difference[name] for name in ("gain", "low", "high"))
     tone = Tone.BETTER if low > 0 else Tone.WORSE if high < 0 else Tone.OPEN
     words = "not settled" if tone is Tone.OPEN else str(tone)
     text = f"{words}: {gain:+.2%} view time ({low:+.2%} to {high:+.2%}), against {base}"

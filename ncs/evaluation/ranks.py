@@ -32,14 +32,14 @@ def auc(scored: DataFrame, task: Task, models: Sequence[str] = ()) -> list[Estim
     counts = _known(scored, task).groupBy("model", F.col(task.prediction).alias("score")).agg(*kinds)
     with _cumulated(counts, "pos", "neg") as placed:
         pos, neg = F.col("pos"), F.col("neg")
-        found = placed.groupBy("model").agg(
+        aucs = placed.groupBy("model").agg(
             F.max("whole_pos"),
             F.max("whole_neg"),
             F.sum(pos * _below("neg")),
             F.sum(pos * _below("neg") ** 2),
             F.sum(neg * (1 - _below("pos")) ** 2),
         )
-        by_model = {row.model: row[1:] for row in found.collect()}
+        by_model = {row.model: row[1:] for row in aucs.collect()}
     nothing = (0.0, 0.0, 0.0, 0.0, 0.0)
     return [_delong(task, model, *by_model.get(model, nothing)) for model in dict.fromkeys([*models, *by_model])]
 
@@ -62,7 +62,7 @@ def grouped_auc(scored: DataFrame, task: Task, models: Sequence[str] = ()) -> li
         .where("pos > 0 and neg > 0")
         .select("model", (F.col("pos") + F.col("neg")).alias("w"), F.expr("placements / (pos * neg)").alias("auc"))
     )
-    found = users.groupBy("model").agg(
+    aucs = users.groupBy("model").agg(
         F.count("*").alias("users"),
         F.sum("w").alias("rows"),
         F.expr("sum(w * auc) / sum(w)").alias("mean"),
@@ -72,7 +72,7 @@ def grouped_auc(scored: DataFrame, task: Task, models: Sequence[str] = ()) -> li
         F.expr("sum(w * w)").alias("ww"),
     )
     estimates = []
-    for row in found.collect():
+    for row in aucs.collect():
         squares = max(row.aa - 2 * row["mean"] * row.a + row["mean"] ** 2 * row.ww, 0.0)
         error = math.sqrt(squares * row.users / max(row.users - 1, 1)) / row.rows
         # As many users as have equal weights and the same variance.
@@ -93,7 +93,7 @@ def spearman(scored: DataFrame, task: Task, models: Sequence[str] = ()) -> list[
         correlated = F.try_divide(
             F.covar_samp("label_rank", "score_rank"), F.stddev_samp("label_rank") * F.stddev_samp("score_rank")
         )
-        found = ranked.groupBy("model").agg(correlated.alias("r"), F.count("*").alias("n")).collect()
+        correlations = ranked.groupBy("model").agg(correlated.alias("r"), F.count("*").alias("n")).collect()
     return [
         Estimate(
             row.model,
@@ -104,7 +104,7 @@ def spearman(scored: DataFrame, task: Task, models: Sequence[str] = ()) -> list[
             row.n,
             *intervals.rank_correlation(row.r, row.n),
         )
-        for row in found
+        for row in correlations
         if row.r is not None and row.n > 3
     ]
 

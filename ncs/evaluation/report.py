@@ -101,7 +101,7 @@ class Report:
     def by_task(self) -> ByTask:
         """The figures that the models are compared by."""
         metrics = {task.name: task.metric for task in self.tasks}
-        return {(one.model, one.task): one for one in self.figures if one.metric == metrics[one.task]}
+        return {(figure.model, figure.task): figure for figure in self.figures if figure.metric == metrics[figure.task]}
 
     @property
     def compared(self) -> list[str]:
@@ -129,14 +129,14 @@ def render(report: Report) -> str:
         rows=_rows(report),
         others=[{"model": name, "paper": _paper(name)} for name in TABLE_2 if name not in models],
         truth=TRUTH,
-        costs=costs({model: one.metrics for model, one in report.trained.items()}),
+        costs=costs({model: trained.metrics for model, trained in report.trained.items()}),
         unequal=_unequal_epochs(report),
         label_rows=report.labels.days,
         log_rows=_log_rows(report.reconciled_days),
         tables={**report.run["lineage"]["tables"], **report.tables},
         conf=yaml.safe_dump(conf.public(), sort_keys=False, allow_unicode=True),
-        notes={model: note(one.masks) for model, one in report.trained.items() if one.masks},
-        conflicting={model for model, one in report.trained.items() if one.conflict},
+        notes={model: note(trained.masks) for model, trained in report.trained.items() if trained.masks},
+        conflicting={model for model, trained in report.trained.items() if trained.conflict},
         **_pictures(report),
         label_charts=charts.labels(report.labels.days, report.labels.histograms),
         rankings=rankings.table(simulation) if simulation else [],
@@ -157,7 +157,7 @@ def _facts(report: Report) -> dict[str, str]:
     """What the run is of, in short: dates, rows, features."""
     labels, conf, tested = report.labels, report.conf, report.by_task[report.models[0], CTR].n
     set_aside = sum(row["set_aside"] for row in _log_rows(report.reconciled_days))
-    found = {
+    facts = {
         "Evaluated": f"{report.evaluated:%Y-%m-%d %H:%M} UTC" if report.evaluated else None,
         "Data": str(conf.logs.days),
         "Impressions": f"{labels.impressions:,}, {tested:,} of them tested on",
@@ -167,13 +167,13 @@ def _facts(report: Report) -> dict[str, str]:
         "Quarantined": f"{set_aside:,} rows of the logs" if report.reconciled_days else None,
         "Data quality": _quality_in_short(report.quality),
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in facts.items() if value}
 
 
 def _quality_in_short(quality: Sequence[Quality]) -> str | None:
     if not quality:
         return None
-    blocked, warned = sum(one.blocked for one in quality), sum(one.warned for one in quality)
+    blocked, warned = sum(table.blocked for table in quality), sum(table.warned for table in quality)
     if blocked or warned:
         return f"{blocked} days blocked, {warned} with warnings"
     return f"{len(quality)} tables passed"
@@ -195,19 +195,19 @@ def _rows(report: Report) -> list[dict[str, Any]]:
 
 def _models(report: Report) -> list[dict[str, Any]]:
     """A line a model: what it is, how large, how long it took."""
-    found = []
-    for model, one in report.trained.items():
-        facts = one.facts or {}
-        found.append(
+    rows = []
+    for model, trained in report.trained.items():
+        facts = trained.facts or {}
+        rows.append(
             {
                 "model": model,
                 "what": what_it_is(model, report.conf),
                 "parameters": facts.get("parameters"),
                 "density": facts.get("density"),
-                "seconds": facts.get("seconds", sum(line["seconds"] for line in one.metrics)),
+                "seconds": facts.get("seconds", sum(line["seconds"] for line in trained.metrics)),
             }
         )
-    return found
+    return rows
 
 
 def _log_rows(reconciled_days: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -227,14 +227,14 @@ def _log_rows(reconciled_days: Mapping[str, Mapping[str, Any]]) -> list[dict[str
 
 def _others(figures: Sequence[Figure], models: Sequence[str], tasks: Sequence[Task]) -> dict[str, list[Figure | None]]:
     """By its name for people, a figure that no model is chosen by: those of the models, None where one has none."""
-    found = {(one.task, one.metric, one.model): one for one in figures}
+    by_key = {(figure.task, figure.metric, figure.model): figure for figure in figures}
     names = {
         f"{task.name.upper()} {metric.title}": (task.name, metric.name)
         for task in tasks
         for metric in METRICS.values()
         if not metric.judges and not metric.bins_of
     }
-    rows = {name: [found.get((*key, model)) for model in models] for name, key in names.items()}
+    rows = {name: [by_key.get((*key, model)) for model in models] for name, key in names.items()}
     return {name: row for name, row in rows.items() if any(row)}
 
 
@@ -249,26 +249,32 @@ def _pictures(report: Report) -> dict[str, Any]:
         "forest": forests(
             [(task.title, task.name, task.metric) for task in tasks], evidence.differences, evidence.baseline
         ),
-        "curves": charts.learning_curves(tasks, {model: one.metrics for model, one in trained.items()}, weights),
+        "curves": charts.learning_curves(tasks, {name: model.metrics for name, model in trained.items()}, weights),
         "masks": {
-            model: [
-                *charts.pruning(by_name, one.masks),
-                *charts.densities(one.masks),
-                *charts.overlaps(one.masks),
-                *filter(None, [subnetworks(one.masks)]),
-                *mask_maps(one.masks),
-                *(charts.conflicts(one.conflict, list(one.masks["rounds"]), dense) if one.conflict else []),
-            ]
-            for model, one in trained.items()
-            if one.masks
+            name: _mask_pictures(by_name, model.masks, model.conflict, dense)
+            for name, model in trained.items()
+            if model.masks
         },
     }
 
 
+def _mask_pictures(
+    tasks: Mapping[str, Task], masks: Mapping[str, Any], conflict: Mapping[str, Any] | None, dense: Mapping[str, Any]
+) -> list[str]:
+    return [
+        *charts.pruning(tasks, masks),
+        *charts.densities(masks),
+        *charts.overlaps(masks),
+        *filter(None, [subnetworks(masks)]),
+        *mask_maps(masks),
+        *(charts.conflicts(conflict, list(masks["rounds"]), dense) if conflict else []),
+    ]
+
+
 def _unequal_epochs(report: Report) -> str:
     """By model, how many epochs its final weights have seen; empty where all have seen as many."""
-    found = {model: budgets(report.trained[model].metrics, report.conf.of_model(model)) for model in report.models}
-    return in_words(found) if unequal(found) else ""
+    by_model = {model: budgets(report.trained[model].metrics, report.conf.of_model(model)) for model in report.models}
+    return in_words(by_model) if unequal(by_model) else ""
 
 
 def _paper(model: str) -> list[dict[str, float]] | None:

@@ -72,13 +72,13 @@ def run_differences(rows: ScoredRows, run_id: str, tasks: Sequence[Task]) -> lis
         run_id: that run.
         tasks: what the models are compared in.
     """
-    found = []
+    differences = []
     for task in tasks:
         predictions = [{model: by_task[task.name] for model, by_task in rows.predictions.items()}]
         n = int((~np.isnan(rows.labels[task.name])).sum())
         for metric in paired.metrics_by_row(task):
             figures = paired.figures(task, rows.labels[task.name], predictions, metric)
             for model, reference in permutations(figures.models, 2):
-                one = paired.difference(model, reference, task, metric, figures)
-                found.append(RunDifference.of_run(one, run_id, n))
-    return found
+                difference = paired.difference(model, reference, task, metric, figures)
+                differences.append(RunDifference.of_run(difference, run_id, n))
+    return differences

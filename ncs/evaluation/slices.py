@@ -62,5 +62,5 @@ def _draw(axis: Axes, rows: Sequence[Row], task: Task, models: Sequence[str]) ->
 def _parts(rows: Sequence[Row]) -> dict[str, int]:
     """Part -> its rows, in the slice's own order."""
     sizes = {(row["place"], row["part"]): row["n"] for row in rows}
-    largest = sorted(sizes, key=lambda one: -sizes[one])[:MOST]
+    largest = sorted(sizes, key=lambda key: -sizes[key])[:MOST]
     return {part: sizes[place, part] for place, part in sorted(largest)}

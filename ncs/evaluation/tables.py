@@ -21,44 +21,47 @@ class Cell:
     value: float
 
 
-def cell(one: Difference | None) -> Cell | None:
+def cell(row: Difference | None) -> Cell | None:
     """A difference for a table; None where there is none."""
-    if one is None:
+    if row is None:
         return None
-    value, *ends = (oriented(one, value) for value in (one.difference, one.low, one.high))
-    return Cell(f"{value:+.5f}", f"{min(ends):+.5f} to {max(ends):+.5f}", one.better, value)
+    value, *ends = (oriented(row, value) for value in (row.difference, row.low, row.high))
+    return Cell(f"{value:+.5f}", f"{min(ends):+.5f} to {max(ends):+.5f}", row.better, value)
 
 
 def cells(
     differences: Iterable[Difference], model: str, reference: str, metrics: Iterable[tuple[str, str]]
 ) -> list[Cell | None]:
     """A model's differences from a reference, in some tasks' metrics (task, metric)."""
-    found = {(one.task, one.metric): one for one in differences if (one.model, one.reference) == (model, reference)}
-    return [cell(found.get(metric)) for metric in metrics]
+    by_metric = {(row.task, row.metric): row for row in differences if (row.model, row.reference) == (model, reference)}
+    return [cell(by_metric.get(metric)) for metric in metrics]
 
 
 def as_text(figures: Sequence[Figure], models: Sequence[str], tasks: Iterable[Task]) -> str:
     """A line a model: figure, 95 % interval, absolute and relative gain against the baseline, better is +."""
-    by_key = {(one.model, one.task, one.metric): one for one in figures}
+    by_key = {(figure.model, figure.task, figure.metric): figure for figure in figures}
     columns = in_order(tasks)
     header = ["model"]
     for task in columns:
         header += [task.title, "95 % interval", "MTL gain"]
     lines = [header]
-    for model in [*models, *([TRUTH] if any(one.model == TRUTH for one in figures) else [])]:
+    for model in [*models, *([TRUTH] if any(figure.model == TRUTH for figure in figures) else [])]:
         line = [f"({model})" if model == TRUTH else model]
         for task in columns:
-            one = by_key.get((model, task.name, task.metric))
+            figure = by_key.get((model, task.name, task.metric))
             # The truth of a further task is not known.
-            line += [f"{one.value:.5f}", f"{one.ci_low:.5f} .. {one.ci_high:.5f}", gain(one)] if one else ["-"] * 3
+            if figure is None:
+                line += ["-"] * 3
+            else:
+                line += [f"{figure.value:.5f}", f"{figure.ci_low:.5f} .. {figure.ci_high:.5f}", gain(figure)]
         lines.append(line)
     return "\n".join(aligned(lines))
 
 
-def gain(one: Figure) -> str:
+def gain(figure: Figure) -> str:
     """Gain as the paper writes it: `+0.00125 (-0.91%)`, the sign in front says better (+) or worse (-)."""
-    if one.model in (one.baseline, TRUTH):
-        return "-" if one.model == one.baseline else "(reachable)"
-    absolute = one.value - one.value / (1 + one.gain)
-    better = absolute if METRICS[one.metric].more_is_better else -absolute
-    return f"{better:+.5f} ({one.gain:+.2%})"
+    if figure.model in (figure.baseline, TRUTH):
+        return "-" if figure.model == figure.baseline else "(reachable)"
+    absolute = figure.value - figure.value / (1 + figure.gain)
+    better = absolute if METRICS[figure.metric].more_is_better else -absolute
+    return f"{better:+.5f} ({figure.gain:+.2%})"

@@ -32,8 +32,8 @@ def budgets(lines: _Lines, conf: Config) -> dict[str, Budget]:
         conf: what the model was trained with, `Config.of_model`.
     """
     tasks = in_order(tasks_of(conf).values())
-    found = {task.name: _budget(lines, task, conf.train.epochs, conf.train.patience) for task in tasks}
-    return {name: one for name, one in found.items() if one is not None}
+    by_task = {task.name: _budget(lines, task, conf.train.epochs, conf.train.patience) for task in tasks}
+    return {name: budget for name, budget in by_task.items() if budget is not None}
 
 
 def _budget(lines: _Lines, task: Task, most: int, patience: int) -> Budget | None:
@@ -59,19 +59,20 @@ def _best(joint: _Lines, score: str) -> int:
     return int(max(joint, key=lambda line: (sign * line["validation"][score], -line["epoch"]))["epoch"])
 
 
-def unequal(found: Mapping[str, Mapping[str, Budget]]) -> bool:
+def unequal(by_model: Mapping[str, Mapping[str, Budget]]) -> bool:
     """Whether models have seen a task's rows for different numbers of epochs."""
     by_task: dict[str, list[float]] = {}
-    for of_tasks in found.values():
-        for task, one in of_tasks.items():
-            by_task.setdefault(task, []).append(one.epochs)
+    for of_tasks in by_model.values():
+        for task, budget in of_tasks.items():
+            by_task.setdefault(task, []).append(budget.epochs)
     return any(max(epochs) - min(epochs) > 0.01 for epochs in by_task.values())
 
 
-def in_words(found: Mapping[str, Mapping[str, Budget]]) -> str:
+def in_words(by_model: Mapping[str, Mapping[str, Budget]]) -> str:
     """The epochs of each model that is trained in epochs, by task."""
     listed = {
-        model: ", ".join(f"{task.upper()} {one.epochs:.3g}" for task, one in of.items()) for model, of in found.items()
+        model: ", ".join(f"{task.upper()} {budget.epochs:.3g}" for task, budget in of.items())
+        for model, of in by_model.items()
     }
     return "; ".join(f"{model} {text}" for model, text in listed.items() if text)
 
@@ -102,12 +103,12 @@ def _kind(row: Mapping[str, Any]) -> tuple[str | None, bool]:
 
 
 def _phases(model: str, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    found = []
+    phases = []
     for phase, task in dict.fromkeys((line["phase"], line["task"]) for line in lines):
         mine = [line for line in lines if (line["phase"], line["task"]) == (phase, task)]
         seconds = max(sum(line["seconds"] for line in mine), 1e-9)
         samples = sum(line["samples"] for line in mine)
-        found.append(
+        phases.append(
             {
                 "model": model,
                 "phase": f"{phase}, {task.upper()}" if task else phase,
@@ -119,7 +120,7 @@ def _phases(model: str, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, An
                 "waited": sum(line["wait_share"] * line["seconds"] for line in mine) / seconds,
             }
         )
-    return found
+    return phases
 
 
 def unsound_models(
@@ -132,8 +133,8 @@ def unsound_models(
         facts: model -> its `facts.json`, or None for a model of a version without facts.
         tasks: those that the models are judged on.
     """
-    by_key = {(one.model, one.task, one.metric): one for one in figures}
-    found: dict[str, dict[str, str]] = {}
+    by_key = {(figure.model, figure.task, figure.metric): figure for figure in figures}
+    texts: dict[str, str] = {}
     for model, of_model in facts.items():
         why = {
             name: f"{text}, on the validation rows" for name, text in unsound(of_model, [task.name for task in tasks])
@@ -144,5 +145,5 @@ def unsound_models(
             if judged != Soundness.SOUND:
                 why.setdefault(task.name, f"{WORDS[judged]}, on the test rows")
         if why:
-            found[model] = why
-    return {model: "; ".join(f"{name.upper()}: {text}" for name, text in why.items()) for model, why in found.items()}
+            texts[model] = "; ".join(f"{name.upper()}: {text}" for name, text in why.items())
+    return texts

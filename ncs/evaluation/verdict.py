@@ -57,10 +57,13 @@ class Verdict:
 
     def lines(self) -> list[str]:
         """The verdict for a terminal."""
-        width = max((len(one.title) for one in self.findings), default=0)
+        width = max((len(finding.title) for finding in self.findings), default=0)
         lines = [f"verdict: {self.headline}"]
-        several = len({one.model for one in self.findings}) > 1
-        lines += [f"  {one.title:{width}}  {f'{one.model}: ' if several else ''}{one.text}" for one in self.findings]
+        several = len({finding.model for finding in self.findings}) > 1
+        lines += [
+            f"  {finding.title:{width}}  {f'{finding.model}: ' if several else ''}{finding.text}"
+            for finding in self.findings
+        ]
         lines += [f"  {note}" for note in self.notes]
         lines += [f"how sure: {self.confidence}"] if self.confidence else []
         command = f": {self.command}" if self.command else ""
@@ -99,22 +102,22 @@ class Evidence:
 
     def against(self, model: str, reference: str) -> list[tuple[Task, Difference]]:
         """A model's differences from a reference, by task in the order of Table 2."""
-        mine = [one for one in self.differences if (one.model, one.reference) == (model, reference)]
-        found = {(one.task, one.metric): one for one in mine}
-        order = [(task, found.get((task.name, task.metric))) for task in in_order(self.tasks)]
-        return [(task, one) for task, one in order if one is not None]
+        mine = [row for row in self.differences if (row.model, row.reference) == (model, reference)]
+        by_metric = {(row.task, row.metric): row for row in mine}
+        order = [(task, by_metric.get((task.name, task.metric))) for task in in_order(self.tasks)]
+        return [(task, row) for task, row in order if row is not None]
 
     def wins(self, model: str, reference: str) -> int:
         """In how many tasks a model is better."""
-        return sum(one.better is True for _, one in self.against(model, reference))
+        return sum(row.better is True for _, row in self.against(model, reference))
 
     def losses(self, model: str, reference: str) -> int:
         """In how many tasks a model is worse."""
-        return sum(one.better is False for _, one in self.against(model, reference))
+        return sum(row.better is False for _, row in self.against(model, reference))
 
     def gain(self, model: str, reference: str) -> float:
         """The sum of a model's relative gains over the tasks, settled or not."""
-        return sum(oriented(one, one.relative or 0.0) for _, one in self.against(model, reference))
+        return sum(oriented(row, row.relative or 0.0) for _, row in self.against(model, reference))
 
 
 def baseline_of(models: Sequence[str], references: Iterable[str]) -> str:
@@ -151,27 +154,27 @@ def verdict(evidence: Evidence) -> Verdict:
     return Verdict(best, base, True, headline, findings, notes, _confidence(evidence), step, command)
 
 
-def finding(task: Task, one: Difference, reference: str | None = None) -> Finding:
+def finding(task: Task, row: Difference, reference: str | None = None) -> Finding:
     """A difference in words: by how much a model is better or worse, or between which ends that is open.
 
     `reference`: what the reference is called in them, by default its name.
     """
-    low, high = sorted((oriented(one, one.low), oriented(one, one.high)))
-    if one.better is None:
+    low, high = sorted((oriented(row, row.low), oriented(row, row.high)))
+    if row.better is None:
         text, tone = f"not settled: {_side(low)} to {_side(high)}", Tone.OPEN
         text += " if it alone is looked at" if low > 0 or high < 0 else ""
     else:
-        tone = Tone.BETTER if one.better else Tone.WORSE
+        tone = Tone.BETTER if row.better else Tone.WORSE
         near, far = sorted((abs(low), abs(high)))
-        text = f"{tone} by {abs(one.difference):.5f} ({near:.5f} to {far:.5f})"
-    called = reference or one.reference
-    against = f" than {called}" if one.better is not None else f", against {called}"
-    return Finding(one.model, one.reference, task.title, text + against, tone)
+        text = f"{tone} by {abs(row.difference):.5f} ({near:.5f} to {far:.5f})"
+    called = reference or row.reference
+    against = f" than {called}" if row.better is not None else f", against {called}"
+    return Finding(row.model, row.reference, task.title, text + against, tone)
 
 
-def oriented(one: Difference, value: float) -> float:
+def oriented(row: Difference, value: float) -> float:
     """A value of a difference with the sign that all pages print: more is better."""
-    return value if METRICS[one.metric].more_is_better else -value
+    return value if METRICS[row.metric].more_is_better else -value
 
 
 def _side(value: float) -> str:
@@ -179,7 +182,7 @@ def _side(value: float) -> str:
 
 
 def _findings(evidence: Evidence, model: str, reference: str) -> list[Finding]:
-    return [finding(task, one) for task, one in evidence.against(model, reference)]
+    return [finding(task, row) for task, row in evidence.against(model, reference)]
 
 
 def _beside_champion(evidence: Evidence, model: str) -> list[Finding]:
@@ -187,12 +190,12 @@ def _beside_champion(evidence: Evidence, model: str) -> list[Finding]:
     champion = evidence.champion
     if champion is None or champion in (model, evidence.baseline):
         return []
-    return [finding(task, one, f"the champion {champion}") for task, one in evidence.against(model, champion)]
+    return [finding(task, row, f"the champion {champion}") for task, row in evidence.against(model, champion)]
 
 
 def _trade_off(evidence: Evidence, model: str, base: str) -> str:
     against = evidence.against(model, base)
-    better, worse = ([task.title for task, one in against if one.better is side] for side in (True, False))
+    better, worse = ([task.title for task, row in against if row.better is side] for side in (True, False))
     return f"{model} is better on {_listed(better)} but worse on {_listed(worse)} than {base}: a trade-off"
 
 
@@ -244,8 +247,8 @@ def _next(evidence: Evidence, base: str, others: Sequence[str], best: str | None
 
 def _seeds_are_wider(evidence: Evidence, base: str) -> bool:
     """Whether the seeds, not the test rows, make most of the intervals wide."""
-    found = [one for one in evidence.differences if isinstance(one, SeedDifference) and one.reference == base]
-    return sum(one.seeds_high - one.seeds_low > one.rows_high - one.rows_low for one in found) * 2 > len(found)
+    rows = [row for row in evidence.differences if isinstance(row, SeedDifference) and row.reference == base]
+    return sum(row.seeds_high - row.seeds_low > row.rows_high - row.rows_low for row in rows) * 2 > len(rows)
 
 
 def _listed(names: Sequence[str]) -> str:
