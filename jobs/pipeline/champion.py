@@ -106,10 +106,10 @@ def with_champion(evidence: Evidence, run_id: str, champion: Champion | None) ->
     if champion is None:
         return evidence
     named = [
-        one
-        if not isinstance(one, RunDifference) or one.reference_run == run_id
-        else replace(one, reference=str(ModelRef(one.reference_run, one.reference)))
-        for one in evidence.differences
+        row
+        if not isinstance(row, RunDifference) or row.reference_run == run_id
+        else replace(row, reference=str(ModelRef(row.reference_run, row.reference)))
+        for row in evidence.differences
     ]
     name = None if champion.problem else champion.name
     return replace(evidence, differences=named, champion=name, champion_note=champion.note())
@@ -118,11 +118,11 @@ def with_champion(evidence: Evidence, run_id: str, champion: Champion | None) ->
 def from_champion(differences: Sequence[RunDifference], champion: Champion) -> list[RunDifference]:
     """Differences among a run's models and the champion of another run as rows: those of the champion are left out."""
     return [
-        replace(one, reference=champion.ref.model, reference_run=champion.ref.run_id)
-        if one.reference == champion.name
-        else one
-        for one in differences
-        if one.model != champion.name
+        replace(row, reference=champion.ref.model, reference_run=champion.ref.run_id)
+        if row.reference == champion.name
+        else row
+        for row in differences
+        if row.model != champion.name
     ]
 
 

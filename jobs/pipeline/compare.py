@@ -72,7 +72,7 @@ def compare(job: Job, versions: Mapping[str, int]) -> Comparison:
     for name in names:
         own, before = conf.models[name].set, job.conf.models[name].set
         tuned = {key: value for key, value in own.items() if before.get(key) != value}
-        facts, seen = [one.facts(name).model_dump() for one in runs], [_budgets(one, name) for one in runs]
+        facts, seen = [run.facts(name).model_dump() for run in runs], [_budgets(run, name) for run in runs]
         compared.append(Compared(name, tuned, facts, seen))
     comparison_id, made_at = _keep(job, conf, runs, compared, judged, rows.drawn)
     in_service = str(champion.ref) if champion else None
@@ -150,9 +150,9 @@ def _judged(
     if champion:
         scorer = champion.predictor(job.lake)
         beside = {str(champion.ref): scorer.predict(scorer.known(rows.ids), rows.numbers)}
-    for one in job.progress(runs, "score", "seed"):
+    for run in job.progress(runs, "score", "seed"):
         predicted = {
-            name: Predictor.load(one.folder, name, one.conf, sizes).predict(rows.ids, rows.numbers) for name in names
+            name: Predictor.load(run.folder, name, run.conf, sizes).predict(rows.ids, rows.numbers) for name in names
         }
         for task, _, analysed in analyses:
             analysed.add({name: by_task[task.name] for name, by_task in (predicted | beside).items()})
@@ -169,33 +169,33 @@ def _keep(
 ) -> tuple[str, datetime]:
     """Append the comparison to the lake's tables, to each unless it is there. Returns its id and when it was made."""
     keys = [conf.models[model.model].key(model.model) for model in compared]
-    comparison = digest([[one.run_id for one in runs], keys, conf.part("compare.rows"), _ANALYSIS, drawn])
+    comparison = digest([[run.run_id for run in runs], keys, conf.part("compare.rows"), _ANALYSIS, drawn])
     made_at = contract.made_at(job.lake, layout.COMPARISONS, "comparison_id").get(comparison, datetime.now(UTC))
-    made = {"comparison_id": comparison, "made_at": made_at}
+    common = {"comparison_id": comparison, "made_at": made_at}
     by_seed: list[dict[str, Any]] = []
-    for n, one in enumerate(runs):
-        lineage = one.lineage
+    for n, run in enumerate(runs):
+        lineage = run.lineage
         for model in compared:
-            for each in judged:
+            for measure in judged:
                 by_seed.append(
                     {
-                        **made,
-                        "run_id": one.run_id,
-                        "seed": one.conf.train.seed,
+                        **common,
+                        "run_id": run.run_id,
+                        "seed": run.conf.train.seed,
                         "model": model.model,
-                        "task": each.task.name,
-                        "metric": each.metric.name,
-                        "value": float(each.figures.mean(model.model).by_seed[n]),
+                        "task": measure.task.name,
+                        "metric": measure.metric.name,
+                        "value": float(measure.figures.mean(model.model).by_seed[n]),
                         **{key: model.facts[n][key] for key in ("parameters", "density", "seconds")},
-                        **_seen(model.budgets[n].get(each.task.name)),
+                        **_seen(model.budgets[n].get(measure.task.name)),
                         "tuned": json.dumps(model.tuned),
-                        "conf": one.conf.of_model(model.model).digest(),
+                        "conf": run.conf.of_model(model.model).digest(),
                         "tables": json.dumps(lineage.tables),
                         "git": lineage.git,
                     }
                 )
-    found = [{**made, **asdict(one)} for one in differences(compared, judged, conf.compare.references)]
-    for table, rows in ((layout.COMPARISONS, by_seed), (layout.DIFFERENCES, found)):
+    from_references = [{**common, **asdict(row)} for row in differences(compared, judged, conf.compare.references)]
+    for table, rows in ((layout.COMPARISONS, by_seed), (layout.DIFFERENCES, from_references)):
         if rows and comparison not in contract.made_at(job.lake, table, "comparison_id"):
             contract.append(job.lake, table, pa.Table.from_pylist(rows))
     return comparison, made_at

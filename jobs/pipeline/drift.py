@@ -59,8 +59,8 @@ def report(job: Job, models: Sequence[Chosen], day: date) -> None:
     elif taken:
         job.say(f"drift: inputs of {day}: {taken} figures within their bands (gates.learnt)")
     for model in models:
-        for one in scores(job.lake, model, day):
-            job.say(f"drift: {one.text(job.conf)}")
+        for score in scores(job.lake, model, day):
+            job.say(f"drift: {score.text(job.conf)}")
 
 
 def inputs(job: Job, day: date) -> tuple[list[str], int]:

@@ -118,7 +118,8 @@ def _looking_back(job: Job) -> list[dict[str, Any]]:
 def days_before(job: Job, days: Collection[date], statistics_only: bool = False) -> list[date]:
     """The labelled days, blocked ones aside, that rows of some days look back to."""
     conf = job.conf
-    reach = [one.days for one in conf.statistics] + [one.days for one in conf.history.values() if not statistics_only]
+    reach = [statistics.days for statistics in conf.statistics]
+    reach += [] if statistics_only else [history.days for history in conf.history.values()]
     before = {day - timedelta(days=n) for day in days for n in range(1, max(reach, default=0) + 1)}
     labelled = job.lake.records(layout.SAMPLES) if before else {}
     return sorted(day for day in before if str(day) in labelled and day not in job.blocked)
@@ -213,7 +214,7 @@ def earlier(job: Job, days: Collection[date], drawn: bool = False) -> Earlier:
     """What the rows of some days look back to; `drawn`: rows that are none of silver/samples."""
     before = days_before(job, days)
     further = [day for day in before if day not in days]
-    single_rows = job.conf.history or any(one.lag_hours is not None for one in job.conf.statistics)
+    single_rows = job.conf.history or any(statistics.lag_hours is not None for statistics in job.conf.statistics)
     return Earlier(
         job.conf,
         days,

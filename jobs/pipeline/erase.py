@@ -71,13 +71,13 @@ def _served(lake: Lake, run_id: str) -> list[str]:
 
 def _given(ids: Sequence[str], path: str | None, texts: bool) -> list[int | str]:
     """The ids of the command line, in order, each once; whole numbers unless the logs have texts."""
-    found = [(f"--user-id {text}", text) for text in ids]
+    named = [(f"--user-id {text}", text) for text in ids]
     if path is not None:
         lines = read_text(path, LARGEST_FILE, "file of user ids", "write one user id a line").splitlines()
-        found += [(f"{path}, line {n}", line.strip()) for n, line in enumerate(lines, start=1) if line.strip()]
-    if not found:
+        named += [(f"{path}, line {n}", line.strip()) for n, line in enumerate(lines, start=1) if line.strip()]
+    if not named:
         raise ConfigError("erase needs --user-id ID, or --file FILE with a user id a line; none was given")
-    return list(dict.fromkeys(text if texts else _id(where, text) for where, text in found))
+    return list(dict.fromkeys(text if texts else _id(where, text) for where, text in named))
 
 
 def _number(user: int | str) -> int:

@@ -49,16 +49,16 @@ def run(job: Job) -> None:
     if stale(job.lake, wanted, beside) or not storage.exists(path):
         own = {parts.OWN + name: edges for name, edges in slices.items()}
         scored = _scored(job, run_id, conf, slices)
-        found = evaluate(scored, run_id, list(models), tasks, own, curves)
-        figures, record = found.figures, Record("evaluate", run_id, provenance)
+        evaluation = evaluate(scored, run_id, list(models), tasks, own, curves)
+        figures, record = evaluation.figures, Record("evaluate", run_id, provenance)
         differences = _differences(job, described, scored, figures, champion)
         beside_figures = {
-            layout.RUN_DIFFERENCES: [asdict(one) for one in differences],
-            layout.SLICES: [asdict(one) for one in found.parts],
+            layout.RUN_DIFFERENCES: [asdict(row) for row in differences],
+            layout.SLICES: [asdict(row) for row in evaluation.parts],
             layout.MASKS: _masks(run_id, report.trained(job.lake, run_id, models)),
         }
         together(lambda table: _write(job, table, beside_figures[table], record), beside_figures)
-        _write(job, layout.EVALUATIONS, [asdict(one) for one in figures], record)  # last: it says done
+        _write(job, layout.EVALUATIONS, [asdict(row) for row in figures], record)  # last: it says done
     else:  # without Spark: `ncs run` with nothing to do starts no JVM
         figures = [Figure(**row) for row in job.lake.rows_of_run(layout.EVALUATIONS, run_id)]
         differences = [RunDifference(**row) for row in job.lake.rows_of_run(layout.RUN_DIFFERENCES, run_id)]
@@ -82,8 +82,8 @@ def _differences(
     if len(models) < 2:
         return []
     rows = scored_rows.collect(scored, models, tasks, _impressions(figures), job.conf.compare.rows)
-    found = scored_rows.run_differences(rows, described["run_id"], tasks)
-    return from_champion(found, beside) if beside else found
+    differences = scored_rows.run_differences(rows, described["run_id"], tasks)
+    return from_champion(differences, beside) if beside else differences
 
 
 def _champions(job: Job, champion: Champion, conf: Config) -> DataFrame:
@@ -101,7 +101,7 @@ def _champions(job: Job, champion: Champion, conf: Config) -> DataFrame:
 
 def _impressions(figures: Sequence[Figure]) -> int:
     """The test impressions, all of which have a CTR label."""
-    return max(one.n for one in figures if one.task == CTR)
+    return max(figure.n for figure in figures if figure.task == CTR)
 
 
 def _evidence(
@@ -112,7 +112,7 @@ def _evidence(
     trained: Mapping[str, Trained],
 ) -> Evidence:
     """What the verdict on the run is made from."""
-    rows = max((one.n for one in differences), default=_impressions(figures))
+    rows = max((row.n for row in differences), default=_impressions(figures))
     why = unsound_models(figures, {model: trained[model].facts for model in models}, tasks)
     return Evidence(models, differences, tasks, figures[0].baseline, rows, unsound=why)
 
@@ -159,7 +159,7 @@ def _write(job: Job, table: str, rows: Sequence[dict[str, Any]], record: Record)
 def _masks(run_id: str, trained: Mapping[str, Trained]) -> list[dict[str, Any]]:
     return [
         {"run_id": run_id, "model": model, **figure._asdict()}
-        for model, one in trained.items()
-        if one.masks
-        for figure in masks.mask_figures(one.masks, one.conflict)
+        for model, of_model in trained.items()
+        if of_model.masks
+        for figure in masks.mask_figures(of_model.masks, of_model.conflict)
     ]

@@ -24,30 +24,30 @@ from ncs.text import aligned
 def run(job: Job, run_id: str | None = None, model: str = MODEL, task: str | None = None) -> None:
     """Export the tasks that are asked for; all are checked before the first is written."""
     run_id, model = run_and_model(job.lake, run_id, model)
-    found = run_of(job.lake, run_id)
-    conf = config.of_run(found)
-    known, tasks = folders(found, conf), tasks_of(conf)
-    _check_unknown("--model", [model], known, found["run_id"])
+    described = run_of(job.lake, run_id)
+    conf = config.of_run(described)
+    known, tasks = folders(described, conf), tasks_of(conf)
+    _check_unknown("--model", [model], known, described["run_id"])
     asked = task.split(",") if task else [task.name for task in in_order(tasks.values())]
-    _check_unknown("--task", asked, tasks, found["run_id"])
-    folder = job.lake.uri("models", found["run_id"])
+    _check_unknown("--task", asked, tasks, described["run_id"])
+    folder = job.lake.uri("models", described["run_id"])
     _check_unsound(storage.join(folder, known[model], "facts.json"), model, asked)
-    predictor = Predictor.load(folder, model, conf, found["sizes"])
+    predictor = Predictor.load(folder, model, conf, described["sizes"])
     provenance = {
-        "run_id": found["run_id"],
+        "run_id": described["run_id"],
         "model": model,
-        "tables": found["lineage"]["tables"],
-        "git": found["lineage"]["git"],
+        "tables": described["lineage"]["tables"],
+        "git": described["lineage"]["git"],
     }
     programs = {}
     for name in asked:
-        job.say(f"export: {name} of {model}, run {found['run_id']}")
+        job.say(f"export: {name} of {model}, run {described['run_id']}")
         programs[name] = export(predictor.nets[name], tasks[name])
     place = storage.join(folder, known[model], "serving")
     for name, program in programs.items():
         write(place, name, program, provenance)
     if set(asked) == set(tasks):
-        _write_served(job, load(job.lake, ModelRef(found["run_id"], model)), programs)
+        _write_served(job, load(job.lake, ModelRef(described["run_id"], model)), programs)
     print("\n".join([*table(programs), "", f"models: {place}"]))
 
 

@@ -54,8 +54,8 @@ def run(job: Job) -> None:
     rows: Counter[str] = Counter()
     try:
         rows.update(_ingest(job, source, {log: stale[log] for log in PROFILES}, "users and videos", names))
-        for found in job.each(lambda part: _ingest_days(job, source, stale, part, names), days, "ingest"):
-            rows.update(found)
+        for counts in job.each(lambda part: _ingest_days(job, source, stale, part, names), days, "ingest"):
+            rows.update(counts)
     finally:
         source.close()
     read = sum(day not in job.blocked for day in days)
@@ -182,13 +182,13 @@ def _ingest(job: Job, source: Source, logs: Stale, what: str, names: SampleColum
     finally:
         for rows in frames.values():
             rows.unpersist()
-    return {log: sum(found.values()) for log, found in counts.items()}
+    return {log: sum(of_log.values()) for log, of_log in counts.items()}
 
 
 def _write(job: Job, log: str, rows: DataFrame, days: Made, expected: Mapping[str, int]) -> Written:
     """Write a log's days in one commit."""
-    table, made = TABLES[log], {str(day or ALL): provenance for day, provenance in days.items()}
-    records = [Record("ingest", day, provenance, {"rows": expected[day]}) for day, provenance in made.items()]
+    table, by_partition = TABLES[log], {str(day or ALL): provenance for day, provenance in days.items()}
+    records = [Record("ingest", day, provenance, {"rows": expected[day]}) for day, provenance in by_partition.items()]
     was_there = job.lake.has(table)
     if log in PROFILES:
         replace_all(rows, job.lake.uri(table), records[0])

@@ -21,39 +21,39 @@ def run(job: Job, apply: bool = False) -> None:
     tables = upkeep.tables(job.lake)
     if not tables:
         raise DataError(f"the lake {job.lake.root} has no table to maintain; run `ncs ingest` first")
-    found = [upkeep.survey(job.lake, table, small, retain, pinned.get(table, set())) for table in tables]
+    surveys = [upkeep.survey(job.lake, table, small, retain, pinned.get(table, set())) for table in tables]
     halves = upkeep.leftovers(job.lake, retain)
-    print(_as_text(found))
+    print(_as_text(surveys))
     print(f"{len(halves)} halves of files beside the tables, left by killed processes")
     if not apply:
         print("nothing was changed; --apply puts crowded files together and removes unused ones")
         return
-    for one in job.progress(found, "maintain", "table"):
-        if one.crowded:
-            retry_conflicts(partial(_rewrite, job, one), one.table)
-        if one.unused:
-            upkeep.vacuum(job.lake, one.table, retain, pinned.get(one.table, set()))
+    for survey in job.progress(surveys, "maintain", "table"):
+        if survey.crowded:
+            retry_conflicts(partial(_rewrite, job, survey), survey.table)
+        if survey.unused:
+            upkeep.vacuum(job.lake, survey.table, retain, pinned.get(survey.table, set()))
     for uri in halves:
         storage.remove(uri)
     job.say(
-        f"maintain: {sum(bool(one.crowded) for one in found)} tables rewritten, "
-        f"{sum(one.unused for one in found) + len(halves)} files removed"
+        f"maintain: {sum(bool(survey.crowded) for survey in surveys)} tables rewritten, "
+        f"{sum(survey.unused for survey in surveys) + len(halves)} files removed"
     )
 
 
-def _rewrite(job: Job, found: Upkeep) -> None:
+def _rewrite(job: Job, survey: Upkeep) -> None:
     """Put the small files of crowded parts together: no row changes, and the version that was stays readable."""
-    columns = table_of(found.table).cluster_by
-    days = ", ".join(f"'{day}'" for day in found.crowded if day)  # of a table without days: its one part
+    columns = table_of(survey.table).cluster_by
+    days = ", ".join(f"'{day}'" for day in survey.crowded if day)  # of a table without days: its one part
     where = f"WHERE day IN ({days})" if columns and days else ""
     order = f"ZORDER BY ({', '.join(columns)})" if columns else ""
-    job.spark.sql(f"OPTIMIZE {relation(job.lake, found.table)} {where} {order}")
+    job.spark.sql(f"OPTIMIZE {relation(job.lake, survey.table)} {where} {order}")
 
 
-def _as_text(found: list[Upkeep]) -> str:
+def _as_text(surveys: list[Upkeep]) -> str:
     lines = [["table", "files", "MiB", "crowded days", "unused files", "versions of models"]]
-    for one in found:
-        size, crowded = f"{one.size / 2**20:,.1f}", f"{len(one.crowded):,}"
-        pinned = ", ".join(map(str, one.pinned)) or "-"
-        lines.append([one.table, f"{one.files:,}", size, crowded, f"{one.unused:,}", pinned])
+    for survey in surveys:
+        size, crowded = f"{survey.size / 2**20:,.1f}", f"{len(survey.crowded):,}"
+        pinned = ", ".join(map(str, survey.pinned)) or "-"
+        lines.append([survey.table, f"{survey.files:,}", size, crowded, f"{survey.unused:,}", pinned])
     return "\n".join(aligned(lines, right=range(1, 5)))

@@ -43,11 +43,11 @@ def run(job: Job) -> None:
             f"each; lower it"
         )
     pairs = conf.simulate.pairs
-    found = []
+    estimates = []
     for scores, beaten in ranked(shown, pairs, rankers.scorers, wanted.others, wanted.seed):
         weight = weights(beaten, wanted.others, wanted.candidates)
-        found.append(estimate(shown.users, shown.rewards, scores, weight, wanted.candidates, wanted.seed))
-    table = _as_table([f"{n}) {click}, {watch}" for n, (click, watch) in enumerate(pairs, start=1)], found)
+        estimates.append(estimate(shown.users, shown.rewards, scores, weight, wanted.candidates, wanted.seed))
+    table = _as_table([f"{n}) {click}, {watch}" for n, (click, watch) in enumerate(pairs, start=1)], estimates)
     words = (
         f"Seconds watched an impression if the best of {wanted.candidates} videos that chance draws is shown, ranked "
         f"by pCTR * pCVR * length; 95 % intervals over {len(np.unique(shown.users)):,} users. effective: impressions "
@@ -106,19 +106,19 @@ def _encoded(rankers: Rankers, rows: DataFrame, fields: Sequence[str], plain: Se
     types = {name: "string" if conf[name].encode == "vocabulary" else "double" for name in fields}
     columns = [F.col(name).cast(dtype).alias(name) for name, dtype in types.items()]
     frame: pd.DataFrame = rows.select(*columns, *[F.col(name).alias(f"#{name}") for name in plain]).toPandas()
-    found = {name: rankers.encoder.column(name, frame[name].to_numpy()) for name in fields}
-    return found | {f"#{name}": frame[f"#{name}"].to_numpy() for name in plain}
+    encoded = {name: rankers.encoder.column(name, frame[name].to_numpy()) for name in fields}
+    return encoded | {f"#{name}": frame[f"#{name}"].to_numpy() for name in plain}
 
 
-def _as_table(arms: Sequence[str], found: Sequence[Sequence[OffPolicy]]) -> str:
+def _as_table(arms: Sequence[str], by_arm: Sequence[Sequence[OffPolicy]]) -> str:
     """A line an arm, in Markdown; first what chance earned."""
-    names = [one.estimator for one in found[0][1:]]
+    names = [estimate.estimator for estimate in by_arm[0][1:]]
     lines = [["ranks by", *names, *(f"effective, {name}" for name in names)]]
-    lines.append(["chance (as logged)", _interval(found[0][0]), *[""] * (2 * len(names) - 1)])
-    for arm, estimates in zip(arms, found, strict=True):
-        lines.append([arm, *map(_interval, estimates[1:]), *(f"{one.effective:,.0f}" for one in estimates[1:])])
+    lines.append(["chance (as logged)", _interval(by_arm[0][0]), *[""] * (2 * len(names) - 1)])
+    for arm, estimates in zip(arms, by_arm, strict=True):
+        lines.append([arm, *map(_interval, estimates[1:]), *(f"{each.effective:,.0f}" for each in estimates[1:])])
     return markdown(lines)
 
 
-def _interval(one: OffPolicy) -> str:
-    return "-" if np.isnan(one.value) else f"{one.value:.2f} [{one.low:.2f}, {one.high:.2f}]"
+def _interval(estimate: OffPolicy) -> str:
+    return "-" if np.isnan(estimate.value) else f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"

@@ -25,50 +25,50 @@ from ncs.tasks import CTR, tasks_of
 
 def run(job: Job) -> None:
     """Score the test days with the run's models, and with the champion that they are compared with."""
-    found = latest_run(job.lake)
-    conf = config.of_run(found)
-    _predict(job, found, conf)
-    champion = champion_beside(job.lake, found["run_id"], conf)
+    described = latest_run(job.lake)
+    conf = config.of_run(described)
+    _predict(job, described, conf)
+    champion = champion_beside(job.lake, described["run_id"], conf)
     if champion and champion.other:
         predict_days.predict(job, [champion.other], list(conf.test_days))
 
 
-def _predict(job: Job, found: dict[str, Any], conf: Config) -> None:
+def _predict(job: Job, described: dict[str, Any], conf: Config) -> None:
     """Score the test days, unless this run's predictions of them are there."""
-    run_id = found["run_id"]
+    run_id = described["run_id"]
     days, tasks = conf.test_days, tasks_of(conf)
     shown = tasks[CTR].table  # every impression
     vocabulary = {key: record.facts for key, (_, record) in job.lake.records(layout.VOCABULARY).items()}
-    if not is_successor(vocabulary.get(ALL, {}), found["vocabulary"].get(ALL, {})):
+    if not is_successor(vocabulary.get(ALL, {}), described["vocabulary"].get(ALL, {})):
         raise DataError(
             f"{layout.VOCABULARY} has changed since run {run_id} was trained, so its ids mean other values now; "
             f"run `ncs train` on the samples as they are"
         )
-    provenance = predictions_from(job.lake, found, conf)
+    provenance = predictions_from(job.lake, described, conf)
     missing = [str(day) for day in days if f"{shown}/{day}" not in provenance["inputs"]]
     if missing:
         raise DataError(f"{shown} lacks the test days {', '.join(missing)}; run `ncs encode` on them")
     if job.conf.calibration is not None:
-        _calibrate(job, found, conf)
+        _calibrate(job, described, conf)
     if is_current(job.lake, layout.PREDICTIONS, run_id, provenance):
         job.say(f"predict: {run_id} has scored {days} already")
         return
     from ncs.runs.predictor import Predictor
 
     folder = job.lake.uri("models", run_id)
-    scorers = {model: Predictor.load(folder, model, conf, found["sizes"]) for model in found["models"]}
+    scorers = {model: Predictor.load(folder, model, conf, described["sizes"]) for model in described["models"]}
     samples = job.read(shown, days=days)
-    if vocabulary != found["vocabulary"]:  # it has grown: gold may hold ids that the models do not know
-        samples = encoded_for(job, found, conf, list(days))
+    if vocabulary != described["vocabulary"]:  # it has grown: gold may hold ids that the models do not know
+        samples = encoded_for(job, described, conf, list(days))
     rows = predictions(job, samples, conf, run_id, scorers, list(days))
     record = Record("predict", run_id, provenance)
     replace_models(rows, job.lake.uri(layout.PREDICTIONS), [record], run_id, list(scorers), list(days))
     job.say(f"predict: {len(scorers)} models scored {days}, in {job.lake.uri(layout.PREDICTIONS)}")
 
 
-def _calibrate(job: Job, found: dict[str, Any], conf: Config) -> None:
+def _calibrate(job: Job, described: dict[str, Any], conf: Config) -> None:
     """Fit the curves of the run's models on the predictions of validation rows that training has kept."""
-    run_id, own = found["run_id"], folders(found, conf)
+    run_id, own = described["run_id"], folders(described, conf)
     provenance = {"models": list(own.values())}
     if is_current(job.lake, layout.CALIBRATION, run_id, provenance):
         return

@@ -70,7 +70,7 @@ def predict(job: Job, chosen: Sequence[Chosen], days: Sequence[date]) -> None:
             _score(job, members, open_days, wanted)
     done = len(wanted) - len(changed)
     before = f" ({done} of {len(wanted)} before)" if done else ""
-    job.say(f"predict: {Days.text(days)} scored by {', '.join(str(one.ref) for one in chosen)}{before}")
+    job.say(f"predict: {Days.text(days)} scored by {', '.join(str(each.ref) for each in chosen)}{before}")
 
 
 def key(ref: ModelRef, day: date) -> str:
@@ -92,7 +92,8 @@ def predictions_version(lake: Lake, model: Chosen, day: date) -> int | None:
     records = lake.records(layout.PREDICTIONS)
     run_id = model.described["run_id"]
     of_run = [run_id] if model.conf.test_length and day in model.conf.test_days else []
-    versions = [records[one][0] for one in (key(model.ref, day), *of_run) if one in records]
+    keys = [key(model.ref, day), *of_run]
+    versions = [records[each][0] for each in keys if each in records]
     return max(versions, default=None)
 
 
@@ -103,10 +104,10 @@ def _score(job: Job, members: Sequence[Chosen], days: Sequence[date], wanted: di
     first = members[0]
     described, conf = first.described, first.conf
     run_id, folder = described["run_id"], job.lake.uri("models", described["run_id"])
-    scorers = {one.model: Predictor.load(folder, one.model, conf, described["sizes"]) for one in members}
+    scorers = {member.model: Predictor.load(folder, member.model, conf, described["sizes"]) for member in members}
     rows = encoded_for(job, described, conf, days)
     scored = predictions(job, rows, conf, run_id, scorers, days)
-    keys = [key(one.ref, day) for one in members for day in days]
+    keys = [key(member.ref, day) for member in members for day in days]
     records = [Record("predict", name, wanted[name]) for name in keys]
     replace_models(scored, job.lake.uri(layout.PREDICTIONS), records, run_id, list(scorers), days)
 

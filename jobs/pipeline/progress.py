@@ -43,9 +43,8 @@ def evaluate_days(job: Job, chosen: Sequence[Chosen], days: Sequence[date]) -> l
         changed = stale(now, {layout.PROGRESS: wanted})
         pending = [model for model in chosen if key(model.ref, day) in changed]
         if pending:
-            _write(
-                job, pending, day, [Record("evaluate", key(one.ref, day), wanted[key(one.ref, day)]) for one in pending]
-            )
+            keys = [key(model.ref, day) for model in pending]
+            _write(job, pending, day, [Record("evaluate", each, wanted[each]) for each in keys])
     return read(job.lake, chosen, days)
 
 
@@ -70,12 +69,12 @@ def read(lake: Lake, chosen: Sequence[Chosen], days: Sequence[date]) -> list[Day
     """The figures that are there of models on days, by day, those first that models are compared by."""
     columns = [field.name for field in fields(DayFigure) if field.name != "day"]
     wanted = {(model.described["run_id"], model.model): n for n, model in enumerate(chosen)}
-    found: list[DayFigure] = []
+    figures: list[DayFigure] = []
     for day in days:
         rows = lake.read(layout.PROGRESS, lake.version(layout.PROGRESS), columns, [("day", "=", str(day))])
         of_day = [DayFigure(day=day, **row) for row in rows.to_pylist() if (row["run_id"], row["model"]) in wanted]
-        found += sorted(of_day, key=lambda one: (wanted[one.run_id, one.model], one.task, one.metric))
-    return found
+        figures += sorted(of_day, key=lambda figure: (wanted[figure.run_id, figure.model], figure.task, figure.metric))
+    return figures
 
 
 def as_text(figures: Sequence[DayFigure]) -> list[str]:
@@ -83,14 +82,14 @@ def as_text(figures: Sequence[DayFigure]) -> list[str]:
     lines = [["day", "model", "metric", "value", "95 % interval", "rows"]]
     lines += [
         [
-            str(one.day),
-            f"{one.run_id}/{one.model}",
-            f"{one.task.upper()} {METRICS[one.metric].title}",
-            f"{one.value:.5f}",
-            f"{one.ci_low:.5f} .. {one.ci_high:.5f}",
-            f"{one.n:,}",
+            str(figure.day),
+            f"{figure.run_id}/{figure.model}",
+            f"{figure.task.upper()} {METRICS[figure.metric].title}",
+            f"{figure.value:.5f}",
+            f"{figure.ci_low:.5f} .. {figure.ci_high:.5f}",
+            f"{figure.n:,}",
         ]
-        for one in figures
+        for figure in figures
     ]
     return aligned(lines)
 
@@ -116,9 +115,8 @@ def _evaluate(job: Job, model: Chosen, day: date) -> list[DayFigure]:
     samples = job.read(layout.SAMPLES, days=[day])
     # A left join: predictions without a sample are counted and refused, not lost.
     scored = predictions.join(samples.select("impression_id", "user_id", *labels), "impression_id", "left")
-    found = evaluate(scored, run_id, [model.model], tasks).figures
+    figures = evaluate(scored, run_id, [model.model], tasks).figures
     until = model.conf.train_days.last
     return [
-        DayFigure(day, run_id, one.model, one.task, one.metric, one.value, one.ci_low, one.ci_high, one.n, until)
-        for one in found
+        DayFigure(day, run_id, f.model, f.task, f.metric, f.value, f.ci_low, f.ci_high, f.n, until) for f in figures
     ]

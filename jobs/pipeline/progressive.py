@@ -153,8 +153,8 @@ def _register(job: Job, day: date, parent: str | None) -> None:
 
 def _taken(registry: Registry, day: date) -> RegistryEntry | None:
     """The entry of the candidate that was trained on the days up to a day; None if the day was not taken yet."""
-    found = [entry for entry in registry.entries if entry.action == "register" and entry.day == day]
-    return found[-1] if found else None
+    registered = [entry for entry in registry.entries if entry.action == "register" and entry.day == day]
+    return registered[-1] if registered else None
 
 
 def _changed(lake: Lake, taken: RegistryEntry) -> list[str]:

@@ -62,24 +62,24 @@ def _decide(
     """
     tasks, rules = tasks_of(candidate.conf), job.conf.promote
     try:
-        day, found = _compare(job, candidate, champion)
+        day, by_task = _compare(job, candidate, champion)
     except DataError as err:
         if not force:
             raise
         return "force", f"forced without figures: {err}", {}
     comparison: dict[str, date | str] = {
         "day": day,
-        "evidence": json.dumps({name: asdict(own) for name, own in found.items()}),
+        "evidence": json.dumps({name: asdict(own) for name, own in by_task.items()}),
     }
-    failed = "; ".join(refusals(tasks, found, rules))
+    failed = "; ".join(refusals(tasks, by_task, rules))
     if not failed:
-        return "promote", summary(tasks, found), comparison
+        return "promote", summary(tasks, by_task), comparison
     if force:
         return "force", f"overruled: {failed}", comparison
     raise RefusedError(
         f"{candidate.ref} is not promoted {_against(champion)}on {day}: {failed}. The rules are keys of `promote` in "
         f"the configuration, --force overrules them",
-        worse(tasks, found, rules),
+        worse(tasks, by_task, rules),
     )
 
 
@@ -128,8 +128,7 @@ def _compare(job: Job, candidate: Chosen, champion: ModelRef | None) -> tuple[da
         rows = rows.merge(predicted.rename(columns=columns), "inner", "impression_id", validate="one_to_one")
     labels = {name: rows[task.label].to_numpy(np.float64) for name, task in tasks.items()}
     own, *others = ({name: rows[f"{name}#{n}"].to_numpy() for name in tasks} for n in range(len(models)))
-    found = evidence(tasks, labels, own, others[0] if others else None, job.conf.promote)
-    return day, found
+    return day, evidence(tasks, labels, own, others[0] if others else None, job.conf.promote)
 
 
 def unseen_days(lake: Lake, model: Chosen) -> set[date]:

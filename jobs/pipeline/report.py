@@ -51,7 +51,7 @@ def write(
         "ncs": ncs.__version__,
         "evaluation": commit.version,
         "simulation": simulation[0]["simulation_id"] if simulation else None,
-        "quality": [asdict(one) for one in checked],
+        "quality": [asdict(table) for table in checked],
     }
     if evidence.champion or evidence.champion_note:
         provenance["champion"] = evidence.champion_note or evidence.champion
@@ -81,7 +81,7 @@ def write(
         )
     )
     storage.write_bytes(path, page.encode())
-    for picture in (subnetworks(one.masks) for one in of_models.values() if one.masks):
+    for picture in (subnetworks(own.masks) for own in of_models.values() if own.masks):
         if picture:  # of the first model with masks, to be shown elsewhere
             storage.write_bytes(job.lake.uri("reports", run_id, "subnetworks.svg"), picture.encode())
             break
@@ -93,7 +93,7 @@ def write(
 
 def quality(lake: Lake, conf: Config) -> list[Quality]:
     """What validation last said of each table, over the days of a run's logs."""
-    days, found = {*map(str, conf.logs.days), layout.ALL}, []
+    days, tables = {*map(str, conf.logs.days), layout.ALL}, []
     newest = verdicts.newest_rows(lake)
     for table in dict.fromkeys(table for table, _ in newest):
         rows = [row for (name, day), row in newest.items() if name == table and day in days]
@@ -102,8 +102,8 @@ def quality(lake: Lake, conf: Config) -> list[Quality]:
         failures = dict.fromkeys(text.partition("; found")[0] for row in rows for text in row.failures)
         if rows:
             passed, warned, blocked = (outcomes.count(outcome) for outcome in ("pass", "warn", "stop"))
-            found.append(Quality(table, passed, warned, blocked, list(failures)))
-    return found
+            tables.append(Quality(table, passed, warned, blocked, list(failures)))
+    return tables
 
 
 def _quality_page(lake: Lake) -> str | None:
@@ -118,7 +118,7 @@ def _labelled(lake: Lake) -> dict[str, dict[str, Any]]:
 
 def trained(lake: Lake, run_id: str, models: dict[str, str]) -> dict[str, report.Trained]:
     """What training has left of each model: metrics by epoch, masks and conflicts where it has them."""
-    found = {}
+    by_model = {}
     for model, key in models.items():
         folder = lake.uri("models", run_id, key)
         remedy = f"restore it, or remove {folder} and run `ncs train`"
@@ -128,8 +128,8 @@ def trained(lake: Lake, run_id: str, models: dict[str, str]) -> dict[str, report
             name: storage.read_json(path, _SHAPES[name], remedy) if storage.exists(path) else None
             for name, path in kept.items()
         }
-        found[model] = report.Trained(lines, **artefacts)
-    return found
+        by_model[model] = report.Trained(lines, **artefacts)
+    return by_model
 
 
 def _newest(inputs: dict[str, int]) -> dict[str, int]:

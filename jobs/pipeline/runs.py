@@ -46,10 +46,10 @@ def _read(lake: Lake, run_id: str, verify: bool) -> dict[str, Any]:
     if verify:
         manifest.verify(lake.uri("models", run_id))
     path, remedy = _described(lake, run_id), "restore it, or run `ncs train`, which writes it again"
-    found = storage.read_json(path, RunDescription, remedy)
-    if layout.check_run_id(found["run_id"], path) != run_id:
-        raise DataError(f"{path} describes the run {found['run_id']!r}, its folder is that of {run_id}; {remedy}")
-    return found | {"models": models_in(found)}
+    described = storage.read_json(path, RunDescription, remedy)
+    if layout.check_run_id(described["run_id"], path) != run_id:
+        raise DataError(f"{path} describes the run {described['run_id']!r}, its folder is that of {run_id}; {remedy}")
+    return described | {"models": models_in(described)}
 
 
 def _described(lake: Lake, run_id: str) -> str:
@@ -78,31 +78,32 @@ def predictions_from(lake: Lake, described: dict[str, Any], conf: Config) -> dic
 
 def predictions_wanted(job: Job) -> dict[str, Wanted]:
     """What the predictions of the newest run would be made from now."""
-    return {layout.PREDICTIONS: _of_newest(job, lambda found, conf: predictions_from(job.lake, found, conf))}
+    return {layout.PREDICTIONS: _of_newest(job, lambda described, conf: predictions_from(job.lake, described, conf))}
 
 
 def evaluation_wanted(job: Job) -> dict[str, Wanted]:
     """What the evaluation of the newest run would be made from now."""
 
-    def made(found: dict[str, Any], conf: Config) -> dict[str, Any]:
+    def provenance(described: dict[str, Any], conf: Config) -> dict[str, Any]:
         from jobs.pipeline.champion import predictions_beside
         from ncs.evaluation.parts import slices_of  # imports Spark, which the stages that train need not
 
-        slices, (_, beside) = slices_of(job.lake, job.conf.slices), predictions_beside(job.lake, found["run_id"], conf)
-        return evaluation_from(job, found, conf, slices, job.conf.calibration is not None, beside)
+        slices = slices_of(job.lake, job.conf.slices)
+        _, beside = predictions_beside(job.lake, described["run_id"], conf)
+        return evaluation_from(job, described, conf, slices, job.conf.calibration is not None, beside)
 
-    return {layout.EVALUATIONS: _of_newest(job, made)}
+    return {layout.EVALUATIONS: _of_newest(job, provenance)}
 
 
-def _of_newest(job: Job, made: Callable[[dict[str, Any], Config], dict[str, Any]]) -> Wanted:
+def _of_newest(job: Job, provenance: Callable[[dict[str, Any], Config], dict[str, Any]]) -> Wanted:
     """The run that was trained last, and what is made from it; nothing before one was."""
     if not storage.exists(job.lake.uri("models", "latest.json")):
         return {}
     run_id = "newest"
     try:
-        found = run_of(job.lake, None, verify=False)
-        run_id = found["run_id"]
-        return {run_id: made(found, config.of_run(found))}
+        described = run_of(job.lake, None, verify=False)
+        run_id = described["run_id"]
+        return {run_id: provenance(described, config.of_run(described))}
     except NcsError as err:  # of another version, say: no reason to keep silent about the tables
         return {run_id: DataError(str(err))}
 
@@ -122,7 +123,7 @@ def evaluation_from(
     lake, run_id = job.lake, described["run_id"]
     predictions = lake.records(layout.PREDICTIONS).get(run_id)
     inputs = {f"{layout.PREDICTIONS}/{run_id}": predictions[0]} if predictions else {}
-    found: dict[str, Any] = {
+    provenance: dict[str, Any] = {
         "inputs": inputs | lake.inputs(layout.SAMPLES, days=conf.learning_days),
         "models": list(folders(described, conf).values()),
         "slices": dict(slices),
@@ -130,5 +131,5 @@ def evaluation_from(
         **job.conf.part("compare.rows"),
     }
     if calibrated and run_id in (fitted := lake.records(layout.CALIBRATION)):
-        found["calibration"] = fitted[run_id][0]
-    return found | ({"champion": dict(champion)} if champion else {})
+        provenance["calibration"] = fitted[run_id][0]
+    return provenance | ({"champion": dict(champion)} if champion else {})

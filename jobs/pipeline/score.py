@@ -99,7 +99,7 @@ class Scorer:
         encoded = self.encoder.encode({name: rows[name].combine_chunks() for name in self.conf.features})
         inputs = stack(self.conf.layout, encoded, len(rows))
         predictions = self.predictor.predict(inputs.ids, inputs.numbers if self.conf.layout.number_width else None)
-        values = {tasks_of(self.conf)[task].prediction: found for task, found in predictions.items()}
+        values = {tasks_of(self.conf)[task].prediction: scores for task, scores in predictions.items()}
         length = rows[LENGTH].to_numpy().astype(float) if LENGTH in rows.column_names else 1.0
         values[RANKSCORE] = predictions[CTR] * predictions[CVR] * length
         return Scored(values, {name: encoded[name] == 0 for name in self.counted})
@@ -123,9 +123,9 @@ def run(job: Job, source: str, output: str, model: str = CHAMPION, spark: bool =
     else:
         count, unknown = _score(job.lake, scorer, source, output)
     job.say(f"score: {count:,} rows scored by {chosen.ref}, in {output}")
-    for name, found in unknown.items():
-        if found:
-            job.say(f"score: {found:,} of {count:,} values of {name} are unknown to the model")
+    for name, unseen in unknown.items():
+        if unseen:
+            job.say(f"score: {unseen:,} of {count:,} values of {name} are unknown to the model")
 
 
 def _score(lake: Lake, scorer: Scorer, source: str, output: str) -> tuple[int, dict[str, int]]:
@@ -136,7 +136,7 @@ def _score(lake: Lake, scorer: Scorer, source: str, output: str) -> tuple[int, d
     content = io.BytesIO()
     pq.write_table(with_columns(rows, scored.values), content)
     storage.write_bytes(storage.absolute(output), content.getvalue())
-    return len(rows), {name: int(found.sum()) for name, found in scored.unknown.items()}
+    return len(rows), {name: int(flags.sum()) for name, flags in scored.unknown.items()}
 
 
 def with_columns(rows: pa.Table, columns: Mapping[str, np.ndarray]) -> pa.Table:

@@ -36,13 +36,13 @@ def score(job: Job, scorer: Scorer, source: str, output: str) -> tuple[int, dict
         raise ConfigError(f"--output {output} is there already, --spark writes a new one; remove it, or name another")
     try:
         with reading(f"--input {source}"):
-            found = _write(read(job, source, scorer.conf.logs.text_ids), scorer, folder)
-        if not found[_ROWS]:
+            counts = _write(read(job, source, scorer.conf.logs.text_ids), scorer, folder)
+        if not counts[_ROWS]:
             raise DataError(f"--input {source} has no row")
     except BaseException:
         storage.remove(folder)
         raise
-    return found.pop(_ROWS), found
+    return counts.pop(_ROWS), counts
 
 
 def _write(rows: DataFrame, scorer: Scorer, folder: str) -> dict[str, int]:
@@ -82,8 +82,8 @@ def read(job: Job, source: str, text_ids: Sequence[str] = ()) -> DataFrame:
         reader = reader.options(mode="FAILFAST", columnPruning=False)
     if ending != "csv":
         return reader.load(spark_path(uri))
-    found = reader.options(header=True, inferSchema=True).load(spark_path(uri)).schema
-    texts = [StructField(one.name, StringType()) if one.name in text_ids else one for one in found]
+    columns = reader.options(header=True, inferSchema=True).load(spark_path(uri)).schema
+    texts = [StructField(column.name, StringType()) if column.name in text_ids else column for column in columns]
     return reader.schema(StructType(texts)).option("header", True).load(spark_path(uri))
 
 
@@ -96,8 +96,8 @@ def _scored(rows: DataFrame, scorer: Scorer) -> DataFrame:
 
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            found = sent.value.score(pa.Table.from_batches([batch]))
-            flagged = {_UNKNOWN + name: unknown for name, unknown in found.unknown.items()}
-            yield from with_columns(pa.Table.from_batches([batch]), found.values | flagged).to_batches()
+            scored = sent.value.score(pa.Table.from_batches([batch]))
+            flagged = {_UNKNOWN + name: unknown for name, unknown in scored.unknown.items()}
+            yield from with_columns(pa.Table.from_batches([batch]), scored.values | flagged).to_batches()
 
     return rows.mapInArrow(work, StructType([*kept, *values, *flags]))

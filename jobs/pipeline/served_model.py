@@ -56,19 +56,19 @@ def example(conf: Config, vocabulary: pa.Table, columns: Mapping[str, pa.DataTyp
     first = vocabulary.filter(pc.equal(vocabulary["id"], 1))
     frequent = dict(zip(first["field"].to_pylist(), first["value"].to_pylist(), strict=True))
     types = mlflow_model.raw_types(conf.features, columns)
-    found: dict[str, list[Any]] = {}
+    row: dict[str, list[Any]] = {}
     for name, dtype in types.items():
         feature = conf.features.get(name)
         if isinstance(feature, Past):
-            found[name] = [[_as(frequent.get(feature.field, "0"), dtype.value_type)]]
+            row[name] = [[_as(frequent.get(feature.field, "0"), dtype.value_type)]]
         elif isinstance(feature, Vector):
-            found[name] = [[0.0] * feature.length]
+            row[name] = [[0.0] * feature.length]
         elif feature is None or isinstance(feature, Number | Buckets):
-            found[name] = [20.0]
+            row[name] = [20.0]
         else:
             value = "0" if name == _USER else frequent.get(name, "0")
-            found[name] = [[_as(value, dtype.value_type)] if pa.types.is_list(dtype) else _as(value, dtype)]
-    return found
+            row[name] = [[_as(value, dtype.value_type)] if pa.types.is_list(dtype) else _as(value, dtype)]
+    return row
 
 
 def _as(text: str, dtype: pa.DataType) -> Any:

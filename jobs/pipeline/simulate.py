@@ -38,9 +38,9 @@ def run(job: Job, model: str | None = None) -> None:
     days = job.progress(range(wanted.days), "simulate")
     past = Past(job.lake, rankers.conf) if rankers.conf.statistics or rankers.conf.history else None
     simulation = simulate(World(job.conf.logs), wanted, rankers.scorers, rankers.encoder, days, past)
-    made = {"simulation_id": digest([*rankers.made(), wanted.model_dump()]), "run_id": rankers.run_id}
-    made_at = contract.made_at(job.lake, layout.SIMULATIONS, "simulation_id").get(made["simulation_id"])
-    rows = as_rows(simulation, {**made, "made_at": made_at or datetime.now(UTC)})
+    ids = {"simulation_id": digest([*rankers.made(), wanted.model_dump()]), "run_id": rankers.run_id}
+    made_at = contract.made_at(job.lake, layout.SIMULATIONS, "simulation_id").get(ids["simulation_id"])
+    rows = as_rows(simulation, {**ids, "made_at": made_at or datetime.now(UTC)})
     if made_at is None:
         contract.append(job.lake, layout.SIMULATIONS, pa.Table.from_pylist(rows))
     print("\n".join([as_text(simulation), "", *rankings.verdict(rows).lines()]))

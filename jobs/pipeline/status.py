@@ -17,18 +17,18 @@ from validation.verdicts import Checked
 
 def run(job: Job, as_json: bool = False, brief: bool = False) -> None:
     """Print the status, as a table that ends with one line for all, as that line alone, or as JSON."""
-    found = status(job)
+    partitions = status(job)
     if as_json:
-        print(json.dumps([part.as_json() for part in found], indent=2))
+        print(json.dumps([part.as_json() for part in partitions], indent=2))
         return
     if brief:
-        print(summary(found))
+        print(summary(partitions))
         return
-    print(as_text(found))
+    print(as_text(partitions))
     marked = models_with_erased_users(job.lake)
     if marked:
         print(f"\nmodels that have seen users erased since: {', '.join(sorted(marked))}")
-    print(f"\n{summary(found)}")
+    print(f"\n{summary(partitions)}")
 
 
 def status(job: Job) -> list[Part]:
@@ -36,13 +36,13 @@ def status(job: Job) -> list[Part]:
     job = job.now()
     if not job.days_given:
         job.days = _known_days(job)
-    checks, found = verdicts.by_day(job.lake), []
+    checks, partitions = verdicts.by_day(job.lake), []
     declared = [stage.wanted(job) for stage in stages().values() if stage.wanted]
     for table, wanted in (item for tables in declared for item in tables.items()):
         keys = list(dict.fromkeys([*map(str, job.days), *wanted]))
-        found += parts(job.lake, table, wanted, keys, _gates(job, table, checks))
+        partitions += parts(job.lake, table, wanted, keys, _gates(job, table, checks))
     marked = models_with_erased_users(job.lake)
-    return [_marked(part) if part.day in marked else part for part in found]
+    return [_marked(part) if part.day in marked else part for part in partitions]
 
 
 def _marked(part: Part) -> Part:
@@ -60,8 +60,8 @@ def _gates(job: Job, table: str, checks: Mapping[tuple[str, str], list[Checked]]
     if table == layout.PREDICTIONS:  # kept by run and checked by day
         days = [of_day for (name, _), of_day in checks.items() if name == table]
         return {run: verdicts.of_run(days, commit) or NOT_CHECKED for run, commit in commits.items()}
-    found = {key: verdicts.of_rows(checks.get((table, key), []), commit) for key, commit in commits.items()}
-    return {key: outcome or NOT_CHECKED for key, outcome in found.items()}
+    outcomes = {key: verdicts.of_rows(checks.get((table, key), []), commit) for key, commit in commits.items()}
+    return {key: outcome or NOT_CHECKED for key, outcome in outcomes.items()}
 
 
 def _known_days(job: Job) -> Days:

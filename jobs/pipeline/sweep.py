@@ -25,18 +25,18 @@ def run(job: Job, key: str, listed: str) -> None:
     if not isinstance(values, list) or not values:
         raise ConfigError(f"--values: a YAML list, such as '[0.1, 0.5]', not {values!r}")
     jobs = [_with(job, key, value) for value in values]
-    found, pinned = [], dict[Lake, Mapping[str, int]]()
-    for value, one in zip(values, jobs, strict=True):
-        if one.lake != job.lake:
-            one.lake.bind(one.conf)
+    comparisons, pinned = [], dict[Lake, Mapping[str, int]]()
+    for value, other in zip(values, jobs, strict=True):
+        if other.lake != job.lake:
+            other.lake.bind(other.conf)
             for stage in daily_flow(by_day=True):
-                stage.run(one)
-            one.check_blocked()
-        if one.lake not in pinned:
-            pinned[one.lake] = Run.of(one.conf, one.lake).versions
-        found.append((value, compare.compare(one, pinned[one.lake])))
+                stage.run(other)
+            other.check_blocked()
+        if other.lake not in pinned:
+            pinned[other.lake] = Run.of(other.conf, other.lake).versions
+        comparisons.append((value, compare.compare(other, pinned[other.lake])))
         job.say(f"sweep: {key} {value} is compared")
-    _write(job, key, found, digest([values, job.conf.digest()]))
+    _write(job, key, comparisons, digest([values, job.conf.digest()]))
 
 
 def _write(job: Job, key: str, sweep: Sequence[tuple[Any, Comparison]], sweep_id: str) -> None:

@@ -32,8 +32,8 @@ def tracked(lake: Lake, described: dict[str, Any], model: str, key: str) -> Trac
     }
     paths |= {"run.json": lake.uri("models", run_id, "run.json"), "report.html": report.path_of(lake, run_id)}
     files = {name: storage.read_bytes(path).decode() for name, path in paths.items() if storage.exists(path)}
-    one = report.trained(lake, run_id, {model: key})[model]
-    points = [*tracking.points(one.metrics, one.masks), *_test_figures(lake, run_id, model)]
+    own = report.trained(lake, run_id, {model: key})[model]
+    points = [*tracking.points(own.metrics, own.masks), *_test_figures(lake, run_id, model)]
     name = f"{run_id} {model}"
     return Tracked(
         name, tracking.parameters(conf.of_model(model)), points, tracking.tags(described, model, folder), files

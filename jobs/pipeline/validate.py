@@ -85,8 +85,8 @@ def _learnt(job: Job, table: str) -> dict[date, bands.Bands]:
     """The bands of the days to work on, learnt from all days that are labelled."""
     if table != SAMPLES:
         return {}
-    found = bands.learn(bands.facts_by_day(job.lake.records(table), job.conf.fields), job.conf.gates.learnt)
-    return {day: found[day] for day in job.open_days if day in found}
+    learnt = bands.learn(bands.facts_by_day(job.lake.records(table), job.conf.fields), job.conf.gates.learnt)
+    return {day: learnt[day] for day in job.open_days if day in learnt}
 
 
 def _label_facts(job: Job, table: str, days: list[date]) -> dict[date, Mapping[str, Any]]:
