@@ -34,12 +34,12 @@ class Days:
     @classmethod
     def parse(cls, text: str) -> "Days":
         """Read `YYYY-MM-DD`, `YYYY-MM-DD..YYYY-MM-DD`, `YYYY-MM-DD..` or a list; anything else is a ConfigError."""
-        ranges = [cls._parse(one, text) for one in str(text).split(",")]
+        ranges = [cls._parse(piece, text) for piece in str(text).split(",")]
         if len(ranges) == 1:
             return ranges[0]
-        if any(one.is_open for one in ranges):
+        if any(piece.is_open for piece in ranges):
             raise ConfigError(f"{text!r} is no list of days; a range without an end stands alone, 2022-04-08..")
-        return cls.of(day for one in ranges for day in one)
+        return cls.of(day for piece in ranges for day in piece)
 
     @classmethod
     def _parse(cls, text: str, whole: object) -> "Days":

@@ -24,12 +24,12 @@ REPLACEMENT = "\ufffd"
 def canonical(name: str) -> str:
     """Python's own name of an encoding. Raises ValueError for one that logs cannot be in."""
     try:
-        found = codecs.lookup(name).name
+        encoding = codecs.lookup(name).name
     except (LookupError, ValueError):
-        found = ""
-    if found not in _JAVA:
+        encoding = ""
+    if encoding not in _JAVA:
         raise ValueError(f"logs can be in {', '.join(_JAVA)}, not in {name!r}; convert them to utf-8")
-    return found
+    return encoding
 
 
 def java_name(encoding: str) -> str:

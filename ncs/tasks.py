@@ -79,13 +79,13 @@ def tasks_of(conf: Config) -> dict[str, Task]:
     """The configured tasks by name."""
     tasks: dict[str, Task] = {}
     taken = {*KEYS, *conf.features}
-    for name, one in conf.tasks.items():
+    for name, own in conf.tasks.items():
         # A label that is computed, or whose column has another meaning already, is kept under the task's own name.
-        label = one.label if one.label.isidentifier() and one.label not in taken else name
+        label = own.label if own.label.isidentifier() and own.label not in taken else name
         taken.add(label)
         # What runs is what was checked: rendered from the parsed expression, wherever the text comes from.
-        expression, where = (parse_expression(text).sql for text in (one.label, one.condition))
-        tasks[name] = Task(name, label, expression, where, loss=one.loss, weight=one.weight, metric=one.metric)
+        expression, where = (parse_expression(text).sql for text in (own.label, own.condition))
+        tasks[name] = Task(name, label, expression, where, loss=own.loss, weight=own.weight, metric=own.metric)
     return tasks
 
 

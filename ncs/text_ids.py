@@ -22,7 +22,7 @@ def numbers_of(values: Any) -> Any:
     """
     array = values if isinstance(values, pa.Array) else pa.array(values, from_pandas=True)
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
-        rows = [None if row is None else [_number(one) for one in row] for row in array.to_pylist()]
+        rows = [None if row is None else [_number(value) for value in row] for row in array.to_pylist()]
         return pa.array(rows, pa.list_(pa.int64()))
     if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
         return values

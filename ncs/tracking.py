@@ -57,13 +57,13 @@ def points(metrics: Iterable[Mapping[str, Any]], masks: Mapping[str, Any] | None
             for name, value in line[kind].items():
                 yield Point(f"{phase}.{kind}.{name}", value, line["epoch"])
     for task, rounds in (masks or {"rounds": {}})["rounds"].items():
-        for one in rounds:
-            yield Point(f"mask.density.{task}", one["density"]["all"], one["round"])
-            if one["validation"] is not None:
-                yield Point(f"mask.validation.{task}", one["validation"], one["round"])
-    for one in (masks or {"overlap": []})["overlap"]:
+        for pruned in rounds:
+            yield Point(f"mask.density.{task}", pruned["density"]["all"], pruned["round"])
+            if pruned["validation"] is not None:
+                yield Point(f"mask.validation.{task}", pruned["validation"], pruned["round"])
+    for overlap in (masks or {"overlap": []})["overlap"]:
         for figure in ("jaccard", "chance"):
-            yield Point(f"mask.{figure}", one[figure]["all"], one["round"])
+            yield Point(f"mask.{figure}", overlap[figure]["all"], overlap["round"])
 
 
 def tags(run: Mapping[str, Any], model: str, folder: str) -> dict[str, str]:
@@ -136,9 +136,9 @@ def _version(client: Any, name: str, tags: Mapping[str, str]) -> str | None:
         client.get_registered_model(name)
     except MlflowException:
         client.create_registered_model(name)
-    for one in client.search_model_versions(f"name='{name}'"):
-        if all(one.tags.get(tag) == tags[tag] for tag in _KEYS):
-            return str(one.version)
+    for version in client.search_model_versions(f"name='{name}'"):
+        if all(version.tags.get(tag) == tags[tag] for tag in _KEYS):
+            return str(version.version)
     return None
 
 
@@ -156,10 +156,10 @@ def _log(client: Any, experiment: str, tracked: Tracked) -> bool:
     place = _place(client, experiment)
     content = digest(asdict(tracked))
     before = client.search_runs([place], _of_model(tracked.tags))
-    if any(one.data.tags.get(_DIGEST) == content for one in before):
+    if any(run.data.tags.get(_DIGEST) == content for run in before):
         return False
-    for one in before:
-        client.delete_run(one.info.run_id)
+    for run in before:
+        client.delete_run(run.info.run_id)
     run_id = client.create_run(place, tags=dict(tracked.tags), run_name=tracked.name).info.run_id
     _log_points(client, run_id, tracked)
     for name, text in tracked.files.items():
@@ -173,7 +173,7 @@ def _log_points(client: Any, run_id: str, tracked: Tracked) -> None:
     from mlflow.entities import Metric, Param
 
     params = [Param(name, value) for name, value in tracked.params.items()]
-    metrics = [Metric(one.name, one.value, 0, one.step) for one in tracked.points]
+    metrics = [Metric(point.name, point.value, 0, point.step) for point in tracked.points]
     for part in _parts(params, 100):  # a server takes no more at once
         client.log_batch(run_id, params=part)
     for part in _parts(metrics, 1000):

@@ -164,6 +164,6 @@ def problems(err: ValidationError) -> Iterator[str]:
         else:
             hidden = SECRET.search(where)
             unknown = hidden or (error["type"] == "value_error" and not where)
-            found = "" if unknown else f" (found {error['input']!r})"
+            value = "" if unknown else f" (found {error['input']!r})"
             message = error["msg"].removeprefix("Value error, ")
-            yield redact(f"{where}: {message}{found if len(found) < 80 else ''}".removeprefix(": "))
+            yield redact(f"{where}: {message}{value if len(value) < 80 else ''}".removeprefix(": "))

@@ -44,19 +44,19 @@ def figures(facts: Facts, trailing: Sequence[Facts] = ()) -> dict[str, float]:
     stability index of its values). Profiles that an earlier version wrote lack distributions: they have no `psi`.
     """
     clicked = facts["clicked"]
-    found = {
+    values = {
         "rows": facts["samples"],
         "click_rate": clicked / facts["samples"],
         "unlabelled": facts["unlabelled"] / clicked,
         "mean_cvr": facts.get("mean_cvr"),  # None: no click of the day has a length
     }
     profile, before = facts.get("profile", {}), [day["profile"] for day in trailing if "profile" in day]
-    found |= {f"nulls.{name}": share for name, share in profile.get("nulls", {}).items()}
+    values |= {f"nulls.{name}": share for name, share in profile.get("nulls", {}).items()}
     if before:
-        found |= {f"new_ids.{name}": _new(name, profile, before) for name in profile.get("ids", {})}
+        values |= {f"new_ids.{name}": _new(name, profile, before) for name in profile.get("ids", {})}
         columns = [*profile.get("quantiles", {}), *profile.get("histogram", {})]
-        found |= {f"psi.{name}": psi(name, profile, before) for name in columns}
-    return {name: value for name, value in found.items() if value is not None}
+        values |= {f"psi.{name}": psi(name, profile, before) for name in columns}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def without_left(facts: Facts, fields: Collection[str]) -> Facts:
@@ -84,12 +84,12 @@ def learn(days: Mapping[date, Facts], learnt: Learnt) -> dict[date, Bands]:
     bands: dict[date, Bands] = {}
     for day in sorted(days):
         trailing = good[-learnt.days :] if learnt.days else []
-        found = figures(days[day], [facts for facts, _ in trailing])
+        own = figures(days[day], [facts for facts, _ in trailing])
         enough = len(trailing) >= learnt.least
-        bands[day] = _bands(found, [before for _, before in trailing], learnt) if enough else {}
+        bands[day] = _bands(own, [before for _, before in trailing], learnt) if enough else {}
         if all(band.holds for name, band in bands[day].items() if kind_of(name) not in learnt.warn):
-            good.append((days[day], found))
-    return {day: found for day, found in bands.items() if found}
+            good.append((days[day], own))
+    return {day: own for day, own in bands.items() if own}
 
 
 def kind_of(figure: str) -> str:
@@ -97,9 +97,9 @@ def kind_of(figure: str) -> str:
     return figure.partition(".")[0]
 
 
-def _bands(found: Figures, trailing: Sequence[Figures], learnt: Learnt) -> Bands:
+def _bands(own: Figures, trailing: Sequence[Figures], learnt: Learnt) -> Bands:
     bands: Bands = {}
-    for name, value in found.items():
+    for name, value in own.items():
         kind = kind_of(name)
         tolerance = learnt.tolerances()[kind]
         if kind == "psi":  # is itself a distance from the days before

@@ -24,5 +24,5 @@ def examples(frame: DataFrame, rule: Rule, result: "ExpectationValidationResult"
 
 def _bad_rows(frame: DataFrame, condition: Column, rows: list[dict[str, Any]] | None) -> list[str]:
     days = [row["day"] for row in rows or [] if row.get("day")]
-    found = frame.where(condition)
-    return (found.where(F.col("day").isin(days)) if days else found).limit(_SHOWN).toJSON().collect()
+    bad = frame.where(condition)
+    return (bad.where(F.col("day").isin(days)) if days else bad).limit(_SHOWN).toJSON().collect()

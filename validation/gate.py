@@ -58,7 +58,7 @@ class Gate:
         self._checked.append(verdict)
         return verdict
 
-    def enforce(self, found: Iterable[Verdict]) -> None:
+    def enforce(self, checked: Iterable[Verdict]) -> None:
         """Record what was checked, write the page, and let good tables pass.
 
         Raises GateError with every expectation that failed, on what column, with counts.
@@ -67,7 +67,7 @@ class Gate:
             verdicts.keep(self.lake, self._checked, self.run)
             self._checked = []
             quality_page.write(self.lake, self.conf)
-        bad = [verdict for verdict in found if not verdict.success]
+        bad = [verdict for verdict in checked if not verdict.success]
         if bad:
             lines = ["data validation failed", *map(str, bad), f"See {quality_page.uri(self.lake)}"]
             raise GateError("\n".join(lines))

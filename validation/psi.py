@@ -101,11 +101,11 @@ def _share(name: str, counts: Sequence[Mapping[str, int]]) -> float:
 
 
 def _summed(before: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for each in before:
         for name, count in each.items():
-            found[name] = found.get(name, 0) + count
-    return found
+            counts[name] = counts.get(name, 0) + count
+    return counts
 
 
 def _index(now: Sequence[float], before: Sequence[float]) -> float:

@@ -82,11 +82,11 @@ def figures(lake: Lake, conf: Config) -> list[Figure]:
         Figure(
             title,
             {
-                str(day): _value(found[name], unit, learnt.get(day, {}).get(name))
-                for day, found in by_day.items()
-                if name in found
+                str(day): _value(own[name], unit, learnt.get(day, {}).get(name))
+                for day, own in by_day.items()
+                if name in own
             },
-            _line([found[name] for found in by_day.values() if name in found]),
+            _line([own[name] for own in by_day.values() if name in own]),
         )
         for name, title, unit in _SHOWN
     ]

@@ -100,11 +100,11 @@ def uri(lake: Lake, table: str) -> str:
     return lake.uri("validation", f"{page(table)}.json")
 
 
-def keep(lake: Lake, found: Iterable[Verdict], run: str) -> None:
+def keep(lake: Lake, verdicts: Iterable[Verdict], run: str) -> None:
     """Add what verdicts say of each of their days; `run` names the command's checks."""
     now = datetime.now(UTC)
     rows = []
-    for verdict in found:
+    for verdict in verdicts:
         for key in verdict.parts():
             outcome, failures = verdict.of_day(key)
             texts = json.dumps([str(failure) for failure in failures])
@@ -130,12 +130,12 @@ def by_day(lake: Lake) -> dict[tuple[str, str], list[Checked]]:
         return {}
     columns = ["table", "day", "version", "outcome", "checked", "failures"]
     rows = lake.read(VERDICTS, lake.version(VERDICTS), columns).to_pylist()
-    found: dict[tuple[str, str], list[Checked]] = {}
+    checks: dict[tuple[str, str], list[Checked]] = {}
     for row in sorted(rows, key=lambda row: row["checked"]):
         failures = tuple(json.loads(row["failures"] or "[]"))
         checked = Checked(row["version"], row["outcome"], row["checked"], failures)
-        found.setdefault((row["table"], row["day"]), []).append(checked)
-    return found
+        checks.setdefault((row["table"], row["day"]), []).append(checked)
+    return checks
 
 
 def newest_rows(lake: Lake) -> dict[tuple[str, str], Checked]:

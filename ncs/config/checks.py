@@ -85,8 +85,8 @@ def check_references(conf: "Config") -> None:
                 kind = conf.fields[of].encode
                 raise ValueError(f"history.{name}.of: {of} is encode: {kind}, a history is of fields of one id a row")
     seen = {name.lower(): f"fields.{name}" for name in conf.fields}
-    derived = [(f"statistics by {one.group}", list(one.fields)) for one in conf.statistics]
-    derived += [(f"history.{name}", list(one.fields(name, conf.fields))) for name, one in conf.history.items()]
+    derived = [(f"statistics by {feature.group}", list(feature.fields)) for feature in conf.statistics]
+    derived += [(f"history.{name}", list(feature.fields(name, conf.fields))) for name, feature in conf.history.items()]
     for key, names in derived:
         for name in names:
             if other := seen.get(name.lower()):

@@ -123,8 +123,8 @@ def parse_expression(text: str) -> Expression:
         if _parse(sql).sql(dialect=_Row, comments=False) != sql:
             raise ValueError("it can be read in two ways; write it with parentheses")
     except SqlglotError as err:
-        found = getattr(err, "errors", None) or [{}]
-        what = found[0].get("description") or first_line(err)
+        errors = getattr(err, "errors", None) or [{}]
+        what = errors[0].get("description") or first_line(err)
         raise ValueError(f"{_short(text)} is no SQL expression: {what} (syntax)") from None
     except RecursionError:
         raise ValueError(f"{_short(text)} is nested too deeply") from None

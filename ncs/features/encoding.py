@@ -75,11 +75,11 @@ def _kind(samples: DataFrame, key: str, expression: str) -> str:
     """The type of an SQL expression of the samples, without reading them."""
     try:
         # Beside a column, so that an aggregate is refused here too.
-        found = samples.select("impression_id", F.expr(expression).alias("found"))
+        typed = samples.select("impression_id", F.expr(expression).alias("value"))
         # What the configuration's own check lets pass is of the row alone; Spark has to see it so too.
-        if not found._jdf.queryExecution().analyzed().deterministic():
+        if not typed._jdf.queryExecution().analyzed().deterministic():
             raise DataError(f"{key}: {expression!r} gives other values for the same row")
-        return found.dtypes[1][1].partition("(")[0]
+        return typed.dtypes[1][1].partition("(")[0]
     except AnalysisException as err:  # of which a ParseException is one
         if (err.getCondition() or "").startswith("UNRESOLVED_COLUMN"):
             name = (err.getMessageParameters() or {}).get("objectName", "a column").replace("`", "")

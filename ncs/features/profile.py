@@ -57,13 +57,13 @@ def profile_days(samples: DataFrame, rows: Mapping[date, int]) -> dict[date, dic
         .groupBy("day", "part.column", "part.value")
         .agg(F.count("*").alias("rows"), F.percentile_approx("part.number", steps, _EXACT).alias("quantiles"))
     )
-    found: dict[date, dict[str, dict[int | None, int]]] = {day: {} for day in rows}
+    by_value: dict[date, dict[str, dict[int | None, int]]] = {day: {} for day in rows}
     quantiles: dict[date, dict[str, dict[str, Any]]] = {day: {} for day in rows}
     for day, column, value, count, values in counts.collect():
-        found[day].setdefault(column, {})[value] = count
+        by_value[day].setdefault(column, {})[value] = count
         if values is not None:
-            quantiles[day][column] = {"rows": count, "values": [_rounded(one) for one in values]}
-    return {day: _profile(columns, rows[day], counted, quantiles[day]) for day, counted in found.items()}
+            quantiles[day][column] = {"rows": count, "values": [_rounded(number) for number in values]}
+    return {day: _profile(columns, rows[day], counted, quantiles[day]) for day, counted in by_value.items()}
 
 
 def _profile(

@@ -40,8 +40,8 @@ class Buckets(ColumnFeature):
         """Only numbers have an order."""
         from ncs.kinds.spark import no_number
 
-        found = f"buckets need numbers, silver/samples has {dtype.simpleString()}; encode: vocabulary"
-        return found if no_number(dtype) else None
+        why = f"buckets need numbers, silver/samples has {dtype.simpleString()}; encode: vocabulary"
+        return why if no_number(dtype) else None
 
     def summary(self, name: str, dtype: "DataType") -> "Column":
         """The inner edges: quantiles, in rising order, several of them equal where a value is frequent."""

@@ -51,12 +51,12 @@ class IdList(ColumnFeature):
         """An array without separator, a text with one."""
         from pyspark.sql.types import ArrayType, StringType
 
-        found = f"silver/samples has {dtype.simpleString()}"
+        why = f"silver/samples has {dtype.simpleString()}"
         if isinstance(dtype, ArrayType):
-            return f"{found}, which needs no separator; leave it out" if self.separator else None
+            return f"{why}, which needs no separator; leave it out" if self.separator else None
         if not isinstance(dtype, StringType):
-            return f"{found}, no list: arrays and texts with a separator are lists; encode: vocabulary"
-        return None if self.separator else f'{found}, no array; name what separates its elements, as separator: ","'
+            return f"{why}, no list: arrays and texts with a separator are lists; encode: vocabulary"
+        return None if self.separator else f'{why}, no array; name what separates its elements, as separator: ","'
 
     def values(self, name: str, dtype: "DataType", summary: Any) -> "Column | None":
         """The different elements of the row, unless another field's vocabulary has them."""
@@ -64,8 +64,8 @@ class IdList(ColumnFeature):
 
         if self.table:
             return None
-        found = F.array_distinct(self._elements(name, dtype))
-        return F.when(found.isNotNull(), found).otherwise(F.array().cast("array<string>"))
+        elements = F.array_distinct(self._elements(name, dtype))
+        return F.when(elements.isNotNull(), elements).otherwise(F.array().cast("array<string>"))
 
     def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame", samples: "DataFrame") -> "DataFrame":
         """Add the ids of each list, array<int>. Different lists are encoded once, then joined back."""
@@ -79,8 +79,8 @@ class IdList(ColumnFeature):
         elements = lists.select(F.col(name).alias(raw), F.posexplode(texts).alias("#place", text))
         placed = F.array_sort(F.collect_list(F.struct("#place", f"{name}#")))
         ids = F.transform(placed, lambda element: element[f"{name}#"])
-        found = join_ids(elements, name, F.col(text), known).groupBy(raw).agg(ids.alias(f"{name}#"))
-        joined = rows.join(found, F.col(name) == F.col(raw), "left").drop(raw)
+        encoded = join_ids(elements, name, F.col(text), known).groupBy(raw).agg(ids.alias(f"{name}#"))
+        joined = rows.join(encoded, F.col(name) == F.col(raw), "left").drop(raw)
         none = F.array().cast("array<int>")
         return joined.withColumn(f"{name}#", padded(F.coalesce(f"{name}#", none), self.length, NO_ID))
 

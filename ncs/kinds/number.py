@@ -46,8 +46,8 @@ class Number(ColumnFeature):
         """Only numbers are numbers."""
         from ncs.kinds.spark import no_number
 
-        found = f"a number needs numbers, silver/samples has {dtype.simpleString()}; encode: vocabulary"
-        return f"{found}, or cast it where the log is written" if no_number(dtype) else None
+        why = f"a number needs numbers, silver/samples has {dtype.simpleString()}; encode: vocabulary"
+        return f"{why}, or cast it where the log is written" if no_number(dtype) else None
 
     def summary(self, name: str, dtype: "DataType") -> "Column":
         """`rows` that have a value, `mean` and `std`, or the percentiles from the least to the largest."""

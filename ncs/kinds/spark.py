@@ -17,10 +17,10 @@ def as_text(value: Column, dtype: DataType) -> Column:
 
 def join_ids(rows: DataFrame, name: str, text: Column, known: DataFrame) -> DataFrame:
     """Add `<name>#`, the id of a text, 0 where it is unknown or null."""
-    value, found = f"{name}#value", f"{name}#id"
-    known = known.select(F.col("value").alias(value), F.col("id").alias(found))
+    value, number = f"{name}#value", f"{name}#id"
+    known = known.select(F.col("value").alias(value), F.col("id").alias(number))
     joined = rows.join(known, text == F.col(value), "left")
-    return joined.withColumn(f"{name}#", F.coalesce(found, F.lit(0))).drop(value, found)
+    return joined.withColumn(f"{name}#", F.coalesce(number, F.lit(0))).drop(value, number)
 
 
 def finite(value: Column) -> Column:

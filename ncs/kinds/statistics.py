@@ -109,21 +109,21 @@ def join_statistics(
     from pyspark.sql import functions as F
 
     windows: dict[tuple[int, float | None, float | None], list[Statistics]] = {}
-    for one in statistics:
-        windows.setdefault((one.days, one.half_life, one.lag_hours), []).append(one)
+    for each in statistics:
+        windows.setdefault((each.days, each.half_life, each.lag_hours), []).append(each)
     for alike in windows.values():
-        names = [name for one in alike for name in one.fields]
+        names = [name for each in alike for name in each.fields]
         if daily is None:
             rows = rows.withColumns({name: F.lit(None).cast("double") for name in names})
         else:
             joined = _with_sums(rows, alike, days, daily, shown)
             of_group = [
-                F.max(F.when(F.col("group") == one.group, one.value(statistic))).alias(name)
-                for one in alike
-                for name, statistic in zip(one.fields, one.of, strict=True)
+                F.max(F.when(F.col("group") == each.group, each.value(statistic))).alias(name)
+                for each in alike
+                for name, statistic in zip(each.fields, each.of, strict=True)
             ]
-            found = joined.groupBy("impression_id", "day").agg(*of_group)
-            rows = rows.join(found, ["impression_id", "day"], "left").select(*rows.columns, *names)
+            by_impression = joined.groupBy("impression_id", "day").agg(*of_group)
+            rows = rows.join(by_impression, ["impression_id", "day"], "left").select(*rows.columns, *names)
     return rows
 
 
@@ -152,7 +152,7 @@ def _with_sums(
         assert shown is not None
         looking = _with_latest(looking, shown, groups, window.lag_hours)
         earlier = earlier.where(F.col("day") < F.date_sub("#day", 1))  # the day before is in the latest rows
-    own = earlier.where(F.col("group").isin([one.group for one in alike])).groupBy("#day", "group", "key").agg(*sums)
+    own = earlier.where(F.col("group").isin([each.group for each in alike])).groupBy("#day", "group", "key").agg(*sums)
     own = own.withColumnsRenamed(_named("own")).withColumnRenamed("#day", "day")
     whole = whole.withColumnRenamed("#day", "day")
     return looking.join(own, ["day", "group", "key"], "left").join(F.broadcast(whole), "day")
@@ -190,7 +190,7 @@ def _with_latest(
 
 def groups_of(statistics: Iterable[Statistics]) -> list[list[str]]:
     """The columns that days are summed by, each combination once, in order."""
-    return sorted({one.group: one.by for one in statistics}.values())
+    return sorted({each.group: each.by for each in statistics}.values())
 
 
 def sum_days(samples: "DataFrame", groups: Sequence[Sequence[str]]) -> "DataFrame":

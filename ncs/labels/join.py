@@ -249,7 +249,7 @@ def with_profile(rows: DataFrame, profile: DataFrame, key: str) -> DataFrame:
     version = F.struct(UPDATED_AT, F.struct(*rest, F.lit(0).alias("#")).alias("row"))
     # All of a key's rows in one, so that a join makes no pair of a row and each of them. A null time comes first.
     versions = profile.groupBy(key).agg(F.array_sort(F.collect_list(version)).alias("#versions"))
-    until = F.filter("#versions", lambda one: one[UPDATED_AT].isNull() | (one[UPDATED_AT] <= F.col("ts")))
+    until = F.filter("#versions", lambda version: version[UPDATED_AT].isNull() | (version[UPDATED_AT] <= F.col("ts")))
     newest = F.get(until, F.size(until) - 1)["row"]
     joined = rows.join(versions, key, "left")
     return joined.select(*[F.col(name) for name in rows.columns], *[newest[name].alias(name) for name in rest])

@@ -59,18 +59,18 @@ class Reach:
 
     def event_days(self, times: Iterable[Times]) -> dict[date, Days | None]:
         """Folder -> the own days of its clicks and plays; None if no row of it has a usable day."""
-        found: dict[date, Days | None] = {}
+        by_day: dict[date, Days | None] = {}
         for name, ends in (item for table in times for item in table.items()):
             folder = date.fromisoformat(name)
             usable = Days(folder - timedelta(days=self.late_days), folder + timedelta(days=EARLY_DAYS))
             first, last = (self.local(end) for end in ends) if ends else (usable.first, usable.last)
             first, last = max(first, usable.first), min(last, usable.last)
             if first > last:
-                found.setdefault(folder, None)
+                by_day.setdefault(folder, None)
                 continue
-            other = found.get(folder)
-            found[folder] = Days(min(first, other.first), max(last, other.last)) if other else Days(first, last)
-        return found
+            other = by_day.get(folder)
+            by_day[folder] = Days(min(first, other.first), max(last, other.last)) if other else Days(first, last)
+        return by_day
 
     def folders(self, day: date, event_days: Mapping[date, Days | None]) -> tuple[Days, list[date]]:
         """The folders that a day is labelled from: those of impressions, and those of clicks and plays.

@@ -141,11 +141,11 @@ def examples(labelled: Labelled) -> dict[date, Examples]:
         for log, rows in labelled.outcomes.items()
     ]
     rows = reduce(DataFrame.unionByName, parts).where(F.col("outcome") != KEPT)
-    found: dict[date, Examples] = {}
+    by_day: dict[date, Examples] = {}
     for log, day, outcome, key in rows.groupBy("log", "day", "outcome").agg(F.min("impression_id")).collect():
         if key is not None:
-            found.setdefault(day, {}).setdefault(log, {})[outcome] = _shortened(key)
-    return found
+            by_day.setdefault(day, {}).setdefault(log, {})[outcome] = _shortened(key)
+    return by_day
 
 
 def _shortened(key: str) -> str:

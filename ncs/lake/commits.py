@@ -116,12 +116,12 @@ def _with_changes(commit: LogCommit, record: Record, later: Sequence[LogCommit],
 def newest_first(uri: str, version: int | None) -> Iterator[LogCommit]:
     """The commits of the table at `uri` that its log still has, up to a version, the newest first."""
     folder = storage.join(uri, "_delta_log")
-    found = []
+    entries = []
     for name, stamp in storage.files(folder).items():
         match = _COMMIT.fullmatch(name)
         if match and (version is None or int(match[1]) <= version):
-            found.append((int(match[1]), name, stamp))
-    for number, name, stamp in sorted(found, reverse=True):
+            entries.append((int(match[1]), name, stamp))
+    for number, name, stamp in sorted(entries, reverse=True):
         yield _parse(storage.join(folder, name), number, stamp)
 
 

@@ -94,10 +94,10 @@ def ensure(uri: str, schema: Schema, partition: Sequence[str], labels: Sequence[
         _create(uri, schema, partition, labels)
         _created.add(uri)
         return
-    found = version_of(table)
-    if found != SCHEMA_VERSION:
-        remedy = "run `ncs migrate`" if found < SCHEMA_VERSION else "use the ncs that wrote it, or a newer one"
-        raise DataError(f"{uri} is of schema version {found}, this ncs writes {SCHEMA_VERSION}; {remedy}")
+    version = version_of(table)
+    if version != SCHEMA_VERSION:
+        remedy = "run `ncs migrate`" if version < SCHEMA_VERSION else "use the ncs that wrote it, or a newer one"
+        raise DataError(f"{uri} is of schema version {version}, this ncs writes {SCHEMA_VERSION}; {remedy}")
     if is_sample_table(layout.name_of(uri)):
         with _lock:
             _follow_labels(uri, layout.name_of(uri), schema, labels_of(schema) if labels is None else labels)
@@ -107,15 +107,15 @@ def _follow_labels(uri: str, name: str, schema: Schema, labels: Sequence[str]) -
     """Give a task's sample table the checks of its labels as they are now; no row that is there has a new one."""
     table = DeltaTable(storage.alias(uri))
     columns = {column.name for column in schema.fields}
-    found = table.metadata().configuration
-    before = [key.removeprefix(_CHECK).removesuffix(SHARE) for key in found if key.endswith(SHARE)]
+    properties = table.metadata().configuration
+    before = [key.removeprefix(_CHECK).removesuffix(SHARE) for key in properties if key.endswith(SHARE)]
     gone = [label for label in before if label not in columns]
     declared = table_of(name).with_labels([*labels, *gone])
     wanted = {f"{_CHECK}{check}": text for check, text in declared.constraints.items()}
-    for key in found:
+    for key in properties:
         if key.startswith(_CHECK) and key.endswith(SHARE) and key not in wanted:
             table.alter.drop_constraint(key.removeprefix(_CHECK))
-    changed = {key: text for key, text in wanted.items() if found.get(key) != text}
+    changed = {key: text for key, text in wanted.items() if properties.get(key) != text}
     if changed:
         DeltaTable(storage.alias(uri)).alter.set_table_properties(changed, raise_if_not_exists=False)
 

@@ -42,14 +42,14 @@ def stale(lake: Lake, wanted: Mapping[str, Wanted], beside: Sequence[str] = ()) 
         wanted: table -> what its partitions would be made from now.
         beside: tables that are written with these, and have no commit of a partition without rows.
     """
-    found: dict[str, list[str]] = {}
+    by_key: dict[str, list[str]] = {}
     for table, partitions in wanted.items():
         for key, source in partitions.items():
             others = [lake.commits(name).get(key) for name in beside]
             changed = [text for commit in others if commit for text in _changed(commit)]
             if why := [*reasons(lake.commits(table).get(key), source), *changed]:
-                found.setdefault(key, []).extend(why)
-    return found
+                by_key.setdefault(key, []).extend(why)
+    return by_key
 
 
 def is_current(lake: Lake, table: str, key: object, wanted: "dict[str, Any] | DataError") -> bool:
@@ -72,22 +72,22 @@ def reasons(commit: Commit | None, wanted: "dict[str, Any] | DataError | None") 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What decides a partition's rows and has changed, in words."""
-    found = []
+    texts = []
     for name in sorted({*before, *now}):
         if before.get(name) == now.get(name):
             continue
         if name == "inputs":
             old, new = before.get(name, {}), now.get(name, {})
-            found += [
+            texts += [
                 f"{part} {old.get(part, 'absent')} -> {new.get(part, 'absent')}"
                 for part in sorted({*old, *new})
                 if old.get(part) != new.get(part)
             ]
         elif name == CHANGED:
-            found.append(f"{name} ({before[name]})")
+            texts.append(f"{name} ({before[name]})")
         else:
-            found.append({"conf": "configuration"}.get(name, name))
-    return found
+            texts.append({"conf": "configuration"}.get(name, name))
+    return texts
 
 
 def _changed(commit: Commit) -> list[str]:

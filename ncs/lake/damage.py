@@ -63,10 +63,10 @@ def verify(file: BinaryIO, metadata: pq.FileMetaData, columns: Collection[str]) 
                 file.seek(min(offset for offset in offsets if offset))
                 content = file.read(chunk.total_compressed_size)
                 try:
-                    found = _count_values(content)
+                    count = _count_values(content)
                 except (IndexError, KeyError, TypeError, AttributeError, RecursionError):
                     raise ValueError(f"the pages of column {chunk.path_in_schema} cannot be told apart") from None
-                if found != chunk.num_values or len(content) != chunk.total_compressed_size:
+                if count != chunk.num_values or len(content) != chunk.total_compressed_size:
                     raise ValueError(f"the pages of column {chunk.path_in_schema} are not those of the footer")
 
 
@@ -125,12 +125,12 @@ class _Compact:
 
     def struct(self) -> dict[int, Any]:
         """Field -> value."""
-        found: dict[int, Any] = {}
+        fields: dict[int, Any] = {}
         field = 0
         while kind := self._byte():
             field = field + (kind >> 4) if kind >> 4 else self._integer()
-            found[field] = self._value(kind & 0xF)
-        return found
+            fields[field] = self._value(kind & 0xF)
+        return fields
 
     def _value(self, kind: int) -> Any:
         if kind in (1, 2):  # true, false

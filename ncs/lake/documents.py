@@ -179,7 +179,7 @@ class Masks(Document):
                 raise ValueError(f"chosen names none of the rounds of {task}")
             if self.density and task not in self.density:
                 raise ValueError(f"density lacks {task}")
-            if any(layer not in one.density for one in rounds for layer in self.layers):
+            if any(layer not in pruned.density for pruned in rounds for layer in self.layers):
                 raise ValueError(f"a round of {task} lacks the density of a layer")
         left, right, *_ = self.rounds
         for figure in ("shared", f"{left}_only", f"{right}_only"):

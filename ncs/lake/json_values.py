@@ -15,8 +15,8 @@ def checked(text: str, where: str, shape: Any, remedy: str) -> Any:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as err:
-        found = f"not JSON ({err})" if text.strip() else "empty, JSON expected"
-        raise DataError(f"{where} is {found}; {remedy}") from None
+        problem = f"not JSON ({err})" if text.strip() else "empty, JSON expected"
+        raise DataError(f"{where} is {problem}; {remedy}") from None
     try:
         _validator(shape).validate_json(text, strict=True)
     except ValidationError as err:
@@ -35,8 +35,8 @@ def _problems(err: ValidationError) -> Iterator[str]:
     for error in errors[:3]:
         where = ".".join(map(str, error["loc"])) or "the value"
         expected = error["msg"].removeprefix("Value error, ")
-        found = "" if error["type"] in ("missing", "value_error") else f", found {type(error['input']).__name__}"
-        yield f"{where}: {expected}{found}"
+        kind = "" if error["type"] in ("missing", "value_error") else f", found {type(error['input']).__name__}"
+        yield f"{where}: {expected}{kind}"
     if len(errors) > 3:
         yield f"and {len(errors) - 3} more"
 

@@ -109,13 +109,13 @@ class Lake:
                 storage.write_json(path, {"logs": logs})
             return
         remedy = "restore it, or remove it: the same command, with the logs that the lake was made from, writes it"
-        found = storage.read_json(path, Origin, remedy)["logs"]
-        differing = [key for key in sorted({*found, *logs}) if found.get(key) != logs.get(key)]
+        recorded = storage.read_json(path, Origin, remedy)["logs"]
+        differing = [key for key in sorted({*recorded, *logs}) if recorded.get(key) != logs.get(key)]
         if differing and self._is_empty():  # whatever was wrong before, nothing was made from it
             if fills:
                 storage.write_json(path, {"logs": logs})
         elif differing:
-            what = "; ".join(f"logs.{key} is {found.get(key)!r} there, {logs.get(key)!r} here" for key in differing)
+            what = "; ".join(f"logs.{key} is {recorded.get(key)!r} there, {logs.get(key)!r} here" for key in differing)
             raise DataError(
                 f"the lake {self.root} was made from other logs: {what}. Use another --lake, or remove this one"
             )

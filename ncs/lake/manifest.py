@@ -65,14 +65,14 @@ def read(folder: str) -> dict[str, Any] | None:
     uri = manifest_uri(folder)
     if not storage.exists(uri):
         return None
-    found = storage.read_json(uri, RunManifest, "restore it, or remove it and run `ncs train`, which writes it again")
+    values = storage.read_json(uri, RunManifest, "restore it, or remove it and run `ncs train`, which writes it again")
     run_id = folder.rstrip("/").rpartition("/")[2]
-    if found["run_id"] != run_id:
+    if values["run_id"] != run_id:
         raise DataError(
-            f"{uri} is of the run {found['run_id']!r}, the folder is that of {run_id}; restore the folder, or remove "
+            f"{uri} is of the run {values['run_id']!r}, the folder is that of {run_id}; restore the folder, or remove "
             "it and run `ncs train`"
         )
-    return found
+    return values
 
 
 def verify(folder: str) -> None:

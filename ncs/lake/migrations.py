@@ -24,12 +24,12 @@ def migrate(uri: str) -> list[int]:
     Raises:
         DataError: rows that are there break a constraint that the table is to have, or a newer ncs made the table.
     """
-    found = contract.version_of(_table(uri))
-    if found > contract.SCHEMA_VERSION:
+    before = contract.version_of(_table(uri))
+    if before > contract.SCHEMA_VERSION:
         raise DataError(
-            f"{uri} is of schema version {found}, this ncs knows {contract.SCHEMA_VERSION}; use a newer ncs"
+            f"{uri} is of schema version {before}, this ncs knows {contract.SCHEMA_VERSION}; use a newer ncs"
         )
-    steps = range(found + 1, contract.SCHEMA_VERSION + 1)
+    steps = range(before + 1, contract.SCHEMA_VERSION + 1)
     for version in steps:
         _STEPS[version](uri)
         _set(uri, {contract.VERSION_PROPERTY: str(version)})

@@ -29,22 +29,22 @@ def reasons(lake: Lake, days: Days, log: str | None = None, reason: str | None =
 
     Raises DataError if there is no quarantine yet.
     """
-    found: dict[tuple[str, str, str], Reason] = {}
+    by_key: dict[tuple[str, str, str], Reason] = {}
     for day, of_log, why, row in _rows(lake, {str(day) for day in days}):
         if log in (None, of_log) and reason in (None, why):
-            one = found.setdefault((day, of_log, why), Reason(day, of_log, why))
-            one.rows += 1
-            if len(one.examples) < _SHOWN:
-                one.examples.append(row)
-    return [found[key] for key in sorted(found)]
+            counted = by_key.setdefault((day, of_log, why), Reason(day, of_log, why))
+            counted.rows += 1
+            if len(counted.examples) < _SHOWN:
+                counted.examples.append(row)
+    return [by_key[key] for key in sorted(by_key)]
 
 
-def as_lines(found: Iterable[Reason]) -> list[list[str]]:
+def as_lines(counts: Iterable[Reason]) -> list[list[str]]:
     """Lines of a table, its header first."""
     lines = [["day", "log", "reason", "rows", "for example"]]
-    for one in found:
-        lines.append([one.day, one.log, one.reason, f"{one.rows:,}", one.examples[0]])
-        lines += [["", "", "", "", example] for example in one.examples[1:]]
+    for counted in counts:
+        lines.append([counted.day, counted.log, counted.reason, f"{counted.rows:,}", counted.examples[0]])
+        lines += [["", "", "", "", example] for example in counted.examples[1:]]
     return lines
 
 

@@ -24,12 +24,12 @@ def check_rows(lake: Lake, commit: Written, expected: Mapping[str, int]) -> None
 
     Raises DataError if they differ. A day of which nothing is expected may hold no row.
     """
-    found = lake.rows_by_day(commit.table, commit.version)
+    counts = lake.rows_by_day(commit.table, commit.version)
     for key, rows in expected.items():
-        if found.get(key, 0) != rows:
+        if counts.get(key, 0) != rows:
             of_day = "" if key == ALL else f" of {key}"
             raise DataError(
-                f"{commit.table}{of_day}: {rows} rows were read, but Delta has written {found.get(key, 0)}. The table "
+                f"{commit.table}{of_day}: {rows} rows were read, but Delta has written {counts.get(key, 0)}. The table "
                 "is as it was before; rename the columns that no other day has, or that begin with _, and run the "
                 "same command again"
             )

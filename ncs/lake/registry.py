@@ -76,18 +76,18 @@ class Registry:
         """The model that has an alias now; None where none has."""
         if alias == CHAMPION:
             return next(reversed(self.champions), None)
-        found = [entry for entry in self.entries if entry.alias == alias]
-        return ModelRef(found[-1].run_id, found[-1].model) if found else None
+        entries = [entry for entry in self.entries if entry.alias == alias]
+        return ModelRef(entries[-1].run_id, entries[-1].model) if entries else None
 
     def resolve(self, text: str) -> ModelRef:
         """The model that `champion`, `candidate` or `RUN_ID/MODEL` names. Raises DataError where none has the alias."""
         if text not in (CHAMPION, CANDIDATE):
             return ModelRef.parse(text)
-        found = self.current(text)
-        if found is None:
+        model = self.current(text)
+        if model is None:
             remedy = "`ncs promote --model RUN_ID/MODEL`" if text == CHAMPION else "`ncs daily`, which registers one"
             raise DataError(f"{layout.REGISTRY} of {self.lake.root} has no {text} yet; run {remedy}")
-        return found
+        return model
 
     def append(self, alias: str, action: str, model: ModelRef, why: str, **evidence: Any) -> "Registry":
         """Add an entry to these; `evidence`: `reference`, `day` and `evidence` of `RegistryEntry`, null by default.

@@ -62,10 +62,10 @@ def parts(lake: Lake, table: str, wanted: Wanted, keys: Iterable[str], gates: Ma
     ]
 
 
-def as_text(found: Sequence[Part]) -> str:
+def as_text(partitions: Sequence[Part]) -> str:
     """A table for each table, its days below each other."""
     blocks = []
-    for table in dict.fromkeys(part.table for part in found):
+    for table in dict.fromkeys(part.table for part in partitions):
         first = "run" if table in (layout.PREDICTIONS, layout.EVALUATIONS) else "day"
         header = [
             first,
@@ -79,22 +79,22 @@ def as_text(found: Sequence[Part]) -> str:
             "made from",
             "stale",
         ]
-        lines = [header, *(_line(part) for part in found if part.table == table)]
+        lines = [header, *(_line(part) for part in partitions if part.table == table)]
         blocks.append("\n".join([table, *(f"  {line}" for line in aligned(lines))]))
     return "\n\n".join(blocks)
 
 
-def summary(found: Sequence[Part]) -> str:
+def summary(partitions: Sequence[Part]) -> str:
     """All of it in one line: how many days are current, and what is stale or blocked."""
     by_day: dict[str, list[Part]] = {}
-    for part in found:
+    for part in partitions:
         if _DAY.fullmatch(part.day):
             by_day.setdefault(part.day, []).append(part)
     stale = [date.fromisoformat(day) for day, parts in by_day.items() if any(part.stale for part in parts)]
     blocked = [date.fromisoformat(day) for day, parts in by_day.items() if any(part.gate == "stop" for part in parts)]
     current = [day for day in by_day if date.fromisoformat(day) not in {*stale, *blocked}]
     provisional = [day for day in current if any(part.provisional for part in by_day[day])]
-    whole = [f"{part.table} ({part.day})" for part in found if part.stale and part.day not in by_day]
+    whole = [f"{part.table} ({part.day})" for part in partitions if part.stale and part.day not in by_day]
     words = [f"{len(current)} {'day' if len(current) == 1 else 'days'} current"]
     words += [f"{len(provisional)} of them provisional"] if provisional else []
     words += [f"blocked: {Days.text(blocked)}"] if blocked else []

@@ -125,12 +125,12 @@ def entries(uri: str) -> dict[str, Entry]:
         return {}
     if not fs.isdir(path):
         raise NotADirectoryError(f"{uri} is no folder")
-    found = {}
+    by_name = {}
     for info in sorted(fs.ls(path, detail=True), key=lambda info: info["name"]):
         name = posixpath.basename(info["name"].rstrip("/"))
         if not name.startswith(("_", ".")) and info["name"].strip("/") != path.strip("/"):
-            found[name] = _entry(fs, info)
-    return found
+            by_name[name] = _entry(fs, info)
+    return by_name
 
 
 def _entry(fs: Any, info: dict[str, Any]) -> Entry:
@@ -156,19 +156,19 @@ def files(uri: str) -> dict[str, tuple[int, str]]:
     fs.invalidate_cache()
     if not fs.exists(path):
         return {}
-    found = {}
+    by_path = {}
     for name, info in sorted(fs.find(path, detail=True).items()):
         relative = name[len(path) :].strip("/") or posixpath.basename(name)
         if not any(part.startswith(("_", ".")) for part in relative.split("/")):
-            found[relative] = (int(info["size"]), _changed(info))
-    return found
+            by_path[relative] = (int(info["size"]), _changed(info))
+    return by_path
 
 
 def leftovers(uri: str, before: datetime) -> list[str]:
     """What `write_bytes` has left below a folder when its process was killed, unchanged since `before`."""
     fs, path = filesystem(uri)
-    found = fs.find(path) if fs.exists(path) else []
-    halves = [name for name in found if name.endswith(_UNFINISHED)]
+    paths = fs.find(path) if fs.exists(path) else []
+    halves = [name for name in paths if name.endswith(_UNFINISHED)]
     return [fs.unstrip_protocol(name) for name in halves if fs.modified(name) < before]
 
 

@@ -35,23 +35,23 @@ _WIDER: dict[type[DataType], tuple[type[DataType], ...]] = {
 _DIGITS: dict[type[DataType], int] = {ByteType: 3, ShortType: 5, IntegerType: 10, LongType: 19}
 
 
-def fits(found: DataType, expected: DataType) -> bool:
+def fits(actual: DataType, expected: DataType) -> bool:
     """Whether every value of one type is, without loss, a value of the other. Void has no value."""
-    return found == expected or isinstance(found, NullType) or type(expected) in _WIDER.get(type(found), ())
+    return actual == expected or isinstance(actual, NullType) or type(expected) in _WIDER.get(type(actual), ())
 
 
-def wider(one: DataType, other: DataType) -> DataType | None:
+def wider(left: DataType, right: DataType) -> DataType | None:
     """The narrowest type for the values of both: of numbers alone, or None.
 
     A double is wider than any number; its whole numbers are exact up to 2^53 (`beyond`).
     """
-    if fits(one, other) or fits(other, one):
-        return other if fits(one, other) else one
-    if not isinstance(one, NumericType) or not isinstance(other, NumericType):
+    if fits(left, right) or fits(right, left):
+        return right if fits(left, right) else left
+    if not isinstance(left, NumericType) or not isinstance(right, NumericType):
         return None
-    if any(isinstance(kind, FloatType | DoubleType) for kind in (one, other)):
+    if any(isinstance(kind, FloatType | DoubleType) for kind in (left, right)):
         return DoubleType()
-    (whole, scale), (whole2, scale2) = _digits(one), _digits(other)
+    (whole, scale), (whole2, scale2) = _digits(left), _digits(right)
     precision = max(whole, whole2) + max(scale, scale2)
     return DecimalType(precision, max(scale, scale2)) if precision <= MAX_DIGITS else None
 
@@ -84,17 +84,17 @@ def common(name: str, kept: DataFrame, rows: DataFrame, text: bool) -> DataType 
 
     Where neither is so: with `text`, the new type if all values kept can be cast to it, else a string; else None.
     """
-    before, found = kept.schema[name].dataType, rows.schema[name].dataType
-    wide = wider(before, found)
+    before, after = kept.schema[name].dataType, rows.schema[name].dataType
+    wide = wider(before, after)
     if wide is not None and beyond(kept, name, wide) is None and beyond(rows, name, wide) is None:
         return wide
     if is_empty(kept, name):
-        return found
+        return after
     if is_empty(rows, name):
         return before
     if not text:
         return None
-    return found if wide is None and casts(kept, name, found) else StringType()
+    return after if wide is None and casts(kept, name, after) else StringType()
 
 
 def _digits(number: DataType) -> tuple[int, int]:

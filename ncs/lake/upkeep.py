@@ -70,14 +70,14 @@ def survey(lake: Lake, table: str, small: int, retain: timedelta, pinned: set[in
     delta = lake.table(table)
     crowd: Counter[str] = Counter()
     added = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
-    for one in added:
-        part = "/".join(str(one[key]) for key in sorted(one) if key.startswith("partition."))
-        crowd[part] += one["size_bytes"] < small
+    for file in added:
+        part = "/".join(str(file[key]) for key in sorted(file) if key.startswith("partition."))
+        crowd[part] += file["size_bytes"] < small
     there, present = _there(lake, table, pinned), set(storage.files(lake.uri(table)))
     return Upkeep(
         table=table,
         files=len(added),
-        size=sum(one["size_bytes"] for one in added),
+        size=sum(file["size_bytes"] for file in added),
         crowded={part: count for part, count in sorted(crowd.items()) if count > 1 and table_of(table).compact},
         # What was removed before is named again, and so are Hadoop's checksums.
         unused=len(present.intersection(_vacuum(delta, retain, there, dry_run=True))),
@@ -103,14 +103,14 @@ def leftovers(lake: Lake, retain: timedelta) -> list[str]:
 
 def _there(lake: Lake, table: str, pinned: set[int]) -> Sequence[int]:
     """The pinned versions that can still be read: of a table that was rebuilt its older ones are gone."""
-    found = []
+    paths = []
     for version in sorted(pinned):
         try:
             lake.table(table, version)
         except DataError:
             continue
-        found.append(version)
-    return found
+        paths.append(version)
+    return paths
 
 
 def _vacuum(delta: DeltaTable, retain: timedelta, keep: Sequence[int], dry_run: bool) -> list[str]:

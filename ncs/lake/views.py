@@ -163,10 +163,10 @@ def create(spark: SparkSession, lake: Lake, schema: str | None = None) -> list[V
     """
     if schema is not None and not spark.catalog.databaseExists(schema):
         raise ConfigError(f"views.into: the catalog has no schema {schema!r}; create it, or name another")
-    made = list(there(lake))
-    for view in made:
+    names = list(there(lake))
+    for view in names:
         spark.sql(statement(view, lake, schema))
-    return made
+    return names
 
 
 def statement(view: View, lake: Lake, schema: str | None) -> str:

@@ -26,20 +26,20 @@ def lineage(lake: Lake, version: int | None = None) -> str | None:
 
     One that does not grow, or that another program has changed, is a lineage of its own.
     """
-    found = lake.records(layout.VOCABULARY, version).get(ALL)
-    if found is None:
+    record = lake.records(layout.VOCABULARY, version).get(ALL)
+    if record is None:
         return None
-    itself, facts = f"version {found[0]}", found[1].facts
+    itself, facts = f"version {record[0]}", record[1].facts
     return itself if CHANGED in facts else str(facts.get(LINEAGE, itself))
 
 
 def means_the_same(lake: Lake, version: int, newest: int | None = None) -> bool:
     """Whether the ids of a version mean what they mean in the `newest`, by default that which is there now."""
-    found = lake.records(layout.VOCABULARY, newest).get(ALL)
-    if found is None or version == found[0]:
-        return found is not None
+    record = lake.records(layout.VOCABULARY, newest).get(ALL)
+    if record is None or version == record[0]:
+        return record is not None
     # One that does not grow is a lineage of its own: no need to read the history up to the other version.
-    return LINEAGE in found[1].facts and lineage(lake, version) == lineage(lake, newest)
+    return LINEAGE in record[1].facts and lineage(lake, version) == lineage(lake, newest)
 
 
 def is_successor(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:

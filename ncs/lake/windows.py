@@ -65,10 +65,10 @@ def place_window(
 
 def _delivered(source: str) -> set[date]:
     """The days that have a folder of impressions."""
-    found = set()
+    days = set()
     for name in storage.folders(storage.join(source, "impressions")):
         try:
-            found.add(date.fromisoformat(name.removeprefix("day=")))
+            days.add(date.fromisoformat(name.removeprefix("day=")))
         except ValueError:
             continue  # `ncs ingest` names what it leaves out
-    return found
+    return days

@@ -52,16 +52,16 @@ def read_parquet(spark: SparkSession, uris: Sequence[str], schema: LogSchema, wh
         where = f"{what}, {uri}"
         native = StructType()
         for name in schema.take(list(columns), where):
-            found, label = columns[name]
-            kept = found and bronze_type(found)
+            dtype, label = columns[name]
+            kept = dtype and bronze_type(dtype)
             before = types.get(name, kept)
             expected = before if name in fixed or not kept or not before else wider(before, kept)
-            if not kept or not found or not expected or not fits(found, fixed.get(name, found)):
+            if not kept or not dtype or not expected or not fits(dtype, fixed.get(name, dtype)):
                 wanted = before.simpleString() if before else _KINDS
                 remedy = schema.remedy(name, "cast it where the log is written")
                 raise DataError(f"{where}: column {name!r} is {label}, expected {wanted}; {remedy}")
             types[name] = expected
-            native.add(name, found)
+            native.add(name, dtype)
         first = next(iter(groups.values()))[0] if groups else native
         check_same_columns(native.names, first.names, where)
         groups.setdefault(native.json(), (native, []))[1].append(uri)

@@ -43,12 +43,12 @@ class Interactions:
     def effects(self, shown: Mapping[str, NDArray[Any]]) -> tuple[Floats, Floats]:
         """What draws a click and what is watched [rows], of mean 0 and variance 1 each."""
         codes = [np.asarray(shown[name], np.int64) - 1 for name in self.columns]
-        found = []
+        effects = []
         for tables in (self._click, self._watch):
             acting = sum(bool(table.any()) for table in tables)
             summed = sum(table[codes[2 * pair], codes[2 * pair + 1]] for pair, table in enumerate(tables))
-            found.append(summed / np.sqrt(max(acting, 1)))
-        return found[0], found[1]
+            effects.append(summed / np.sqrt(max(acting, 1)))
+        return effects[0], effects[1]
 
     def _table(self, task: str, pair: int) -> Floats:
         """The effects of a pair's combinations [values, values]: no value of a column has one by itself."""

@@ -54,23 +54,23 @@ class KuaiRand:
     def fingerprint(self, log: str, day: date | None) -> dict[str, Any]:
         """See Source. Any day's rows may stand in any file of the logs, so all of these decide."""
         pattern, example = _FILES[log]
-        found: dict[str, Any] = {}
+        fingerprint: dict[str, Any] = {}
         sizes = {}
         for name, stat in storage.files(self.root).items():
             match = pattern.fullmatch(name.rpartition("/")[2])
             if match:
-                found[name] = list(stat)
+                fingerprint[name] = list(stat)
                 sizes[match["size"]] = name
-        if not found:
+        if not fingerprint:
             there = "no such folder" if not storage.exists(self.root) else f"no file called like {example}"
             raise DataError(f"KuaiRand's {log} in {self.root}: {there} (or _1k, _pure); correct logs.source")
-        twice = [name for name in found if f"{name}.gz" in found]
+        twice = [name for name in fingerprint if f"{name}.gz" in fingerprint]
         if twice:
             raise DataError(f"{self.root} holds {twice[0]} twice, with .gz and without; remove one of them")
         if len(sizes) > 1:
             files = " and ".join(sizes.values())
             raise DataError(f"{self.root} holds KuaiRand in several sizes, {files}; let logs.source name one's folder")
-        return found
+        return fingerprint
 
     def read(self, spark: SparkSession, log: str, days: Sequence[date]) -> DataFrame:
         """See Source."""

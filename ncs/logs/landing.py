@@ -42,16 +42,16 @@ class Landing:
         """See Source. No file is an error for clicks and plays too: an outage is not "no clicks"."""
         folder, what = _folder(log, day), f"{log} of {day}" if day else log
         try:
-            found = storage.entries(storage.join(self.root, folder))
+            entries = storage.entries(storage.join(self.root, folder))
         except NotADirectoryError as err:
             raise DataError(f"{what}: {err}; put the files of this log into a folder of that name") from None
         except OSError as err:
             raise DataError(f"{what}: {err.filename or folder} cannot be read ({err.strerror or err})") from None
-        for name, entry in found.items():
+        for name, entry in entries.items():
             _check_entry(name, entry, f"{what}, {storage.join(self.root, folder, name)!r}")
-        if not found:
+        if not entries:
             raise DataError(self._missing(log, day))
-        return {f"{folder}/{name}": [entry.size, entry.changed] for name, entry in found.items()}
+        return {f"{folder}/{name}": [entry.size, entry.changed] for name, entry in entries.items()}
 
     def columns(self, log: str, day: date | None) -> list[str]:
         """See Source."""

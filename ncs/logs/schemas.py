@@ -69,22 +69,22 @@ class LogSchema:
         """The schema of a log in which the required columns of these names are texts (`logs.text_ids`)."""
         return replace(self, required=dict(self.required) | {name: _STRING for name in names if name in self.required})
 
-    def take(self, found: Sequence[str], where: str) -> list[str]:
+    def take(self, columns: Sequence[str], where: str) -> list[str]:
         """Which of the found columns go into bronze, in their order.
 
         A column called `day` is left out: the folder says the day. Raises DataError, which begins with
         `where`, for a column that is missing, stands twice, or has a name that cannot be used.
         """
         for name in self.required:
-            if name not in found:
+            if name not in columns:
                 raise DataError(
                     f"{where}: no column {name!r}; expected {', '.join(self.required)}, found "
-                    f"{', '.join(found) or 'none'}. Add or rename it where the log is written"
+                    f"{', '.join(columns) or 'none'}. Add or rename it where the log is written"
                 )
-        check_unique_names(found, where)
+        check_unique_names(columns, where)
         if not self.others:
-            return [name for name in found if name in self.types]
-        taken = [name for name in found if name.lower() != "day"]
+            return [name for name in columns if name in self.types]
+        taken = [name for name in columns if name.lower() != "day"]
         for name in taken:
             check_name(name, self.types, where)
         return taken
@@ -128,23 +128,23 @@ def _number_of(text: Column) -> Column:
     return F.when(text != "", F.conv(digits, 16, -10).cast("bigint"))
 
 
-def check_unique_names(found: Sequence[str], where: str) -> None:
+def check_unique_names(names: Sequence[str], where: str) -> None:
     """Raise DataError, which begins with `where`, if two columns have one name, capitals aside, as Spark sees it."""
-    for name, count in Counter(name.lower() for name in found).items():
+    for name, count in Counter(name.lower() for name in names).items():
         if count > 1:
             raise DataError(f"{where}: column {name!r} stands there twice (capitals do not count); drop one")
 
 
-def bronze_type(found: DataType) -> DataType | None:
+def bronze_type(dtype: DataType) -> DataType | None:
     """The type in bronze of a log's column that has none fixed by its `LogSchema`; None: it cannot be kept there."""
-    if isinstance(found, ArrayType):  # lists of values, for encode: list and encode: vector
-        element = bronze_type(found.elementType)
+    if isinstance(dtype, ArrayType):  # lists of values, for encode: list and encode: vector
+        element = bronze_type(dtype.elementType)
         return None if element is None or isinstance(element, ArrayType) else ArrayType(element)
-    if type(found) not in _ACCEPTED:
+    if type(dtype) not in _ACCEPTED:
         return None
-    if isinstance(found, DecimalType) and not 0 <= found.scale <= found.precision <= MAX_DIGITS:
+    if isinstance(dtype, DecimalType) and not 0 <= dtype.scale <= dtype.precision <= MAX_DIGITS:
         return None
-    return _ACCEPTED[type(found)] or found
+    return _ACCEPTED[type(dtype)] or dtype
 
 
 def as_types(rows: DataFrame, kept: DataFrame, what: str, where: str) -> DataFrame:
@@ -155,10 +155,10 @@ def as_types(rows: DataFrame, kept: DataFrame, what: str, where: str) -> DataFra
     types = {column.name: column.dataType for column in kept.schema}
     casts: dict[str, DataType] = {}
     for column in rows.schema:
-        name, found = column.name, column.dataType
+        name, dtype = column.name, column.dataType
         if name not in types:
             continue
-        both = types[name] if fits(found, types[name]) else common(name, kept, rows, text=False)
+        both = types[name] if fits(dtype, types[name]) else common(name, kept, rows, text=False)
         if both is None:
             raise DataError(f"{what}: column {name!r} {_difference(rows, kept, name, where)}, or rename it")
         casts[name] = both
@@ -174,9 +174,9 @@ def retyped(before: StructType, now: StructType) -> Iterator[str]:
 
 
 def _difference(rows: DataFrame, kept: DataFrame, name: str, where: str) -> str:
-    found, before = rows.schema[name].dataType, kept.schema[name].dataType
-    text = f"is {found.simpleString()}, in {where} it is {before.simpleString()}"
-    wide = wider(before, found)
+    after, before = rows.schema[name].dataType, kept.schema[name].dataType
+    text = f"is {after.simpleString()}, in {where} it is {before.simpleString()}"
+    wide = wider(before, after)
     long = wide and (beyond(kept, name, wide) or beyond(rows, name, wide))
     if long:
         return f"{text} with values like {long}, which a double would round; write it as bigint or text"

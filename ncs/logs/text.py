@@ -98,9 +98,9 @@ def check_bad(rows: DataFrame, schema: LogSchema, what: str, encoding: str = UTF
     first, files = F.min(F.struct("file", "value")).alias("first"), F.collect_set("file").alias("files")
     bad = bad.groupBy("column").agg(F.count("*").alias("rows"), first, files)
     with reading(what):
-        found = bad.orderBy("column").collect()
-    check_encoding(sorted({plain(file) for row in found for file in row.files}), encoding, what)
-    for row in found:
+        by_column = bad.orderBy("column").collect()
+    check_encoding(sorted({plain(file) for row in by_column for file in row.files}), encoding, what)
+    for row in by_column:
         where = f"{what}, {plain(row.first.file)}"
         if row.column == _REPLACED:
             if has_replacement(encoding):  # the log says so itself
@@ -133,10 +133,10 @@ def with_numbers(rows: DataFrame, names: Sequence[str], what: str) -> DataFrame:
         for alias, test in ((name, is_whole), (f"{name}#", is_whole | F.col(name).rlike(_DECIMAL)))
     ]
     with reading(what):
-        found = rows.agg(*tests).first()
-    assert found is not None
-    longs = {name: F.col(name).cast("bigint") for name in names if found[name]}
-    doubles = {name: F.col(name).cast("double") for name in names if found[f"{name}#"] and not found[name]}
+        is_number = rows.agg(*tests).first()
+    assert is_number is not None
+    longs = {name: F.col(name).cast("bigint") for name in names if is_number[name]}
+    doubles = {name: F.col(name).cast("double") for name in names if is_number[f"{name}#"] and not is_number[name]}
     return rows.withColumns({**longs, **{name: F.when(~F.isnan(value), value) for name, value in doubles.items()}})
 
 
@@ -173,15 +173,15 @@ def csv_header(uri: str, what: str, encoding: str = UTF8) -> tuple[str, ...]:
 
 def json_keys(uri: str, encoding: str = UTF8) -> list[str]:
     """The keys of the first lines of JSON in a file; none where it cannot be read, which is found out later."""
-    found: dict[str, None] = {}
+    keys: dict[str, None] = {}
     try:
         with storage.open_file(uri, compression="infer") as file:
             for line in islice(file, _LINES):
                 row = json.loads(line.decode(encoding))
-                found |= dict.fromkeys(row) if isinstance(row, dict) else {}
+                keys |= dict.fromkeys(row) if isinstance(row, dict) else {}
     except (OSError, EOFError, ValueError, RecursionError):
         pass
-    return list(found)
+    return list(keys)
 
 
 def _read_json(spark: SparkSession, uris: Sequence[str], what: str, encoding: str = UTF8) -> DataFrame:
@@ -203,8 +203,8 @@ def _read_json(spark: SparkSession, uris: Sequence[str], what: str, encoding: st
 def _with_file(texts: DataFrame) -> DataFrame:
     """The rows with the file that each is of, and whether a decoder has put a replacement for bytes in it."""
     replaced = reduce(Column.__or__, (texts[_quoted(name)].contains(REPLACEMENT) for name in texts.columns))
-    found = F.coalesce(replaced, F.lit(False)).alias(_REPLACED)
-    return texts.select("*", F.col("_metadata.file_path").alias(_FILE), found)
+    flag = F.coalesce(replaced, F.lit(False)).alias(_REPLACED)
+    return texts.select("*", F.col("_metadata.file_path").alias(_FILE), flag)
 
 
 def _quoted(name: str) -> str:

@@ -33,9 +33,9 @@ def learn_masks(base: MaskedNet, trainer: Trainer, conf: Config) -> Search:
         net = LearntMasks(base.spec, keep).to(base.device)
         net.load_state_dict(theta, strict=False)  # all but the scores
         net.rank_weights()
-        found = trainer.fit(net, Phase("search", tasks, tasks, conf.prune.rounds)) if conf.prune.rounds else {}
+        best = trainer.fit(net, Phase("search", tasks, tasks, conf.prune.rounds)) if conf.prune.rounds else {}
         masks = {task: dict(net.learnt_mask(task)) for task in tasks}
-        return {"masks": masks, "validation": {task: kept.score for task, kept in found.items()}}
+        return {"masks": masks, "validation": {task: kept.score for task, kept in best.items()}}
 
     artefact = trainer.store.get_or_compute("search-learnt", learn)
     rounds = {

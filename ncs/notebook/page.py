@@ -15,13 +15,14 @@ def render(name: str, ran: Iterable[Ran]) -> str:
     markdown = mistune.create_markdown(escape=True)
     cells = [
         {
-            "words": None if one.cell.is_code else markdown(one.cell.text),
-            "code": one.cell.text,
-            "printed": one.printed,
-            "tables": [table.to_html(index=False, border=0, na_rep="–") for table in one.tables],  # escapes its values
-            "pictures": [inline(figure, _title(figure)) for figure in one.figures],
+            "words": None if output.cell.is_code else markdown(output.cell.text),
+            "code": output.cell.text,
+            "printed": output.printed,
+            # to_html escapes the values of a table
+            "tables": [table.to_html(index=False, border=0, na_rep="–") for table in output.tables],
+            "pictures": [inline(figure, _title(figure)) for figure in output.figures],
         }
-        for one in ran  # in this order: a figure is gone when the next cell runs
+        for output in ran  # in this order: a figure is gone when the next cell runs
     ]
     return page.render("notebook.html", name=name, cells=cells)
 

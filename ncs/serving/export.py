@@ -176,8 +176,8 @@ def _checked(net: Model, task: str, ending: str, predict: Predictor, samples: Se
 def _samples(spec: InputSpec, request: Sequence[int]) -> list[Features]:
     """Rows of many requests, of one request, of one except for the last row, and a single row."""
     many = Features.joined([draw(spec, _ROWS), extremes(spec)])
-    one = of_one_request(many, spec, request)
-    return [many, one, Features.joined([one[:-1], many[-1:]]), many[:1]]
+    single = of_one_request(many, spec, request)
+    return [many, single, Features.joined([single[:-1], many[-1:]]), many[:1]]
 
 
 def _version(package: str) -> str:

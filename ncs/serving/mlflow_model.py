@@ -81,17 +81,17 @@ def raw_types(features: Mapping[str, Feature], columns: Mapping[str, pa.DataType
     `columns`: the types of silver/samples. A number may be missing, so that whole numbers are doubles where they are
     no ids; of a history the elements have the type of its field; a statistic is a number.
     """
-    found: dict[str, pa.DataType] = {}
+    types: dict[str, pa.DataType] = {}
     for name, feature in features.items():
         if isinstance(feature, Number | Buckets):
-            found[name] = pa.float64()
+            types[name] = pa.float64()
         elif isinstance(feature, Past):
-            found[name] = pa.list_(columns.get(feature.field, pa.string()))
+            types[name] = pa.list_(columns.get(feature.field, pa.string()))
         else:
-            found[name] = columns.get(name, pa.string())
+            types[name] = columns.get(name, pa.string())
     if LENGTH in columns:
-        found.setdefault(LENGTH, pa.float64())
-    return found
+        types.setdefault(LENGTH, pa.float64())
+    return types
 
 
 def _inputs(types: Mapping[str, pa.DataType], features: Collection[str]) -> Any:

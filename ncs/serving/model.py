@@ -123,15 +123,15 @@ class ServingNet(nn.Module):
     def sizes(self) -> dict[str, Any]:
         """For the card: widths, parameters and multiplications a row before (with all connections) and after."""
         members = self.subnetworks
-        one = [layer.weight.shape[1] for layer in members[0].layers] + [1]
+        widths = [layer.weight.shape[1] for layer in members[0].layers] + [1]
         kept = sum(int((layer.weight != 0).sum()) for member in members for layer in member.layers)
         factors = sum(member.factors.numel() for member in members if member.factors is not None)
-        whole = self.input_size() + factors + len(members) * (macs(one) + sum(one[1:]))
+        whole = self.input_size() + factors + len(members) * (macs(widths) + sum(widths[1:]))
         embeddings = self.table.numel()
         return {
-            "layers": {"before": [len(members) * width for width in one], "after": self.widths()},
+            "layers": {"before": [len(members) * width for width in widths], "after": self.widths()},
             "parameters": {"before": whole, "after": self.size(), "embeddings": embeddings, "connections_kept": kept},
-            "macs": {"before": len(members) * macs(one), "after": self.macs()},
+            "macs": {"before": len(members) * macs(widths), "after": self.macs()},
         }
 
     def size(self) -> int:

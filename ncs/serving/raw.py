@@ -94,7 +94,7 @@ def _program(path: Path) -> Callable[[Mapping[str, NDArray[Any]]], NDArray[np.fl
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # a server answers several requests at once
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    (output,) = [one.name for one in session.get_outputs()]
+    (output,) = [node.name for node in session.get_outputs()]
 
     def run(named: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         (values,) = session.run([output], dict(named))

@@ -72,8 +72,8 @@ class ServingTrees(nn.Module):
         turns = self.get_buffer("turns")
         goes_left = self._decisions(self._matrix(self.known(ids), numbers))[self.get_buffer("order")]
         trees, _, splits = turns.shape
-        found = torch.bmm(turns, goes_left.float().view(trees, splits, ids.shape[0])) == self.get_buffer("lefts")
-        raw = (self.get_buffer("values") @ found.float().flatten(0, 1)).squeeze(0)
+        reached = torch.bmm(turns, goes_left.float().view(trees, splits, ids.shape[0])) == self.get_buffer("lefts")
+        raw = (self.get_buffer("values") @ reached.float().flatten(0, 1)).squeeze(0)
         return torch.sigmoid(raw) if self.is_logit else raw.clamp(0, 1)
 
     def _matrix(self, ids: Tensor, numbers: Tensor | None) -> Tensor:

@@ -29,8 +29,8 @@ class Past:
     def __init__(self, lake: Lake, conf: Config) -> None:
         self._conf = conf
         self._end = conf.logs.days.last + timedelta(days=1)
-        self._sums = [self._summed(lake, one) for one in conf.statistics]
-        self._latest = {name: self._latest_of(lake, one) for name, one in conf.history.items()}
+        self._sums = [self._summed(lake, feature) for feature in conf.statistics]
+        self._latest = {name: self._latest_of(lake, feature) for name, feature in conf.history.items()}
 
     @property
     def names(self) -> list[str]:
@@ -39,41 +39,42 @@ class Past:
 
     def statistics(self, columns: Columns) -> dict[str, Floats]:
         """Each statistic of rows whose raw values are given, NaN where there is none, [rows]."""
-        found = {}
-        for one, (own, whole) in zip(self._conf.statistics, self._sums, strict=True):
-            keys, rows = _keys([columns[name] for name in one.by])
+        by_feature = {}
+        for declared, (own, whole) in zip(self._conf.statistics, self._sums, strict=True):
+            keys, rows = _keys([columns[name] for name in declared.by])
             known = own.reindex(keys).fillna(0.0)
-            for feature, statistic in zip(one.fields, one.of, strict=True):
-                found[feature] = _statistic(statistic, known, whole, one.smoothing)[rows]
-        return found
+            for feature, statistic in zip(declared.fields, declared.of, strict=True):
+                by_feature[feature] = _statistic(statistic, known, whole, declared.smoothing)[rows]
+        return by_feature
 
     def histories(self, users: NDArray[Any]) -> dict[str, list[list[Any]]]:
         """Each history of some users: the raw values of its field, the newest first."""
-        found: dict[str, list[list[Any]]] = {}
-        for name, one in self._conf.history.items():
+        by_feature: dict[str, list[list[Any]]] = {}
+        for name, declared in self._conf.history.items():
             latest = self._latest[name]
-            for field, feature in zip(one.of, one.fields(name, self._conf.fields), strict=True):
+            for field, feature in zip(declared.of, declared.fields(name, self._conf.fields), strict=True):
                 by_user = latest[field].to_dict()
-                found[feature] = [by_user.get(user, []) for user in users.tolist()]
-        return found
+                by_feature[feature] = [by_user.get(user, []) for user in users.tolist()]
+        return by_feature
 
-    def _summed(self, lake: Lake, one: Statistics) -> tuple[pd.DataFrame, pd.Series]:
+    def _summed(self, lake: Lake, declared: Statistics) -> tuple[pd.DataFrame, pd.Series]:
         """The sums of each key of the last days, and of all rows."""
-        rows = _of_days(lake, layout.DAILY_STATISTICS, ["group", "key", *SUMS], self._days(one.days))
-        rows = rows[rows["group"].isin([one.group, ALL_ROWS])]
+        rows = _of_days(lake, layout.DAILY_STATISTICS, ["group", "key", *SUMS], self._days(declared.days))
+        rows = rows[rows["group"].isin([declared.group, ALL_ROWS])]
         age = np.array([(self._end - day).days - 1 for day in rows["day"]])
-        weight = 0.5 ** (age / (one.half_life or np.inf))
+        weight = 0.5 ** (age / (declared.half_life or np.inf))
         weighted = rows[list(SUMS)].astype(float).mul(weight, axis="index")
         sums = weighted.groupby([rows["group"], rows["key"]]).sum()
         whole = sums[sums.index.get_level_values("group") == ALL_ROWS].sum()
-        return sums[sums.index.get_level_values("group") == one.group].droplevel("group"), whole
+        return sums[sums.index.get_level_values("group") == declared.group].droplevel("group"), whole
 
-    def _latest_of(self, lake: Lake, one: History) -> pd.DataFrame:
+    def _latest_of(self, lake: Lake, declared: History) -> pd.DataFrame:
         """By user, a list of each field's raw values."""
-        names = ["user_id", "ts", "impression_id", "clicked", "watched_seconds", *one.of]
-        rows = _of_days(lake, layout.SAMPLES, list(dict.fromkeys(names)), self._days(one.days)).query(_WHERE[one.where])
-        newest = rows.sort_values(["ts", "impression_id"], ascending=False).groupby("user_id", sort=False)
-        return newest.head(one.last).groupby("user_id")[one.of].agg(list)
+        names = ["user_id", "ts", "impression_id", "clicked", "watched_seconds", *declared.of]
+        rows = _of_days(lake, layout.SAMPLES, list(dict.fromkeys(names)), self._days(declared.days))
+        rows = rows.query(_WHERE[declared.where]).sort_values(["ts", "impression_id"], ascending=False)
+        newest = rows.groupby("user_id", sort=False)
+        return newest.head(declared.last).groupby("user_id")[declared.of].agg(list)
 
     def _days(self, count: int) -> list[date]:
         """The last days before the simulation."""

@@ -54,10 +54,10 @@ class Table:
     @property
     def constraints(self) -> dict[str, str]:
         """Delta's CHECK constraints: name -> SQL condition."""
-        found = dict(self.checks)
+        checks = dict(self.checks)
         for name, column in self.columns.items():
-            found |= column.check(name)
-        return found
+            checks |= column.check(name)
+        return checks
 
     @property
     def arrow(self) -> pa.Schema:
