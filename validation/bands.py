@@ -19,12 +19,12 @@ class Band(NamedTuple):
 
     low: float
     high: float
-    found: float
+    value: float
 
     @property
     def holds(self) -> bool:
         """Whether the figure lies in the band."""
-        return self.low <= self.found <= self.high
+        return self.low <= self.value <= self.high
 
 
 Bands = dict[str, Band]

@@ -12,13 +12,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from ncs.config import Config
 from ncs.errors import GateError
 from ncs.lake import storage
 from ncs.lake.layout import Lake
 from validation import quality_page, verdicts
-from validation.examples import examples
 from validation.rules import RULE, Rule, Suite
 from validation.verdicts import Finding, Verdict
 
@@ -111,8 +111,18 @@ def _finding(frame: DataFrame, suite: Suite, result: "ExpectationValidationResul
         days=_days(result),
         warns=config.severity == FailureSeverity.WARNING,
         met=bool(result.success),
-        examples=[] if result.success else examples(frame, rule_of(suite, result), result),
+        examples=[] if result.success else _examples(frame, rule_of(suite, result), result),
     )
+
+
+def _examples(frame: DataFrame, rule: Rule, result: "ExpectationValidationResult") -> list[str]:
+    """Some rows that break a rule, as JSON; of a query on days or keys its exceptions, with their figures."""
+    exceptions = result.result.get("details", {}).get("unexpected_rows") or []
+    condition = rule.bad_rows()
+    if condition is None or not (exceptions or "element_count" in result.result):  # it could not be computed
+        return [", ".join(f"{key} {value}" for key, value in row.items()) for row in exceptions[:_SHOWN]]
+    bad, days = frame.where(condition), [row["day"] for row in exceptions if row.get("day")]
+    return (bad.where(F.col("day").isin(days)) if days else bad).limit(_SHOWN).toJSON().collect()
 
 
 def _days(result: "ExpectationValidationResult") -> list[str]:

@@ -140,7 +140,7 @@ def _as_before(learnt: Mapping[date, Bands], warn: Sequence[str]) -> Rules:
     for day, bands in learnt.items():
         for name, band in bands.items():
             kind, _, column = name.partition(".")
-            row = f"({day_literal(day)}, {text_literal(column)}, {band.low!r}D, {band.high!r}D, {band.found!r}D)"
+            row = f"({day_literal(day)}, {text_literal(column)}, {band.low!r}D, {band.high!r}D, {band.value!r}D)"
             kinds.setdefault(kind, []).append(row)
     return [
         NoRows(

@@ -69,7 +69,7 @@ def inputs(job: Job, day: date) -> tuple[list[str], int]:
     learnt = bands.learn(facts, job.conf.gates.learnt).get(day, {})
     of_inputs = {name: band for name, band in learnt.items() if bands.kind_of(name) in _INPUTS}
     outside = [
-        f"{name} {band.found:.3f}, up to {band.high:.3f} expected" for name, band in of_inputs.items() if not band.holds
+        f"{name} {band.value:.3f}, up to {band.high:.3f} expected" for name, band in of_inputs.items() if not band.holds
     ]
     return outside, len(of_inputs)
 

@@ -79,8 +79,8 @@ def test_missing_values_new_ids_and_distributions_are_figures_of_their_columns(l
         bands = learn(days(*[0.4] * 5, profiles=[*same, found]), learnt)[last]
         assert [figure for figure, band in bands.items() if not band.holds] == ([name] if name else [])
     bands = learn(days(*[0.4] * 5, profiles=[*same, bad["new_ids.user_id"]]), learnt)[last]
-    assert bands["new_ids.user_id"].found == 0.6
-    assert bands["psi.scene"].found == pytest.approx(0.0)
+    assert bands["new_ids.user_id"].value == 0.6
+    assert bands["psi.scene"].value == pytest.approx(0.0)
 
 
 def test_the_index_is_the_population_stability_index() -> None:
@@ -114,7 +114,7 @@ def test_days_whose_profiles_an_earlier_version_wrote_have_no_index(learnt: Lear
     last, before = bands[FIRST + timedelta(days=4)], bands[FIRST + timedelta(days=3)]
     assert "psi.scene" not in before
     assert "nulls.scene" in before
-    assert last["psi.scene"].found > 0.25, "against the one day that has a distribution"
+    assert last["psi.scene"].value > 0.25, "against the one day that has a distribution"
 
 
 def test_fewer_nulls_never_block(learnt: Learnt) -> None:
