@@ -12,7 +12,7 @@ from jobs.job import ROUNDS, Job
 from ncs.days import Days
 from ncs.errors import DataError, GateError
 from ncs.features.profile import profile_days
-from ncs.labels.join import Logs, label_days
+from ncs.labels.join import Labelled, Logs, label_days
 from ncs.labels.reach import Reach
 from ncs.labels.reconciliation import Examples, LogCounts, Reconciliation, examples, reconcile
 from ncs.lake import currency, layout
@@ -35,10 +35,8 @@ def run(job: Job, again: Collection[date] = ()) -> None:
         if not stale:
             break
         for reconciled_days in job.each(partial(_label, job, stale=stale), stale, "label"):
-            days, rows = (
-                days + len(reconciled_days),
-                rows + sum(reconciled.samples for reconciled in reconciled_days.values()),
-            )
+            days += len(reconciled_days)
+            rows += sum(reconciled.samples for reconciled in reconciled_days.values())
         again = ()
     job.say(f"label: {days} of {len(job.open_days)} days labelled, {rows:,} samples in {job.lake.uri(layout.SAMPLES)}")
     for log, reconciled in _totals(job).items():
@@ -117,50 +115,31 @@ def wanted(job: Job) -> dict[str, Wanted]:
 
 
 def _label(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> dict[date, Reconciliation]:
-    reach = Reach.of(job.conf.logs, job.conf.labels)
     versions = {name: job.lake.version(table) for name, table in _LOGS.items()}
-    parts = {part for day in days for part in stale[day]["inputs"]}
+    inputs = {key for day in days for key in stale[day]["inputs"]}
     logs = Logs(
-        **{log: _folders(job, table, versions[log], parts) for log, table in _LOGS.items()},
+        **{log: _folders(job, table, versions[log], inputs) for log, table in _LOGS.items()},
         users=job.read(layout.USERS),
         videos=job.read(layout.VIDEOS),
     )
-    labelled = label_days(logs, days, reach)
+    labelled = label_days(logs, days, Reach.of(job.conf.logs, job.conf.labels))
     try:
         reconciled_days = reconcile(labelled, _rows_by_day(job, versions), days)
         gates = job.conf.gates
-        bad = any(log.exceeds(gates) for reconciled in reconciled_days.values() for log in reconciled.logs.values())
-        shown = (
-            examples(labelled) if bad or any(not reconciled.clicked for reconciled in reconciled_days.values()) else {}
+        good = all(
+            reconciled.clicked and not any(log.exceeds(gates) for log in reconciled.logs.values())
+            for reconciled in reconciled_days.values()
         )
-        reconciled_days = _usable(job, reconciled_days, shown)
-        if not reconciled_days:
-            return {}
-        profiles = profile_days(
-            labelled.samples, {day: reconciled.samples for day, reconciled in reconciled_days.items()}
-        )
-        delivered = [set(job.lake.records(table)) for table in (layout.CLICKS, layout.PLAYS)]
-        records = [
-            Record(
-                "label",
-                str(day),
-                stale[day],
-                {
-                    **reconciled.facts(),
-                    "examples": shown.get(day, {}),
-                    "profile": profiles[day],
-                    "provisional": not all(_days(reach.awaited(day)) <= there for there in delivered),
-                },
-            )
-            for day, reconciled in reconciled_days.items()
-        ]
-        # The samples' commit closes the days: killed before it, they are labelled again.
-        usable = F.col("day").isin(*reconciled_days)
-        replace_days(labelled.quarantine().where(usable), job.lake.uri(layout.QUARANTINE), records)
-        replace_days(labelled.samples.where(usable), job.lake.uri(layout.SAMPLES), records)
+        shown = {} if good else examples(labelled)
+        usable = _usable(job, reconciled_days, shown)
+        if usable:
+            records, of_usable = _records(job, labelled, usable, shown, stale), F.col("day").isin(*usable)
+            # The samples' commit closes the days: killed before it, they are labelled again.
+            replace_days(labelled.quarantine().where(of_usable), job.lake.uri(layout.QUARANTINE), records)
+            replace_days(labelled.samples.where(of_usable), job.lake.uri(layout.SAMPLES), records)
     finally:
         labelled.release()
-    return reconciled_days
+    return usable
 
 
 def _usable(
@@ -177,8 +156,28 @@ def _usable(
     return usable
 
 
-def _days(days: Iterable[date]) -> set[str]:
-    return {str(day) for day in days}
+def _records(
+    job: Job,
+    labelled: Labelled,
+    usable: Mapping[date, Reconciliation],
+    shown: Mapping[date, Examples],
+    stale: Mapping[date, dict[str, Any]],
+) -> list[Record]:
+    """What the commits say of each day: what it was labelled from, what became of its rows, what they are like."""
+    reach = Reach.of(job.conf.logs, job.conf.labels)
+    profiles = profile_days(labelled.samples, {day: reconciled.samples for day, reconciled in usable.items()})
+    delivered = [set(job.lake.records(table)) for table in (layout.CLICKS, layout.PLAYS)]
+    records = []
+    for day, reconciled in usable.items():
+        awaited = {str(folder) for folder in reach.awaited(day)}
+        facts = {
+            **reconciled.facts(),
+            "examples": shown.get(day, {}),
+            "profile": profiles[day],
+            "provisional": not all(awaited <= there for there in delivered),
+        }
+        records.append(Record("label", str(day), stale[day], facts))
+    return records
 
 
 def _folder(part: str) -> date:
