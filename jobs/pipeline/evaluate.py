@@ -52,20 +52,22 @@ def run(job: Job) -> None:
         evaluation = evaluate(scored, run_id, list(models), tasks, own, curves)
         figures, record = evaluation.figures, Record("evaluate", run_id, provenance)
         differences = _differences(job, described, scored, figures, champion)
+        trained = report.trained(job.lake, run_id, models)
         beside_figures = {
             layout.RUN_DIFFERENCES: [asdict(row) for row in differences],
             layout.SLICES: [asdict(row) for row in evaluation.parts],
-            layout.MASKS: _masks(run_id, report.trained(job.lake, run_id, models)),
+            layout.MASKS: _masks(run_id, trained),
         }
         together(lambda table: _write(job, table, beside_figures[table], record), beside_figures)
         _write(job, layout.EVALUATIONS, [asdict(row) for row in figures], record)  # last: it says done
     else:  # without Spark: `ncs run` with nothing to do starts no JVM
         figures = [Figure(**row) for row in job.lake.rows_of_run(layout.EVALUATIONS, run_id)]
         differences = [RunDifference(**row) for row in job.lake.rows_of_run(layout.RUN_DIFFERENCES, run_id)]
-    evidence = _evidence(figures, differences, list(models), tasks, report.trained(job.lake, run_id, models))
+        trained = report.trained(job.lake, run_id, models)
+    evidence = _evidence(figures, differences, list(models), tasks, trained)
     evidence = with_champion(evidence, run_id, champion)
     print("\n".join([as_text(figures, list(models), tasks), "", *verdict(evidence).lines()]))
-    report.write(job, described, models, figures, evidence, provenance["inputs"])
+    report.write(job, described, trained, figures, evidence, provenance["inputs"])
     print(f"report: {path}")
 
 

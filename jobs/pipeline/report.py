@@ -1,6 +1,6 @@
 """The page of a run: written when it is evaluated, and again whenever there is more to show."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -9,6 +9,7 @@ import ncs
 from jobs.job import Job
 from ncs import config
 from ncs.config import Config
+from ncs.days import Days
 from ncs.evaluation import index, rankings, report
 from ncs.evaluation.index import Entry
 from ncs.evaluation.label_days import label_days
@@ -33,15 +34,20 @@ def path_of(lake: Lake, run_id: str) -> str:
 def write(
     job: Job,
     run: dict[str, Any],
-    models: dict[str, str],
+    trained: Mapping[str, report.Trained],
     figures: Sequence[Figure],
     evidence: Evidence,
     inputs: dict[str, int],
 ) -> None:
     """Write the page, unless the one that is there has the same inputs; list it in the index.
 
-    `models` are the run's and their folders, `evidence` what the verdict is made from, `inputs` the parts of tables
-    that it was compared on.
+    Args:
+        job: on the lake.
+        run: the run's own description, `run.json`.
+        trained: what training has left of each model.
+        figures: of gold/evaluations.
+        evidence: what the verdict is made from.
+        inputs: the partitions that the models were compared on, with their versions.
     """
     run_id, conf = run["run_id"], config.of_run(run)
     simulation = rankings.newest(job.lake.rows_of_run(layout.SIMULATIONS, run_id))
@@ -62,26 +68,24 @@ def write(
     if storage.exists(path) and storage.derived_json(note) == provenance:
         return
     days = conf.learning_days
-    samples = job.read(layout.SAMPLES, days=days)
-    of_models = trained(job.lake, run_id, models)
     page = report.render(
         report.Report(
             run,
             figures,
-            of_models,
-            label_days(samples),
-            _newest(inputs),
-            evidence,
-            simulation,
-            job.lake.rows_of_run(layout.SLICES, run_id),
-            {key: facts for key, facts in _labelled(job.lake).items() if date.fromisoformat(key) in days},
-            checked,
-            commit.written,
-            {name: text for name, text in (("quality", _quality_page(job.lake)), ("index", index.LINK)) if text},
+            trained,
+            labels=label_days(job.read(layout.SAMPLES, days=days)),
+            tables=_newest(inputs),
+            evidence=evidence,
+            simulation=simulation,
+            slices=job.lake.rows_of_run(layout.SLICES, run_id),
+            reconciled_days=_reconciled(job.lake, days),
+            quality=checked,
+            evaluated=commit.written,
+            links=_links(job.lake),
         )
     )
     storage.write_bytes(path, page.encode())
-    for picture in (subnetworks(own.masks) for own in of_models.values() if own.masks):
+    for picture in (subnetworks(own.masks) for own in trained.values() if own.masks):
         if picture:  # of the first model with masks, to be shown elsewhere
             storage.write_bytes(job.lake.uri("reports", run_id, "subnetworks.svg"), picture.encode())
             break
@@ -106,14 +110,16 @@ def quality(lake: Lake, conf: Config) -> list[Quality]:
     return tables
 
 
-def _quality_page(lake: Lake) -> str | None:
-    """The way from a report to the page of data quality, if there is one."""
-    return "../../validation/quality.html" if storage.exists(quality_page.uri(lake)) else None
+def _reconciled(lake: Lake, days: Days) -> dict[str, dict[str, Any]]:
+    """Day -> what the commit of its samples says of the logs' rows."""
+    records = lake.records(layout.SAMPLES)
+    return {key: record.facts for key, (_, record) in records.items() if date.fromisoformat(key) in days}
 
 
-def _labelled(lake: Lake) -> dict[str, dict[str, Any]]:
-    """Day -> what the commit of its samples says of it."""
-    return {key: record.facts for key, (_, record) in lake.records(layout.SAMPLES).items()}
+def _links(lake: Lake) -> dict[str, str]:
+    """The pages beside a report, relative to it."""
+    has_quality = storage.exists(quality_page.uri(lake))
+    return {"index": index.LINK, **({"quality": "../../validation/quality.html"} if has_quality else {})}
 
 
 def trained(lake: Lake, run_id: str, models: dict[str, str]) -> dict[str, report.Trained]:
