@@ -19,7 +19,7 @@ def run(job: Job) -> None:
 
 
 def wanted(job: Job) -> "Mapping[str, Wanted]":
-    """What the partitions of its tables would be made from now."""
+    """The provenance that the partitions of its tables would have now."""
     from jobs.pipeline import ingest
 
     return ingest.wanted(job)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # every stage's declaration imports this module, and `ncs --h
 
 T = TypeVar("T")
 ROUNDS = 3
-"""How often a stage looks for stale days: another process may have changed what they are made from meanwhile."""
+"""How often a stage looks for stale days: another process may have changed their inputs meanwhile."""
 
 
 @dataclass

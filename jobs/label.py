@@ -27,7 +27,7 @@ def days(job: Job) -> Days:
 
 
 def wanted(job: Job) -> "Mapping[str, Wanted]":
-    """What the partitions of its tables would be made from now."""
+    """The provenance that the partitions of its tables would have now."""
     from jobs.pipeline import label
 
     return label.wanted(job)

@@ -27,7 +27,7 @@ def run(job: Job, model: str | None = None) -> None:
 
 
 def wanted(job: Job) -> "Mapping[str, Wanted]":
-    """What the partitions of its tables would be made from now."""
+    """The provenance that the partitions of its tables would have now."""
     from jobs.pipeline import runs
 
     return runs.predictions_wanted(job)

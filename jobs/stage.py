@@ -67,7 +67,7 @@ class Stage:
     daily: Daily | None = None
     """None: it is no part of `ncs run`."""
     wanted: "Callable[[Job], Mapping[str, Wanted]] | None" = None
-    """Table -> what its partitions would be made from now: what `ncs status` compares with what they were made from."""
+    """Table -> the provenance that its partitions would have now, for `ncs status` to compare with their commits'."""
 
     @property
     def needs_lake(self) -> bool:

@@ -80,7 +80,7 @@ def _check_columns(job: Job, samples: DataFrame) -> None:
 
 
 def provenance(job: Job) -> dict[date, dict[str, Any]]:
-    """What each labelled day's encoded samples would be made from now; nothing while there is no vocabulary.
+    """The provenance that each labelled day's encoded samples would have now; empty while there is no vocabulary.
 
     Beside the job's days, all that are encoded with an earlier vocabulary: their ids mean other values now.
     """
@@ -148,8 +148,8 @@ def _outdated(job: Job) -> list[date]:
     return [day for day in days if day not in job.blocked]
 
 
-def vocabulary_from(job: Job) -> dict[str, Any]:
-    """What the vocabulary would be learnt from now: the training days that are labelled and not blocked.
+def vocabulary_provenance(job: Job) -> dict[str, Any]:
+    """The provenance that the vocabulary would have now: the training days that are labelled and not blocked.
 
     With statistics, whose scales are learnt, the days before them too.
     """
@@ -163,8 +163,8 @@ def vocabulary_from(job: Job) -> dict[str, Any]:
     }
 
 
-def sums_from(job: Job) -> dict[str, dict[str, Any]]:
-    """What the sums of the days that statistics are taken from would be made from now."""
+def sums_provenance(job: Job) -> dict[str, dict[str, Any]]:
+    """The provenance that the daily sums would have now, for the days that statistics are taken from."""
     if not job.conf.statistics:
         return {}
     labelled = job.lake.records(layout.SAMPLES)
@@ -178,12 +178,12 @@ def _encoded(job: Job) -> set[date]:
 
 
 def wanted(job: Job) -> dict[str, Wanted]:
-    """What the sums and the vocabulary would be made from now, and the samples of each task encoded from."""
+    """The provenance that the sums, the vocabulary and the samples of each task would have now."""
     if not job.conf.has_learning_days:
         return {}
     return {
-        layout.DAILY_STATISTICS: sums_from(job),
-        layout.VOCABULARY: {ALL: vocabulary_from(job)},
+        layout.DAILY_STATISTICS: sums_provenance(job),
+        layout.VOCABULARY: {ALL: vocabulary_provenance(job)},
         **_of_each_task(job, provenance(job)),
     }
 
@@ -196,7 +196,7 @@ def _of_each_task(job: Job, sources: Mapping[date, dict[str, Any]]) -> dict[str,
 def _sum_days(job: Job) -> None:
     """Sum the days that statistics are taken from, where their samples or the statistics have changed."""
     now = job.now()
-    wanted = sums_from(now)
+    wanted = sums_provenance(now)
     stale = {date.fromisoformat(day) for day in currency.stale(now.lake, {layout.DAILY_STATISTICS: wanted})}
     groups = groups_of(job.conf.statistics)
 
@@ -240,7 +240,7 @@ def _learn_vocabulary(job: Job, rebuild: bool = False) -> None:
     if not days:
         raise DataError(f"all training days are blocked: {Days.text(job.blocked)}; nothing to learn from")
     now = job.now()
-    wanted = vocabulary_from(now)
+    wanted = vocabulary_provenance(now)
     missing = [day for day in days if f"{layout.SAMPLES}/{day}" not in wanted["inputs"]]
     if missing:
         raise DataError(

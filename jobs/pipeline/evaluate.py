@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from jobs.job import Job
 from jobs.pipeline import report
 from jobs.pipeline.champion import Champion, from_champion, predictions_beside, with_champion
-from jobs.pipeline.runs import evaluation_from, folders, latest_run
+from jobs.pipeline.runs import evaluation_provenance, folders, latest_run
 from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError
@@ -43,7 +43,7 @@ def run(job: Job) -> None:
         raise DataError(f"{layout.PREDICTIONS} has nothing of run {run_id}; run `ncs predict`")
     curves, slices = _curves(job, run_id), parts.slices_of(job.lake, job.conf.slices)  # of the run they may be older
     champion, beside_it = predictions_beside(job.lake, run_id, conf)
-    provenance = evaluation_from(job, described, conf, slices, bool(curves), beside_it)
+    provenance = evaluation_provenance(job, described, conf, slices, bool(curves), beside_it)
     path = report.path_of(job.lake, run_id)
     wanted, beside = {layout.EVALUATIONS: {run_id: provenance}}, [layout.RUN_DIFFERENCES, layout.SLICES, layout.MASKS]
     if stale(job.lake, wanted, beside) or not storage.exists(path):

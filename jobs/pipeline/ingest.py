@@ -36,9 +36,9 @@ TABLES = {
     "users": layout.USERS,
     "videos": layout.VIDEOS,
 }
-Made = dict[date | None, dict[str, Any]]
-"""Day (None for users and videos) -> what its rows will be made from."""
-Stale = dict[str, Made]
+Provenances = dict[date | None, dict[str, Any]]
+"""Day (None for users and videos) -> the provenance of its rows."""
+Stale = dict[str, Provenances]
 """What has to be read, by log."""
 
 
@@ -64,7 +64,7 @@ def run(job: Job) -> None:
 
 
 def provenance(job: Job, source: Source, log: str, day: date | None) -> dict[str, Any]:
-    """What a log's rows of a day would be made from now. Raises DataError if there is no file."""
+    """The provenance that a log's rows of a day would have now. Raises DataError if there is no file."""
     conf = job.conf.digest("logs.adapter", "logs.timezone")
     key = {"pseudonyms": source.pseudonyms.fingerprint} if source.pseudonyms.key else {}
     encoding = {"encoding": job.conf.logs.encoding} if job.conf.logs.encoding != UTF8 else {}
@@ -73,7 +73,7 @@ def provenance(job: Job, source: Source, log: str, day: date | None) -> dict[str
 
 
 def wanted(job: Job) -> dict[str, Wanted]:
-    """What each log's tables would be made from now, the days of the job."""
+    """The provenance that each log's table would have now, for the days of the job."""
     source = open_source(job.conf, job.lake)
     return {
         table: {str(day or ALL): _wanted(job, source, log, day) for day in (job.days if log in DAY_LOGS else [None])}
@@ -158,7 +158,7 @@ def _ingest_days(job: Job, source: Source, stale: Stale, days: Days, names: Samp
     return rows
 
 
-def _of(stale: Made, days: Days) -> Made:
+def _of(stale: Provenances, days: Days) -> Provenances:
     return {day: provenance for day, provenance in stale.items() if day and day in days}
 
 
@@ -185,7 +185,7 @@ def _ingest(job: Job, source: Source, logs: Stale, what: str, names: SampleColum
     return {log: sum(of_log.values()) for log, of_log in counts.items()}
 
 
-def _write(job: Job, log: str, rows: DataFrame, days: Made, expected: Mapping[str, int]) -> Written:
+def _write(job: Job, log: str, rows: DataFrame, days: Provenances, expected: Mapping[str, int]) -> Written:
     """Write a log's days in one commit."""
     table, by_partition = TABLES[log], {str(day or ALL): provenance for day, provenance in days.items()}
     records = [Record("ingest", day, provenance, {"rows": expected[day]}) for day, provenance in by_partition.items()]

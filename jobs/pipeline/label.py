@@ -54,7 +54,7 @@ def _totals(job: Job) -> dict[str, LogCounts]:
 
 
 def _find_stale(job: Job, again: Collection[date]) -> dict[date, dict[str, Any]]:
-    """The days to label, each with what it is made from. Raises DataError for one without impressions."""
+    """The days to label, each with its provenance. Raises DataError for one without impressions."""
     now = job.now()
     event_days = own_days_of_events(now)
     sources = {day: provenance(now, day, event_days) for day in job.open_days}
@@ -89,7 +89,7 @@ def own_days_of_events(job: Job) -> dict[date, Days | None]:
 
 
 def provenance(job: Job, day: date, event_days: Mapping[date, Days | None] | None = None) -> dict[str, Any]:
-    """What a day's samples would be made from now: the folders that it is labelled from, and the profiles."""
+    """The provenance that a day's samples would have now: the folders that it is labelled from, and the profiles."""
     known = own_days_of_events(job) if event_days is None else event_days
     shown, events = Reach.of(job.conf.logs, job.conf.labels).folders(day, known)
     inputs = job.lake.inputs(layout.IMPRESSIONS, days=shown)
@@ -100,7 +100,7 @@ def provenance(job: Job, day: date, event_days: Mapping[date, Days | None] | Non
 
 
 def wanted(job: Job) -> dict[str, Wanted]:
-    """What the job's days would be labelled from now; in quarantine, those of them that have rows there."""
+    """The provenance that the job's days would have now; in quarantine, those of them that have rows there."""
     event_days, done = own_days_of_events(job), job.lake.records(layout.SAMPLES)
     labels: dict[str, dict[str, Any] | DataError] = {}
     for day in job.days:

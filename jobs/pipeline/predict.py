@@ -8,7 +8,7 @@ from jobs.job import Job
 from jobs.pipeline import predict_days
 from jobs.pipeline.champion import champion_beside
 from jobs.pipeline.predict_days import encoded_for, predictions
-from jobs.pipeline.runs import folders, latest_run, predictions_from
+from jobs.pipeline.runs import folders, latest_run, predictions_provenance
 from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError
@@ -44,7 +44,7 @@ def _predict(job: Job, described: dict[str, Any], conf: Config) -> None:
             f"{layout.VOCABULARY} has changed since run {run_id} was trained, so its ids mean other values now; "
             f"run `ncs train` on the samples as they are"
         )
-    provenance = predictions_from(job.lake, described, conf)
+    provenance = predictions_provenance(job.lake, described, conf)
     missing = [str(day) for day in days if f"{shown}/{day}" not in provenance["inputs"]]
     if missing:
         raise DataError(f"{shown} lacks the test days {', '.join(missing)}; run `ncs encode` on them")

@@ -1,6 +1,7 @@
 """Which run the stages after training work on, and what decides what these make of it."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from jobs.job import Job
@@ -67,7 +68,7 @@ def folders(described: dict[str, Any], conf: Config) -> dict[str, str]:
     return {model: conf.models[model].key(model) for model in described["models"]}
 
 
-def predictions_from(lake: Lake, described: dict[str, Any], conf: Config) -> dict[str, Any]:
+def predictions_provenance(lake: Lake, described: dict[str, Any], conf: Config) -> dict[str, Any]:
     """What decides a run's predictions: its models, and the test days as they are now."""
     return {
         "models": list(folders(described, conf).values()),
@@ -77,12 +78,12 @@ def predictions_from(lake: Lake, described: dict[str, Any], conf: Config) -> dic
 
 
 def predictions_wanted(job: Job) -> dict[str, Wanted]:
-    """What the predictions of the newest run would be made from now."""
-    return {layout.PREDICTIONS: _of_newest(job, lambda described, conf: predictions_from(job.lake, described, conf))}
+    """The provenance that the predictions of the newest run would have now."""
+    return {layout.PREDICTIONS: _of_newest(job, partial(predictions_provenance, job.lake))}
 
 
 def evaluation_wanted(job: Job) -> dict[str, Wanted]:
-    """What the evaluation of the newest run would be made from now."""
+    """The provenance that the evaluation of the newest run would have now."""
 
     def provenance(described: dict[str, Any], conf: Config) -> dict[str, Any]:
         from jobs.pipeline.champion import predictions_beside
@@ -90,13 +91,13 @@ def evaluation_wanted(job: Job) -> dict[str, Wanted]:
 
         slices = slices_of(job.lake, job.conf.slices)
         _, beside = predictions_beside(job.lake, described["run_id"], conf)
-        return evaluation_from(job, described, conf, slices, job.conf.calibration is not None, beside)
+        return evaluation_provenance(job, described, conf, slices, job.conf.calibration is not None, beside)
 
     return {layout.EVALUATIONS: _of_newest(job, provenance)}
 
 
 def _of_newest(job: Job, provenance: Callable[[dict[str, Any], Config], dict[str, Any]]) -> Wanted:
-    """The run that was trained last, and what is made from it; nothing before one was."""
+    """The id of the newest run -> the provenance of a table's rows of it; empty before one was trained."""
     if not storage.exists(job.lake.uri("models", "latest.json")):
         return {}
     run_id = "newest"
@@ -108,7 +109,7 @@ def _of_newest(job: Job, provenance: Callable[[dict[str, Any], Config], dict[str
         return {run_id: DataError(str(err))}
 
 
-def evaluation_from(
+def evaluation_provenance(
     job: Job,
     described: dict[str, Any],
     conf: Config,
@@ -116,7 +117,7 @@ def evaluation_from(
     calibrated: bool,
     champion: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What decides a run's evaluation: predictions, labels, and the slices and calibration asked for.
+    """The provenance of a run's evaluation: predictions, labels, and the slices and calibration asked for.
 
     `champion`: the predictions of the model in service that it is compared with, if there are such.
     """

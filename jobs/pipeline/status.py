@@ -10,7 +10,7 @@ from jobs.stage import stages
 from ncs.days import Days
 from ncs.lake import layout
 from ncs.lake.erasure import models_with_erased_users
-from ncs.lake.status import Part, as_text, parts, summary
+from ncs.lake.status import PartitionStatus, as_text, statuses, summary
 from validation import verdicts
 from validation.verdicts import Checked
 
@@ -19,7 +19,7 @@ def run(job: Job, as_json: bool = False, brief: bool = False) -> None:
     """Print the status, as a table that ends with one line for all, as that line alone, or as JSON."""
     partitions = status(job)
     if as_json:
-        print(json.dumps([part.as_json() for part in partitions], indent=2))
+        print(json.dumps([partition.as_json() for partition in partitions], indent=2))
         return
     if brief:
         print(summary(partitions))
@@ -31,8 +31,8 @@ def run(job: Job, as_json: bool = False, brief: bool = False) -> None:
     print(f"\n{summary(partitions)}")
 
 
-def status(job: Job) -> list[Part]:
-    """The parts of every table from bronze to the samples of gold, then the newest run's, in the order of the flow."""
+def status(job: Job) -> list[PartitionStatus]:
+    """The partitions of every table from bronze to the samples of gold, then the newest run's, in the flow's order."""
     job = job.now()
     if not job.days_given:
         job.days = _known_days(job)
@@ -40,20 +40,20 @@ def status(job: Job) -> list[Part]:
     declared = [stage.wanted(job) for stage in stages().values() if stage.wanted]
     for table, wanted in (item for tables in declared for item in tables.items()):
         keys = list(dict.fromkeys([*map(str, job.days), *wanted]))
-        partitions += parts(job.lake, table, wanted, keys, _gates(job, table, checks))
+        partitions += statuses(job.lake, table, wanted, keys, _gates(job, table, checks))
     marked = models_with_erased_users(job.lake)
-    return [_marked(part) if part.day in marked else part for part in partitions]
+    return [_marked(partition) if partition.day in marked else partition for partition in partitions]
 
 
-def _marked(part: Part) -> Part:
-    return replace(part, stale=[*part.stale, "its model has seen users erased since; run `ncs train`"])
+def _marked(partition: PartitionStatus) -> PartitionStatus:
+    return replace(partition, stale=[*partition.stale, "its model has seen users erased since; run `ncs train`"])
 
 
 NOT_CHECKED = "not checked"
 
 
 def _gates(job: Job, table: str, checks: Mapping[tuple[str, str], list[Checked]]) -> dict[str, str]:
-    """What the gate said of the rows of each part of a table as they are now; nothing of a table without a suite."""
+    """What the gate said of the current rows of each partition of a table; empty for a table without a suite."""
     if table not in validation.tables(job.conf):
         return {}
     commits = job.lake.commits(table)

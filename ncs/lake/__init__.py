@@ -1,1 +1,1 @@
-"""The lake: one root, every table a Delta table below it, what each commit was made from."""
+"""The lake: one root, every table a Delta table below it, each commit with its provenance."""

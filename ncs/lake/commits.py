@@ -34,9 +34,9 @@ EVERY = "*"
 
 @dataclass(frozen=True)
 class Record:
-    """What a commit says of a part of the table that it replaced, in the commit: there exactly when the rows are.
+    """What a commit says of a partition that it replaced, kept in the commit: it is there exactly when the rows are.
 
-    `key` is that part, a day (or a run, or `all`); `provenance` everything that decided its rows: the digest of the
+    `key` is the partition, a day (or a run, or `all`); `provenance` everything that decided its rows: the digest of the
     configuration's keys and the versions of the inputs. A stage whose record would say the same again has nothing
     to do.
     """
@@ -68,10 +68,10 @@ class LogCommit:
 
 @dataclass(frozen=True)
 class Commit:
-    """The newest commit of a part of a table: its version, its time (UTC), and what its stage says of the part.
+    """The newest commit of a partition: its version, its time (UTC), and what its stage says of the partition.
 
-    Where another program has changed the part since, version and time are of its commit, and the record has the key
-    `CHANGED`: the stage rebuilds the part, and what was made from it is stale.
+    Where another program has changed the partition since, version and time are of its commit, and the record has the
+    key `CHANGED`: the stage rebuilds the partition, and what depends on it is stale.
     """
 
     version: int

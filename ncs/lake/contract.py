@@ -33,7 +33,7 @@ VERSION_PROPERTY = "ncs.schemaVersion"
 PROPERTIES = {
     VERSION_PROPERTY: str(SCHEMA_VERSION),
     "delta.enableChangeDataFeed": "true",
-    # A commit says what its rows were made from. Delta's default of 30 days would forget that, and the versions that
+    # A commit records the provenance of its rows. Delta's default of 30 days would forget that, and the versions that
     # models are pinned to; a commit of a day is a few kB.
     "delta.logRetentionDuration": "interval 3650 days",
 }

@@ -1,6 +1,6 @@
-"""Whether a partition is current: whether it was made from what it would be made from now. Asked here by all stages.
+"""Whether a partition is current, for all stages.
 
-A commit's record says what a partition was made from (`Record.provenance`); a stage says what it would be made from
+A commit records the provenance of a partition (`Record.provenance`); a stage knows the provenance that it would have
 now. Where the two differ the partition is stale, and the difference is the reason.
 """
 
@@ -13,14 +13,14 @@ from ncs.lake.commits import CHANGED, Commit
 from ncs.lake.layout import Lake
 
 Wanted = Mapping[str, "dict[str, Any] | DataError"]
-"""Partition (a day, a run, or `all`) -> what its rows would be made from now, or why they cannot be made."""
+"""Partition (a day, a run, or `all`) -> the provenance that it would have now, or why it cannot be built."""
 
 
 @dataclass(frozen=True)
 class LakeNow(Lake):
-    """A lake at one look: each table's history is read once, however often it is asked for.
+    """A snapshot of a lake: each table's history is read once, however often it is asked for.
 
-    Commits after the first reading, one's own too, are not seen: whoever has written takes another look.
+    Commits after the first reading, one's own too, are not seen: whoever has written takes another snapshot.
     """
 
     _histories: dict[tuple[str, int | None], dict[str, Commit]] = field(
@@ -39,7 +39,7 @@ def stale(lake: Lake, wanted: Mapping[str, Wanted], beside: Sequence[str] = ()) 
 
     Args:
         lake: a `LakeNow`, where several partitions are asked for.
-        wanted: table -> what its partitions would be made from now.
+        wanted: table -> the provenance that its partitions would have now.
         beside: tables that are written with these, and have no commit of a partition without rows.
     """
     by_key: dict[str, list[str]] = {}
@@ -53,12 +53,12 @@ def stale(lake: Lake, wanted: Mapping[str, Wanted], beside: Sequence[str] = ()) 
 
 
 def is_current(lake: Lake, table: str, key: object, wanted: "dict[str, Any] | DataError") -> bool:
-    """Whether one partition is what it would be made from now; not where it cannot be made."""
+    """Whether one partition is current; not where it cannot be built."""
     return not stale(lake, {table: {str(key): wanted}})
 
 
 def reasons(commit: Commit | None, wanted: "dict[str, Any] | DataError | None") -> list[str]:
-    """Why a partition with this commit is not current, in words; `wanted` None: it would not be made at all."""
+    """Why a partition with this commit is not current, in words; `wanted` None: it would not be built at all."""
     if isinstance(wanted, dict):
         if commit is None:
             return ["not written yet"]
@@ -71,7 +71,7 @@ def reasons(commit: Commit | None, wanted: "dict[str, Any] | DataError | None") 
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What decides a partition's rows and has changed, in words."""
+    """The parts of a provenance that have changed, in words."""
     texts = []
     for name in sorted({*before, *now}):
         if before.get(name) == now.get(name):

@@ -1,4 +1,4 @@
-"""What stands where below a lake's root, and what each Delta commit says it was made from.
+"""The layout of a lake below its root, and the provenance in each Delta commit.
 
 Read by both halves, so it imports neither Spark nor torch: the log of a Delta table is read by `deltalake`.
 """

@@ -17,7 +17,7 @@ _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True)
-class Part:
+class PartitionStatus:
     """A day of a table, a run of one that is kept by run, or the whole of another."""
 
     table: str
@@ -44,28 +44,30 @@ class Part:
         return {**asdict(self), "written": self.written.isoformat() if self.written else None}
 
 
-def parts(lake: Lake, table: str, wanted: Wanted, keys: Iterable[str], gates: Mapping[str, str]) -> list[Part]:
-    """The parts of a table: those of `keys` that are there or wanted.
+def statuses(
+    lake: Lake, table: str, wanted: Wanted, keys: Iterable[str], gates: Mapping[str, str]
+) -> list[PartitionStatus]:
+    """The partitions of a table: those of `keys` that are there or wanted.
 
     Args:
         table: its name.
-        wanted: what each part would be made from now.
+        wanted: the provenance that each would have now.
         keys: days, runs, or `all`.
-        gates: what the gate said of each part.
+        gates: what the gate said of each partition.
     """
     commits = lake.commits(table)
     rows = lake.rows_by_day(table) | lake.rows_by("run_id", table) if lake.has(table) else {}
     return [
-        _part(table, key, rows.get(key, 0), commits.get(key), wanted.get(key), gates.get(key, "-"))
+        _status(table, key, rows.get(key, 0), commits.get(key), wanted.get(key), gates.get(key, "-"))
         for key in keys
         if key in commits or key in wanted
     ]
 
 
-def as_text(partitions: Sequence[Part]) -> str:
+def as_text(partitions: Sequence[PartitionStatus]) -> str:
     """A table for each table, its days below each other."""
     blocks = []
-    for table in dict.fromkeys(part.table for part in partitions):
+    for table in dict.fromkeys(partition.table for partition in partitions):
         first = "run" if table in (layout.PREDICTIONS, layout.EVALUATIONS) else "day"
         header = [
             first,
@@ -79,22 +81,22 @@ def as_text(partitions: Sequence[Part]) -> str:
             "made from",
             "stale",
         ]
-        lines = [header, *(_line(part) for part in partitions if part.table == table)]
+        lines = [header, *(_line(partition) for partition in partitions if partition.table == table)]
         blocks.append("\n".join([table, *(f"  {line}" for line in aligned(lines))]))
     return "\n\n".join(blocks)
 
 
-def summary(partitions: Sequence[Part]) -> str:
+def summary(partitions: Sequence[PartitionStatus]) -> str:
     """All of it in one line: how many days are current, and what is stale or blocked."""
-    by_day: dict[str, list[Part]] = {}
-    for part in partitions:
-        if _DAY.fullmatch(part.day):
-            by_day.setdefault(part.day, []).append(part)
-    stale = [date.fromisoformat(day) for day, parts in by_day.items() if any(part.stale for part in parts)]
-    blocked = [date.fromisoformat(day) for day, parts in by_day.items() if any(part.gate == "stop" for part in parts)]
+    by_day: dict[str, list[PartitionStatus]] = {}
+    for partition in partitions:
+        if _DAY.fullmatch(partition.day):
+            by_day.setdefault(partition.day, []).append(partition)
+    stale = [date.fromisoformat(day) for day, of_day in by_day.items() if any(each.stale for each in of_day)]
+    blocked = [date.fromisoformat(day) for day, of_day in by_day.items() if any(each.gate == "stop" for each in of_day)]
     current = [day for day in by_day if date.fromisoformat(day) not in {*stale, *blocked}]
-    provisional = [day for day in current if any(part.provisional for part in by_day[day])]
-    whole = [f"{part.table} ({part.day})" for part in partitions if part.stale and part.day not in by_day]
+    provisional = [day for day in current if any(each.provisional for each in by_day[day])]
+    whole = [f"{each.table} ({each.day})" for each in partitions if each.stale and each.day not in by_day]
     words = [f"{len(current)} {'day' if len(current) == 1 else 'days'} current"]
     words += [f"{len(provisional)} of them provisional"] if provisional else []
     words += [f"blocked: {Days.text(blocked)}"] if blocked else []
@@ -102,18 +104,18 @@ def summary(partitions: Sequence[Part]) -> str:
     return ", ".join([*words, f"stale: {', '.join(behind)}" if behind else "nothing stale"])
 
 
-def _part(
+def _status(
     table: str, key: str, rows: int, commit: Commit | None, wanted: "dict[str, Any] | DataError | None", gate: str
-) -> Part:
+) -> PartitionStatus:
     stale = reasons(commit, wanted)
     if commit is None and rows and isinstance(wanted, dict):
         stale = ["written by another writer"]
     if commit is None:
-        return Part(table, key, rows, None, None, False, gate, None, None, {}, stale)
+        return PartitionStatus(table, key, rows, None, None, False, gate, None, None, {}, stale)
     facts, source = commit.record.facts, commit.record.provenance
     set_aside = [sum(log["quarantined"].values()) for log in facts.get("logs", {}).values()]
     duplicates = [log.get("duplicates", 0) for log in facts.get("logs", {}).values()]
-    return Part(
+    return PartitionStatus(
         table,
         key,
         rows,
@@ -128,27 +130,27 @@ def _part(
     )
 
 
-def _line(part: Part) -> list[str]:
+def _line(partition: PartitionStatus) -> list[str]:
     return [
-        part.day,
-        f"{part.rows:,}",
-        "-" if part.version is None else str(part.version),
-        "-" if part.version is None else "provisional" if part.provisional else "final",
-        part.gate,
-        "-" if part.quarantined is None else f"{part.quarantined:,}",
-        "-" if part.duplicates is None else f"{part.duplicates:,}",
-        f"{part.written:%Y-%m-%d %H:%M:%S}" if part.written else "-",
-        _inputs(part.provenance),
-        "; ".join(part.stale) or "-",
+        partition.day,
+        f"{partition.rows:,}",
+        "-" if partition.version is None else str(partition.version),
+        "-" if partition.version is None else "provisional" if partition.provisional else "final",
+        partition.gate,
+        "-" if partition.quarantined is None else f"{partition.quarantined:,}",
+        "-" if partition.duplicates is None else f"{partition.duplicates:,}",
+        f"{partition.written:%Y-%m-%d %H:%M:%S}" if partition.written else "-",
+        _inputs(partition.provenance),
+        "; ".join(partition.stale) or "-",
     ]
 
 
 def _inputs(provenance: Mapping[str, int]) -> str:
     """Versions by table, those of its days as a range: `impressions 3, clicks 3..5`."""
     versions: dict[str, list[int]] = {}
-    for part, version in provenance.items():
+    for name, version in provenance.items():
         # `<layer>/<table>/<day>`, or `<layer>/<table>` where it is read whole
-        versions.setdefault(part.split("/")[1] if "/" in part else part, []).append(version)
+        versions.setdefault(name.split("/")[1] if "/" in name else name, []).append(version)
     return ", ".join(
         f"{table} {min(of)}" + (f"..{max(of)}" if len(set(of)) > 1 else "") for table, of in versions.items()
     )

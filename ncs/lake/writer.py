@@ -1,4 +1,4 @@
-"""Writing Delta tables: days, or a whole, replaced in one commit that says what it was made from.
+"""Writing Delta tables: days, or a whole, replaced in one commit that records its provenance.
 
 Two processes may write at once: what Delta refuses because of the other's commit is tried again. Nothing is lost or
 doubled by that, for every write replaces what it writes.
@@ -174,8 +174,8 @@ def _naming_refusal(uri: str) -> Iterator[None]:
 def _retype(rows: DataFrame, target: _Target, records: Sequence[Record]) -> None:
     """As `_replace`, where a column takes another type: Delta then wants the whole table written, which is one commit.
 
-    The parts that are kept say the same as before. Their records are repeated, so that what was made from them is
-    made again, with the new types.
+    The partitions that are kept hold the same as before. Their records are repeated, so that what depends on them is
+    rebuilt with the new types.
     """
     uri, condition = target.uri, target.condition
     lake, name = Lake(uri.removesuffix(f"/{name_of(uri)}")), name_of(uri)

@@ -58,7 +58,7 @@ def written(lake: Lake, tmp_path: Path, load_conf: Callable[..., Config]) -> Job
         facts = {"logs": logs_of, "provisional": day == LAST}
         write_part(lake, layout.SAMPLES, 3, Record("label", str(day), label.provenance(job, day), facts))
         write_part(lake, layout.QUARANTINE, 2, Record("label", str(day), label.provenance(job, day), facts))
-    write_part(lake, layout.VOCABULARY, 5, Record("encode", ALL, encode.vocabulary_from(job)))
+    write_part(lake, layout.VOCABULARY, 5, Record("encode", ALL, encode.vocabulary_provenance(job)))
     for table in ("gold/ctr_samples", "gold/cvr_samples"):
         for day, provenance in encode.provenance(job).items():
             write_part(lake, table, 3, Record("encode", str(day), provenance))

@@ -108,9 +108,9 @@ def looking_back(written: Job, load_conf: Callable[..., Config]) -> Job:
 
 
 def write_encoded(job: Job) -> None:
-    for day, source in encode.sums_from(job).items():
+    for day, source in encode.sums_provenance(job).items():
         write_part(job.lake, layout.DAILY_STATISTICS, 2, Record("encode", day, source))
-    write_part(job.lake, layout.VOCABULARY, 5, Record("encode", "all", encode.vocabulary_from(job)))
+    write_part(job.lake, layout.VOCABULARY, 5, Record("encode", "all", encode.vocabulary_provenance(job)))
     for table in ("gold/ctr_samples", "gold/cvr_samples"):
         for day, source in encode.provenance(job).items():
             write_part(job.lake, table, 3, Record("encode", str(day), source))
@@ -122,7 +122,7 @@ def test_an_encoded_day_names_the_days_that_it_looks_back_to(looking_back: Job) 
     inputs = {str(day): set(source["inputs"]) for day, source in encode.provenance(looking_back).items()}
     assert inputs[str(first)] == {layout.VOCABULARY, f"{layout.SAMPLES}/{first}"}
     assert inputs[str(third)] == {layout.VOCABULARY, f"{layout.SAMPLES}/{second}", f"{layout.SAMPLES}/{third}"}
-    assert encode.sums_from(looking_back).keys() == {str(first), str(second)}, "the last day is nobody's past"
+    assert encode.sums_provenance(looking_back).keys() == {str(first), str(second)}, "the last day is nobody's past"
 
 
 def test_a_changed_day_makes_those_stale_that_look_back_to_it(looking_back: Job) -> None:
@@ -130,7 +130,7 @@ def test_a_changed_day_makes_those_stale_that_look_back_to_it(looking_back: Job)
     write_part(looking_back.lake, layout.SAMPLES, 3, Record("label", str(first), {"conf": "labelled again"}))
     one_day = replace(looking_back, days=Days(first, first))
     assert encode._find_stale(one_day.now()).keys() == {first, second}
-    sums = {layout.DAILY_STATISTICS: encode.sums_from(looking_back)}
+    sums = {layout.DAILY_STATISTICS: encode.sums_provenance(looking_back)}
     assert stale(looking_back.lake, sums).keys() == {str(first)}
 
 
@@ -139,8 +139,8 @@ def test_a_new_day_is_encoded_alone(looking_back: Job) -> None:
     write_part(looking_back.lake, layout.SAMPLES, 3, Record("label", str(new), {"conf": "a"}))
     job = replace(looking_back, days=Days(DAYS.first, new))
     assert encode._find_stale(job.now()).keys() == {new}
-    assert encode.vocabulary_from(job) == encode.vocabulary_from(looking_back)
-    assert stale(job.lake, {layout.DAILY_STATISTICS: encode.sums_from(job)}).keys() == {str(LAST)}
+    assert encode.vocabulary_provenance(job) == encode.vocabulary_provenance(looking_back)
+    assert stale(job.lake, {layout.DAILY_STATISTICS: encode.sums_provenance(job)}).keys() == {str(LAST)}
 
 
 def test_blocked_days_are_nobodys_past(looking_back: Job) -> None:

@@ -20,7 +20,7 @@ from ncs.errors import DataError
 from ncs.evaluation import scored_rows
 from ncs.lake import contract, layout, storage
 from ncs.lake.layout import Lake
-from ncs.lake.status import Part
+from ncs.lake.status import PartitionStatus
 from ncs.tasks import tasks_of
 from tests.evaluation.factories import (
     CONF,
@@ -117,7 +117,7 @@ def test_models_that_score_other_rows_are_not_compared_row_by_row(spark: SparkSe
     assert taken.mean() == pytest.approx(0.5, abs=0.05)
 
 
-def part_of(found: list[Part], table: str) -> Part:
+def part_of(found: list[PartitionStatus], table: str) -> PartitionStatus:
     """What status shows of the run in a table."""
     (part,) = [part for part in found if (part.table, part.day) == (table, RUN)]
     return part

@@ -17,7 +17,7 @@ from ncs.days import Days
 from ncs.errors import DataError
 from ncs.lake import layout
 from ncs.lake.layout import ALL, Record
-from ncs.lake.status import Part, summary
+from ncs.lake.status import PartitionStatus, summary
 from ncs.logs.source import open_source
 from tests.factories import ROOT
 from tests.jobs.conftest import DAYS, LAST, write_part
@@ -25,7 +25,7 @@ from validation import verdicts
 from validation.verdicts import Finding, Verdict
 
 
-def of(found: list[Part], table: str, key: object) -> Part:
+def of(found: list[PartitionStatus], table: str, key: object) -> PartitionStatus:
     (part,) = [part for part in found if (part.table, part.day) == (table, str(key))]
     return part
 
