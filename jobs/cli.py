@@ -90,7 +90,7 @@ def parse(argv: Sequence[str] | None = None) -> Call:
 
 
 def make_job(call: Call) -> Job:
-    """What a stage is to work on. Raises ConfigError, and DataError where a lake is needed and there is none."""
+    """The job that a stage works on. Raises ConfigError, and DataError where a lake is needed and there is none."""
     from ncs import config
     from ncs.lake import storage
     from ncs.lake.layout import Lake
@@ -199,7 +199,7 @@ def _is_own(param: click.Parameter) -> bool:
 
 
 def _keys(params: Sequence[click.Parameter], values: Mapping[str, Any]) -> Iterator[str]:
-    """What the options that stand for a key of the configuration set."""
+    """The settings of options that stand for a key of the configuration."""
     for param in params:
         if isinstance(param, KeyOption) and values[param.name or ""] is not None:
             yield f"{param.key}={param.template.format(values[param.name or ''])}"

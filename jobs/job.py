@@ -1,4 +1,4 @@
-"""What every job is handed: the configuration, the lake, the days, a Spark session when it asks for one."""
+"""The context of every job: the configuration, the lake, the days, a Spark session when it asks for one."""
 
 import math
 import os
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # every stage's declaration imports this module, and `ncs --h
 
 T = TypeVar("T")
 ROUNDS = 3
-"""How often a stage looks for stale days: another process may have changed their inputs meanwhile."""
+"""The number of times that a stage looks for stale days: another process may have changed their inputs meanwhile."""
 
 
 @dataclass
@@ -127,9 +127,9 @@ class Job:
         return tqdm(items, desc=what, unit=unit, total=total, disable=hidden, leave=False)
 
     def each(self, work: Callable[[Days], T], days: Collection[date], what: str) -> list[T]:
-        """What `work` gives for parts of the days, `parallel` of them at once, of at most `days_at_once` each.
+        """Results of `work` for runs of the days, each of at most `days_at_once` days, `parallel` of them concurrently.
 
-        An error ends it: parts that are under way are finished, no further one is begun.
+        After an error no further run of days is begun; those under way are finished.
         """
         if not days:
             return []

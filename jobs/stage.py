@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Group(StrEnum):
-    """What stages are for; the title under which the command line and the documentation list them."""
+    """The purpose of stages; the title under which the command line and the documentation list them."""
 
     DAILY = "Daily run"
     TRAINING = "Training"
@@ -54,13 +54,13 @@ class Stage:
     help: str
     """One line, for the list of the stages."""
     details: str
-    """What its own help says: its module's docstring."""
+    """Its help text: its module's docstring."""
     group: Group
     run: Callable[..., None]
     """Called with the job, and the values of `arguments` by name."""
     examples: tuple[str, ...]
     arguments: tuple[click.Parameter, ...] = ()
-    """Those that not every stage has; a `KeyOption` sets a key of the configuration instead."""
+    """The arguments of this stage alone; a `KeyOption` sets a key of the configuration instead."""
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     """Tables; `names.LANDING` and `names.MODELS` are the folders beside them."""
@@ -86,7 +86,7 @@ class KeyOption(click.Option):
     """An option that stands for a key of the configuration."""
 
     def __init__(self, flag: str, key: str, template: str = "{}", **more: Any) -> None:
-        """As `--set KEY=VALUE`, the value put into the template."""
+        """Act like `--set KEY=VALUE`, with the value put into the template."""
         super().__init__([flag], **more)
         self.key, self.template = key, template
 

@@ -1,4 +1,4 @@
-"""What a task of a Databricks job hands on to those after it: its task values. Elsewhere nothing."""
+"""Task values, which a task of a Databricks job passes to later tasks. Elsewhere nothing is passed."""
 
 import os
 

@@ -13,7 +13,7 @@ CTR, CVR = "ctr", "cvr"
 """The tasks that are always there: clicked or not; the share that was watched of what was clicked."""
 
 WORLD_TRUTH = ("click_probability", "expected_cvr")
-"""What a synthetic world expects of an impression: a click; the CVR label if it is clicked."""
+"""The expectations of a synthetic world for an impression: of a click; of the CVR label if it is clicked."""
 _OF_WORLDS = [(CTR, "clicked", "NOT (clicked) IS NULL"), (CVR, "cvr", "NOT (cvr) IS NULL")]
 """Task, label and condition that a synthetic world knows the truth of."""
 

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def together(work: Callable[[S], T], items: Collection[S]) -> list[T]:
-    """What `work` gives for each item, all at once. An error is raised once all have ended."""
+    """Results of `work` for the items, which run concurrently. An error is raised once all have ended."""
     with ThreadPoolExecutor(max(len(items), 1)) as pool:
         return list(pool.map(work, items))
 

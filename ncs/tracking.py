@@ -1,4 +1,4 @@
-"""What is logged to MLflow of a finished run, and what is registered there.
+"""Logging of finished runs to MLflow, and registration there.
 
 Nothing else knows of MLflow but `ncs.serving.mlflow_model`, and this imports it only to log.
 """
@@ -17,7 +17,7 @@ from ncs.errors import ConfigError
 from ncs.values import redact
 
 KEYS = ("logs.days", "split", "fields", "tasks", "net", "train", "prune", "share", "workers")
-"""What decides a model's weights: its parameters."""
+"""The keys that decide a model's weights: its parameters."""
 LONGEST = 500
 """Characters of a parameter or tag that every server takes."""
 _DIGEST = "ncs.digest"

@@ -1,4 +1,4 @@
-"""What the sections of the configuration are made of: their base, the types of their values, digests."""
+"""The base of the configuration's sections, the types of their values, digests."""
 
 import hashlib
 import json
@@ -154,7 +154,7 @@ def _path(location: tuple[int | str, ...]) -> Iterator[int | str]:
 
 
 def problems(err: ValidationError) -> Iterator[str]:
-    """What is wrong, a line a key, with the key's path."""
+    """The problems of a configuration, one line per key, with the key's path."""
     for error in err.errors():
         where = ".".join(str(part) for part in _path(error["loc"]))
         if error["type"] == "extra_forbidden":

@@ -10,12 +10,12 @@ from ncs.lake.commits import Record
 from validation.psi import psi
 
 Facts = Mapping[str, Any]
-"""What the commit of a day's samples says of them (`ncs label`)."""
+"""The facts in the commit of a day's samples (`ncs label`)."""
 Figures = Mapping[str, float]
 
 
 class Band(NamedTuple):
-    """Where a figure should lie, and what it is."""
+    """The interval in which a figure should lie, and the figure."""
 
     low: float
     high: float

@@ -1,4 +1,4 @@
-"""What is checked of the features' columns in a task's samples: ids within their tables, lists, numbers."""
+"""Rules on the features' columns in a task's samples: ids within their tables, lists, numbers."""
 
 from collections.abc import Mapping
 

@@ -39,7 +39,7 @@ class Figure:
 
 
 def uri(lake: Lake) -> str:
-    """Where the page stands."""
+    """The path of the page."""
     return lake.uri("validation", "quality.html")
 
 
@@ -74,7 +74,7 @@ def forget(lake: Lake) -> None:
 
 
 def figures(lake: Lake, conf: Config) -> list[Figure]:
-    """What the labelled days are like, beside the bands that were learnt from the days before each."""
+    """Figures of the labelled days, beside the bands that were learnt from the days before each."""
     facts = bands.facts_by_day(lake.records(SAMPLES), conf.fields)
     learnt = bands.learn(facts, conf.gates.learnt)
     by_day = {day: _figures(each) for day, each in sorted(facts.items())}
@@ -144,7 +144,7 @@ def _is_newest(verdict: Verdict, checked: Mapping[tuple[str, str], Checked]) -> 
 
 
 def _examples(verdict: Verdict) -> list[tuple[Finding, list[list[tuple[str, str]]]]]:
-    """What failed, each with rows at fault as pairs of column and value."""
+    """The failures, each with rows at fault as pairs of column and value."""
     return [(finding, [_cells(text) for text in finding.examples]) for finding in verdict.failed]
 
 

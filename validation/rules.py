@@ -41,7 +41,7 @@ class Rule(ABC):
     """Something that is true of a good table, or of each of its rows."""
 
     def bad_rows(self) -> Column | None:
-        """What is true of the rows that break it, where single rows do."""
+        """The condition of the rows that break it; None where single rows do not."""
         return self._bad_rows()
 
     def expectation(self, meta: dict[str, Any]) -> "Expectation":
@@ -68,7 +68,7 @@ class Suite:
     rules: Rules
 
     def digest(self, **more: Any) -> str:
-        """What changes when a rule does, or something `more` that decides them."""
+        """A digest of the rules and of something `more` that decides the verdict."""
         return digest({"rules": [[type(rule).__name__, asdict(rule)] for rule in self.rules], **more})
 
     def expectations(self) -> "ExpectationSuite":
@@ -192,7 +192,7 @@ class NoRows(Rule):
     """A query, in which the table stands as `{batch}`, gives no rows."""
 
     column: str
-    """What it is about, for the message."""
+    """The subject, for the message."""
     description: str
     query: str
     bad: str | None = None
@@ -217,7 +217,7 @@ class NoRows(Rule):
 
 
 def as_declared(declared: Mapping[str, columns.Column]) -> Rules:
-    """What the declarations of columns say of their types and values."""
+    """The rules that follow from the declarations of columns: types and values."""
     rules: Rules = []
     for name, column in declared.items():
         rules.append(HasType(name, _SPARK_TYPES[column.type]))

@@ -1,4 +1,4 @@
-"""What each table must be, as rules: pure functions of the configuration and the days.
+"""The rules of each table: pure functions of the configuration and the days.
 
 What a table's declaration says of its columns and its key (`ncs.lake.tables`) is the fixed part. Rules on days, keys
 and several columns are queries whose rows are the exceptions, so that a failure names the day.
@@ -69,7 +69,7 @@ def build(
 
 
 def _columns_of_samples(conf: Config) -> set[str]:
-    """What the features are made from."""
+    """The columns that the features are computed from."""
     return {*conf.fields, *(name for statistics in conf.statistics for name in statistics.by)}
 
 

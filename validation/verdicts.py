@@ -1,4 +1,4 @@
-"""What the gate found: one verdict a check, and what it says of each day, kept as rows that are only added to."""
+"""Verdicts of the gate: one per check, and its outcome for each day, kept as rows that are only added to."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ Outcome = Literal["pass", "warn", "stop"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What a table is by one rule. `days`: the days at fault, none where that is not known."""
+    """The result of one rule for a table. `days`: the days at fault, empty where they are unknown."""
 
     column: str
     rule: str
@@ -37,7 +37,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of holding one version of a table against one suite.
+    """The result of checking one version of a table against one suite.
 
     `digest` stands for everything that decided the suite: the same table, version and digest get the same verdict.
     """
@@ -48,16 +48,16 @@ class Verdict:
     digest: str
     success: bool
     findings: list[Finding] = field(default_factory=list)
-    """Of each rule."""
+    """One per rule."""
 
     @property
     def failed(self) -> list[Finding]:
-        """What was not met, warnings among them."""
+        """The findings that are not met, with warnings."""
         return [finding for finding in self.findings if not finding.met]
 
     @property
     def warnings(self) -> list[Finding]:
-        """What failed and stops nothing."""
+        """The findings that are not met and stop nothing."""
         return [failure for failure in self.failed if failure.warns]
 
     def parts(self) -> list[str]:
@@ -67,7 +67,7 @@ class Verdict:
         return [str(day) for part in self.days.split(", ") for day in Days.parse(part)]
 
     def of_day(self, day: str) -> tuple[Outcome, list[Finding]]:
-        """What it says of one of its days."""
+        """The outcome for one of its days, and the failures."""
         failures = [failure for failure in self.failed if not failure.days or day in failure.days]
         if not failures:
             return "pass", []
@@ -96,7 +96,7 @@ def read(uri: str) -> Verdict | None:
 
 
 def uri(lake: Lake, table: str) -> str:
-    """Where the newest verdict on a table stands."""
+    """The path of the newest verdict on a table."""
     return lake.uri("validation", f"{page(table)}.json")
 
 
@@ -116,7 +116,7 @@ def keep(lake: Lake, verdicts: Iterable[Verdict], run: str) -> None:
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check said of one day of a table: the version of the table that it read, and when; what failed."""
+    """The result of a check for one day of a table: the version that it read, the time, and what failed."""
 
     version: int
     outcome: Outcome
@@ -144,7 +144,7 @@ def newest_rows(lake: Lake) -> dict[tuple[str, str], Checked]:
 
 
 def of_rows(checks: Iterable[Checked], commit: Commit) -> Outcome | None:
-    """What the gate last said of a day's rows as they are now; None if it has not seen them.
+    """The gate's last outcome for the current rows of a day; None if it has not checked them.
 
     A check of a later version has seen them too, for nothing has changed them since. One from before they were written
     has not, whatever its version: the table was removed and made again.

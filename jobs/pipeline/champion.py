@@ -33,7 +33,7 @@ class Champion:
 
     @property
     def name(self) -> str:
-        """What it is called in a comparison: as in its run, if it is of the same, else `RUN_ID/MODEL`."""
+        """Its name in a comparison: as in its run, if it is of the same, else `RUN_ID/MODEL`."""
         return self.ref.model if self.of_run else str(self.ref)
 
     @property

@@ -22,7 +22,7 @@ class Chosen:
     conf: Config
     model: str
     key: str
-    """What the model's folder in the run's is called."""
+    """The name of the model's folder in the run's."""
 
     @property
     def ref(self) -> ModelRef:
@@ -30,7 +30,7 @@ class Chosen:
         return ModelRef(self.described["run_id"], self.model)
 
     def predictor(self, lake: Lake) -> "Predictor":
-        """What scores encoded rows with it."""
+        """The scorer of encoded rows."""
         from ncs.runs.predictor import Predictor
 
         folder = lake.uri("models", self.ref.run_id)

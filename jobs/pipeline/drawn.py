@@ -37,7 +37,7 @@ def draw(job: Job, versions: Mapping[str, int]) -> int | None:
     days = list(conf.test_days)
     if not conf.compare.test_rows or not all(is_generated(job, day) for day in days):
         return None
-    wanted = {str(day): _made_from(job, day, versions[layout.VOCABULARY]) for day in days}
+    wanted = {str(day): _provenance(job, day, versions[layout.VOCABULARY]) for day in days}
     if currency.stale(job.lake, {layout.DRAWN_ROWS: wanted}):
         rows = reduce(DataFrame.unionByName, (draw_samples(job.spark, conf.logs, day, _count(job)) for day in days))
         vocabulary = job.read(layout.VOCABULARY, versions[layout.VOCABULARY])
@@ -53,12 +53,12 @@ def draw(job: Job, versions: Mapping[str, int]) -> int | None:
 
 
 def _count(job: Job) -> int:
-    """How many a day."""
+    """Rows per day."""
     return -(-job.conf.compare.test_rows // len(job.conf.test_days))
 
 
-def _made_from(job: Job, day: date, vocabulary: int) -> dict[str, Any]:
-    """What decides a day's rows."""
+def _provenance(job: Job, day: date, vocabulary: int) -> dict[str, Any]:
+    """The provenance of a day's rows."""
     labels = {task.name: [task.label, task.expression, task.where] for task in tasks_of(job.conf).values()}
     parts = job.conf.part("logs", "fields", "encode", "statistics", "history")
     inputs = samples_of([*days_before(job, [day]), day], job.lake.records(layout.SAMPLES))

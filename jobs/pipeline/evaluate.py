@@ -113,7 +113,7 @@ def _evidence(
     tasks: Sequence[Task],
     trained: Mapping[str, Trained],
 ) -> Evidence:
-    """What the verdict on the run is made from."""
+    """The evidence for the verdict on the run."""
     rows = max((row.n for row in differences), default=_impressions(figures))
     why = unsound_models(figures, {model: trained[model].facts for model in models}, tasks)
     return Evidence(models, differences, tasks, figures[0].baseline, rows, unsound=why)

@@ -73,7 +73,7 @@ def write(place: str, task: str, program: Program, provenance: dict[str, Any]) -
 
 
 def table(programs: dict[str, Program]) -> list[str]:
-    """What became smaller: a line a task."""
+    """The reduction in size, one line per task."""
     header = ["task", "layers", "parameters", "multiplications a row", "of one request", "pt2", "onnx"]
     lines = [[*header, "largest difference"]]
     for name, program in programs.items():

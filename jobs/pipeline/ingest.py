@@ -39,7 +39,7 @@ TABLES = {
 Provenances = dict[date | None, dict[str, Any]]
 """Day (None for users and videos) -> the provenance of its rows."""
 Stale = dict[str, Provenances]
-"""What has to be read, by log."""
+"""Log -> what has to be read."""
 
 
 def run(job: Job) -> None:

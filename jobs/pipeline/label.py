@@ -44,7 +44,7 @@ def run(job: Job, again: Collection[date] = ()) -> None:
 
 
 def _totals(job: Job) -> dict[str, LogCounts]:
-    """What became of each log's rows, over all of the job's days that are labelled."""
+    """The outcomes of each log's rows, over all of the job's days that are labelled."""
     records, totals = job.lake.records(layout.SAMPLES), {log: LogCounts() for log in _LOGS}
     for day in job.open_days:
         facts = records[str(day)][1].facts if str(day) in records else {}
@@ -163,7 +163,7 @@ def _records(
     shown: Mapping[date, Examples],
     stale: Mapping[date, dict[str, Any]],
 ) -> list[Record]:
-    """What the commits say of each day: what it was labelled from, what became of its rows, what they are like."""
+    """A record per day: its provenance, the outcomes of the logs' rows, a profile of the samples."""
     reach = Reach.of(job.conf.logs, job.conf.labels)
     profiles = profile_days(labelled.samples, {day: reconciled.samples for day, reconciled in usable.items()})
     delivered = [set(job.lake.records(table)) for table in (layout.CLICKS, layout.PLAYS)]

@@ -53,7 +53,7 @@ def run(job: Job) -> None:
         f"by pCTR * pCVR * length; 95 % intervals over {len(np.unique(shown.users)):,} users. effective: impressions "
         f"of the policy's own that would tell as much, of {len(shown.users):,} that were logged. Run {rankers.run_id}."
     )
-    path = job.lake.uri("reports", f"offpolicy-{digest([rankers.made(), pairs, wanted.model_dump()])}.md")
+    path = job.lake.uri("reports", f"offpolicy-{digest([rankers.key(), pairs, wanted.model_dump()])}.md")
     storage.write_bytes(path, f"{table}\n\n{words}\n".encode())
     print(f"{table}\n\n{words}\noffpolicy: {path}")
 

@@ -79,7 +79,7 @@ def key(ref: ModelRef, day: date) -> str:
 
 
 def provenance(lake: Lake, model: Chosen, day: date) -> dict[str, Any]:
-    """What decides a model's predictions of a day: the model, the tables it was trained with, the day's samples."""
+    """The provenance of a model's predictions of a day: the model, its tables, the day's samples."""
     return {
         "models": [model.key],
         "tables": model.described["lineage"]["tables"],

@@ -1,4 +1,4 @@
-"""How kept models do on single days that they were not trained on: rows of gold/progress, with intervals."""
+"""Figures of kept models on single days that they were not trained on: rows of gold/progress, with intervals."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -49,7 +49,7 @@ def evaluate_days(job: Job, chosen: Sequence[Chosen], days: Sequence[date]) -> l
 
 
 def provenance(lake: Lake, model: Chosen, day: date) -> dict[str, Any]:
-    """What decides a model's figures of a day: its predictions and the labels."""
+    """The provenance of a model's figures of a day: its predictions and the labels."""
     if day <= model.conf.train_days.last:
         raise DataError(
             f"{model.ref} was trained on days up to {model.conf.train_days.last}, so {day} says nothing of it; "

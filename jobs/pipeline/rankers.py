@@ -1,4 +1,4 @@
-"""What ranks in a simulation or an estimate: the newest run's models of `simulate.pairs`, and the ids they know."""
+"""The rankers of a simulation or an estimate: the newest run's models of `simulate.pairs`, and the ids they know."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +23,8 @@ class Rankers:
     scorers: dict[str, Predictor]
     encoder: Encoder
 
-    def made(self) -> list[Any]:
-        """What decides their predictions."""
+    def key(self) -> list[Any]:
+        """The run and the models, for the ids of what is computed with them."""
         return [self.run_id, [self.conf.models[model].key(model) for model in self.scorers]]
 
 

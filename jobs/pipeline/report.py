@@ -27,7 +27,7 @@ _SHAPES: dict[str, Any] = {"masks": Masks, "conflict": Conflict, "facts": Facts}
 
 
 def path_of(lake: Lake, run_id: str) -> str:
-    """Where the page of a run stands."""
+    """The path of a run's page."""
     return lake.uri("reports", run_id, "report.html")
 
 
@@ -44,9 +44,9 @@ def write(
     Args:
         job: on the lake.
         run: the run's own description, `run.json`.
-        trained: what training has left of each model.
+        trained: the artefacts of training each model.
         figures: of gold/evaluations.
-        evidence: what the verdict is made from.
+        evidence: for the verdict.
         inputs: the partitions that the models were compared on, with their versions.
     """
     run_id, conf = run["run_id"], config.of_run(run)
@@ -123,7 +123,7 @@ def _links(lake: Lake) -> dict[str, str]:
 
 
 def trained(lake: Lake, run_id: str, models: dict[str, str]) -> dict[str, report.Trained]:
-    """What training has left of each model: metrics by epoch, masks and conflicts where it has them."""
+    """The artefacts of training each model: metrics by epoch, masks and conflicts where it has them."""
     by_model = {}
     for model, key in models.items():
         folder = lake.uri("models", run_id, key)

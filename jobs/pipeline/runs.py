@@ -1,4 +1,4 @@
-"""Which run the stages after training work on, and what decides what these make of it."""
+"""The run that the stages after training work on, and the provenance of what they write."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -69,7 +69,7 @@ def folders(described: dict[str, Any], conf: Config) -> dict[str, str]:
 
 
 def predictions_provenance(lake: Lake, described: dict[str, Any], conf: Config) -> dict[str, Any]:
-    """What decides a run's predictions: its models, and the test days as they are now."""
+    """The provenance of a run's predictions: its models, and the test days as they are now."""
     return {
         "models": list(folders(described, conf).values()),
         "tables": described["lineage"]["tables"],

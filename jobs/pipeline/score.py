@@ -45,7 +45,7 @@ _READERS: Mapping[str, Callable[[BinaryIO, Sequence[str]], pa.Table]] = {
 
 
 class Scored(NamedTuple):
-    """What a model says of raw rows."""
+    """A model's predictions for raw rows."""
 
     values: dict[str, np.ndarray]
     """Each task's predictions by their column's name, and `rankscore`, float [rows]."""
@@ -70,7 +70,7 @@ class Scorer:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """What turns raw values into its inputs."""
+        """The encoder of raw values into its inputs."""
         return Encoder(self.conf.features, self.vocabulary, self.conf.logs.text_ids)
 
     @property

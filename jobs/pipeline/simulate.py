@@ -38,7 +38,7 @@ def run(job: Job, model: str | None = None) -> None:
     days = job.progress(range(wanted.days), "simulate")
     past = Past(job.lake, rankers.conf) if rankers.conf.statistics or rankers.conf.history else None
     simulation = simulate(World(job.conf.logs), wanted, rankers.scorers, rankers.encoder, days, past)
-    ids = {"simulation_id": digest([*rankers.made(), wanted.model_dump()]), "run_id": rankers.run_id}
+    ids = {"simulation_id": digest([*rankers.key(), wanted.model_dump()]), "run_id": rankers.run_id}
     made_at = contract.made_at(job.lake, layout.SIMULATIONS, "simulation_id").get(ids["simulation_id"])
     rows = as_rows(simulation, {**ids, "made_at": made_at or datetime.now(UTC)})
     if made_at is None:

@@ -34,7 +34,7 @@ def launch_on_spark(spark: SparkSession, conf: Launch, workers: int, order: str,
 
 
 def in_executor(order: str, settings: dict[str, str]) -> None:
-    """What a task runs."""
+    """The body of a Spark task."""
     import os
 
     os.environ.update(settings)

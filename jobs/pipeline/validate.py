@@ -46,7 +46,7 @@ def gate(job: Job, *tables: str) -> None:
 
 
 def block_days(job: Job, *tables: str) -> None:
-    """As `gate`, but days that are bad by themselves are blocked (`job.blocked`), and the others let pass.
+    """Like `gate`, but days that are bad by themselves are blocked (`job.blocked`), and the others pass.
 
     Raises GateError when a table fails otherwise: users or videos, all days, or days that are bad only together.
     """
@@ -90,7 +90,7 @@ def _learnt(job: Job, table: str) -> dict[date, bands.Bands]:
 
 
 def _label_facts(job: Job, table: str, days: list[date]) -> dict[date, Mapping[str, Any]]:
-    """What the commits of labelled days say of the rows that they were labelled from."""
+    """The facts in the commits of labelled days."""
     if table != SAMPLES:
         return {}
     records = job.lake.records(table)
@@ -137,7 +137,7 @@ def _unchecked(job: Job, table: str) -> Iterator[date]:
 
 
 def _digest(job: Job, table: str, days: list[date], learnt: dict[date, bands.Bands]) -> str:
-    """What the rules declare; the vocabulary's version stands for the largest ids, which are not read for it."""
+    """The digest of the suite; the vocabulary's version stands for the largest ids, which are not read for it."""
     suite = suites.build(table, job.conf, days, None, learnt, _label_facts(job, table, days), _columns(job, table))
     return suite.digest(vocabulary=job.lake.version(VOCABULARY) if _encoded(job, table) else None)
 

@@ -1,4 +1,4 @@
-"""How the vocabulary goes on from the one before it: it grows, or it is rebuilt."""
+"""The next vocabulary after the one before it: it grows, or it is rebuilt."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date
@@ -43,7 +43,7 @@ def with_known(job: Job, learnt: DataFrame, before: Mapping[str, Any] | None) ->
 
 
 def facts(job: Job, vocabulary: DataFrame, before: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the commit says of a vocabulary; of one that grows, its lineage and largest ids (`ncs.lake.vocabulary`)."""
+    """The facts in a vocabulary's commit; of one that grows, its lineage and largest ids (`ncs.lake.vocabulary`)."""
     own: dict[str, Any] = {"content": content(vocabulary, "field")}
     if not job.conf.grows_vocabulary:
         return own

@@ -1,4 +1,4 @@
-"""What must hold between sections of a configuration."""
+"""Checks across sections of a configuration."""
 
 from itertools import pairwise
 from typing import TYPE_CHECKING

@@ -57,7 +57,7 @@ class Synthetic(Section):
 
 
 class Logs(Section):
-    """Which logs, of which days."""
+    """The logs, and their days."""
 
     adapter: Literal["landing", "kuairand"]
     source: Place | None
@@ -123,12 +123,12 @@ class Split(Section):
 
     @property
     def days(self) -> int:
-        """How many of the last training days are validation days."""
+        """The number of last training days that are validation days."""
         return self._last("day")
 
     @property
     def hours(self) -> int:
-        """How many hours at the end of the last training day are of validation."""
+        """The number of hours at the end of the last training day that are for validation."""
         return self._last("hour")
 
     def _last(self, unit: str) -> int:

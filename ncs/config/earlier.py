@@ -1,4 +1,4 @@
-"""What earlier versions called otherwise or did not have: keys that are renamed, gone, or came later."""
+"""Configurations of earlier versions: keys that were renamed, removed, or added later."""
 
 import logging
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ def drop_keys(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def drop_gone(values: dict[str, Any], where: str | None) -> dict[str, Any]:
-    """The same configuration without the keys that have gone; `where` is for the warning, None: nobody is warned."""
+    """The same configuration without removed keys; `where` is for the warning, None: nobody is warned."""
     for key in GONE:
         section, _, name = key.partition(".")
         if isinstance(values.get(section), dict) and name in values[section]:
@@ -60,7 +60,7 @@ def add_keys(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def rename_keys(values: dict[str, Any], where: str | None) -> dict[str, Any]:
-    """The same configuration under the keys' new names; `where` is for the warning, None: there is nobody to warn."""
+    """The same configuration under the keys' new names; `where` is for the warning, None: nobody is warned."""
     for old, new in RENAMED.items():
         *sections, name = old.split(".")
         section: Any = values

@@ -1,4 +1,4 @@
-"""What is learnt and how: tasks, nets, training, mask search, the catalogue of models."""
+"""Sections on learning: tasks, nets, training, mask search, the catalogue of models."""
 
 import pkgutil
 from pathlib import Path
@@ -123,7 +123,7 @@ def as_list(value: Any) -> Any:
 
 
 class Train(Section):
-    """What is trained, and how long."""
+    """The models to train, and for how long."""
 
     models: Annotated[list[str], BeforeValidator(as_list), Field(min_length=1)]
     epochs: Few
@@ -167,7 +167,7 @@ class Prune(Section):
 
 
 class Share(Section):
-    """What becomes of the masks that were found, and what the tasks have beside them."""
+    """The use of the masks that were found, and what the tasks have beside them."""
 
     masks: str
     towers: bool

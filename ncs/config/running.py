@@ -1,4 +1,4 @@
-"""How it runs and is kept, what becomes of trained models, and what a ranking is judged by."""
+"""Sections on running and storage, on what is done with trained models, and on judging rankings."""
 
 import re
 from typing import Annotated, Literal
@@ -34,7 +34,7 @@ class Launch(Section):
 
 
 class Privacy(Section):
-    """What hides who the users are."""
+    """Pseudonyms of the users."""
 
     key: Annotated[str, Field(pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$")] | None
 
@@ -75,7 +75,7 @@ class DataLoading(Section):
 
 
 class Daily(Section):
-    """What `ncs daily` trains."""
+    """The model that `ncs daily` trains."""
 
     model: str | None
     scratch_every: Count

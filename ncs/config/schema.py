@@ -196,12 +196,12 @@ class Config(Section):
 
     @property
     def least_days(self) -> int:
-        """How many learning days there must be: one to train on, those of validation and of the test."""
+        """The least number of learning days: one to train on, those of validation and of the test."""
         return 1 + self.split.days + self.test_length
 
     @property
     def test_length(self) -> int:
-        """How many of the last learning days are test days."""
+        """The number of last learning days that are test days."""
         return self.split.test_days if self.window.train is None else self.window.test
 
     @property

@@ -1,1 +1,1 @@
-"""What the predictions are worth: metrics with intervals in Spark, and the report."""
+"""Evaluation of predictions: metrics with intervals in Spark, comparisons, and the report."""

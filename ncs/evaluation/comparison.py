@@ -40,13 +40,13 @@ class Compared:
 
     @property
     def capped(self) -> int:
-        """In how many seeds `train.epochs` ended the training, not `train.patience`."""
+        """The number of seeds whose training `train.epochs` ended, not `train.patience`."""
         return sum(any(budget.capped for budget in of_tasks.values()) for of_tasks in self.budgets)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What all models are compared in: a metric of a task, with their figures."""
+    """A metric of a task in which all models are compared, with their figures."""
 
     task: Task
     metric: Metric
@@ -54,7 +54,7 @@ class Judged:
 
     @property
     def title(self) -> str:
-        """For people, e.g. `CVR MSE`."""
+        """For readers, e.g. `CVR MSE`."""
         return f"{self.task.name.upper()} {self.metric.title}"
 
     @property
@@ -207,7 +207,7 @@ def evidence(
     rows: int,
     champion: str | None = None,
 ) -> Evidence:
-    """What the verdict on a comparison is made from; a model is unsound if one of its seeds was.
+    """The evidence for the verdict on a comparison; a model is unsound if one of its seeds was.
 
     `champion`: the model in service, whose figures on the same rows are among `judged`.
     """

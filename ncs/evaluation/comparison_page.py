@@ -49,7 +49,7 @@ class Comparison:
 
     @property
     def models(self) -> list[str]:
-        """In the order in which they were asked for."""
+        """In the configured order."""
         return [model.model for model in self.compared]
 
     @cached_property
@@ -82,7 +82,7 @@ class Comparison:
 
     @property
     def differences(self) -> Sequence[SeedDifference]:
-        """Of each model from each other."""
+        """The differences of each model from each other."""
         return [row for row in self._evidence.differences if isinstance(row, SeedDifference)]
 
     @cached_property

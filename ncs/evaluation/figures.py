@@ -25,7 +25,7 @@ Kind = tuple[Task, str]
 
 
 def kinds_of(tasks: Iterable[Task], rows: Sequence[Row]) -> dict[str, Kind]:
-    """What the rows hold, by its name for people: each task's predictions, beside them the calibrated ones."""
+    """Title -> kind of predictions in the rows: those of each task and, where there are such, the calibrated ones."""
     there = {(row["task"], row["slice"]) for row in rows}
     return {
         title.format(task.name.upper()): (task, slice_)

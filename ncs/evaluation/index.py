@@ -25,7 +25,7 @@ class Entry:
     """A page in the index."""
 
     kind: str
-    """What it is of: `run`, `comparison`, `sweep` or `simulation`."""
+    """`run`, `comparison`, `sweep` or `simulation`."""
     name: str
     """The id of what it is of."""
     made_at: datetime
@@ -47,7 +47,7 @@ def add(lake: Lake, entry: Entry) -> str:
 
 
 def entries(lake: Lake) -> list[Entry]:
-    """What is listed of every page that is there; a broken entry is left out until its page is written again."""
+    """The entries of all pages; a broken entry is left out until its page is written again."""
     listed = []
     for folder in storage.folders(lake.uri("reports")):
         values = storage.derived_json(lake.uri("reports", folder, _ENTRY), Entry)

@@ -44,7 +44,7 @@ class Interval(NamedTuple):
 
 
 def auc(value: float, variance: float, pos: float, neg: float) -> Interval:
-    """Of an area under the ROC curve with DeLong's variance, over at least two rows of either label.
+    """The interval of an area under the ROC curve with DeLong's variance, over at least two rows of either label.
 
     The areas whose own standard error reaches the value (Newcombe 2006, method 5). His variance of an area is scaled to
     DeLong's, as far as there are rows out of order to estimate that from; without any it is his. Equal scores are
@@ -78,7 +78,7 @@ def _farthest(value: float, end: float, reach: Callable[[float], float]) -> floa
 
 
 def mean_of_shares(value: float, error: float, units: float, freedom: float) -> Interval:
-    """Of a mean of figures within [0, 1] (Wilson 1927), with the standard error that they show.
+    """The interval of a mean of figures within [0, 1] (Wilson 1927), with the standard error that they show.
 
     Args:
         value: the mean.
@@ -98,7 +98,7 @@ def mean_of_shares(value: float, error: float, units: float, freedom: float) -> 
 
 
 def positive_mean(value: float, error: float, n: int) -> Interval:
-    """Of a mean of figures that are not negative: Student's t on the logarithm (delta method)."""
+    """The interval of a mean of non-negative figures: Student's t on the logarithm (delta method)."""
     if value <= 0:
         return Interval(0.0, 0.0)
     factor = math.exp(_student(n - 1) * error / value)  # the error is at most the value: 11 digits at most
@@ -106,7 +106,7 @@ def positive_mean(value: float, error: float, n: int) -> Interval:
 
 
 def rank_correlation(value: float, n: int) -> Interval:
-    """Of Spearman's: Fisher's z with the variance of Bonett and Wright (2000), of at least 4 rows; good up to 0.95.
+    """The interval of Spearman's: Fisher's z, variance by Bonett and Wright (2000), from 4 rows, good up to 0.95.
 
     A perfect order counts as half an exchange of two neighbours away from it: z has no end there.
     """

@@ -1,4 +1,4 @@
-"""What the labelled samples of a run look like: by day, and as a whole."""
+"""Statistics of a run's labelled samples: by day, and overall."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class LabelDays:
 
 
 def label_days(samples: DataFrame) -> LabelDays:
-    """What the labels of the given samples look like, in one pass; users and videos where there are such columns."""
+    """Statistics of the samples' labels, in one pass; users and videos where there are such columns."""
     bins = F.least(F.floor(F.col("cvr") * BINS), F.lit(BINS - 1))
     labelled = F.when(F.col("cvr").isNotNull(), bins)  # least() passes over nulls
     counts = samples.groupBy("day", labelled.alias("bin")).agg(

@@ -1,4 +1,4 @@
-"""What training has left of masks and conflicts, as rows of gold/masks: one figure a row, for SQL and the notebooks."""
+"""Masks and gradient conflicts as rows of gold/masks: one figure per row, for SQL and the notebooks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -67,7 +67,7 @@ def _by_layer(task: str, number: int | None, figure: str, by_layer: Mapping[str,
 
 
 def note(masks: Mapping[str, Any]) -> str:
-    """What the general words on masks leave out."""
+    """What is particular to these masks, beside the page's general text."""
     sentences = []
     if any(pruned["validation"] is None for rounds in masks["rounds"].values() for pruned in rounds):
         sentences.append("The last round was taken unseen: a dashed line marks it.")

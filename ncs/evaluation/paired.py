@@ -21,7 +21,7 @@ from ncs.metrics import Kind, Metric
 from ncs.tasks import Task
 
 LEVEL, POWER = 0.05, 0.8
-"""Of a test, and how likely a difference that a design can settle is found."""
+"""The power of a test: how likely it settles a difference of the size that the design can settle."""
 
 
 @dataclass(frozen=True)

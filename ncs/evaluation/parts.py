@@ -1,4 +1,4 @@
-"""What models predict for parts of the test rows: calibration, and errors by slice, in one pass over all of them."""
+"""Calibration and errors of the models on slices of the test rows, in one pass over all of them."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ CALIBRATED = "calibrated"
 ECE = {metric.bins_of: metric.name for metric in METRICS.values() if metric.bins_of}
 """Slice -> the metric of its bins."""
 OWN = "#"
-"""What a slice's column may begin with, so that it is none of the labels, predictions and keys beside it."""
+"""A prefix of slices' columns, so that none is called like a label, prediction or key beside it."""
 HISTORIES = {"user_impressions": "user_id", "video_impressions": "video_id"}
 """Slices that silver/samples has no column of: in how many impressions of the training days a user or video was."""
 

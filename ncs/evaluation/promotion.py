@@ -91,7 +91,7 @@ def _worse(task: Task, own: TaskEvidence, rules: Promote) -> str | None:
 
 
 def _least_gain(task: Task, own: TaskEvidence) -> float | None:
-    """How much better than the champion at the worse end of the interval; None: nothing is known of it."""
+    """The gain over the champion at the worse end of the interval; None: it is unknown."""
     if own.low is None or own.high is None:
         return None
     return own.low if task.measure.more_is_better else -own.high

@@ -31,7 +31,7 @@ ByTask = Mapping[tuple[str, str], Figure]
 
 @dataclass(frozen=True)
 class Trained:
-    """What training has left of a model: metrics by epoch; of masks, `masks.json` and `conflict.json`; facts."""
+    """The artefacts of training a model: metrics by epoch, masks, gradient conflicts, facts."""
 
     metrics: Sequence[Mapping[str, Any]]
     masks: Mapping[str, Any] | None
@@ -52,15 +52,15 @@ class Quality:
 
 @dataclass(frozen=True)
 class Report:
-    """What a report is made from.
+    """The contents of a report.
 
     Attributes:
         run: the run's own description, `run.json`.
         figures: of every model of the run, and of the truth where it is known.
-        trained: what training has left of each model.
+        trained: the artefacts of training each model.
         labels: the labels of all days.
         tables: versions of the tables that were compared on, beside those that the run was trained on.
-        evidence: what the verdict is made from.
+        evidence: for the verdict.
         simulation: rows of gold/simulations, if the run's rankings have been simulated.
         slices: rows of gold/slices, if there are such.
         reconciled_days: by day, what labelling says of the rows that came in (the facts of its commit).
@@ -154,7 +154,7 @@ def render(report: Report) -> str:
 
 
 def _facts(report: Report) -> dict[str, str]:
-    """What the run is of, in short: dates, rows, features."""
+    """The run in short: dates, rows, features."""
     labels, conf, tested = report.labels, report.conf, report.by_task[report.models[0], CTR].n
     set_aside = sum(row["set_aside"] for row in _log_rows(report.reconciled_days))
     facts = {
@@ -211,7 +211,7 @@ def _models(report: Report) -> list[dict[str, Any]]:
 
 
 def _log_rows(reconciled_days: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What became of the rows of each day and log: how many were kept, set aside and why, repeated."""
+    """For each day and log how many rows were kept, set aside and why, repeated."""
     return [
         {
             "day": day,
@@ -226,7 +226,7 @@ def _log_rows(reconciled_days: Mapping[str, Mapping[str, Any]]) -> list[dict[str
 
 
 def _others(figures: Sequence[Figure], models: Sequence[str], tasks: Sequence[Task]) -> dict[str, list[Figure | None]]:
-    """By its name for people, a figure that no model is chosen by: those of the models, None where one has none."""
+    """Title of a figure that no model is chosen by -> the models' figures, None where a model has none."""
     by_key = {(figure.task, figure.metric, figure.model): figure for figure in figures}
     names = {
         f"{task.name.upper()} {metric.title}": (task.name, metric.name)

@@ -1,4 +1,4 @@
-"""What training has left of models: epochs that their weights have seen, what they cost, which are no result."""
+"""Facts of trained models: epochs that their weights have seen, costs, and which are unsound."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

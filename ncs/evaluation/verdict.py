@@ -18,7 +18,7 @@ _LISTED = 5
 
 
 class Tone(StrEnum):
-    """What a difference is for the model that has it; also the class of its element on a page."""
+    """The meaning of a difference for its model; also the CSS class on a page."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -28,7 +28,7 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """A model beside a reference in one task."""
+    """A model compared with a reference in one task."""
 
     model: str
     reference: str
@@ -40,7 +40,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What follows from a comparison."""
+    """The conclusion of a comparison."""
 
     recommended: str | None
     """The model to use; None where no model of the comparison may be used."""
@@ -72,7 +72,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a verdict is made from.
+    """The evidence for a verdict.
 
     Differences are of every model from every other, in the metric that the task is judged by; others are passed over.
     """
@@ -108,11 +108,11 @@ class Evidence:
         return [(task, row) for task, row in order if row is not None]
 
     def wins(self, model: str, reference: str) -> int:
-        """In how many tasks a model is better."""
+        """The number of tasks in which a model is better."""
         return sum(row.better is True for _, row in self.against(model, reference))
 
     def losses(self, model: str, reference: str) -> int:
-        """In how many tasks a model is worse."""
+        """The number of tasks in which a model is worse."""
         return sum(row.better is False for _, row in self.against(model, reference))
 
     def gain(self, model: str, reference: str) -> float:

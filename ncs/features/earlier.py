@@ -1,4 +1,4 @@
-"""What rows look back to: statistics of earlier days and histories of their users."""
+"""The past that rows look back to: statistics of earlier days and histories of their users."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -25,18 +25,18 @@ from ncs.tasks import Task
 
 _NUMBERS = ("int", "bigint", "float", "double", "smallint", "tinyint", "decimal")
 _DATA_EXCEPTION = re.compile(r"(\[[A-Z_.]+\] [^\n]*?) SQLSTATE: 22")
-"""What Spark says of a value that an expression cannot compute with, as a division by zero."""
+"""Spark's errors for a value that an expression cannot compute with, as a division by zero."""
 _SUMMARY_ROWS = 1_000_000
 """Rows that bucket edges and scales are taken from: enough for a thousand buckets, bounded whatever the log's size."""
 
 
 class LearntVocabulary(NamedTuple):
-    """What is learnt on the training days."""
+    """The vocabulary that is learnt on the training days."""
 
     rows: DataFrame
     """`field, value, id, count`, as gold/vocabulary has them."""
     reports: list[str]
-    """What somebody should know of single fields, a line each."""
+    """Warnings about single fields, one per line."""
 
 
 def check_columns(samples: DataFrame, features: Mapping[str, Feature], tasks: Mapping[str, Task]) -> None:

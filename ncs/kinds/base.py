@@ -1,4 +1,4 @@
-"""What all kinds of features have in common."""
+"""The interface of all kinds of features."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
@@ -34,11 +34,11 @@ class Feature(Section):
     side: Side
 
     def slot(self, name: str) -> Slot:
-        """Where it stands in a batch."""
+        """Its columns in a batch."""
         raise NotImplementedError
 
     def encoder(self, name: str, known: Sequence[str]) -> Encoder:
-        """What encodes raw values as Spark does; `known`: the learnt values of its table in the order of their ids."""
+        """An encoder that agrees with Spark's; `known`: the values of its table in the order of their ids."""
         raise NotImplementedError
 
     def largest_id(self, known: int) -> int:
@@ -53,11 +53,11 @@ class ColumnFeature(Feature):
     """Whether ids rise with the value, as a number; else by falling frequency."""
 
     def problem(self, dtype: "DataType") -> str | None:
-        """What is wrong with the type of its column, and the remedy; None: nothing."""
+        """The problem with the type of its column, and the remedy; None: there is none."""
         raise NotImplementedError
 
     def summary(self, name: str, dtype: "DataType") -> "Column | None":
-        """What it learns from the training rows as a whole: an aggregate, which the methods below are given."""
+        """The aggregate over the training rows that it needs; its value is passed to the methods below."""
         return None
 
     def learnt(self, summary: Any) -> Learnt:
@@ -65,7 +65,7 @@ class ColumnFeature(Feature):
         return []
 
     def report(self, summary: Any) -> str | None:
-        """What somebody should know about the training rows."""
+        """A warning about the training rows."""
         return None
 
     def values(self, name: str, dtype: "DataType", summary: Any) -> "Column | None":
@@ -73,7 +73,7 @@ class ColumnFeature(Feature):
         return None
 
     def bad_rows(self, name: str) -> "Column | None":
-        """What is wrong with a row's value, a text, null where nothing is; None: every value can be encoded."""
+        """The problem with a row's value as text, null where there is none; None: every value can be encoded."""
         return None
 
     def encode_column(self, rows: "DataFrame", name: str, known: "DataFrame", samples: "DataFrame") -> "DataFrame":

@@ -38,7 +38,7 @@ class Hashed(ColumnFeature):
         return no_scalar(dtype)
 
     def summary(self, name: str, dtype: "DataType") -> "Column":
-        """How many values and how many ids there are, about."""
+        """The approximate number of values, and the number of ids."""
         from pyspark.sql import functions as F
 
         text = self._text(name, dtype)

@@ -125,5 +125,5 @@ class History(Section):
         return F.unix_date("day").cast("bigint") if self.lag_hours is None else F.unix_micros("ts")
 
     def _lag(self) -> int:
-        """What must lie between an event and the row, as the clock counts, beside one tick."""
+        """The least time between an event and the row, in ticks of the clock, beside one tick."""
         return 0 if self.lag_hours is None else round(self.lag_hours * HOUR)

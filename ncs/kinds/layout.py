@@ -1,11 +1,11 @@
-"""Where the features of a row stand in a batch: columns of ids, and columns of numbers."""
+"""The columns of a row's features in a batch: columns of ids, and columns of numbers."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 NO_ID = -1
-"""In a column of ids of a list that has fewer elements than columns."""
+"""Pads the columns of a list that has fewer elements than columns."""
 
 Pooling = Literal["mean", "sum", "max", "attention"]
 """How the vectors of a list's elements become one; attention: weighted by their fit to the candidate (DIN)."""

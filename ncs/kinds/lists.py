@@ -31,7 +31,7 @@ class IdList(ColumnFeature):
     separator: Annotated[str, Field(min_length=1, max_length=8)] | None = None
     """None: the column is an array."""
     length: Annotated[int, Field(ge=1, le=1000)] = 8
-    """Of the elements the first so many count."""
+    """So many elements are read, from the first."""
     pooling: Literal["mean", "sum", "max"] = "mean"
     min_count: Count = 1
     table: str | None = None

@@ -30,7 +30,7 @@ def finite(value: Column) -> Column:
 
 
 def position(value: Column, edges: list[float]) -> Column:
-    """How many of the rising edges lie at or below a value, null for null and NaN."""
+    """The number of ascending edges at or below a value; null for null and NaN."""
     number = value.cast("double")
     passed = F.size(F.filter(F.array(*[F.lit(edge) for edge in edges]), lambda edge: edge <= number))
     return F.when(number.isNotNull() & ~F.isnan(number), passed)
@@ -47,7 +47,7 @@ def no_number(dtype: DataType) -> bool:
 
 
 def no_scalar(dtype: DataType) -> str | None:
-    """What is wrong with a column that should have one value a row."""
+    """The problem with a column that should have one value per row."""
     if isinstance(dtype, ArrayType):
         return f"silver/samples has lists ({dtype.simpleString()}); encode: list"
     if dtype.typeName() == "binary":

@@ -56,7 +56,7 @@ class Statistics(Section):
 
     @property
     def group(self) -> str:
-        """What gold/daily_statistics calls the columns, `user_id,category`."""
+        """The name of the columns in gold/daily_statistics, `user_id,category`."""
         return ",".join(self.by)
 
     @property
@@ -213,7 +213,7 @@ def sum_days(samples: "DataFrame", groups: Sequence[Sequence[str]]) -> "DataFram
 
 
 def _of_row() -> "dict[str, Column]":
-    """What a row of silver/samples adds to each sum."""
+    """The terms of a row of silver/samples in each sum."""
     from pyspark.sql import functions as F
 
     return {

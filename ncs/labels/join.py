@@ -36,7 +36,7 @@ BROKEN, NTH, LOG, OWN_DAY, PAIR = "#broken", "#nth", "#log", "#own_day", "#pair"
 BEFORE, PAIR_BEFORE, REPEATED = "#before", "#pair_before", "#repeated"
 SHOWN_ID, SHOWN_AT, SHOWN_ON, SHOWN_UNTIL, SHOWN_AS = "#shown_id", "#shown_at", "#shown_on", "#shown_until", "#shown_as"
 EVENT_COLUMNS = ("impression_id", "ts", "day")
-"""What clicks and plays have in common."""
+"""The columns that clicks and plays share."""
 
 SAMPLE_COLUMNS = ("impression_id", "user_id", "video_id", "ts", "day")
 LABEL_COLUMNS = ("length_seconds", "clicked", "watched_seconds", "cvr")
@@ -208,7 +208,7 @@ def _apart(events: DataFrame, log: str, columns: Sequence[str]) -> DataFrame:
 
 
 def _own(log: str, name: str) -> str:
-    """What a log's own column is called beside those of other logs, which may have other types."""
+    """The name of a log's own column beside those of other logs, which may have other types."""
     return f"#{log}/{name}"
 
 

@@ -1,4 +1,4 @@
-"""Which folders and days can matter to a day's labels: pure functions of dates, no Spark.
+"""The folders and days that a day's labels depend on: pure functions of dates, no Spark.
 
 A row has two days: that of its folder, the day on which it was delivered, and its own, the day of its time in the
 logs' time zone. Clicks and plays may be delivered late. Windows are lengths of time, so that the days which they reach
@@ -30,7 +30,7 @@ class Reach:
     timezone: str
     window: timedelta
     late_days: int = 0
-    """How many days after its own day's folder a click or play may still be delivered."""
+    """The number of days after its own day's folder that a click or play may be delivered."""
     redated: bool = False
     """Whether impressions may come late too, and then belong to their own day."""
 

@@ -19,7 +19,7 @@ Examples = dict[str, dict[str, str]]
 
 @dataclass
 class LogCounts:
-    """Where the rows of one log of one day went."""
+    """The outcomes of one log's rows of one day."""
 
     rows: int = 0
     kept: int = 0
@@ -82,7 +82,7 @@ class Reconciliation:
             )
 
     def _outcomes(self, log: str, examples: Examples) -> str:
-        """What became of a log's rows, and of the most frequent reason what it means, with an example."""
+        """The outcomes of a log's rows, and the meaning of the most frequent reason, with an example."""
         reconciled = self.logs[log]
         if not reconciled.quarantined:
             return str(reconciled)

@@ -1,4 +1,4 @@
-"""What a column of a table is, and the columns that several tables have; it imports neither Spark nor torch."""
+"""The declaration of a column, and the columns that several tables have; it imports neither Spark nor torch."""
 
 from collections.abc import Mapping
 from enum import StrEnum

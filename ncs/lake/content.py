@@ -1,4 +1,4 @@
-"""What rows say, whatever their order, files or version: equal content, equal digest."""
+"""Digests of rows that do not depend on order, files or version: equal content, equal digest."""
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F

@@ -1,4 +1,4 @@
-"""What a table promises whoever reads or writes it: NOT NULL and CHECK constraints, comments, properties.
+"""The contract of a table with its readers and writers: NOT NULL and CHECK constraints, comments, properties.
 
 Delta holds every writer to them, ours or another. They are set when the table is created, in one commit made without
 Spark; a table from before a contract changed is brought up to it by `ncs migrate` (`ncs.lake.migrations`).
@@ -167,7 +167,7 @@ def made_at(lake: layout.Lake, table: str, key: str) -> dict[str, datetime]:
 
 
 def _append_file(uri: str, delta: DeltaTable, rows: pa.Table, properties: CommitProperties | None) -> None:
-    """What `write_deltalake` does, where deltalake cannot write into the table's folder."""
+    """The same as `write_deltalake`, where deltalake cannot write into the table's folder."""
     known = {column.name for column in delta.schema().fields}
     joining = [column for column in Schema.from_arrow(rows.schema).fields if column.name not in known]
     if joining:

@@ -28,7 +28,7 @@ _COUNTED = {_DATA: 5, _DATA_V2: 8}
 
 
 def damaged(uri: str, reason: str) -> DataError:
-    """What to say of a file of a table in the lake that cannot be read as it was written."""
+    """The error for a file of a table that cannot be read as it was written."""
     folder = re.match(r".*/(?:bronze|silver|gold|validation)/[^/]+(?=/)", uri)
     table = folder[0] if folder else "the table's folder"
     return DataError(

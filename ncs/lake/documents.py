@@ -217,7 +217,7 @@ class RunManifest(Document):
 
 
 class Order(Document):
-    """What a launcher asks of its workers."""
+    """The order of a launcher to its workers."""
 
     conf: dict[str, Any]
     lake: dict[str, str]

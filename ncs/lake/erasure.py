@@ -1,4 +1,4 @@
-"""Whom `ncs erase` has removed, and which models had seen them: small files in the lake, one a call.
+"""The users that `ncs erase` has removed, and the models that had seen them: one small file per call.
 
 User ids stand there as SHA-256 sums, so that none is read off by accident; whoever has the lake and an id can still
 find out whether it was erased. It imports neither Spark nor torch.
@@ -19,7 +19,7 @@ PREFIX = "ncs-erased:"
 
 
 def user_digest(user: int) -> str:
-    """What stands for a user id of the tables."""
+    """The digest that stands for a user id of the tables."""
     return hashlib.sha256(f"{PREFIX}{user}".encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What was set aside, by day, log and reason, with some of the rows; read file by file, without Spark."""
+"""The quarantine by day, log and reason, with some of its rows; read file by file, without Spark."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field

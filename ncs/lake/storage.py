@@ -106,7 +106,7 @@ def exists(uri: str) -> bool:
 
 @dataclass(frozen=True)
 class Entry:
-    """What stands in a folder: its kind (`other`: a pipe, a device, a link to nothing), bytes, time of change."""
+    """An entry of a folder: its kind (`other`: a pipe, a device, a link to nothing), bytes, time of change."""
 
     kind: Literal["file", "folder", "other"]
     size: int
@@ -114,7 +114,7 @@ class Entry:
 
 
 def entries(uri: str) -> dict[str, Entry]:
-    """What stands directly in a folder, by name, links followed; empty if there is no folder.
+    """The entries directly in a folder, by name, links followed; empty if there is no folder.
 
     Opens nothing, so that nothing can block. Names that start with `_` or `.` are left out, as by `files`. Raises
     OSError if the folder cannot be listed, NotADirectoryError if it is a file.
@@ -165,7 +165,7 @@ def files(uri: str) -> dict[str, tuple[int, str]]:
 
 
 def leftovers(uri: str, before: datetime) -> list[str]:
-    """What `write_bytes` has left below a folder when its process was killed, unchanged since `before`."""
+    """Unfinished files of killed `write_bytes` calls below a folder, unchanged since `before`."""
     fs, path = filesystem(uri)
     paths = fs.find(path) if fs.exists(path) else []
     halves = [name for name in paths if name.endswith(_UNFINISHED)]

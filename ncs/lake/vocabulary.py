@@ -17,7 +17,7 @@ LINEAGE, LARGEST = "lineage", "largest"
 
 
 def read_ids(lake: Lake, version: int) -> pa.Table:
-    """What an encoder reads of a version: `field, value, id`."""
+    """The columns of a version that an encoder reads: `field, value, id`."""
     return lake.read(layout.VOCABULARY, version, ["field", "value", "id"])
 
 

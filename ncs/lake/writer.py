@@ -46,7 +46,7 @@ _CONFLICTS = (
     ProtocolChangedException,
 )
 _REFUSED = re.compile(r"\[DELTA_\w+\].*")
-"""What Delta says of rows or of a schema: the condition's name, and the first line of its text."""
+"""Delta's errors about rows or a schema: the condition's name, and the first line of its text."""
 _TRIES = 8
 _FIRST_PAUSE = 0.5
 """Seconds, on average; each further pause is twice as long, so that all of them last about a minute."""
@@ -54,7 +54,7 @@ _FIRST_PAUSE = 0.5
 
 @dataclass(frozen=True)
 class _Target:
-    """What rows are written to: a table, and what of it they replace."""
+    """The target of a write: a table, and the rows of it that are replaced."""
 
     uri: str
     partition: tuple[str, ...] = ()

@@ -34,7 +34,7 @@ def check_encoding(uris: Iterable[str], encoding: str, what: str) -> None:
 
 
 def why_unreadable(uri: str, cause: str) -> str:
-    """What is wrong with a file that Spark could not read to its end, and what to do; `cause` is Spark's own word."""
+    """The error for a file that Spark could not read to its end, with the remedy; `cause` is Spark's own text."""
     broken = _broken(uri)
     if broken is None and storage.exists(checksums := _checksums(uri)):
         return f"the file does not agree with its checksums in {checksums}; remove those, or deliver both again"
@@ -44,7 +44,7 @@ def why_unreadable(uri: str, cause: str) -> str:
 
 
 def _checksums(uri: str) -> str:
-    """Where Hadoop keeps a file's checksums, and looks for them before it reads."""
+    """The file of Hadoop's checksums, which it looks for before it reads."""
     folder, _, name = uri.rpartition("/")
     return f"{folder}/.{name}.crc"
 
@@ -67,7 +67,7 @@ def _undecodable(uri: str, encoding: str) -> tuple[int, str] | None:
 
 
 def _broken(uri: str) -> str | None:
-    """What another reader finds wrong with a file; None if it reads all of it."""
+    """The error of another reader for a file; None if it reads all of it."""
     try:
         if ".parquet" in uri:
             with storage.open_file(uri) as file:

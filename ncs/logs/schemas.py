@@ -55,7 +55,7 @@ class LogSchema:
     others: bool = False
 
     def remedy(self, name: str, otherwise: str) -> str:
-        """What to do about a column whose values are not of its type."""
+        """The remedy for a column whose values are not of its type."""
         if not self.others or self.required.get(name) != _LONG:
             return otherwise
         return f"{otherwise} or, if they are no numbers, name it in logs.text_ids"
@@ -91,7 +91,7 @@ class LogSchema:
 
 
 _VERSIONS = (UPDATED_AT, "ts")
-"""What users and videos may call the time since when a row holds; bronze has it as the first of the two."""
+"""Names that users and videos may give to the time from which a row holds; bronze uses the first."""
 
 SCHEMAS = {
     "impressions": LogSchema(
@@ -106,7 +106,7 @@ SCHEMAS = {
         {"video_id": _LONG}, {"length_seconds": _DOUBLE, **dict.fromkeys(_VERSIONS, _TIME)}, others=True
     ),
 }
-"""What each log's columns are in bronze, less the `day` of the day logs. Times are UTC."""
+"""The columns of each log in bronze, without the `day` of the day logs. Times are UTC."""
 
 
 def with_numbers_of_texts(rows: DataFrame, names: Sequence[str]) -> DataFrame:

@@ -1,4 +1,4 @@
-"""Where raw logs come from: one interface, one module a kind of source."""
+"""Sources of raw logs: one interface, one module per kind of source."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -19,7 +19,7 @@ class Source(Protocol):
 
     @property
     def pseudonyms(self) -> Pseudonyms:
-        """What stands in the place of user ids."""
+        """The pseudonyms of user ids."""
 
     def fingerprint(self, log: str, day: date | None) -> dict[str, Any]:
         """The files that decide the rows, as plain JSON data: relative path -> [bytes, time of change].

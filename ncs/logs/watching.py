@@ -1,4 +1,4 @@
-"""How much of a video a click of the synthetic world watches: a logit-normal share, and its mean."""
+"""The share of a video that is watched after a click of the synthetic world: logit-normal, with its mean."""
 
 from collections.abc import Callable
 from functools import cache

@@ -144,7 +144,7 @@ class World:
     # The truth
 
     def click_probability(self, shown: Mapping[str, NDArray[Any]]) -> Floats:
-        """How likely each impression is clicked, in (0, 1)."""
+        """The click probability of each impression, in (0, 1)."""
         return expit(self.logits(shown)[0])
 
     def expected_cvr(self, shown: Mapping[str, NDArray[Any]]) -> Floats:

@@ -99,7 +99,7 @@ class Gbdt(Model):
 
 
 class Columns:
-    """What trees see of a batch: single ids of small tables, how often an element is in a list, all numbers."""
+    """The inputs of trees: single ids of small tables, how often an element is in a list, all numbers."""
 
     def __init__(self, spec: NetSpec) -> None:
         inputs, most = spec.inputs, spec.net.gbdt.categories

@@ -24,11 +24,11 @@ from ncs.nets.layers import Tower
 from ncs.nets.model import Model, NetSpec
 
 RANK = 8
-"""Of a feature gate's matrix."""
+"""The rank of a feature gate's matrix."""
 
 
 class NormalisedSwish(nn.Module):
-    """What follows an expert's layer: normalisation over its neurons, Swish, dropout."""
+    """Normalisation over an expert layer's neurons, then Swish and dropout."""
 
     def __init__(self, net: Net) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ from ncs.nets.pooling import Pooling
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What the input layers are built from.
+    """The specification of the input layers.
 
     Features of ids, and projected vectors of numbers, have a vector of the embedding's width each; numbers stand beside
     these vectors, after them; then come the crosses of pairs of vectors.
@@ -91,7 +91,7 @@ class InputSpec:
         return columns
 
     def units(self) -> Tensor:
-        """What each output column is computed from, int [columns, 2]: two dimensions of vectors, a number, or a flag.
+        """The sources of each output column, int [columns, 2]: two dimensions of vectors, a number, or a flag.
 
         Dimensions are numbered from 0, vector by vector, then numbers and flags. A column of a single one names it
         twice; of a dot product, which takes all dimensions of two vectors, both are -1.
@@ -162,7 +162,7 @@ class Inputs(nn.Module):
 
 
 def dimension_owners(width: int, tasks: int) -> Tensor:
-    """Whose each dimension of an embedding is, int [width]: a task's number, or -1 for those of all tasks.
+    """The owner of each dimension of an embedding, int [width]: a task's number, or -1 for those of all tasks.
 
     Each task has the width over the number of tasks and one, rounded down: the last dimensions, in the tasks' order.
     """

@@ -34,7 +34,7 @@ class Subnetwork:
 
     @property
     def factors(self) -> Tensor | None:
-        """What vectors and numbers are multiplied by before they are crossed, [base]; None: nothing."""
+        """The factors of vectors and numbers before they are crossed, [base]; None: there are none."""
         return None if self.inputs.scales is None else self.inputs.scales.member(self.member)
 
 
@@ -65,7 +65,7 @@ class MaskedLinear(nn.Linear):
 
 
 class Activation(nn.Module):
-    """What follows a hidden layer: normalisation over its neurons, if any, ReLU, dropout. It has no weights.
+    """Normalisation over a hidden layer's neurons, if any, then ReLU and dropout. It has no weights.
 
     Of a masked layer all neurons are normalised, those that the mask has cut off too, as the constants that they are.
     """

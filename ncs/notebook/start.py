@@ -1,4 +1,4 @@
-"""What a notebook begins with: widgets, a Spark session, the lake, the views."""
+"""The start of a notebook: widgets, a Spark session, the lake, the views."""
 
 import os
 from collections.abc import Mapping

@@ -45,7 +45,7 @@ def in_order(run: Run) -> list[str]:
 
 
 class Training:
-    """What the models of a run are trained with: its rows, decoded once, and the workers."""
+    """Training of a run's models, on its rows, which are decoded once, and the workers."""
 
     def __init__(self, run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -> None:
         conf = run.conf
@@ -105,14 +105,14 @@ class Training:
 
 
 def _keys(conf: Config) -> dict[str, Any]:
-    """What decides the training of a model beside its module."""
+    """The keys that decide a model's training, beside its module."""
     keys = conf.part("tasks", "net", "prune", "share", "train")
     del keys["net"]["blend"], keys["train"]["models"]
     return keys
 
 
 def _facts(net: Model, epochs: Sequence[Epoch], trainer: Trainer) -> Facts:
-    """What `facts.json` says of a trained model, by the epochs that it took."""
+    """The contents of `facts.json` for a trained model, by the epochs that it took."""
     by_subgroup: defaultdict[int | None, float] = defaultdict(float)
     for epoch in epochs:
         by_subgroup[epoch.subgroup] += epoch.seconds

@@ -30,7 +30,7 @@ from ncs.training.phase import Phase
 from ncs.training.store import Store, optimizer_of
 
 _EQUAL = ("fields", "statistics", "history", "tasks", "net", "share")
-"""What decides a net's shape and the meaning of its inputs."""
+"""The keys that decide a net's shape and the meaning of its inputs."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is served of a model's task: a net, trees, or the weighted mean of both."""
+"""The served form of a model's task: a net, trees, or the weighted mean of both."""
 
 from typing import Any
 

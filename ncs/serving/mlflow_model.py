@@ -20,7 +20,7 @@ from ncs.kinds.history import Past
 from ncs.serving.raw import LENGTH, RANKSCORE
 
 _PACKAGES = ("numpy", "onnxruntime", "pandas", "pyarrow", "pydantic")
-"""What the served model imports, beside MLflow, at the versions that wrote it."""
+"""The packages that the served model imports, beside MLflow, at the versions that wrote it."""
 
 
 def save(

@@ -1,4 +1,4 @@
-"""What the logs say of users and videos when a simulation begins: statistics of the last days, users' histories."""
+"""The logs' state when a simulation begins: statistics of the last days, users' histories."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -108,7 +108,7 @@ def _keys(columns: Sequence[NDArray[Any]]) -> tuple[list[str | None], NDArray[np
 
 
 def _statistic(name: Statistic, own: pd.DataFrame, whole: pd.Series, smoothing: float) -> Floats:
-    """As `ncs.kinds.statistics` defines it, of each key [keys]."""
+    """The statistic of each key [keys], as `ncs.kinds.statistics` defines it."""
     if name in ("impressions", "watched_seconds"):
         return np.log1p(own[name].to_numpy())
     if name == "hours_since":  # of single rows, of which a simulation keeps none

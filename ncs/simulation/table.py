@@ -24,7 +24,7 @@ def as_text(simulation: Simulation) -> str:
 
 
 def _words(simulation: Simulation) -> list[str]:
-    """What the figures mean, and whether the users are split as they should be."""
+    """The meaning of the figures, and whether the users are split as they should be."""
     days = max(outcome.day for outcome in simulation.outcomes)
     split = simulation.sample_ratio
     return [

@@ -1,4 +1,4 @@
-"""Whether this process is one of several that train; asked before torch is imported, for there may be nothing to do."""
+"""Whether this process is a launched worker. It imports no torch: there may be nothing to train."""
 
 import os
 

@@ -41,7 +41,7 @@ class TrainedEpoch(NamedTuple):
 
 @dataclass
 class Trainer:
-    """What all phases of a model have in common: loaders by task, workers, the store of artefacts and metrics."""
+    """The plain training loop that all phases of a model run through."""
 
     conf: Train
     loaders: Mapping[str, Loader]
@@ -54,7 +54,7 @@ class Trainer:
     title: str = ""
     """The model, as progress names it."""
     quiet: bool = True
-    """Whether no bar is drawn."""
+    """Without a progress bar."""
     report: Callable[[str], None] | None = None
     """Takes a line of progress after an epoch, where nobody watches a bar."""
     _reported_at: float = field(default_factory=time.monotonic)

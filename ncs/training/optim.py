@@ -50,7 +50,7 @@ class _Dense(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """What steps with the same gradients and masks have in common, as vectors over the slice that they update.
+    """The values that steps with the same gradients and masks share, as vectors over the slice that they update.
 
     `mask` is 1 where a weight is updated, else 0; `first` and `second` are the rates of its moments, `decay` the factor
     of weight decay.

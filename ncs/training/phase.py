@@ -60,7 +60,7 @@ class Kept:
 
 @dataclass
 class Progress:
-    """How far a phase has come, and what is kept of it for each task: a checkpoint needs no other file."""
+    """The progress of a phase, with the epoch kept for each task: a checkpoint needs no other file."""
 
     epoch: int = 0
     kept: dict[str, Kept] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Checkpoint:
         return cls(saved["net"], saved["optimizer"], Progress(progress["epoch"], kept))
 
     def artefact(self) -> dict[str, Any]:
-        """As nested dicts, for `Store.save_checkpoint`."""
+        """The checkpoint as nested dicts, for `Store.save_checkpoint`."""
         kept = {task: vars(kept) for task, kept in self.progress.kept.items()}
         return {
             "net": self.net,

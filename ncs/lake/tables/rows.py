@@ -36,7 +36,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two models lie apart on the same rows, in one metric of a task: the columns that all differences have."""
+    """The difference of two models on the same rows, in one metric of a task: the columns that all differences have."""
 
     model: Annotated[str, MODEL]
     reference: Annotated[str, Column("string", "the model that it is compared with").required]
@@ -92,7 +92,7 @@ class SeedDifference(Difference):
 
 @dataclass(frozen=True)
 class Part:
-    """How one model predicts one task on a part of the test rows, as a row of gold/slices."""
+    """Calibration and errors of one model in one task on a part of the test rows, as a row of gold/slices."""
 
     run_id: Annotated[str, RUN]
     model: Annotated[str, MODEL]

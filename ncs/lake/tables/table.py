@@ -1,4 +1,4 @@
-"""What a table is: one declaration, and the schemas and constraints that follow from it."""
+"""The declaration of a table, and the schemas and constraints that follow from it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ _ARROW = {
 }
 """A type by Delta's name -> Arrow's."""
 SHARE = "_is_a_share"
-"""How the constraint on a label of a task's samples ends."""
+"""Suffix of the constraint on a label of a task's samples."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Table:
     stage: str
     comment: str
     columns: Mapping[str, Column]
-    """Those that every lake's table has."""
+    """The columns that the table has in every lake."""
     partition: tuple[str, ...] = ()
     rest: str = ""
-    """What further columns there may be: the configuration decides (logs, fields, tasks)."""
+    """The further columns, in words, where the configuration decides on them (logs, fields, tasks)."""
     key: tuple[str, ...] = ()
     """Columns that no two rows agree on: data validation fails otherwise."""
     checks: Mapping[str, str] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Table:
     compact: bool = True
     """Whether upkeep puts small files together."""
     cluster_by: tuple[str, ...] = ()
-    """What readers look up within a day (or in a table without days): upkeep lays rows near each other by it."""
+    """Columns that readers look up within a day (or in a table without days): upkeep clusters the rows by them."""
 
     @property
     def required(self) -> list[str]:
@@ -70,7 +70,7 @@ class Table:
         return ", ".join(f"`{name}` {column.type}" for name, column in self.columns.items())
 
     def comments(self, *names: str) -> dict[str, str]:
-        """What columns say, for whoever hands them on under the same name."""
+        """Comments of columns, for tables and views that pass them on under the same name."""
         return {name: self.columns[name].comment for name in names}
 
     def with_labels(self, labels: Sequence[str]) -> "Table":
