@@ -1,4 +1,4 @@
-"""Texts: those that are read from files, and tables for a terminal."""
+"""Texts: those that are read from files, tables for a terminal, identifiers of SQL."""
 
 import os
 import stat
@@ -72,3 +72,8 @@ def _padded(lines: Sequence[Sequence[str]], right: Collection[int] = ()) -> list
         ]
         for line in lines
     ]
+
+
+def quoted(identifier: str) -> str:
+    """An identifier as Spark SQL writes it, even if it is a word of SQL or has other signs than letters."""
+    return f"`{identifier.replace('`', '``')}`"

@@ -6,8 +6,9 @@ from ncs.config import Config
 from ncs.kinds import IdSlot, NumberSlot, Slot
 from ncs.kinds.layout import NO_ID
 from ncs.lake.columns import Between, Column, Nulls
+from ncs.text import quoted
 from validation.queries import none_where
-from validation.rules import Rules, quoted
+from validation.rules import Rules
 
 _INFINITE = "double('Infinity')"
 

@@ -5,7 +5,8 @@ from datetime import date
 
 from ncs.config import Config
 from ncs.days import Days
-from validation.rules import NoRows, Rule, quoted
+from ncs.text import quoted
+from validation.rules import NoRows, Rule
 
 
 def day_literal(day: date) -> str:

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from ncs.config import digest
 from ncs.lake import columns
+from ncs.text import quoted
 
 if TYPE_CHECKING:
     from great_expectations import ExpectationSuite
@@ -229,8 +230,3 @@ def as_declared(declared: Mapping[str, columns.Column]) -> Rules:
             case columns.Between(_, low, high, ends_fail):
                 rules.append(Within(name, low, high, strict=ends_fail))
     return rules
-
-
-def quoted(column: str) -> str:
-    """A column's name as SQL writes it, even if it is a word of SQL."""
-    return f"`{column.replace('`', '``')}`"

@@ -17,6 +17,7 @@ from ncs.lake.columns import UPDATED_AT, Between, Column, Nulls, OneOf, probabil
 from ncs.lake.layout import CLICKS, IMPRESSIONS, PLAYS, PREDICTIONS, SAMPLES, USERS, VIDEOS
 from ncs.lake.tables import table_of
 from ncs.tasks import CTR, CVR, Task, tasks_of
+from ncs.text import quoted
 from validation.bands import Bands
 from validation.inputs import input_column, inputs
 from validation.queries import (
@@ -29,7 +30,7 @@ from validation.queries import (
     text_literal,
     unique,
 )
-from validation.rules import HasColumns, HasRows, NoRows, Rule, Rules, Suite, as_declared, quoted
+from validation.rules import HasColumns, HasRows, NoRows, Rule, Rules, Suite, as_declared
 
 
 def build(

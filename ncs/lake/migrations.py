@@ -11,6 +11,7 @@ from ncs.errors import DataError, first_line
 from ncs.lake import contract, layout, storage
 from ncs.lake.layout import name_of
 from ncs.lake.tables import table_of
+from ncs.text import quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -61,7 +62,7 @@ def type_empty_columns(spark: "SparkSession", uri: str) -> None:
         for name, column in table_of(name_of(uri)).columns.items()
     ]
     properties = f"'delta.appendOnly' = 'false', '{contract.VERSION_PROPERTY}' = '0'"
-    spark.sql(f"ALTER TABLE delta.`{uri.replace('`', '``')}` SET TBLPROPERTIES ({properties})")
+    spark.sql(f"ALTER TABLE delta.{quoted(uri)} SET TBLPROPERTIES ({properties})")
     rows.select(*typed).write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(uri)
 
 

@@ -14,6 +14,7 @@ from ncs.errors import ConfigError
 from ncs.lake import layout
 from ncs.lake.layout import Lake
 from ncs.lake.tables.results import EVALUATIONS, MASKS, RUN_DIFFERENCES, SIMULATIONS
+from ncs.text import quoted
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ VIEWS = (DAILY_LABEL_QUALITY, MODEL_COMPARISON, MASK_OVERLAP, SIMULATION)
 
 def relation(lake: Lake, table: str) -> str:
     """A table of the lake as Spark SQL names it."""
-    return f"delta.`{lake.uri(table).replace('`', '``')}`"
+    return f"delta.{quoted(lake.uri(table))}"
 
 
 def there(lake: Lake) -> Iterator[View]:
@@ -171,14 +172,10 @@ def create(spark: SparkSession, lake: Lake, schema: str | None = None) -> list[V
 
 def statement(view: View, lake: Lake, schema: str | None) -> str:
     """The SQL that makes a view, with its comments."""
-    name = f"VIEW {_quoted(schema)}.{view.name}" if schema else f"TEMPORARY VIEW {view.name}"
+    name = f"VIEW {'.'.join(map(quoted, schema.split('.')))}.{view.name}" if schema else f"TEMPORARY VIEW {view.name}"
     columns = ",\n  ".join(f"{name} COMMENT {_text(what)}" for name, what in view.columns.items())
     head = f"CREATE OR REPLACE {name} (\n  {columns}\n)\nCOMMENT {_text(view.comment)}"
     return f"{head}\nAS {view.select(lake).strip()}"
-
-
-def _quoted(schema: str) -> str:
-    return ".".join(f"`{part}`" for part in schema.split("."))
 
 
 def _text(words: str) -> str:

@@ -17,6 +17,7 @@ from ncs.lake import storage
 from ncs.logs.damage import check_encoding, plain
 from ncs.logs.files import check_same_columns, reading, spark_path
 from ncs.logs.schemas import LogSchema, check_unique_names
+from ncs.text import quoted
 
 _LINES = 100
 BAD = "#bad"
@@ -202,13 +203,9 @@ def _read_json(spark: SparkSession, uris: Sequence[str], what: str, encoding: st
 
 def _with_file(texts: DataFrame) -> DataFrame:
     """The rows with the file that each is of, and whether a decoder has put a replacement for bytes in it."""
-    replaced = reduce(Column.__or__, (texts[_quoted(name)].contains(REPLACEMENT) for name in texts.columns))
+    replaced = reduce(Column.__or__, (texts[quoted(name)].contains(REPLACEMENT) for name in texts.columns))
     flag = F.coalesce(replaced, F.lit(False)).alias(_REPLACED)
     return texts.select("*", F.col("_metadata.file_path").alias(_FILE), flag)
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
 
 
 def _strings(names: Sequence[str]) -> StructType:
