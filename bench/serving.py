@@ -28,7 +28,7 @@ from ncs.nets.model import Model
 from ncs.pruning.mask import Mask
 from ncs.runs.predictor import Predictor
 from ncs.serving.export import export, onnx_predictor, torch_predictor
-from ncs.serving.samples import draw, of_one_request
+from ncs.serving.samples import as_one_request, draw
 from ncs.tasks import CTR, tasks_of
 
 Predict = Callable[[Features], Tensor]
@@ -90,7 +90,7 @@ def drawn(density: float, ids: int, inputs: bool) -> tuple[Model, Config]:
 def trained(lake: str) -> tuple[Model, Config]:
     """ConnectionShare of the run that was finished last."""
     found = latest_run(Lake.at(lake))
-    conf = config.of_run(found)
+    conf = config.from_run(found)
     folder = Lake.at(lake).uri("models", found["run_id"])
     return Predictor.load(folder, "connection_share", conf, found["sizes"]).nets[CTR], conf
 
@@ -119,7 +119,7 @@ def rows(spec: InputSpec, batch: int, request: list[int]) -> dict[str, Features]
     many = draw(spec, batch)
     if batch == 1:
         return {"row": many}
-    return {"rows of one request": of_one_request(many, spec, request), "rows of many requests": many}
+    return {"rows of one request": as_one_request(many, spec, request), "rows of many requests": many}
 
 
 @torch.no_grad()

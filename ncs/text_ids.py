@@ -10,12 +10,12 @@ from typing import Any
 import pyarrow as pa
 
 
-def number_of(text: str) -> int:
+def hash_text(text: str) -> int:
     """The number of a text, from -2^63 to 2^63 - 1."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)
 
 
-def numbers_of(values: Any) -> Any:
+def hash_texts(values: Any) -> Any:
     """Numbers in the place of texts, or of the texts of lists; an empty text is none. Other values stay as they are.
 
     `values`: [rows], of Arrow, or whatever Arrow makes an array of.
@@ -31,4 +31,4 @@ def numbers_of(values: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    return (number_of(value) if value else None) if isinstance(value, str) else value
+    return (hash_text(value) if value else None) if isinstance(value, str) else value

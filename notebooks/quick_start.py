@@ -22,7 +22,7 @@ from ncs.tasks import in_order, tasks_of
 notebook = start(globals())
 spark, lake, run_id = notebook.spark, notebook.lake, notebook.run
 run = storage.read_json(lake.uri("models", run_id, "run.json"))
-conf, models = config.of_run(run), run["models"]
+conf, models = config.from_run(run), run["models"]
 tasks = in_order(tasks_of(conf).values())
 print(f"models: {', '.join(models)}")
 

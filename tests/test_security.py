@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 from jobs.cli import main
 from jobs.job import Job
 from jobs.pipeline import ingest, label
-from jobs.pipeline.runs import latest_run, run_of
+from jobs.pipeline.runs import latest_run, read_run
 from ncs import config
 from ncs.config import Config
 from ncs.data_loading import Snapshot, TableLoader
@@ -97,7 +97,7 @@ def test_a_run_s_description_is_that_of_its_own_folder(run_id: object, lake: Lak
     storage.write_json(lake.uri("models", "toy-1", "run.json"), described)
     for ask in (None, "toy-1"):
         with pytest.raises(DataError, match=r"toy-1/run\.json(: run_id| names a run| describes the run)"):
-            run_of(lake, ask)
+            read_run(lake, ask)
 
 
 @pytest.mark.parametrize("key", ["2022-04-08' OR '1'='1", "x' OR '1'='1"])

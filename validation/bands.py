@@ -87,12 +87,12 @@ def learn(days: Mapping[date, Facts], learnt: Learnt) -> dict[date, Bands]:
         own = figures(days[day], [facts for facts, _ in trailing])
         enough = len(trailing) >= learnt.least
         bands[day] = _bands(own, [before for _, before in trailing], learnt) if enough else {}
-        if all(band.holds for name, band in bands[day].items() if kind_of(name) not in learnt.warn):
+        if all(band.holds for name, band in bands[day].items() if figure_kind(name) not in learnt.warn):
             good.append((days[day], own))
     return {day: own for day, own in bands.items() if own}
 
 
-def kind_of(figure: str) -> str:
+def figure_kind(figure: str) -> str:
     """The kind of a figure: its name, without the column."""
     return figure.partition(".")[0]
 
@@ -100,7 +100,7 @@ def kind_of(figure: str) -> str:
 def _bands(own: Figures, trailing: Sequence[Figures], learnt: Learnt) -> Bands:
     bands: Bands = {}
     for name, value in own.items():
-        kind = kind_of(name)
+        kind = figure_kind(name)
         tolerance = learnt.tolerances()[kind]
         if kind == "psi":  # is itself a distance from the days before
             bands[name] = Band(0.0, tolerance, value)

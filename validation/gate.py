@@ -89,7 +89,7 @@ class Gate:
         return batch.validate(suite.expectations(), result_format=_RESULT)
 
 
-def rule_of(suite: Suite, result: "ExpectationValidationResult") -> Rule:
+def _rule_at_fault(suite: Suite, result: "ExpectationValidationResult") -> Rule:
     """The rule that a result is of."""
     config = result.expectation_config
     assert config is not None
@@ -111,7 +111,7 @@ def _finding(frame: DataFrame, suite: Suite, result: "ExpectationValidationResul
         days=_days(result),
         warns=config.severity == FailureSeverity.WARNING,
         met=bool(result.success),
-        examples=[] if result.success else _examples(frame, rule_of(suite, result), result),
+        examples=[] if result.success else _examples(frame, _rule_at_fault(suite, result), result),
     )
 
 

@@ -138,7 +138,7 @@ def _is_newest(verdict: Verdict, checked: Mapping[tuple[str, str], Checked]) -> 
     return any(
         (verdict.table, key) in checked
         and (checked[verdict.table, key].version, checked[verdict.table, key].outcome)
-        == (verdict.version, verdict.of_day(key)[0])
+        == (verdict.version, verdict.outcome(key)[0])
         for key in verdict.parts()
     )
 

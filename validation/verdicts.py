@@ -66,7 +66,7 @@ class Verdict:
             return [ALL]
         return [str(day) for part in self.days.split(", ") for day in Days.parse(part)]
 
-    def of_day(self, day: str) -> tuple[Outcome, list[Finding]]:
+    def outcome(self, day: str) -> tuple[Outcome, list[Finding]]:
         """The outcome for one of its days, and the failures."""
         failures = [failure for failure in self.failed if not failure.days or day in failure.days]
         if not failures:
@@ -106,7 +106,7 @@ def keep(lake: Lake, verdicts: Iterable[Verdict], run: str) -> None:
     rows = []
     for verdict in verdicts:
         for key in verdict.parts():
-            outcome, failures = verdict.of_day(key)
+            outcome, failures = verdict.outcome(key)
             texts = json.dumps([str(failure) for failure in failures])
             row = {"table": verdict.table, "day": key, "version": verdict.version, "outcome": outcome}
             rows.append({**row, "failures": texts, "run": run, "checked": now})
@@ -143,7 +143,7 @@ def newest_rows(lake: Lake) -> dict[tuple[str, str], Checked]:
     return {key: checks[-1] for key, checks in by_day(lake).items()}
 
 
-def of_rows(checks: Iterable[Checked], commit: Commit) -> Outcome | None:
+def last_outcome(checks: Iterable[Checked], commit: Commit) -> Outcome | None:
     """The gate's last outcome for the current rows of a day; None if it has not checked them.
 
     A check of a later version has seen them too, for nothing has changed them since. One from before they were written
@@ -153,7 +153,7 @@ def of_rows(checks: Iterable[Checked], commit: Commit) -> Outcome | None:
     return seen[-1] if seen else None
 
 
-def of_run(days: Iterable[Sequence[Checked]], commit: Commit) -> Outcome | None:
+def run_outcome(days: Iterable[Sequence[Checked]], commit: Commit) -> Outcome | None:
     """The worst that was said of a run's rows when they were first checked; None if they were not.
 
     Later versions hold rows of other runs on the same days. `days`: the checks of each day of the table.

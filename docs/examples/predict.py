@@ -11,7 +11,7 @@ from ncs.runs.predictor import Predictor
 lake = Lake.at(sys.argv[1])
 run_id = storage.read_json(lake.uri("models", "latest.json"))["run_id"]
 run = storage.read_json(lake.uri("models", run_id, "run.json"))
-conf = config.of_run(run)
+conf = config.from_run(run)
 model = Predictor.load(lake.uri("models", run_id), "connection_share", conf, run["sizes"])
 
 table = "gold/ctr_samples"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from jobs.pipeline.runs import folders, run_of
+from jobs.pipeline.runs import folders, read_run
 from ncs import config
 from ncs.config import Config
 from ncs.errors import ConfigError, DataError
@@ -64,8 +64,8 @@ def choose(lake: Lake, text: str) -> Chosen:
 
 def load(lake: Lake, ref: ModelRef) -> Chosen:
     """A model by its name in the registry; errors as `choose`."""
-    described = run_of(lake, ref.run_id)
-    conf = config.of_run(described)
+    described = read_run(lake, ref.run_id)
+    conf = config.from_run(described)
     known = folders(described, conf)
     if ref.model not in known:
         raise DataError(f"run {ref.run_id} has no model {ref.model!r}, it has {', '.join(known)}; name one of these")

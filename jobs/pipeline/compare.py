@@ -87,7 +87,7 @@ def _trained(job: Job, conf: Config, versions: Mapping[str, int]) -> Run:
 
 def _budgets(run: Run, model: str) -> dict[str, Budget]:
     """The epochs that a trained model's weights have seen, by task."""
-    folder = run.folder_of(model)
+    folder = run.model_folder(model)
     remedy = f"restore it, or remove {folder} and run the same command"
     lines = storage.read_json_lines(storage.join(folder, "metrics.jsonl"), Epoch, remedy)
     return budgets(lines, run.conf.of_model(model))

@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs.job import Job
-from jobs.pipeline.encode import days_before, earlier, samples_of
+from jobs.pipeline.encode import days_before, earlier, sample_versions
 from jobs.pipeline.generate import is_generated
 from ncs.config import digest
 from ncs.features.encoding import encode_days
@@ -61,7 +61,7 @@ def _provenance(job: Job, day: date, vocabulary: int) -> dict[str, Any]:
     """The provenance of a day's rows."""
     labels = {task.name: [task.label, task.expression, task.where] for task in tasks_of(job.conf).values()}
     parts = job.conf.part("logs", "fields", "encode", "statistics", "history")
-    inputs = samples_of([*days_before(job, [day]), day], job.lake.records(layout.SAMPLES))
+    inputs = sample_versions([*days_before(job, [day]), day], job.lake.records(layout.SAMPLES))
     return {
         "conf": digest([parts, labels, _count(job)]),
         "inputs": {layout.VOCABULARY: vocabulary, **inputs},

@@ -13,7 +13,7 @@ import pandas as pd
 
 from jobs.job import Job
 from jobs.pipeline.chosen import Chosen
-from jobs.pipeline.promote import labels_of, read_predictions
+from jobs.pipeline.promote import read_labels, read_predictions
 from ncs.config import Config
 from ncs.errors import NcsError
 from ncs.evaluation.intervals import Z95
@@ -67,7 +67,7 @@ def inputs(job: Job, day: date) -> tuple[list[str], int]:
     """The figures of the day's columns that leave the bands of the days before, and how many have a band."""
     facts = bands.facts_by_day(job.lake.records(layout.SAMPLES), job.conf.fields)
     learnt = bands.learn(facts, job.conf.gates.learnt).get(day, {})
-    of_inputs = {name: band for name, band in learnt.items() if bands.kind_of(name) in _INPUTS}
+    of_inputs = {name: band for name, band in learnt.items() if bands.figure_kind(name) in _INPUTS}
     outside = [
         f"{name} {band.value:.3f}, up to {band.high:.3f} expected" for name, band in of_inputs.items() if not band.holds
     ]
@@ -78,7 +78,7 @@ def scores(lake: Lake, model: Chosen, day: date) -> Iterator[ScoreDrift]:
     """Each task's drift of a model that has predicted the day."""
     tasks = tasks_of(model.conf)
     predicted = read_predictions(lake, model, day, [task.prediction for task in tasks.values()])
-    rows = labels_of(lake, day, tasks).merge(predicted, "inner", "impression_id", validate="one_to_one")
+    rows = read_labels(lake, day, tasks).merge(predicted, "inner", "impression_id", validate="one_to_one")
     for task in tasks.values():
         labelled = rows[rows[task.label].notna()]
         mean = labelled[task.label].mean() if len(labelled) > 1 else 0.0

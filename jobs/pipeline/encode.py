@@ -17,7 +17,7 @@ from ncs.errors import DataError
 from ncs.features.earlier import Earlier, check_earlier
 from ncs.features.encoding import build_vocabulary, check_columns, check_labels, check_values, encode_days
 from ncs.features.split import late_rows
-from ncs.kinds.statistics import groups_of, sum_days
+from ncs.kinds.statistics import column_groups, sum_days
 from ncs.lake import currency, layout
 from ncs.lake.content import content
 from ncs.lake.currency import Wanted
@@ -96,7 +96,7 @@ def provenance(job: Job) -> dict[date, dict[str, Any]]:
         day: {
             "conf": conf,
             **({"validation": f"{job.conf.split.hours} hours"} if late and day == late.day else {}),
-            "inputs": {layout.VOCABULARY: versions[day], **samples_of([*days_before(job, [day]), day], samples)},
+            "inputs": {layout.VOCABULARY: versions[day], **sample_versions([*days_before(job, [day]), day], samples)},
         }
         for day in days
         if str(day) in samples
@@ -125,7 +125,7 @@ def days_before(job: Job, days: Collection[date], statistics_only: bool = False)
     return sorted(day for day in before if str(day) in labelled and day not in job.blocked)
 
 
-def samples_of(days: Iterable[date], samples: Mapping[str, tuple[int, Record]]) -> dict[str, int]:
+def sample_versions(days: Iterable[date], samples: Mapping[str, tuple[int, Record]]) -> dict[str, int]:
     """The versions of silver/samples that some days were last written in."""
     return {f"{layout.SAMPLES}/{day}": samples[str(day)][0] for day in days}
 
@@ -141,7 +141,7 @@ def _outdated(job: Job) -> list[date]:
     for task in tasks_of(job.conf).values():
         for key, (_, record) in job.lake.records(task.table).items():
             day, inputs = date.fromisoformat(key), record.provenance.get("inputs", {})
-            before = samples_of(days_before(job, [day]), samples)
+            before = sample_versions(days_before(job, [day]), samples)
             others = not means_the_same(job.lake, inputs.get(layout.VOCABULARY, 0))
             if day >= first and (others or any(inputs.get(part) != n for part, n in before.items())):
                 days.add(day)
@@ -159,7 +159,7 @@ def vocabulary_provenance(job: Job) -> dict[str, Any]:
     looking_back = [job.conf.part("statistics")] if job.conf.statistics else []
     return {
         "conf": digest([job.conf.part("fields"), *looking_back, _TEXT]),
-        "inputs": samples_of(sorted({*days, *before}), labelled),
+        "inputs": sample_versions(sorted({*days, *before}), labelled),
     }
 
 
@@ -169,8 +169,8 @@ def sums_provenance(job: Job) -> dict[str, dict[str, Any]]:
         return {}
     labelled = job.lake.records(layout.SAMPLES)
     days = days_before(job, {*job.open_days, *job.conf.train_days, *_encoded(job)}, statistics_only=True)
-    conf = digest(groups_of(job.conf.statistics))
-    return {str(day): {"conf": conf, "inputs": samples_of([day], labelled)} for day in days}
+    conf = digest(column_groups(job.conf.statistics))
+    return {str(day): {"conf": conf, "inputs": sample_versions([day], labelled)} for day in days}
 
 
 def _encoded(job: Job) -> set[date]:
@@ -198,7 +198,7 @@ def _sum_days(job: Job) -> None:
     now = job.now()
     wanted = sums_provenance(now)
     stale = {date.fromisoformat(day) for day in currency.stale(now.lake, {layout.DAILY_STATISTICS: wanted})}
-    groups = groups_of(job.conf.statistics)
+    groups = column_groups(job.conf.statistics)
 
     def write(days: Days) -> None:
         samples = job.read(layout.SAMPLES, days=days)

@@ -11,7 +11,7 @@ from ncs.lake.removal import Erased
 from ncs.logs.pseudonyms import Pseudonyms, check_one_kind, pseudonym
 from ncs.tasks import CTR, tasks_of
 from ncs.text import aligned, read_text
-from ncs.text_ids import number_of
+from ncs.text_ids import hash_text
 from validation import quality_page
 
 LARGEST_FILE = 100_000_000
@@ -81,7 +81,7 @@ def _given(ids: Sequence[str], path: str | None, texts: bool) -> list[int | str]
 
 
 def _number(user: int | str) -> int:
-    return number_of(user) if isinstance(user, str) else user
+    return hash_text(user) if isinstance(user, str) else user
 
 
 def _id(where: str, text: str) -> int:

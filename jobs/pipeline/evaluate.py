@@ -22,7 +22,7 @@ from ncs.evaluation.report import Trained
 from ncs.evaluation.tables import as_text
 from ncs.evaluation.trained import unsound_models
 from ncs.evaluation.verdict import Evidence, verdict
-from ncs.features.encoding import label_of
+from ncs.features.encoding import label_column
 from ncs.lake import layout, storage
 from ncs.lake.currency import stale
 from ncs.lake.layout import Record
@@ -37,14 +37,15 @@ from ncs.threads import together
 def run(job: Job) -> None:
     """Evaluate, unless it is done for these predictions; print the comparison either way."""
     described = latest_run(job.lake)
-    run_id, conf = described["run_id"], config.of_run(described)
+    run_id, conf = described["run_id"], config.from_run(described)
     tasks, models = list(tasks_of(conf).values()), folders(described, conf)
     if run_id not in job.lake.records(layout.PREDICTIONS):
         raise DataError(f"{layout.PREDICTIONS} has nothing of run {run_id}; run `ncs predict`")
-    curves, slices = _curves(job, run_id), parts.slices_of(job.lake, job.conf.slices)  # of the run they may be older
+    # By this configuration: the run's own may be older.
+    curves, slices = _curves(job, run_id), parts.available_slices(job.lake, job.conf.slices)
     champion, beside_it = predictions_beside(job.lake, run_id, conf)
     provenance = evaluation_provenance(job, described, conf, slices, bool(curves), beside_it)
-    path = report.path_of(job.lake, run_id)
+    path = report.page_path(job.lake, run_id)
     wanted, beside = {layout.EVALUATIONS: {run_id: provenance}}, [layout.RUN_DIFFERENCES, layout.SLICES, layout.MASKS]
     if stale(job.lake, wanted, beside) or not storage.exists(path):
         own = {parts.OWN + name: edges for name, edges in slices.items()}
@@ -75,7 +76,7 @@ def _differences(
     job: Job, described: dict[str, Any], scored: DataFrame, figures: Sequence[Figure], champion: Champion | None
 ) -> list[RunDifference]:
     """The paired differences of the run's models, from the champion too, over at most `compare.rows` impressions."""
-    conf, models = config.of_run(described), list(described["models"])
+    conf, models = config.from_run(described), list(described["models"])
     tasks = list(tasks_of(conf).values())
     beside = champion if champion and champion.other else None
     if beside:
@@ -97,7 +98,7 @@ def _champions(job: Job, champion: Champion, conf: Config) -> DataFrame:
     predictions = predictions.select(
         "impression_id", F.lit(champion.name).alias("model"), *[task.prediction for task in tasks]
     )
-    samples, labels = job.read(layout.SAMPLES, days=days), [label_of(task).alias(task.label) for task in tasks]
+    samples, labels = job.read(layout.SAMPLES, days=days), [label_column(task).alias(task.label) for task in tasks]
     return predictions.join(samples.select("impression_id", *labels), "impression_id", "left")
 
 
@@ -132,7 +133,7 @@ def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataF
     """The test days' predictions with their labels; for synthetic logs the truth's too, as a model of its own."""
     tasks, days = tasks_of(conf), conf.test_days
     samples = parts.with_histories(job.read(layout.SAMPLES, days=days), job.read(layout.SAMPLES, days=conf.train_days))
-    labels = [label_of(task).alias(task.label) for task in tasks.values()]
+    labels = [label_column(task).alias(task.label) for task in tasks.values()]
     sliced = [F.col(name).alias(parts.OWN + name) for name in slices]
     rows = samples.select("impression_id", "user_id", *sliced, *labels)
     predictions = job.read(layout.PREDICTIONS, days=days).where(F.col("run_id") == run_id)

@@ -9,7 +9,7 @@ from jobs.export import MODEL
 from jobs.job import Job
 from jobs.pipeline import served_model
 from jobs.pipeline.chosen import Chosen, load, run_and_model
-from jobs.pipeline.runs import folders, run_of
+from jobs.pipeline.runs import folders, read_run
 from ncs import config
 from ncs.errors import ConfigError, ExportError
 from ncs.lake import storage
@@ -24,8 +24,8 @@ from ncs.text import aligned
 def run(job: Job, run_id: str | None = None, model: str = MODEL, task: str | None = None) -> None:
     """Export the tasks that are asked for; all are checked before the first is written."""
     run_id, model = run_and_model(job.lake, run_id, model)
-    described = run_of(job.lake, run_id)
-    conf = config.of_run(described)
+    described = read_run(job.lake, run_id)
+    conf = config.from_run(described)
     known, tasks = folders(described, conf), tasks_of(conf)
     _check_unknown("--model", [model], known, described["run_id"])
     asked = task.split(",") if task else [task.name for task in in_order(tasks.values())]

@@ -26,7 +26,7 @@ from ncs.tasks import CTR, tasks_of
 def run(job: Job) -> None:
     """Score the test days with the run's models, and with the champion that they are compared with."""
     described = latest_run(job.lake)
-    conf = config.of_run(described)
+    conf = config.from_run(described)
     _predict(job, described, conf)
     champion = champion_beside(job.lake, described["run_id"], conf)
     if champion and champion.other:

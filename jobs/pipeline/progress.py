@@ -13,7 +13,7 @@ from jobs.pipeline.predict_days import days_for, key, models, predictions_versio
 from ncs.days import Days
 from ncs.errors import DataError
 from ncs.evaluation.metrics import evaluate
-from ncs.features.encoding import label_of
+from ncs.features.encoding import label_column
 from ncs.lake import layout
 from ncs.lake.currency import stale
 from ncs.lake.layout import Lake, Record
@@ -111,7 +111,7 @@ def _evaluate(job: Job, model: Chosen, day: date) -> list[DayFigure]:
     of_model = (F.col("run_id") == run_id) & (F.col("model") == model.model)
     columns = ["impression_id", "model", *(task.prediction for task in tasks)]
     predictions = job.read(layout.PREDICTIONS, days=[day]).where(of_model).select(*columns)
-    labels = [label_of(task).alias(task.label) for task in tasks]
+    labels = [label_column(task).alias(task.label) for task in tasks]
     samples = job.read(layout.SAMPLES, days=[day])
     # A left join: predictions without a sample are counted and refused, not lost.
     scored = predictions.join(samples.select("impression_id", "user_id", *labels), "impression_id", "left")

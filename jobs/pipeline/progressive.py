@@ -56,7 +56,7 @@ def _judged(registry: Registry, day: date) -> ModelRef | None:
 
 def _take(job: Job, day: date, promotes: bool) -> None:
     """Ingest, label, encode, score, judge, train on a day. What a killed call has finished is not done again."""
-    of_day = _job_of(job, day)
+    of_day = _daily_job(job, day)
     daily.bring_to_gold(of_day)
     of_day.check_blocked(f"{day} is neither scored nor trained on. Deliver it again and run the same command")
     if not of_day.conf.has_learning_days:
@@ -74,7 +74,7 @@ def _take(job: Job, day: date, promotes: bool) -> None:
     _register(of_day, day, parent)
 
 
-def _job_of(job: Job, day: date) -> Job:
+def _daily_job(job: Job, day: date) -> Job:
     """The job of one day: one model, trained on the window that ends with the day."""
     conf = job.conf
     keys: dict[str, Any] = {

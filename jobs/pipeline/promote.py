@@ -121,7 +121,7 @@ def _compare(job: Job, candidate: Chosen, champion: ModelRef | None) -> tuple[da
             f"trained on; run `ncs predict --days DAY --model RUN_ID/MODEL` for {'each' if champion else 'it'}"
         )
     day, tasks = days[-1], tasks_of(candidate.conf)
-    rows = labels_of(job.lake, day, tasks)
+    rows = read_labels(job.lake, day, tasks)
     for n, model in enumerate(models):
         columns = {task.prediction: f"{task.name}#{n}" for task in tasks.values()}
         predicted = read_predictions(job.lake, model, day, list(columns))
@@ -158,7 +158,7 @@ def read_predictions(lake: Lake, model: Chosen, day: date, columns: list[str]) -
     return rows
 
 
-def labels_of(lake: Lake, day: date, tasks: dict[str, Task]) -> pd.DataFrame:
+def read_labels(lake: Lake, day: date, tasks: dict[str, Task]) -> pd.DataFrame:
     """A day's impressions with the labels of all tasks, NaN where a row has none."""
     table = tasks[CTR].table
     if str(day) not in lake.records(table):

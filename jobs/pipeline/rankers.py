@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.job import Job
-from jobs.pipeline.runs import run_of
+from jobs.pipeline.runs import read_run
 from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError
@@ -30,8 +30,8 @@ class Rankers:
 
 def load(job: Job, run_id: str | None = None) -> Rankers:
     """Load them, of a run or of the newest. Raises DataError for a model that the run does not hold."""
-    described = run_of(job.lake, run_id)
-    run_id, conf = described["run_id"], config.of_run(described)
+    described = read_run(job.lake, run_id)
+    run_id, conf = described["run_id"], config.from_run(described)
     models = sorted({model for pair in job.conf.simulate.pairs for model in pair})
     missing = [model for model in models if model not in described["models"]]
     if missing:

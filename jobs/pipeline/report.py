@@ -26,7 +26,7 @@ from validation import quality_page, verdicts
 _SHAPES: dict[str, Any] = {"masks": Masks, "conflict": Conflict, "facts": Facts}
 
 
-def path_of(lake: Lake, run_id: str) -> str:
+def page_path(lake: Lake, run_id: str) -> str:
     """The path of a run's page."""
     return lake.uri("reports", run_id, "report.html")
 
@@ -49,7 +49,7 @@ def write(
         evidence: for the verdict.
         inputs: the partitions that the models were compared on, with their versions.
     """
-    run_id, conf = run["run_id"], config.of_run(run)
+    run_id, conf = run["run_id"], config.from_run(run)
     simulation = rankings.newest(job.lake.rows_of_run(layout.SIMULATIONS, run_id))
     commit = job.lake.commits(layout.EVALUATIONS)[run_id]
     checked = quality(job.lake, conf)
@@ -64,7 +64,7 @@ def write(
     if run_id in models_with_erased_users(job.lake):
         run = run | {"saw_erased_users": True}
         provenance["saw_erased_users"] = True
-    path, note = path_of(job.lake, run_id), job.lake.uri("reports", run_id, "provenance.json")
+    path, note = page_path(job.lake, run_id), job.lake.uri("reports", run_id, "provenance.json")
     if storage.exists(path) and storage.derived_json(note) == provenance:
         return
     days = conf.learning_days

@@ -17,10 +17,10 @@ from ncs.tasks import CTR, tasks_of
 
 def latest_run(lake: Lake) -> dict[str, Any]:
     """The description (`run.json`) of the run that `ncs train` finished last."""
-    return run_of(lake, None)
+    return read_run(lake, None)
 
 
-def run_of(lake: Lake, run_id: str | None, verify: bool = True) -> dict[str, Any]:
+def read_run(lake: Lake, run_id: str | None, verify: bool = True) -> dict[str, Any]:
     """The description of a run by its id, or of the one that `ncs train` finished last.
 
     With `verify` its files are compared with its manifest. Raises DataError if it is not there, was never finished, or
@@ -42,7 +42,7 @@ def run_of(lake: Lake, run_id: str | None, verify: bool = True) -> dict[str, Any
 def _read(lake: Lake, run_id: str, verify: bool) -> dict[str, Any]:
     """A run's description. Raises DataError if it is that of another run than the one in whose folder it stands.
 
-    `config.of_run` checks the names and expressions of its configuration, as those of a file.
+    `config.from_run` checks the names and expressions of its configuration, as those of a file.
     """
     if verify:
         manifest.verify(lake.uri("models", run_id))
@@ -87,9 +87,9 @@ def evaluation_wanted(job: Job) -> dict[str, Wanted]:
 
     def provenance(described: dict[str, Any], conf: Config) -> dict[str, Any]:
         from jobs.pipeline.champion import predictions_beside
-        from ncs.evaluation.parts import slices_of  # imports Spark, which the stages that train need not
+        from ncs.evaluation.parts import available_slices  # imports Spark, which the stages that train need not
 
-        slices = slices_of(job.lake, job.conf.slices)
+        slices = available_slices(job.lake, job.conf.slices)
         _, beside = predictions_beside(job.lake, described["run_id"], conf)
         return evaluation_provenance(job, described, conf, slices, job.conf.calibration is not None, beside)
 
@@ -102,9 +102,9 @@ def _of_newest(job: Job, provenance: Callable[[dict[str, Any], Config], dict[str
         return {}
     run_id = "newest"
     try:
-        described = run_of(job.lake, None, verify=False)
+        described = read_run(job.lake, None, verify=False)
         run_id = described["run_id"]
-        return {run_id: provenance(described, config.of_run(described))}
+        return {run_id: provenance(described, config.from_run(described))}
     except NcsError as err:  # of another version, say: no reason to keep silent about the tables
         return {run_id: DataError(str(err))}
 

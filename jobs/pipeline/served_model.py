@@ -47,7 +47,7 @@ def write(job: Job, chosen: Chosen, programs: Mapping[str, bytes]) -> str | None
 def save(lake: Lake, chosen: Chosen, programs: Mapping[str, bytes], folder: Path) -> None:
     """Write the MLflow model into a local folder that is not there yet."""
     vocabulary, columns, conf = _vocabulary(lake, chosen), _columns(lake, chosen.conf.logs.text_ids), chosen.conf
-    files = raw.files_of(conf.part("fields", "statistics", "history"), vocabulary, programs, conf.logs.text_ids)
+    files = raw.model_files(conf.part("fields", "statistics", "history"), vocabulary, programs, conf.logs.text_ids)
     mlflow_model.save(folder, files, conf.features, columns, example(conf, vocabulary, columns))
 
 

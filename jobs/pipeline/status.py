@@ -59,8 +59,8 @@ def _gates(job: Job, table: str, checks: Mapping[tuple[str, str], list[Checked]]
     commits = job.lake.commits(table)
     if table == layout.PREDICTIONS:  # kept by run and checked by day
         days = [of_day for (name, _), of_day in checks.items() if name == table]
-        return {run: verdicts.of_run(days, commit) or NOT_CHECKED for run, commit in commits.items()}
-    outcomes = {key: verdicts.of_rows(checks.get((table, key), []), commit) for key, commit in commits.items()}
+        return {run: verdicts.run_outcome(days, commit) or NOT_CHECKED for run, commit in commits.items()}
+    outcomes = {key: verdicts.last_outcome(checks.get((table, key), []), commit) for key, commit in commits.items()}
     return {key: outcome or NOT_CHECKED for key, outcome in outcomes.items()}
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from jobs.job import Job
 from jobs.pipeline import report
-from jobs.pipeline.runs import folders, run_of
+from jobs.pipeline.runs import folders, read_run
 from ncs import config, tracking
 from ncs.errors import ConfigError
 from ncs.lake import layout, storage
@@ -17,20 +17,20 @@ def run(job: Job, run_id: str | None = None) -> None:
     uri, experiment = job.conf.track.uri, job.conf.track.experiment
     if uri is None:
         raise ConfigError("track.uri is null; name an MLflow server (http://..., databricks) or a folder (file:/...)")
-    described = run_of(job.lake, run_id)
-    for model, key in folders(described, config.of_run(described)).items():
+    described = read_run(job.lake, run_id)
+    for model, key in folders(described, config.from_run(described)).items():
         logged = tracking.log(uri, experiment, tracked(job.lake, described, model, key))
         job.say(f"track: {model} of {described['run_id']} {'logged' if logged else 'is there already'}, {uri}")
 
 
 def tracked(lake: Lake, described: dict[str, Any], model: str, key: str) -> Tracked:
     """What is logged of a model; `key` is its folder in the run's."""
-    run_id, conf = described["run_id"], config.of_run(described)
+    run_id, conf = described["run_id"], config.from_run(described)
     folder = lake.uri("models", run_id, key)
     paths = {
         name: storage.join(folder, name) for name in ("metrics.jsonl", "masks.json", "conflict.json", "facts.json")
     }
-    paths |= {"run.json": lake.uri("models", run_id, "run.json"), "report.html": report.path_of(lake, run_id)}
+    paths |= {"run.json": lake.uri("models", run_id, "run.json"), "report.html": report.page_path(lake, run_id)}
     files = {name: storage.read_bytes(path).decode() for name, path in paths.items() if storage.exists(path)}
     own = report.trained(lake, run_id, {model: key})[model]
     points = [*tracking.points(own.metrics, own.masks), *_test_figures(lake, run_id, model)]

@@ -27,7 +27,7 @@ def run(job: Job, parent: str | None = None, why: str | None = None) -> None:
     """
     if parent == LATEST:
         newest = latest_run(job.lake)
-        parent, until = newest["run_id"], config.of_run(newest).train_days.last
+        parent, until = newest["run_id"], config.from_run(newest).train_days.last
         if job.conf.train_days.last <= until:
             job.say(f"train: run {parent} has been trained on days up to {until}, there is none after it")
             return

@@ -18,7 +18,7 @@ from validation import bands, suites
 from validation import tables as tables_of
 from validation.gate import Gate
 from validation.rules import Suite
-from validation.verdicts import Verdict, by_day, of_rows, stored
+from validation.verdicts import Verdict, by_day, last_outcome, stored
 
 PROFILES = (USERS, VIDEOS)
 """The tables that have no days."""
@@ -132,7 +132,7 @@ def _days(job: Job, table: str) -> list[date]:
 def _unchecked(job: Job, table: str) -> Iterator[date]:
     checks = by_day(job.lake)
     for key, commit in job.lake.commits(table).items():
-        if date.fromisoformat(key) not in job.days and of_rows(checks.get((table, key), []), commit) is None:
+        if date.fromisoformat(key) not in job.days and last_outcome(checks.get((table, key), []), commit) is None:
             yield date.fromisoformat(key)
 
 

@@ -6,7 +6,7 @@ decides what it does.
 
 from ncs.config.data import Encode, Interactions, Labels, Logs, Role, Selection, Split, Synthetic
 from ncs.config.earlier import without_later
-from ncs.config.files import load, of_run, parse
+from ncs.config.files import from_run, load, parse
 from ncs.config.gates import Gates
 from ncs.config.learning import Compare, Endpoint, Net, Prune, Share, Train
 from ncs.config.running import Launch, OffPolicy, Simulate
@@ -34,8 +34,8 @@ __all__ = [
     "Synthetic",
     "Train",
     "digest",
+    "from_run",
     "load",
-    "of_run",
     "parse",
     "without_later",
 ]

@@ -57,7 +57,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     return conf
 
 
-def of_run(described: Mapping[str, Any]) -> Config:
+def from_run(described: Mapping[str, Any]) -> Config:
     """The configuration of a run, by its description (`run.json`), which an earlier version may have written.
 
     A key that came later has the value that says what was done before there was the key, mostly that of `base.yaml`.

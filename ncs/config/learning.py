@@ -161,7 +161,7 @@ class Prune(Section):
     at_once: bool
     overlap_price: Annotated[float, Field(ge=0, lt=1)]
 
-    def rate_of(self, task: str) -> float:
+    def pruning_rate(self, task: str) -> float:
         """Share of the weights still alive that a round prunes from a task."""
         return self.rates.get(task, self.rate)
 

@@ -10,7 +10,7 @@ import numpy as np
 from ncs.evaluation.models import TABLE_2
 from ncs.evaluation.paired import LEVEL, Figures, difference, holm
 from ncs.evaluation.trained import Budget
-from ncs.evaluation.verdict import Evidence, baseline_of, oriented
+from ncs.evaluation.verdict import Evidence, choose_baseline, oriented
 from ncs.lake.tables.rows import SeedDifference
 from ncs.metrics import METRICS, Metric
 from ncs.soundness import unsound
@@ -219,6 +219,6 @@ def evidence(
         for facts in model.facts
         for task, text in unsound(facts, tasks)
     }
-    base = baseline_of(names, references)
+    base = choose_baseline(names, references)
     settled = differences(compared, judged, [*names, champion] if champion else names)
     return Evidence(names, settled, in_order(tasks.values()), base, rows, seeds, why, champion=champion)

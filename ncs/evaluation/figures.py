@@ -24,7 +24,7 @@ Kind = tuple[Task, str]
 """A task and one of `TITLES`."""
 
 
-def kinds_of(tasks: Iterable[Task], rows: Sequence[Row]) -> dict[str, Kind]:
+def prediction_kinds(tasks: Iterable[Task], rows: Sequence[Row]) -> dict[str, Kind]:
     """Title -> kind of predictions in the rows: those of each task and, where there are such, the calibrated ones."""
     there = {(row["task"], row["slice"]) for row in rows}
     return {

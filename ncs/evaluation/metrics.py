@@ -16,7 +16,7 @@ from ncs.evaluation.intervals import Estimate
 from ncs.evaluation.models import BASELINE, TRUTH
 from ncs.evaluation.parts import CALIBRATED, PREDICTION, Slices, by_part, calibration_error
 from ncs.evaluation.ranks import Form
-from ncs.evaluation.verdict import baseline_of
+from ncs.evaluation.verdict import choose_baseline
 from ncs.lake.tables.rows import Figure, Part
 from ncs.metrics import METRICS
 from ncs.tasks import CTR, CVR, Task
@@ -74,7 +74,7 @@ def evaluate(
 
 
 def _figures(estimates: Sequence[Estimate], run_id: str, models: Sequence[str]) -> list[Figure]:
-    baseline = baseline_of(models, [BASELINE])
+    baseline = choose_baseline(models, [BASELINE])
     base = {(estimate.task, estimate.metric): estimate.value for estimate in estimates if estimate.model == baseline}
     return [
         Figure(

@@ -32,7 +32,7 @@ Slices = Mapping[str, Sequence[float] | None]
 """Column -> the lower edges of its parts but the first; None where each value is a part."""
 
 
-def slices_of(lake: Lake, wanted: Slices) -> Slices:
+def available_slices(lake: Lake, wanted: Slices) -> Slices:
     """The wanted slices that the samples have columns for."""
     there = {*lake.columns(layout.SAMPLES), *HISTORIES}
     return {name: edges for name, edges in wanted.items() if name in there}

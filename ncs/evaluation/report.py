@@ -11,7 +11,7 @@ import yaml
 from ncs import config
 from ncs.config import Config
 from ncs.evaluation import charts, page, rankings
-from ncs.evaluation.figures import Row, calibration_errors, distributions, forests, kinds_of, reliability
+from ncs.evaluation.figures import Row, calibration_errors, distributions, forests, prediction_kinds, reliability
 from ncs.evaluation.label_days import LabelDays
 from ncs.evaluation.mask_maps import mask_maps, subnetworks
 from ncs.evaluation.masks import note
@@ -90,7 +90,7 @@ class Report:
     @cached_property
     def conf(self) -> Config:
         """The run's configuration."""
-        return config.of_run(self.run)
+        return config.from_run(self.run)
 
     @cached_property
     def tasks(self) -> list[Task]:
@@ -145,7 +145,7 @@ def render(report: Report) -> str:
         sample_ratio=next((row["sample_ratio"] for row in simulation), None),
         others_judged=_others(report.figures, report.compared, tasks),
         distributions=distributions(tasks, models, slices),
-        predictions=(kinds := kinds_of(tasks, slices)),
+        predictions=(kinds := prediction_kinds(tasks, slices)),
         reliability=reliability(kinds, models, slices),
         calibration=calibration_errors(kinds, models, slices),
         calibrated=any(kind == CALIBRATED for _, kind in kinds.values()),

@@ -80,5 +80,5 @@ def run_differences(rows: ScoredRows, run_id: str, tasks: Sequence[Task]) -> lis
             figures = paired.figures(task, rows.labels[task.name], predictions, metric)
             for model, reference in permutations(figures.models, 2):
                 difference = paired.difference(model, reference, task, metric, figures)
-                differences.append(RunDifference.of_run(difference, run_id, n))
+                differences.append(RunDifference.from_difference(difference, run_id, n))
     return differences

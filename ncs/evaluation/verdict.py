@@ -120,7 +120,7 @@ class Evidence:
         return sum(oriented(row, row.relative or 0.0) for _, row in self.against(model, reference))
 
 
-def baseline_of(models: Sequence[str], references: Iterable[str]) -> str:
+def choose_baseline(models: Sequence[str], references: Iterable[str]) -> str:
     """The first of the references that is among the models, or the first model."""
     return next((name for name in references if name in models), models[0])
 

@@ -45,7 +45,7 @@ def check_columns(samples: DataFrame, features: Mapping[str, Feature], tasks: Ma
     A feature whose column is none of theirs, or of a type that its kind cannot encode; a task's label or condition
     that is no expression of their columns.
     """
-    for name, feature in columns_of(features).items():
+    for name, feature in column_features(features).items():
         if name not in samples.columns:
             raise DataError(
                 f"fields.{name}: silver/samples has no such column; it has {', '.join(sorted(samples.columns))}"
@@ -91,7 +91,7 @@ def _kind(samples: DataFrame, key: str, expression: str) -> str:
         raise DataError(f"{key}: {expression!r} is no SQL expression of silver/samples: {text}") from None
 
 
-def columns_of(features: Mapping[str, Feature]) -> dict[str, ColumnFeature]:
+def column_features(features: Mapping[str, Feature]) -> dict[str, ColumnFeature]:
     """The features that are made from a column each."""
     return {name: feature for name, feature in features.items() if isinstance(feature, ColumnFeature)}
 
@@ -109,7 +109,7 @@ def build_vocabulary(
         features: those of the configuration.
         with_statistics: adds the columns that features are made from beside those of silver/samples.
     """
-    columns = columns_of(features)
+    columns = column_features(features)
     schema = with_statistics(samples).schema
     types = {name: schema[name].dataType for name in columns}
     wanted = {name: field.summary(name, types[name]) for name, field in columns.items()}
@@ -154,7 +154,7 @@ def _counted(samples: DataFrame, values: Mapping[str, Column], columns: Mapping[
 
 def check_values(samples: DataFrame, features: Mapping[str, Feature]) -> None:
     """Raise DataError for a value that its kind cannot encode, with the row. One pass over the samples, if any."""
-    texts = {name: field.bad_rows(name) for name, field in columns_of(features).items()}
+    texts = {name: field.bad_rows(name) for name, field in column_features(features).items()}
     worst = {
         name: F.min(F.when(text.isNotNull(), F.struct("day", "impression_id", text.alias("text")))).alias(name)
         for name, text in texts.items()
@@ -173,7 +173,7 @@ def check_values(samples: DataFrame, features: Mapping[str, Feature]) -> None:
 def encode_columns(samples: DataFrame, vocabulary: DataFrame, features: Mapping[str, Feature]) -> DataFrame:
     """Add `<name>#`, what the sample tables hold, for each feature of a column that has none yet."""
     rows = samples
-    for name, field in columns_of(features).items():
+    for name, field in column_features(features).items():
         if f"{name}#" not in rows.columns:
             slot = field.slot(name)
             table = slot.table if isinstance(slot, IdSlot) else name
@@ -216,7 +216,7 @@ def encode_days(
             F.unix_date("day").alias("day_number"),
             *[F.col(f"{name}#").cast(_type(feature.slot(name))).alias(name) for name, feature in features.items()],
             *[
-                F.coalesce(label_of(task).cast("float"), F.lit(float("nan")).cast("float")).alias(task.label)
+                F.coalesce(label_column(task).cast("float"), F.lit(float("nan")).cast("float")).alias(task.label)
                 for task in tasks.values()
             ],
             *[F.col(name).cast("float") for name in beside],
@@ -238,7 +238,7 @@ def check_labels(samples: DataFrame, tasks: Mapping[str, Task]) -> None:
     try:
         row = samples.agg(
             *[
-                end(F.when(label_of(task).isNotNull(), _labelled(task))).alias(f"{task.name}_{name}")
+                end(F.when(label_column(task).isNotNull(), _labelled(task))).alias(f"{task.name}_{name}")
                 for task in own
                 for name, end in (("min", F.min), ("max", F.max))
             ]
@@ -265,10 +265,10 @@ def check_labels(samples: DataFrame, tasks: Mapping[str, Task]) -> None:
 
 
 def _labelled(task: Task) -> Column:
-    return F.struct(label_of(task).alias("label"), "day", "impression_id")
+    return F.struct(label_column(task).alias("label"), "day", "impression_id")
 
 
-def label_of(task: Task) -> Column:
+def label_column(task: Task) -> Column:
     """A task's label on the rows of silver/samples; null where they have none."""
     none = F.lit(None).cast("double")
     return F.when(F.expr(task.where), F.nanvl(F.expr(task.expression).cast("double"), none))

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ncs.kinds.base import ColumnFeature, Encoder
 from ncs.kinds.layout import IdSlot
-from ncs.kinds.text import ids_of
+from ncs.kinds.text import lookup_ids
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -29,7 +29,7 @@ class Hashed(ColumnFeature):
 
     def encoder(self, name: str, known: Sequence[str]) -> Encoder:
         """Ids int64 [rows]."""
-        return lambda values: ids_of(values, lambda text: zlib.crc32(text.encode()) % self.size + 1)
+        return lambda values: lookup_ids(values, lambda text: zlib.crc32(text.encode()) % self.size + 1)
 
     def problem(self, dtype: "DataType") -> str | None:
         """Lists and bytes have no id."""

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ncs.kinds.base import ColumnFeature, Encoder, Raw, as_array
 from ncs.kinds.layout import NO_ID, IdSlot
-from ncs.kinds.text import as_texts, ids_of
+from ncs.kinds.text import as_texts, lookup_ids
 from ncs.values import Count
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class IdList(ColumnFeature):
     def encoder(self, name: str, known: Sequence[str]) -> Encoder:
         """Ids int64 [rows, length], -1 behind the last element."""
         ids = {value: n for n, value in enumerate(known, start=1)}
-        elements = lambda texts: ids_of(texts, lambda text: ids.get(text, 0))  # noqa: E731
+        elements = lambda texts: lookup_ids(texts, lambda text: ids.get(text, 0))  # noqa: E731
         return lambda values: encode_lists(_as_lists(values, self.separator), self.length, elements)
 
     def problem(self, dtype: "DataType") -> str | None:

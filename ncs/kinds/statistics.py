@@ -137,7 +137,7 @@ def _with_sums(
     """A row for each of the rows and groups, `impression_id, day, group, key`, with the sums that it looks back to."""
     from pyspark.sql import functions as F
 
-    window, groups = alike[0], groups_of(alike)
+    window, groups = alike[0], column_groups(alike)
     later = F.filter(
         F.array(*map(F.lit, sorted(days))), lambda day: F.datediff(day, F.col("day")).between(1, window.days)
     )
@@ -188,7 +188,7 @@ def _with_latest(
     return late.where(F.col("impression_id").isNotNull())
 
 
-def groups_of(statistics: Iterable[Statistics]) -> list[list[str]]:
+def column_groups(statistics: Iterable[Statistics]) -> list[list[str]]:
     """The columns that days are summed by, each combination once, in order."""
     return sorted({each.group: each.by for each in statistics}.values())
 

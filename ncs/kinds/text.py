@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ncs.kinds.base import EXACT, Raw, as_array
 
 
-def ids_of(values: Raw, lookup: Callable[[str], int]) -> NDArray[np.int64]:
+def lookup_ids(values: Raw, lookup: Callable[[str], int]) -> NDArray[np.int64]:
     """Ids of scalar values [rows]; each distinct text is looked up once, a missing value is id 0."""
     encoded = as_array(values).dictionary_encode()
     texts = as_texts(encoded.dictionary)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ncs.kinds.base import ColumnFeature, Encoder
 from ncs.kinds.layout import IdSlot
-from ncs.kinds.text import ids_of
+from ncs.kinds.text import lookup_ids
 from ncs.values import Count
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Vocabulary(ColumnFeature):
     def encoder(self, name: str, known: Sequence[str]) -> Encoder:
         """Ids int64 [rows]."""
         ids = {value: n for n, value in enumerate(known, start=1)}
-        return lambda values: ids_of(values, lambda text: ids.get(text, 0))
+        return lambda values: lookup_ids(values, lambda text: ids.get(text, 0))
 
     def problem(self, dtype: "DataType") -> str | None:
         """Lists and bytes have no id."""

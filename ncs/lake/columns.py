@@ -69,7 +69,7 @@ class Column(NamedTuple):
         return {self.values.check: null + self.values.condition(name)}
 
 
-def columns_of(row: type) -> dict[str, Column]:
+def row_columns(row: type) -> dict[str, Column]:
     """The columns of a table whose rows are a class: each field is `Annotated` with its column."""
     hints = get_type_hints(row, include_extras=True)
     return {name: column for name, hint in hints.items() for column in get_args(hint)[1:] if isinstance(column, Column)}

@@ -94,13 +94,13 @@ def ensure(uri: str, schema: Schema, partition: Sequence[str], labels: Sequence[
         _create(uri, schema, partition, labels)
         _created.add(uri)
         return
-    version = version_of(table)
+    version = schema_version(table)
     if version != SCHEMA_VERSION:
         remedy = "run `ncs migrate`" if version < SCHEMA_VERSION else "use the ncs that wrote it, or a newer one"
         raise DataError(f"{uri} is of schema version {version}, this ncs writes {SCHEMA_VERSION}; {remedy}")
-    if is_sample_table(layout.name_of(uri)):
+    if is_sample_table(layout.table_name(uri)):
         with _lock:
-            _follow_labels(uri, layout.name_of(uri), schema, labels_of(schema) if labels is None else labels)
+            _follow_labels(uri, layout.table_name(uri), schema, label_columns(schema) if labels is None else labels)
 
 
 def _follow_labels(uri: str, name: str, schema: Schema, labels: Sequence[str]) -> None:
@@ -122,7 +122,7 @@ def _follow_labels(uri: str, name: str, schema: Schema, labels: Sequence[str]) -
 
 def keep_required(uri: str) -> None:
     """Check that required columns are given: NOT NULL itself is lost where a table's schema is written again."""
-    table, required = DeltaTable(storage.alias(uri)), table_of(layout.name_of(uri)).required
+    table, required = DeltaTable(storage.alias(uri)), table_of(layout.table_name(uri)).required
     checks = {f"{_CHECK}{column}_is_given": f"{column} IS NOT NULL" for column in required}
     missing = {key: text for key, text in checks.items() if key not in table.metadata().configuration}
     if missing:
@@ -182,12 +182,12 @@ def _append_file(uri: str, delta: DeltaTable, rows: pa.Table, properties: Commit
     delta.create_write_transaction([added], "append", delta.schema(), commit_properties=properties)
 
 
-def version_of(table: DeltaTable) -> int:
+def schema_version(table: DeltaTable) -> int:
     """The version of the contracts that a table was made under; 0: before there were any."""
     return int(table.metadata().configuration.get(VERSION_PROPERTY, "0"))
 
 
-def labels_of(schema: Schema) -> list[str]:
+def label_columns(schema: Schema) -> list[str]:
     """The label columns of a task's sample table without features that are numbers: its floats."""
     return [column.name for column in schema.fields if getattr(column.type, "type", "") == "float"]
 
@@ -196,11 +196,11 @@ def declared_as(name: str, schema: Schema, labels: Sequence[str] | None = None) 
     """The declaration of a table; of a task's samples with the labels named, or (None) the floats of `schema`."""
     if not is_sample_table(name):
         return table_of(name)
-    return table_of(name).with_labels(labels_of(schema) if labels is None else labels)
+    return table_of(name).with_labels(label_columns(schema) if labels is None else labels)
 
 
 def _create(uri: str, schema: Schema, partition: Sequence[str], labels: Sequence[str] | None) -> None:
-    declared = declared_as(layout.name_of(uri), schema, labels)
+    declared = declared_as(layout.table_name(uri), schema, labels)
     columns = [
         Field(
             column.name,

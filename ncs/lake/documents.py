@@ -67,7 +67,7 @@ class Lineage(Document):
 
 
 class RunDescription(Document):
-    """`models/<run_id>/run.json`. `conf` is checked by `ncs.config.of_run`."""
+    """`models/<run_id>/run.json`. `conf` is checked by `ncs.config.from_run`."""
 
     run_id: Name
     name: str

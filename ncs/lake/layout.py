@@ -66,7 +66,7 @@ def check_run_id(run_id: object, where: str) -> str:
     return run_id
 
 
-def name_of(uri: str) -> str:
+def table_name(uri: str) -> str:
     """The name of the table that stands at a URI: its layer and its own."""
     return "/".join(uri.rstrip("/").split("/")[-2:])
 
@@ -235,7 +235,7 @@ class Lake:
         added = table.get_add_actions(flatten=True)
         paths = added.column("path").to_pylist()
         counted = zip(paths, added.column("num_records").to_pylist(), strict=True)
-        count = [rows if rows is not None else _rows_of(self.uri(name, path), name) for path, rows in counted]
+        count = [rows if rows is not None else _count_rows(self.uri(name, path), name) for path, rows in counted]
         column = f"partition.{partition}"
         keys = added.column(column).to_pylist() if column in added.schema.names else [ALL] * len(count)
         deleted = _deleted_rows(table)
@@ -290,7 +290,7 @@ def _deleted_rows(table: DeltaTable) -> dict[str, int]:
     return deleted
 
 
-def _rows_of(uri: str, name: str) -> int:
+def _count_rows(uri: str, name: str) -> int:
     """The rows of a Parquet file, by its footer."""
     try:
         with storage.open_file(uri) as file:

@@ -9,7 +9,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from ncs.errors import DataError, first_line
 from ncs.lake import contract, layout, storage
-from ncs.lake.layout import name_of
+from ncs.lake.layout import table_name
 from ncs.lake.tables import table_of
 from ncs.text import quoted
 
@@ -25,7 +25,7 @@ def migrate(uri: str) -> list[int]:
     Raises:
         DataError: rows that are there break a constraint that the table is to have, or a newer ncs made the table.
     """
-    before = contract.version_of(_table(uri))
+    before = contract.schema_version(_table(uri))
     if before > contract.SCHEMA_VERSION:
         raise DataError(
             f"{uri} is of schema version {before}, this ncs knows {contract.SCHEMA_VERSION}; use a newer ncs"
@@ -59,7 +59,7 @@ def type_empty_columns(spark: "SparkSession", uri: str) -> None:
     names = {_RENAMED.get(name, name): name for name in rows.columns}
     typed = [
         F.col(names[name]).alias(name) if name in names else F.lit(None).cast(column.type).alias(name)
-        for name, column in table_of(name_of(uri)).columns.items()
+        for name, column in table_of(table_name(uri)).columns.items()
     ]
     properties = f"'delta.appendOnly' = 'false', '{contract.VERSION_PROPERTY}' = '0'"
     spark.sql(f"ALTER TABLE delta.{quoted(uri)} SET TBLPROPERTIES ({properties})")
@@ -69,7 +69,7 @@ def type_empty_columns(spark: "SparkSession", uri: str) -> None:
 def _to_contract(uri: str) -> None:
     """From tables without contracts. A nullable column stays so in Delta: a CHECK stands for NOT NULL."""
     table = _table(uri)
-    name = name_of(uri)
+    name = table_name(uri)
     declared = contract.declared_as(name, table.schema())
     given = {f"{column}_is_given": f"{column} IS NOT NULL" for column in declared.required}
     for check, condition in {**given, **declared.constraints}.items():
@@ -99,7 +99,7 @@ def _rename_columns(uri: str) -> None:
     old = [column for column in columns if column in _RENAMED]
     if not old:
         return
-    appended = table_of(name_of(uri)).append_only
+    appended = table_of(table_name(uri)).append_only
     if appended:
         _set(uri, {"delta.appendOnly": "false"})
     if any(_RENAMED[column] not in columns for column in old):
@@ -109,8 +109,8 @@ def _rename_columns(uri: str) -> None:
             _table(uri).alter.drop_constraint(f"{column}_is_given")
     new = [_RENAMED.get(name, name) for name in columns]
     _rewrite(uri, {name: [name] for name in new})
-    _table(uri).alter.set_table_description(table_of(name_of(uri)).comment)
-    _describe_columns(_table(uri), name_of(uri))
+    _table(uri).alter.set_table_description(table_of(table_name(uri)).comment)
+    _describe_columns(_table(uri), table_name(uri))
     if appended:
         _set(uri, {"delta.appendOnly": "true"})
 
@@ -121,7 +121,7 @@ def _rewrite(uri: str, columns: Mapping[str, Sequence[str]], nullable: Collectio
         raise DataError(
             f"{uri}: a table is not rewritten below a folder of such a name; rename it, migrate, rename back"
         )
-    table, name = _table(uri), name_of(uri)
+    table, name = _table(uri), table_name(uri)
     rows = table.to_pyarrow_dataset()
     fields = [
         rows.schema.field(column).with_name(new).with_nullable(new in nullable or rows.schema.field(column).nullable)

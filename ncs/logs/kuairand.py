@@ -25,7 +25,7 @@ from ncs.errors import DataError
 from ncs.lake import storage
 from ncs.logs.pseudonyms import Pseudonyms
 from ncs.logs.schemas import DAY_LOGS, SCHEMAS, LogSchema
-from ncs.logs.text import BAD, cast_columns, check_bad, columns_of, csv_header, read_csv, read_text
+from ncs.logs.text import BAD, cast_columns, check_bad, csv_header, read_csv, read_text, text_columns
 
 _END = r"_(?P<size>[a-z0-9]+)(?:_part\d+)?\.csv(?:\.gz)?"
 _STANDARD = re.compile(r"log_standard(?:_\d+){2}_to(?:_\d+){2}" + _END), "log_standard_4_08_to_4_21_27k_part1.csv"
@@ -137,7 +137,7 @@ class KuaiRand:
     def _parse(self, spark: SparkSession, log: str, what: str) -> DataFrame:
         uris = self._uris(log)
         texts = read_csv(spark, uris, what, self.encoding)
-        names = _LOG.take(columns_of(texts), f"{what}, {uris[0]}")
+        names = _LOG.take(text_columns(texts), f"{what}, {uris[0]}")
         # A row without a time would be of no day, and lost in silence.
         rows = cast_columns(texts, _LOG.types, filled=_NEEDED).select(*names, BAD)
         rows = self.pseudonyms.hide(rows)  # before impressions are named after users

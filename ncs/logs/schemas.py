@@ -123,7 +123,7 @@ def with_numbers_of_texts(rows: DataFrame, names: Sequence[str]) -> DataFrame:
 
 
 def _number_of(text: Column) -> Column:
-    """`ncs.text_ids.number_of`; an empty text is none."""
+    """`ncs.text_ids.hash_text`; an empty text is none."""
     digits = F.substring(F.sha2(text, 256), 1, 16)
     return F.when(text != "", F.conv(digits, 16, -10).cast("bigint"))
 

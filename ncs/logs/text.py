@@ -45,7 +45,7 @@ def read_text(
     """
     try:
         texts = (read_csv if extension == "csv" else _read_json)(spark, uris, what, encoding)
-        names = schema.take(columns_of(texts), f"{what}, {uris[0]}")
+        names = schema.take(text_columns(texts), f"{what}, {uris[0]}")
         rows = cast_columns(texts.select(*names, *_OWN), schema.types)
         check_bad(rows, schema, what, encoding)
     except DataError:
@@ -71,7 +71,7 @@ def read_csv(spark: SparkSession, uris: Sequence[str], what: str, encoding: str 
     return reduce(DataFrame.unionByName, parts)
 
 
-def columns_of(texts: DataFrame) -> list[str]:
+def text_columns(texts: DataFrame) -> list[str]:
     """The names that the files give to their columns."""
     return [name for name in texts.columns if name not in _OWN]
 
@@ -80,7 +80,7 @@ def cast_columns(texts: DataFrame, types: Mapping[str, DataType], filled: Collec
     """Cast the columns of `types`; `#bad` is null on rows where all went well and no `filled` one is null."""
     bad = [_bad(F.col(_BROKEN).isNotNull(), "", F.col(_BROKEN))]
     columns = []
-    for name in columns_of(texts):
+    for name in text_columns(texts):
         text = F.col(name)
         if name in types:
             cast = _cast(text, types[name])

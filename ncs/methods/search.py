@@ -109,7 +109,7 @@ def search_mask(
             kept = trainer.fit(net, Phase("search", (task,), (task,), 1, round=i))  # line 6
             scores = with_price(_scores(net, trainer, conf, task, at_theta), taken, conf.overlap_price)
             scores = tied_by_input(mask, scores) if conf.granularity == "input" else scores
-            pruned = prune(mask, scores, conf.rate_of(task), conf.scope)  # line 7
+            pruned = prune(mask, scores, conf.pruning_rate(task), conf.scope)  # line 7
             return {"validation": kept[task].score, "next": dict(pruned)}
 
         artefact = trainer.store.get_or_compute(f"search-{task}-{i:02d}", train_and_prune)

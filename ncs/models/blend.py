@@ -21,7 +21,7 @@ from ncs.nets.model import Model, NetSpec
 from ncs.pruning.mask import Mask
 from ncs.training.loop import Trainer
 from ncs.training.metrics import Validated
-from ncs.training.store import validation_of
+from ncs.training.store import validation_key
 
 
 class Blend(Model):
@@ -66,7 +66,7 @@ class Blend(Model):
 
 def build(spec: NetSpec) -> Blend:
     """Net and trees of the same inputs."""
-    return Blend(spec, _type_of(spec.net.blend).build(spec), gbdt.Gbdt(spec))
+    return Blend(spec, _model_type(spec.net.blend).build(spec), gbdt.Gbdt(spec))
 
 
 def train(blend: Blend, trainer: Trainer, conf: Config) -> None:
@@ -81,7 +81,7 @@ def train(blend: Blend, trainer: Trainer, conf: Config) -> None:
         share = best_share(net.predictions, trees.predictions, net.labels)
         blend.shares[n] = share
         both = Validated(net.labels, share * net.predictions + (1 - share) * trees.predictions)
-        trainer.store.save(validation_of(task), both.artefact())
+        trainer.store.save(validation_key(task), both.artefact())
 
 
 def best_share(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> float:
@@ -95,7 +95,7 @@ def _train(module: str, part: Model, trainer: Trainer, conf: Config) -> dict[str
     """Train a part, or take it from the run where it is trained already; returns each task's validation rows."""
     finished = trainer.finished.get(module)
     if finished is None:
-        _type_of(module).train(part, trainer, conf)
+        _model_type(module).train(part, trainer, conf)
     else:
         artefact = finished.load("model")
         part.load_state_dict(artefact["net"])
@@ -103,10 +103,10 @@ def _train(module: str, part: Model, trainer: Trainer, conf: Config) -> dict[str
         part.task_weights = artefact["task_weights"]
         trainer.store.take(finished)
     store = finished or trainer.store
-    return {task: Validated.from_artefact(store.load(validation_of(task))) for task in part.tasks}
+    return {task: Validated.from_artefact(store.load(validation_key(task))) for task in part.tasks}
 
 
-def _type_of(module: str) -> ModelType[Any]:
+def _model_type(module: str) -> ModelType[Any]:
     return cast(ModelType[Any], importlib.import_module(f"ncs.models.{module}").MODEL)
 
 

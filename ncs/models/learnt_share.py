@@ -29,7 +29,7 @@ def learn_masks(base: MaskedNet, trainer: Trainer, conf: Config) -> Search:
     cpu = torch.device("cpu")
 
     def learn() -> dict[str, Any]:
-        keep = {task: (1 - conf.prune.rate_of(task)) ** conf.prune.rounds for task in tasks}
+        keep = {task: (1 - conf.prune.pruning_rate(task)) ** conf.prune.rounds for task in tasks}
         net = LearntMasks(base.spec, keep).to(base.device)
         net.load_state_dict(theta, strict=False)  # all but the scores
         net.rank_weights()

@@ -91,7 +91,7 @@ class Model(nn.Module):
         self._task_masks = {task: mask.to(self.device) for task, mask in masks.items()}
 
     @contextmanager
-    def weights_of(self, task: str) -> Iterator[None]:
+    def using_weights(self, task: str) -> Iterator[None]:
         """While it lasts, the net has the weights that the task has."""
         own = self.task_weights.get(task)
         if not own:

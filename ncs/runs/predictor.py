@@ -18,7 +18,7 @@ from ncs.pruning.mask import Mask
 from ncs.training.artefact import TrainedModel, as_whole, pack
 from ncs.training.cluster import Cluster
 from ncs.training.metrics import Validated
-from ncs.training.store import Store, validation_of
+from ncs.training.store import Store, validation_key
 
 _CHUNK = 2048
 """Rows whose crosses fit into a core's cache."""
@@ -30,7 +30,7 @@ def validation_rows(folder: str, task: str) -> tuple[np.ndarray, np.ndarray]:
 
     Predictions are strictly inside (0, 1). Raises TrainingError for a model of a version that did not keep them.
     """
-    rows = Validated.from_artefact(Store(folder, Cluster()).load(validation_of(task)))
+    rows = Validated.from_artefact(Store(folder, Cluster()).load(validation_key(task)))
     return rows.labels, np.clip(rows.predictions.astype(float), *_BOUNDS)
 
 

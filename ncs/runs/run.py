@@ -78,15 +78,15 @@ class Run:
         return [name for name in self.conf.train.models if not self._is_trained(name)]
 
     def _is_trained(self, model: str) -> bool:
-        return storage.exists(storage.join(self.folder_of(model), "model.pt"))
+        return storage.exists(storage.join(self.model_folder(model), "model.pt"))
 
-    def folder_of(self, model: str) -> str:
+    def model_folder(self, model: str) -> str:
         """A model's folder in the run's."""
         return storage.join(self.folder, self.conf.models[model].key(model))
 
     def facts(self, model: str) -> Facts:
         """The facts of a trained model."""
-        folder = self.folder_of(model)
+        folder = self.model_folder(model)
         remedy = f"restore it, or remove {folder} and run `ncs train`"
         return read_document(storage.join(folder, "facts.json"), Facts, remedy)
 

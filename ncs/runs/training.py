@@ -26,7 +26,7 @@ from ncs.training.cluster import Cluster
 from ncs.training.hardware import available_cores, keep_freed_memory, select_device
 from ncs.training.loop import Trainer
 from ncs.training.metrics import Validated
-from ncs.training.store import Store, validation_of
+from ncs.training.store import Store, validation_key
 
 _log = logging.getLogger(__name__)
 LEARNT_FROM: tuple[Role, Role] = ("train", "validation")
@@ -67,7 +67,7 @@ class Training:
         started = time.monotonic()
         run, cluster, parent = self._run, self._cluster, self._parent
         conf = run.conf.of_model(name)
-        store = Store(run.folder_of(name), cluster)
+        store = Store(run.model_folder(name), cluster)
         trainer = Trainer(conf.train, self._loaders, self._validation, cluster, store, self._variance, self._all_rows)
         models = run.conf.train.models
         trainer.title = f"{name} (model {models.index(name) + 1}/{len(models)})" if len(models) > 1 else name
@@ -98,7 +98,7 @@ class Training:
         run, conf = self._run, self._run.conf
         own, pending = _keys(conf.of_model(name)), run.pending()
         return {
-            conf.models[other].module or other: Store(run.folder_of(other), self._cluster)
+            conf.models[other].module or other: Store(run.model_folder(other), self._cluster)
             for other in conf.train.models
             if other not in pending and _keys(conf.of_model(other)) == own
         }
@@ -132,7 +132,7 @@ def _facts(net: Model, epochs: Sequence[Epoch], trainer: Trainer) -> Facts:
 
 def _task_facts(net: Model, task: str, trainer: Trainer) -> TaskFacts:
     """A task of a trained model on the validation rows, before a refit, and whether it is fit to be served."""
-    rows = Validated.from_artefact(trainer.store.load(validation_of(task)))
+    rows = Validated.from_artefact(trainer.store.load(validation_key(task)))
     score = rows.figure(net.tasks[task])
     gained = net.tasks[task].measure.skill(score, trainer.label_variance[task])
     lowest, highest = float(rows.predictions.min()), float(rows.predictions.max())

@@ -27,7 +27,7 @@ from ncs.training.artefact import as_whole
 from ncs.training.cluster import Cluster
 from ncs.training.loop import Trainer, record_validation
 from ncs.training.phase import Phase
-from ncs.training.store import Store, optimizer_of
+from ncs.training.store import Store, optimizer_key
 
 _EQUAL = ("fields", "statistics", "history", "tasks", "net", "share")
 """The keys that decide a net's shape and the meaning of its inputs."""
@@ -53,7 +53,7 @@ class Parent:
     @cached_property
     def conf(self) -> Config:
         """Its configuration."""
-        return config.of_run(self.described.model_dump())
+        return config.from_run(self.described.model_dump())
 
     def new_days(self, days: Days) -> Days:
         """Those of the days that come after all that it was trained on. Raises DataError if there is none."""
@@ -116,9 +116,9 @@ class Parent:
     def _optimizer(self, model: str, tasks: Sequence[str], net: Model, sizes: dict[str, int]) -> dict[str, Any] | None:
         """The optimiser's state that a group of tasks ended with, new rows without any; None: it was not kept."""
         store = Store(self._folder(model), Cluster())
-        if not store.has(optimizer_of(tasks)):
+        if not store.has(optimizer_key(tasks)):
             return None
-        state = store.load(optimizer_of(tasks))
+        state = store.load(optimizer_key(tasks))
         before, after = self._rows(net.spec.inputs.layout, sizes)
         return {**state, "rows": {name: _with_rows(rows, before, after) for name, rows in state["rows"].items()}}
 

@@ -11,7 +11,7 @@ from ncs.kinds import Feature, IdSlot, Layout
 from ncs.kinds.arrays import Arrays, stack
 from ncs.kinds.base import Raw
 from ncs.kinds.history import Past
-from ncs.text_ids import numbers_of
+from ncs.text_ids import hash_texts
 
 _COLUMNS = ("field", "value", "id")
 
@@ -53,7 +53,7 @@ class Encoder:
         Raises DataError for values of a type that the feature cannot have.
         """
         try:
-            return self._encoders[name](numbers_of(values) if self._source(name) in self._text_ids else values)
+            return self._encoders[name](hash_texts(values) if self._source(name) in self._text_ids else values)
         except (pa.ArrowException, TypeError, ValueError, AttributeError) as err:
             kind = getattr(self.fields[name], "encode", type(self.fields[name]).__name__.lower())
             reason = " ".join(str(err).split())[:120]

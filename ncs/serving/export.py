@@ -23,7 +23,7 @@ from ncs.kinds.layout import NO_ID
 from ncs.nets.inputs import InputSpec
 from ncs.nets.model import Model
 from ncs.serving.blend import Serving, serving
-from ncs.serving.samples import draw, extremes, of_one_request
+from ncs.serving.samples import as_one_request, draw, extremes
 from ncs.tasks import Task
 
 IDS, NUMBERS = "ids", "numbers"
@@ -176,7 +176,7 @@ def _checked(net: Model, task: str, ending: str, predict: Predictor, samples: Se
 def _samples(spec: InputSpec, request: Sequence[int]) -> list[Features]:
     """Rows of many requests, of one request, of one except for the last row, and a single row."""
     many = Features.joined([draw(spec, _ROWS), extremes(spec)])
-    single = of_one_request(many, spec, request)
+    single = as_one_request(many, spec, request)
     return [many, single, Features.joined([single[:-1], many[-1:]]), many[:1]]
 
 

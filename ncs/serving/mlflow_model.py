@@ -34,7 +34,7 @@ def save(
 
     Args:
         folder: a local one.
-        files: of the model (`ncs.serving.raw.files_of`).
+        files: of the model (`ncs.serving.raw.model_files`).
         features: that the model needs.
         columns: the types of silver/samples, whose values are the raw ones.
         example: some rows, a list a column.

@@ -31,7 +31,7 @@ Scores = dict[str, NDArray[np.float64]]
 """Output -> [rows]: each task's prediction by its column's name, e.g. `pctr`, and `rankscore`."""
 
 
-def files_of(
+def model_files(
     sections: Mapping[str, Any], vocabulary: pa.Table, programs: Mapping[str, bytes], text_ids: Sequence[str] = ()
 ) -> dict[str, bytes]:
     """The files of the folder by name.
@@ -64,7 +64,7 @@ class RawScorer:
 
     @classmethod
     def load(cls, folder: str | Path) -> "RawScorer":
-        """From a folder with the files of `files_of`."""
+        """From a folder with the files of `model_files`."""
         place = Path(folder)
         described = json.loads((place / FEATURES).read_text())
         fields: dict[str, Feature] = dict(_FIELDS.validate_python(described["fields"]))

@@ -33,7 +33,7 @@ def extremes(spec: InputSpec) -> Features:
     return Features(torch.cat([0 * last, last]), torch.zeros(2, spec.layout.number_width))
 
 
-def of_one_request(features: Features, spec: InputSpec, request: Sequence[int]) -> Features:
+def as_one_request(features: Features, spec: InputSpec, request: Sequence[int]) -> Features:
     """The same rows, but with the first one's values in the features of `request`, positions in `layout.vectors`."""
     layout = spec.layout
     ids, numbers = features.ids.clone(), features.numbers.clone()

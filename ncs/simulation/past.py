@@ -30,7 +30,7 @@ class Past:
         self._conf = conf
         self._end = conf.logs.days.last + timedelta(days=1)
         self._sums = [self._summed(lake, feature) for feature in conf.statistics]
-        self._latest = {name: self._latest_of(lake, feature) for name, feature in conf.history.items()}
+        self._latest = {name: self._read_latest(lake, feature) for name, feature in conf.history.items()}
 
     @property
     def names(self) -> list[str]:
@@ -68,7 +68,7 @@ class Past:
         whole = sums[sums.index.get_level_values("group") == ALL_ROWS].sum()
         return sums[sums.index.get_level_values("group") == declared.group].droplevel("group"), whole
 
-    def _latest_of(self, lake: Lake, declared: History) -> pd.DataFrame:
+    def _read_latest(self, lake: Lake, declared: History) -> pd.DataFrame:
         """By user, a list of each field's raw values."""
         names = ["user_id", "ts", "impression_id", "clicked", "watched_seconds", *declared.of]
         rows = _of_days(lake, layout.SAMPLES, list(dict.fromkeys(names)), self._days(declared.days))

@@ -24,7 +24,7 @@ from ncs.training.hardware import autocast_to
 from ncs.training.metrics import validate, validated
 from ncs.training.optim import MaskedAdam
 from ncs.training.phase import Checkpoint, Kept, Phase, Progress
-from ncs.training.store import Store, optimizer_of, validation_of
+from ncs.training.store import Store, optimizer_key, validation_key
 
 _EVERY = 10.0
 """Seconds between two lines of progress, at least: not every short epoch gets one."""
@@ -105,7 +105,7 @@ class Trainer:
             self._epoch(net, optimizer, phase, progress)
         progress.leave_in(net)
         if self.keeps_state and phase.averaged:
-            self.store.save(optimizer_of(phase.tasks), optimizer.moments())
+            self.store.save(optimizer_key(phase.tasks), optimizer.moments())
         return progress.kept
 
     def _resume(self, net: Model, optimizer: MaskedAdam, phase: Phase) -> Progress:
@@ -264,6 +264,6 @@ def record_validation(net: Model, trainer: Trainer, tasks: Sequence[str]) -> Non
     Before a refit: the refitted weights have learnt from these rows.
     """
     for task in tasks:
-        with net.weights_of(task):
+        with net.using_weights(task):
             rows = validated(net, task, trainer.validation[task], trainer.cluster)
-        trainer.store.save(validation_of(task), rows.artefact())
+        trainer.store.save(validation_key(task), rows.artefact())

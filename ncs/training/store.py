@@ -29,12 +29,12 @@ def _shard(name: str, rank: int, of: int) -> str:
     return f"{name}.{rank}-of-{of}"
 
 
-def validation_of(task: str) -> str:
+def validation_key(task: str) -> str:
     """The artefact with labels and predictions of a task's validation rows."""
     return f"validation-{task}"
 
 
-def optimizer_of(tasks: Iterable[str]) -> str:
+def optimizer_key(tasks: Iterable[str]) -> str:
     """The artefact with the optimiser's state of the tasks that were trained together."""
     return "-".join(["optimizer", *tasks])
 

@@ -15,7 +15,7 @@ def test_a_run_of_an_earlier_version_is_read_with_the_keys_that_came_later() -> 
     )
     written = conf.public()
     del written["train"]["embedding_optimizer"], written["simulate"], written["gates"]["learnt"]
-    assert config.of_run({"run_id": "demo-1", "conf": written}) == conf
+    assert config.from_run({"run_id": "demo-1", "conf": written}) == conf
 
 
 def test_a_run_of_a_version_with_other_keys_is_refused_by_name() -> None:
@@ -24,7 +24,7 @@ def test_a_run_of_a_version_with_other_keys_is_refused_by_name() -> None:
     with pytest.raises(
         ConfigError, match=r"run demo-1 was trained by another version.*train.momentum is no key.*train it"
     ):
-        config.of_run({"run_id": "demo-1", "conf": written})
+        config.from_run({"run_id": "demo-1", "conf": written})
 
 
 def test_keys_of_the_version_before_are_read_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -46,7 +46,7 @@ def test_keys_that_mean_nothing_any_more_are_left_out_with_a_warning(caplog: pyt
     assert "compare.resamples means nothing any more, it is left out" in caplog.text
     values = config.load(DEMO).public()
     values["compare"]["resamples"] = values["promote"]["resamples"] = 400
-    assert config.of_run({"run_id": "old", "conf": values}) == config.load(DEMO)
+    assert config.from_run({"run_id": "old", "conf": values}) == config.load(DEMO)
 
 
 def test_a_run_of_the_version_before_is_read() -> None:
@@ -54,7 +54,7 @@ def test_a_run_of_the_version_before_is_read() -> None:
     values["systems"], values["feed"] = values.pop("models"), values.pop("data_loading")
     values["train"]["system"] = values["train"].pop("models")
     values["compare"]["systems"] = values["compare"].pop("models")
-    assert config.of_run({"run_id": "old", "conf": values}) == config.load(DEMO)
+    assert config.from_run({"run_id": "old", "conf": values}) == config.load(DEMO)
 
 
 def test_the_band_of_distributions_is_read_by_its_old_name(caplog: pytest.LogCaptureFixture) -> None:

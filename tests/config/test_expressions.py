@@ -118,7 +118,7 @@ def test_nothing_beyond_the_row_is_an_expression(text: str, stored: dict[str, An
         finish = {"label": "cvr", "loss": "cross_entropy", "metric": "auc", key: text}
         conf = {**stored, "tasks": {**stored["tasks"], "finish": finish}}
         with pytest.raises(ConfigError) as refused:
-            config.of_run({"run_id": "toy-1", "conf": conf})
+            config.from_run({"run_id": "toy-1", "conf": conf})
         assert len(str(refused.value).splitlines()) == 1
 
 

@@ -20,7 +20,7 @@ def test_what_says_that_it_is_secret_is_kept_nowhere() -> None:
     )
     assert "hunter2" not in str(conf.public())
     assert conf.public()["spark"]["spark.executor.memory"] == "2g"
-    assert config.of_run({"run_id": "x", "conf": conf.public()}).tasks == conf.tasks
+    assert config.from_run({"run_id": "x", "conf": conf.public()}).tasks == conf.tasks
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from ncs.evaluation.figures import calibration_errors, kinds_of, reliability
+from ncs.evaluation.figures import calibration_errors, prediction_kinds, reliability
 from ncs.evaluation.models import TABLE_3
 from ncs.evaluation.rankings import by_day, newest, table
 from ncs.tasks import tasks_of
@@ -47,7 +47,7 @@ def test_days_on_which_nobody_came_are_left_out_of_the_picture() -> None:
 def test_the_calibration_error_is_the_distance_from_the_diagonal_by_rows() -> None:
     tasks = list(tasks_of(CONF).values())
     rows = in_bins("a", "ctr", (30_000, 0.2, 0.3), (10_000, 0.8, 0.6))
-    found = kinds_of(tasks, rows)
+    found = prediction_kinds(tasks, rows)
     assert list(found) == ["pCTR"], "a task without bins has no picture"
     assert calibration_errors(found, ["a"], rows) == {"a": [pytest.approx((3 * 0.1 + 0.2) / 4, rel=1e-3)]}
     chance = in_bins("a", "ctr", (30, 0.29, 0.3), (10, 0.62, 0.6))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from ncs.evaluation.verdict import Evidence, Tone, Verdict, baseline_of, finding, verdict
+from ncs.evaluation.verdict import Evidence, Tone, Verdict, choose_baseline, finding, verdict
 from ncs.lake.tables.rows import Difference, SeedDifference
 from ncs.tasks import tasks_of
 from tests.factories import toy_conf
@@ -178,5 +178,5 @@ def test_what_is_not_settled_among_many_says_what_it_is_alone() -> None:
 
 
 def test_the_baseline_is_the_first_reference_that_is_there() -> None:
-    assert baseline_of(["a", "b"], ["x", "b", "a"]) == "b"
-    assert baseline_of(["a", "b"], ["x"]) == "a"
+    assert choose_baseline(["a", "b"], ["x", "b", "a"]) == "b"
+    assert choose_baseline(["a", "b"], ["x"]) == "a"

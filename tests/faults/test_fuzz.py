@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from jobs.job import Job
 from jobs.pipeline import report, train
-from jobs.pipeline.runs import run_of
+from jobs.pipeline.runs import read_run
 from ncs import config
 from ncs.config.expressions import parse_expression
 from ncs.errors import NcsError
@@ -66,7 +66,7 @@ def check_configuration(lake: Lake, path: Path, content: bytes, overrides: list[
     outcome.check("status")
     if outcome.code == 0:
         conf = config.load(path, overrides)
-        again = config.of_run({"run_id": "x", "conf": conf.public()})
+        again = config.from_run({"run_id": "x", "conf": conf.public()})
         assert again.digest("train", "prune", "tasks", "models") == conf.digest("train", "prune", "tasks", "models")
     assert files(lake.root) == before
     strategies.write(path, b"base: base.yaml\nname: fuzz\n")
@@ -140,8 +140,8 @@ READERS: dict[str, Callable[[Job], object]] = {
     f"{MODEL}/metrics.jsonl": lambda job: report.trained(job.lake, Run.of(CONF, job.lake).run_id, {MODEL: MODEL}),
     f"{MODEL}/masks.json": lambda job: report.trained(job.lake, Run.of(CONF, job.lake).run_id, {MODEL: MODEL}),
     f"{MODEL}/conflict.json": lambda job: report.trained(job.lake, Run.of(CONF, job.lake).run_id, {MODEL: MODEL}),
-    "run.json": lambda job: config.of_run(run_of(job.lake, Run.of(CONF, job.lake).run_id)),
-    "manifest.json": lambda job: run_of(job.lake, None),
+    "run.json": lambda job: config.from_run(read_run(job.lake, Run.of(CONF, job.lake).run_id)),
+    "manifest.json": lambda job: read_run(job.lake, None),
 }
 """A run's file -> what reads it back, beside the commands below."""
 DOCUMENTS = ["lake.json", "models/latest.json", "validation/silver_samples.json", "erasures/a.json", *READERS]

@@ -14,7 +14,7 @@ from ncs.config import Config
 from ncs.errors import DataError
 from ncs.features.earlier import Earlier, check_earlier
 from ncs.features.encoding import build_vocabulary
-from ncs.kinds.statistics import groups_of, sum_days
+from ncs.kinds.statistics import column_groups, sum_days
 from tests.factories import toy_conf
 
 FIRST = date(2022, 4, 1)
@@ -77,7 +77,7 @@ def vocabulary(silver: DataFrame, conf: Config) -> DataFrame:
 def look_back(silver: DataFrame, vocabulary: DataFrame, conf: Config, day: date) -> dict[str, Row]:
     """The rows of a day with what they look back to, though they could look at all days."""
     samples, others = silver.where(F.col("day") == day), silver.where(F.col("day") != day)
-    earlier = Earlier(conf, [day], sum_days(silver, groups_of(conf.statistics)), others)
+    earlier = Earlier(conf, [day], sum_days(silver, column_groups(conf.statistics)), others)
     return {row.impression_id: row for row in earlier.join(samples, vocabulary).collect()}
 
 

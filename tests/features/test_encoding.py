@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from ncs.config import Encode, Split
 from ncs.errors import DataError
-from ncs.features.encoding import build_vocabulary, check_columns, encode_days, label_of
+from ncs.features.encoding import build_vocabulary, check_columns, encode_days, label_column
 from ncs.features.split import LateRows, late_rows
 from ncs.kinds import Buckets, Vocabulary
 from ncs.tasks import tasks_of
@@ -164,7 +164,7 @@ def test_a_further_task_has_a_label_where_its_condition_holds(spark: SparkSessio
     assert str(found["i3"]) == "(1.0, nan, 1.0)", "to Spark NaN is the largest number"
     # Where the condition does not hold, the label is not computed: this one would divide by 0.
     tasks = of_task(label="10 / length_seconds", where="length_seconds > 0")
-    labels = given.select("impression_id", label_of(tasks["finish"]).alias("label")).collect()
+    labels = given.select("impression_id", label_column(tasks["finish"]).alias("label")).collect()
     assert {row.impression_id: row.label for row in labels} == {
         "i0": pytest.approx(10 / 9), "i1": None, "i2": pytest.approx(10 / 9), "i3": None,
     }  # fmt: skip

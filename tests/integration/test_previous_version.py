@@ -51,7 +51,7 @@ def test_a_run_scores_as_it_did(previous: Lake) -> None:
     """The predictions of then, from the weights of then: the ids are read from the samples of then."""
     run = latest_run(previous)
     assert (run["run_id"], run["models"]) == (RUN, ["single_task", "connection_share"])
-    conf = config.of_run(run)
+    conf = config.from_run(run)
     version = run["lineage"]["tables"]["gold/ctr_samples"]
     samples = previous.read("gold/ctr_samples", version, ["impression_id", *conf.fields]).to_pandas()
     before = previous.table(layout.PREDICTIONS).to_pandas()

@@ -13,7 +13,7 @@ import pytest
 
 from jobs.job import Job
 from jobs.pipeline import export, report, train
-from jobs.pipeline.runs import latest_run, run_of
+from jobs.pipeline.runs import latest_run, read_run
 from jobs.pipeline.status import status
 from jobs.pipeline.worker import work
 from ncs import config
@@ -66,7 +66,7 @@ def test_nothing_to_train_costs_no_import_of_torch(job: Job) -> None:
 READERS: dict[str, Callable[[Job], object]] = {
     "lake.json": lambda job: job.lake.bind(CONF),
     "models/latest.json": lambda job: latest_run(job.lake),
-    "run.json": lambda job: config.of_run(run_of(job.lake, folder(job).name)),
+    "run.json": lambda job: config.from_run(read_run(job.lake, folder(job).name)),
     "manifest.json": lambda job: latest_run(job.lake),
     f"{MODEL}/facts.json": lambda job: Run.of(CONF, job.lake).facts(MODEL),
     f"{MODEL}/metrics.jsonl": lambda job: report.trained(job.lake, folder(job).name, {MODEL: MODEL}),

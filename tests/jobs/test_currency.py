@@ -29,7 +29,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counts: Counter[str] = Counter()
 
     def counted(uri: str, version: int | None) -> dict[str, Commit]:
-        counts[layout.name_of(uri)] += 1
+        counts[layout.table_name(uri)] += 1
         return newest_by_key(uri, version)
 
     monkeypatch.setattr(layout, "newest_by_key", counted)

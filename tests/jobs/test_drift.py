@@ -34,7 +34,7 @@ def test_scores_that_move_and_miss_the_labels_are_reported(lake: Lake, capsys: p
     run = trained(write_toy_lake(lake, CONF, rows=800), CONF)
     run.write_description()
     model = load(lake, ModelRef(run.run_id, "layer_share"))
-    kept = {f"p{task}": validation_rows(run.folder_of("layer_share"), task)[1] for task in ("ctr", "cvr")}
+    kept = {f"p{task}": validation_rows(run.model_folder("layer_share"), task)[1] for task in ("ctr", "cvr")}
     random = np.random.default_rng(0)
     predict(lake, run.run_id, {name: random.permutation(np.repeat(own, 5)) for name, own in kept.items()})
     same = {one.task.name: one for one in drift.scores(lake, model, DAY)}

@@ -16,7 +16,7 @@ from tests.factories import toy_conf, write_toy_lake
 from tests.training.faults import saved_state
 
 
-def run_of(lake: Lake, conf: Config, spark: SparkSession) -> Run:
+def read_run(lake: Lake, conf: Config, spark: SparkSession) -> Run:
     job = Job(conf, lake, conf.logs.days, quiet=True)
     job.__dict__["spark"] = spark  # the application's session
     run = Run.of(conf, lake)
@@ -29,8 +29,8 @@ def run_of(lake: Lake, conf: Config, spark: SparkSession) -> Run:
 def test_workers_in_spark_end_as_local_ones_do(tmp_path: Path, spark: SparkSession, launcher: str) -> None:
     conf = toy_conf("workers=2", "train.models=layer_share", "logs.source=nowhere")
     lakes = [write_toy_lake(Lake.at(str(tmp_path / name)), conf) for name in ("here", "spark")]
-    here = run_of(lakes[0], conf.with_keys({"launch.launcher": "torch"}), spark)
-    there = run_of(lakes[1], conf.with_keys({"launch.launcher": launcher}), spark)
+    here = read_run(lakes[0], conf.with_keys({"launch.launcher": "torch"}), spark)
+    there = read_run(lakes[1], conf.with_keys({"launch.launcher": launcher}), spark)
     assert there.run_id == here.run_id
     assert there.facts("layer_share").workers == [2]
     local, remote = (saved_state(run, "layer_share")["net"] for run in (here, there))
@@ -41,5 +41,5 @@ def test_workers_in_spark_end_as_local_ones_do(tmp_path: Path, spark: SparkSessi
 def test_the_message_of_a_worker_in_spark_is_heard(lake: Lake, spark: SparkSession) -> None:
     conf = toy_conf("workers=2", "train.models=layer_share", "launch.launcher=spark_torch", "train.batch_size=63")
     with pytest.raises(TrainingError, match="batch_size 63 cannot be split evenly over 2 workers"):
-        run_of(write_toy_lake(lake, conf), conf, spark)
+        read_run(write_toy_lake(lake, conf), conf, spark)
     assert not list(Path(lake.root).glob("_launch*"))

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from ncs.errors import ConfigError
 from ncs.features.earlier import Earlier
-from ncs.kinds.statistics import Statistics, groups_of, sum_days
+from ncs.kinds.statistics import Statistics, column_groups, sum_days
 from tests.factories import toy_conf
 
 FIRST = date(2022, 4, 8)
@@ -48,7 +48,7 @@ def computed(spark: SparkSession, rows: pd.DataFrame, day: date) -> pd.DataFrame
     """The day's rows with their statistics, indexed by impression."""
     samples: DataFrame = spark.createDataFrame(rows, SCHEMA).withColumn("cvr", F.nanvl("cvr", F.lit(None)))
     conf = toy_conf(LAGGED)
-    daily = sum_days(samples.where(F.col("day") < day), groups_of(conf.statistics))
+    daily = sum_days(samples.where(F.col("day") < day), column_groups(conf.statistics))
     own = samples.where(F.col("day") == day)
     earlier = Earlier(conf, [day], daily, samples.where(F.col("day") == day - timedelta(days=1)), own)
     return earlier.with_statistics(own).toPandas().set_index("impression_id").sort_index()

@@ -97,7 +97,7 @@ def test_a_table_says_what_it_is(lake: Lake) -> None:
     assert comments["cvr"].startswith("min(watched / length, 1)")
     found = table.metadata().configuration
     assert {key: found[key] for key in contract.PROPERTIES} == contract.PROPERTIES
-    assert contract.version_of(table) == contract.SCHEMA_VERSION
+    assert contract.schema_version(table) == contract.SCHEMA_VERSION
 
 
 def test_what_was_once_compared_stays(lake: Lake) -> None:
@@ -161,7 +161,7 @@ def test_rows_that_break_the_contract_are_told_before_a_version_is_claimed(lake:
     write_deltalake(uri, sample({"cvr": 7.0}), partition_by=["day"])
     with pytest.raises(DataError, match="its rows break 'cvr IS NULL OR cvr BETWEEN 0 AND 1'"):
         migrate(uri)
-    assert contract.version_of(DeltaTable(uri)) == 0
+    assert contract.schema_version(DeltaTable(uri)) == 0
 
 
 def test_a_table_of_a_newer_version_is_refused(lake: Lake) -> None:

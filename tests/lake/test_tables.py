@@ -11,7 +11,7 @@ from deltalake import DeltaTable, Schema
 
 from jobs.stage import stages
 from ncs.lake import contract, layout, names, tables, upkeep
-from ncs.lake.columns import Between, Column, Nulls, OneOf, columns_of
+from ncs.lake.columns import Between, Column, Nulls, OneOf, row_columns
 from ncs.lake.layout import Lake
 from ncs.lake.tables import TABLES, table_of
 from ncs.lake.tables.rows import Figure
@@ -28,7 +28,7 @@ class WithMedian(Figure):
 
 @pytest.fixture
 def wider(monkeypatch: pytest.MonkeyPatch) -> None:
-    declared = replace(TABLES[layout.EVALUATIONS], columns=columns_of(WithMedian))
+    declared = replace(TABLES[layout.EVALUATIONS], columns=row_columns(WithMedian))
     monkeypatch.setattr(tables, "TABLES", {**TABLES, layout.EVALUATIONS: declared})
 
 

@@ -20,7 +20,7 @@ from ncs.lake.layout import Lake
 from ncs.logs.landing import Landing
 from ncs.logs.schemas import with_numbers_of_texts
 from ncs.serving import Encoder
-from ncs.text_ids import number_of, numbers_of
+from ncs.text_ids import hash_text, hash_texts
 from tests.factories import toy_conf
 from tests.faults.odd_logs import DAY_LOGS, profiles, tables
 
@@ -30,19 +30,19 @@ DAYS = [date(2022, 4, 8), date(2022, 4, 9)]
 
 def test_a_number_is_the_first_64_bits_of_the_hash(spark: SparkSession) -> None:
     bits = hashlib.sha256(b"U13740").hexdigest()[:16]
-    assert number_of("U13740") % 2**64 == int(bits, 16)
-    numbers = [number_of(text) if text else None for text in TEXTS]
+    assert hash_text("U13740") % 2**64 == int(bits, 16)
+    numbers = [hash_text(text) if text else None for text in TEXTS]
     assert len(set(numbers)) == len(TEXTS) - 1, "7 and 007 are two ids, the empty text is none"
     assert min(number for number in numbers if number) < 0 < max(number for number in numbers if number)
 
     rows = spark.createDataFrame([(text, [text, "x"], 5) for text in TEXTS], "id string, seen array<string>, n bigint")
     found = with_numbers_of_texts(rows, ["id", "seen", "n", "nobody"])
     assert found.select("id", "seen", "n").dtypes == [("id", "bigint"), ("seen", "array<bigint>"), ("n", "bigint")]
-    assert [tuple(row) for row in found.collect()] == [(n, [n, number_of("x")], number_of("5")) for n in numbers]
+    assert [tuple(row) for row in found.collect()] == [(n, [n, hash_text("x")], hash_text("5")) for n in numbers]
     for values in (TEXTS, pa.array(TEXTS), pa.array(TEXTS, pa.large_string())):
-        assert numbers_of(values).to_pylist() == numbers
-    assert numbers_of([["U13740", None], None, []]).to_pylist() == [[numbers[0], None], None, []]
-    assert numbers_of(pa.array([5, None])).to_pylist() == [5, None], "as silver/samples has them"
+        assert hash_texts(values).to_pylist() == numbers
+    assert hash_texts([["U13740", None], None, []]).to_pylist() == [[numbers[0], None], None, []]
+    assert hash_texts(pa.array([5, None])).to_pylist() == [5, None], "as silver/samples has them"
 
 
 def texts(table: pa.Table) -> pa.Table:
@@ -70,7 +70,7 @@ def test_logs_are_read_alike_from_every_kind_of_file(spark: SparkSession, logs: 
     assert dict(expected.dtypes)["user_id"] == "bigint"
     rows = expected.select("impression_id", *names).collect()
     users = tables(DAYS[0])["impressions"]["user_id"].to_pylist()
-    assert [row.user_id for row in rows] == [number_of(f"U{user:05}") for user in users]
+    assert [row.user_id for row in rows] == [hash_text(f"U{user:05}") for user in users]
     frame = pq.read_table(logs / "impressions" / f"day={DAYS[0]}" / "part.parquet").to_pandas()
     (logs / "impressions" / f"day={DAYS[0]}" / "part.parquet").unlink()
     frame["ts"] = frame["ts"].astype(str)
@@ -91,9 +91,9 @@ def test_a_lake_has_ids_of_one_kind(spark: SparkSession, logs: Path, tmp_path: P
     job = Job(conf, lake, conf.logs.days, quiet=True)
     ingest.run(job)
     videos = {row.video_id for row in job.read(layout.VIDEOS).collect()}
-    assert videos == {number_of(f"V{video:05}") for video in profiles()["videos"]["video_id"].to_pylist()}
+    assert videos == {hash_text(f"V{video:05}") for video in profiles()["videos"]["video_id"].to_pylist()}
     erase.run(job, user_ids=["U00003", "nobody"])
-    assert number_of("U00003") not in {row.user_id for row in job.read(layout.USERS).collect()}
+    assert hash_text("U00003") not in {row.user_id for row in job.read(layout.USERS).collect()}
     assert job.read(layout.USERS).count() == profiles()["users"].num_rows - 1
     other = toy_conf(*settings, "logs.text_ids=[user_id]")
     with pytest.raises(DataError, match=r"its user ids were made with .* other logs\.text_ids; ingest these days too"):
@@ -108,7 +108,7 @@ def test_a_request_names_ids_as_the_logs_do() -> None:
         "clicked_video_id": Past(side="user", field="video_id", of=video, last=3, pooling="mean"),
         "author": Vocabulary(side="video"),
     }
-    rows = [("video_id", str(number_of("V1")), 1), ("video_id", "7", 2), ("author", "V1", 1)]
+    rows = [("video_id", str(hash_text("V1")), 1), ("video_id", "7", 2), ("author", "V1", 1)]
     known = pa.table(dict(zip(("field", "value", "id"), zip(*rows, strict=True), strict=True)))
     encoder = Encoder(features, known, text_ids=["video_id", "seen"])
     assert encoder.column("video_id", ["V1", "V2", None]).tolist() == [1, 0, 0]

@@ -90,7 +90,7 @@ def test_it_learns_from_the_new_days_alone_and_resumes(parent: Run) -> None:
     snapshot = run.snapshot("gold/ctr_samples", "train")
     assert all("day=2022-04-10" in file for file in snapshot.files)
     facts = {model: run.facts(model) for model in MODELS}
-    lines = storage.read_bytes(storage.join(run.folder_of("layer_share"), "metrics.jsonl")).decode().splitlines()
+    lines = storage.read_bytes(storage.join(run.model_folder("layer_share"), "metrics.jsonl")).decode().splitlines()
     assert len(lines) == 1
     assert f'"samples": {snapshot.rows + run.snapshot("gold/cvr_samples", "train").rows}' in lines[0]
     before, after = (saved_state(one, "connection_share") for one in (parent, run))
@@ -99,7 +99,7 @@ def test_it_learns_from_the_new_days_alone_and_resumes(parent: Run) -> None:
         for task, layers in before["masks"].items()
         for name, mask in layers.items()
     ), "masks are kept"
-    assert storage.exists(storage.join(run.folder_of("connection_share"), "masks.json"))
+    assert storage.exists(storage.join(run.model_folder("connection_share"), "masks.json"))
     assert facts["layer_share"].tasks["ctr"].skill > 0, "the parent's weights know the new day's rows a little"
 
     first = {model: saved_state(run, model) for model in MODELS}
@@ -112,7 +112,7 @@ def test_it_learns_from_the_new_days_alone_and_resumes(parent: Run) -> None:
 
 
 def test_it_goes_on_with_the_optimisers_state(parent: Run) -> None:
-    kept = Store(parent.folder_of("layer_share"), Cluster()).load("optimizer-ctr-cvr")
+    kept = Store(parent.model_folder("layer_share"), Cluster()).load("optimizer-ctr-cvr")
     assert all(float(rows.abs().sum()) > 0 for rows in kept["rows"].values())
     sizes = field_sizes(Run.of(NOW, parent.lake, parent.run_id))
     net = build(NOW.of_model("layer_share"), sizes, seed=3)

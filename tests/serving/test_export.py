@@ -45,7 +45,7 @@ def test_what_has_learnt_nothing_is_not_exported(
     trained: tuple[Run, list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, arguments = trained
-    path = storage.join(run.folder_of("connection_share"), "facts.json")
+    path = storage.join(run.model_folder("connection_share"), "facts.json")
     facts = storage.read_json(path)
     assert {task: one["soundness"] for task, one in facts["tasks"].items()} == {"ctr": "sound", "cvr": "sound"}
     assert all(0 < one["lowest"] < one["highest"] < 1 for one in facts["tasks"].values())

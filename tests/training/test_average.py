@@ -50,6 +50,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
     settings = ("train.models=[layer_share]", "train.average=0.95", "train.epochs=3", "train.patience=3")
     conf = toy_conf(*settings, "train.refit=true", "train.learning_rate=0.0003")
     run = trained(write_toy_lake(Lake.at(str(tmp_path_factory.mktemp("whole"))), conf), conf)
-    kept = [epoch.epoch for epoch in Store(run.folder_of("layer_share"), Cluster()).logged() if epoch.phase == "refit"]
+    logged = Store(run.model_folder("layer_share"), Cluster()).logged()
+    kept = [epoch.epoch for epoch in logged if epoch.phase == "refit"]
     assert len(kept) > 1, "or no checkpoint of the refit is written"
     return run

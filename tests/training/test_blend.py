@@ -68,7 +68,7 @@ def test_what_the_run_has_trained_is_taken_also_side_by_side(run: Run, lake: Lak
 
 def seconds(run: Run, model: str) -> dict[tuple[object, ...], float]:
     """What each epoch took: no two trainings take the same to the last digit."""
-    return {epoch.key: epoch.seconds for epoch in Store(run.folder_of(model), Cluster()).logged()}
+    return {epoch.key: epoch.seconds for epoch in Store(run.model_folder(model), Cluster()).logged()}
 
 
 def test_parts_of_other_settings_are_not_taken(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -87,7 +87,7 @@ def test_on_validation_rows_it_errs_no_more_than_either(run: Run, model: str, ta
     errors = {
         name: np.mean((predictions - labels) ** 2)
         for name in (model, model.removesuffix("_gbdt"), "gbdt")
-        for labels, predictions in [validation_rows(run.folder_of(name), task)]
+        for labels, predictions in [validation_rows(run.model_folder(name), task)]
     }
     assert errors.pop(model) <= min(errors.values())
 

@@ -55,7 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def masks(run: Run, model: str) -> dict[str, dict[str, torch.Tensor]]:
-    return Store(run.folder_of(model), Cluster()).load("model")["masks"]
+    return Store(run.model_folder(model), Cluster()).load("model")["masks"]
 
 
 def equal(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
@@ -71,7 +71,7 @@ def test_it_learns(run: Run, model: str) -> None:
 
 
 def test_the_dense_net_says_how_far_its_tasks_conflict(run: Run) -> None:
-    found = read_document(f"{run.folder_of('full_share')}/conflict.json", Conflict, "train again")
+    found = read_document(f"{run.model_folder('full_share')}/conflict.json", Conflict, "train again")
     assert found.theta == {}
     assert list(found.final) == ["embedding", "hidden.0", "hidden.1"]
     assert all(-1 <= layer.cosine <= 1 and 0 <= layer.negative <= 1 for layer in found.final.values())
@@ -95,7 +95,7 @@ def test_equal_searches_are_run_once(run: Run) -> None:
     # connection_share with its controls, the wide one with its own, staged_share with its own; movement, neurons,
     # dimensions, Fisher, learnt, a price, no theta, no round.
     assert len(list(Path(run.folder).glob("search-*"))) == 11
-    lines = {name: Store(run.folder_of(name), Cluster()).logged() for name in ("connection_share", "random_masks")}
+    lines = {name: Store(run.model_folder(name), Cluster()).logged() for name in ("connection_share", "random_masks")}
     searches = [[epoch for epoch in found if epoch.phase != "joint"] for found in lines.values()]
     assert searches[0] == searches[1], "the search counts for each that uses it"
 
@@ -105,7 +105,7 @@ def test_movement_keeps_the_share_of_each_task_in_one_round(run: Run) -> None:
     for task, kept in (("ctr", 0.30), ("cvr", 0.18)):
         whole = torch.cat([mask.flatten() for mask in found[task].values()])
         assert float(whole.mean()) == pytest.approx(kept, abs=0.001)
-    described = storage.read_json(storage.join(run.folder_of("movement_share"), "masks.json"))
+    described = storage.read_json(storage.join(run.model_folder("movement_share"), "masks.json"))
     assert described["rounds"]["cvr"][1]["validation"] is None, "nothing hangs on the last mask's score"
 
 
@@ -155,7 +155,7 @@ def test_sparse_sharing_starts_from_the_initial_weights(run: Run) -> None:
 
 
 def test_a_ticket_is_each_tasks_own(run: Run) -> None:
-    model = Store(run.folder_of("lottery_ticket"), Cluster()).load("model")
+    model = Store(run.model_folder("lottery_ticket"), Cluster()).load("model")
     tables = [model["net"][f"nets.{task}.inputs.embedding.table"] for task in ("ctr", "cvr")]
     assert not torch.equal(*tables)
     for task, layers in model["masks"].items():

@@ -155,7 +155,7 @@ def test_under_bfloat16_what_a_mask_leaves_out_keeps_every_bit_and_the_rest_stay
 
 def figures(run: Run, model: str) -> dict[str, float]:
     """The validation figures of the last epoch."""
-    return Store(run.folder_of(model), Cluster()).logged()[-1].validation
+    return Store(run.model_folder(model), Cluster()).logged()[-1].validation
 
 
 def test_a_training_in_bfloat16_comes_to_the_figures_of_float32(lake: Lake) -> None:

@@ -53,7 +53,7 @@ def killed_after_3(lake: Lake, conf: Config) -> Run:
 
 
 def folder(run: Run) -> Path:
-    return Path(run.folder_of(*run.conf.train.models))
+    return Path(run.model_folder(*run.conf.train.models))
 
 
 def truncate(path: Path) -> None:

@@ -42,7 +42,7 @@ def test_it_learns_what_the_rows_say(run: Run) -> None:
 
 
 def test_validation_chooses_the_number_of_trees_and_the_refit_has_as_many(run: Run) -> None:
-    epochs = Store(run.folder_of("gbdt"), Cluster()).logged()
+    epochs = Store(run.model_folder("gbdt"), Cluster()).logged()
     assert [(epoch.phase, epoch.task) for epoch in epochs] == [
         ("trees", "ctr"), ("trees_refit", "ctr"), ("trees", "cvr"), ("trees_refit", "cvr"),
     ]  # fmt: skip

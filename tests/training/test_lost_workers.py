@@ -75,7 +75,7 @@ class Training:
 
     def until_epoch(self, number: int) -> None:
         """Wait for the checkpoint of an epoch, or a later one."""
-        folder = Path(Run.of(self.conf, self.lake).folder_of("layer_share"))
+        folder = Path(Run.of(self.conf, self.lake).model_folder("layer_share"))
         while self.process.poll() is None:
             if any(int(path.stem[-4:]) >= number for path in folder.glob("joint.checkpoint-????.pt")):
                 return
@@ -106,7 +106,7 @@ def settings() -> tuple[str, ...]:
 
 def is_right(run: Run) -> bool:
     """Whether each epoch was kept once, with two workers first and one later, and the model has learnt."""
-    epochs = Store(run.folder_of("layer_share"), Cluster()).logged()
+    epochs = Store(run.model_folder("layer_share"), Cluster()).logged()
     workers = [epoch.workers for epoch in epochs]
     ids, clicked, _ = toy_rows(4000, seed=99)
     predictor = Predictor.load(run.folder, "layer_share", run.conf, field_sizes(run))
@@ -163,7 +163,7 @@ def test_without_restarts_a_lost_worker_is_one_clear_line(lake: Lake, settings: 
     assert code == 1
     assert "a worker of 2 was lost or stalled" in said.strip().splitlines()[-1]
     assert "the same command goes on from the last epoch" in said
-    assert not storage.exists(storage.join(Run.of(conf, lake).folder_of("layer_share"), "model.pt"))
+    assert not storage.exists(storage.join(Run.of(conf, lake).model_folder("layer_share"), "model.pt"))
 
 
 @GOES_ON

@@ -44,7 +44,7 @@ def trained(lake: Lake, *settings: str) -> Run:
 
 def best_epochs(run: Run) -> dict[str, int]:
     """By the validation figures that training has logged."""
-    joint = [epoch for epoch in Store(run.folder_of("layer_share"), Cluster()).logged() if epoch.phase == "joint"]
+    joint = [epoch for epoch in Store(run.model_folder("layer_share"), Cluster()).logged() if epoch.phase == "joint"]
     return {
         "ctr": 1 + int(np.argmax([epoch.validation["ctr_auc"] for epoch in joint])),
         "cvr": 1 + int(np.argmin([epoch.validation["cvr_mse"] for epoch in joint])),
@@ -102,8 +102,8 @@ def test_a_refit_leaves_what_the_tasks_are_judged_by(lake: Lake, chosen: Run) ->
     assert run.run_id != chosen.run_id
     assert run.facts("layer_share").tasks == chosen.facts("layer_share").tasks, "validation before the refit"
     assert not np.allclose(predicted(run)["ctr"], predicted(chosen)["ctr"])
-    phases = [epoch.phase for epoch in Store(run.folder_of("layer_share"), Cluster()).logged()]
+    phases = [epoch.phase for epoch in Store(run.model_folder("layer_share"), Cluster()).logged()]
     assert phases.count("refit") == max(best_epochs(run).values())
-    labels, predictions = validation_rows(run.folder_of("layer_share"), "ctr")
+    labels, predictions = validation_rows(run.model_folder("layer_share"), "ctr")
     assert len(labels) == len(predictions) == 600
     assert ((predictions > 0) & (predictions < 1)).all()

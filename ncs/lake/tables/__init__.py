@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ncs.lake.columns import Column
 from ncs.lake.tables.registry import REGISTRY_TABLES
 from ncs.lake.tables.results import RESULTS
-from ncs.lake.tables.samples import SAMPLE_TABLES, samples_of
+from ncs.lake.tables.samples import SAMPLE_TABLES, sample_table
 from ncs.lake.tables.table import Table
 
 TABLES: Mapping[str, Table] = {table.name: table for table in (*SAMPLE_TABLES, *RESULTS, *REGISTRY_TABLES)}
@@ -24,5 +24,5 @@ def table_of(name: str) -> Table:
     """What a table holds; the samples of a further task follow from its name, of any other nothing is known."""
     if is_sample_table(name) and name not in TABLES:
         task = name.removeprefix("gold/").removesuffix("_samples")
-        return samples_of(task, f"Samples of {task}", Column("float", "its label"))
+        return sample_table(task, f"Samples of {task}", Column("float", "its label"))
     return TABLES.get(name, Table(name, "", "", {}, compact=False))

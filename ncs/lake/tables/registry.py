@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Annotated
 
 from ncs.lake import names
-from ncs.lake.columns import DAY, MADE_AT, METRIC, MODEL, RUN, TASK, Column, OneOf, columns_of, ends
+from ncs.lake.columns import DAY, MADE_AT, METRIC, MODEL, RUN, TASK, Column, OneOf, ends, row_columns
 from ncs.lake.tables.table import Table
 
 CHAMPION, CANDIDATE = "champion", "candidate"
@@ -66,7 +66,7 @@ REGISTRY = Table(
     names.REGISTRY,
     "promote",
     "Which model is the champion and which the candidate: an entry a change; rows are only ever appended",
-    columns_of(RegistryEntry),
+    row_columns(RegistryEntry),
     key=("sequence",),
     append_only=True,
 )
@@ -74,7 +74,7 @@ PROGRESS = Table(
     names.PROGRESS,
     "evaluate",
     "Figures of models by day, each on a day after those that it was trained on",
-    columns_of(DayFigure),
+    row_columns(DayFigure),
     ("day",),
     key=("day", "run_id", "model", "task", "metric"),
 )

@@ -13,9 +13,9 @@ from ncs.lake.columns import (
     USER,
     VIDEO,
     Column,
-    columns_of,
     estimate,
     probability,
+    row_columns,
 )
 from ncs.lake.tables.rows import Figure, MaskFigure, Part, RunDifference, SeedDifference
 from ncs.lake.tables.table import Table
@@ -55,27 +55,27 @@ CALIBRATION = Table(
     ("run_id",),
 )
 EVALUATIONS = Table(
-    names.EVALUATIONS, "evaluate", "Figures of each model of a run on the test days", columns_of(Figure), ("run_id",)
+    names.EVALUATIONS, "evaluate", "Figures of each model of a run on the test days", row_columns(Figure), ("run_id",)
 )
 RUN_DIFFERENCES = Table(
     names.RUN_DIFFERENCES,
     "evaluate",
     "Paired differences between the models of a run on the test days, each pair both ways",
-    columns_of(RunDifference),
+    row_columns(RunDifference),
     ("run_id",),
 )
 SLICES = Table(
     names.SLICES,
     "evaluate",
     "Calibration and errors of each model of a run on parts of the test rows",
-    columns_of(Part),
+    row_columns(Part),
     ("run_id",),
 )
 MASKS = Table(
     names.MASKS,
     "evaluate",
     "Figures of the masks of each model of a run, one a row",
-    {"run_id": RUN, "model": MODEL, **columns_of(MaskFigure)},
+    {"run_id": RUN, "model": MODEL, **row_columns(MaskFigure)},
     ("run_id",),
 )
 DRAWN_ROWS = Table(
@@ -126,7 +126,7 @@ DIFFERENCES = Table(
     names.DIFFERENCES,
     "compare",
     "Differences between models of a comparison, means over seeds; rows are only ever appended",
-    {"comparison_id": COMPARISON, "made_at": MADE_AT, **columns_of(SeedDifference)},
+    {"comparison_id": COMPARISON, "made_at": MADE_AT, **row_columns(SeedDifference)},
     append_only=True,
 )
 SIMULATIONS = Table(

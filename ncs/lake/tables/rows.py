@@ -64,7 +64,7 @@ class RunDifference(Difference):
     n: Annotated[int, Column("long", "test rows that both models are compared on")]
 
     @classmethod
-    def of_run(cls, difference: Difference, run_id: str, n: int) -> "RunDifference":
+    def from_difference(cls, difference: Difference, run_id: str, n: int) -> "RunDifference":
         """A difference between two models of one run, over `n` rows."""
         common = {column.name: getattr(difference, column.name) for column in fields(Difference)}
         return cls(**common, run_id=run_id, reference_run=run_id, n=n)

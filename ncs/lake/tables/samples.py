@@ -162,7 +162,7 @@ VOCABULARY = Table(
 )
 
 
-def samples_of(task: str, rows: str, label: Column) -> Table:
+def sample_table(task: str, rows: str, label: Column) -> Table:
     """The samples of a task, whose label stands in a column called like the task unless `clicked`.
 
     A file of theirs is a row group, which workers distribute, and its rows stand in the order that training reads: no
@@ -195,8 +195,8 @@ def samples_of(task: str, rows: str, label: Column) -> Table:
     )
 
 
-CTR_SAMPLES = samples_of(CTR, "Samples of CTR: every impression", Column("float", "1 if clicked, else 0"))
-CVR_SAMPLES = samples_of(
+CTR_SAMPLES = sample_table(CTR, "Samples of CTR: every impression", Column("float", "1 if clicked, else 0"))
+CVR_SAMPLES = sample_table(
     CVR, "Samples of CVR: clicked impressions with a label", Column("float", "share of the video that was watched")
 )
 SAMPLE_TABLES = (
