@@ -23,7 +23,7 @@ from ncs.data_loading import Snapshot, TableLoader
 from ncs.days import Days
 from ncs.lake.layout import Lake
 from ncs.models import build
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from ncs.training.cluster import Cluster
 from ncs.training.optim import MaskedAdam
 
@@ -69,7 +69,7 @@ def history(last: int, pooling: str) -> str:
 def conf_of(*overrides: str) -> Config:
     """LayerShare of the demo's size on four fields, and what the overrides add."""
     keys = [f"fields={{{FIELDS}}}", "statistics=[]", "history={}", *overrides]
-    return config.load(Path(ROOT) / "conf" / "demo.yaml", keys).of_model("layer_share")
+    return config.load(Path(ROOT) / "conf" / "demo.yaml", keys).for_model("layer_share")
 
 
 def write(lake: Lake, conf: Config, rows: int) -> None:
@@ -84,7 +84,7 @@ def write(lake: Lake, conf: Config, rows: int) -> None:
     columns = {name: random.integers(0, size, rows).astype(np.int32) for name, size in SIZES.items()}
     lists = {slot.name: column(slot.name, slot.length, SIZES[slot.table]) for slot in conf.layout.ids if slot.is_list}
     numbers = {slot.name: random.normal(size=rows).astype(np.float32) for slot in conf.layout.numbers}
-    labels = {task.label: random.integers(0, 2, rows).astype(np.float32) for task in tasks_of(conf).values()}
+    labels = {task.label: random.integers(0, 2, rows).astype(np.float32) for task in named_tasks(conf).values()}
     keys = {
         "impression_id": [str(n) for n in range(rows)],
         "day": pa.array([DAY] * rows, pa.date32()),
@@ -97,7 +97,7 @@ def write(lake: Lake, conf: Config, rows: int) -> None:
 def measure(lake: Lake, conf: Config, memory_rows: int) -> tuple[float, float]:
     """Rows a second of CPU time, and the share of the time that a step waits for data: of a second epoch."""
     snapshot = Snapshot.of(lake, TABLE, lake.version(TABLE), Days(DAY, DAY), "train")
-    labels = {task.name: task.label for task in tasks_of(conf).values()}
+    labels = {task.name: task.label for task in named_tasks(conf).values()}
     loader = TableLoader(
         snapshot, conf.layout, labels, batch_size=conf.train.batch_size, memory_rows=memory_rows, buffer_rows=50_000
     )

@@ -30,7 +30,7 @@ from ncs.lake.layout import Lake
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
 from ncs.runs.training import train
-from ncs.tasks import CTR, Task, tasks_of
+from ncs.tasks import CTR, Task, named_tasks
 from ncs.text import markdown
 from ncs.training.cluster import Cluster
 
@@ -84,14 +84,14 @@ def replay(lake: Lake, conf: Config, days: Days, every: int) -> Iterator[Scored]
 
 def versions(lake: Lake, conf: Config, day: date) -> dict[str, int]:
     """The versions of the tables when a day had been encoded, and no later one."""
-    encoded = {task.table: lake.records(task.table)[str(day)] for task in tasks_of(conf).values()}
+    encoded = {task.table: lake.records(task.table)[str(day)] for task in named_tasks(conf).values()}
     vocabulary = next(iter(encoded.values()))[1].provenance["inputs"][layout.VOCABULARY]
     return {layout.VOCABULARY: vocabulary} | {table: version for table, (version, _) in encoded.items()}
 
 
 def score(run: Run, day: date, seconds: float) -> Scored:
     """A day's impressions, those of its values that the model lacks as unknown."""
-    tasks, size = tasks_of(run.conf), run.conf.train.batch_size
+    tasks, size = named_tasks(run.conf), run.conf.train.batch_size
     shown = tasks[CTR].table
     snapshot = Snapshot.of(run.lake, shown, run.lake.records(shown)[str(day)][0], *Selection(Days(day, day)))
     labels = {task.name: task.label for task in tasks.values()}
@@ -109,7 +109,7 @@ def score(run: Run, day: date, seconds: float) -> Scored:
 
 def table(conf: Config, arms: Mapping[str, Sequence[Scored]], days: Days) -> str:
     """A line a scored day, and one of all: each arm's figures, differences from the first, CPU seconds of training."""
-    tasks = list(tasks_of(conf).values())
+    tasks = list(named_tasks(conf).values())
     header = ["day"]
     for name in arms:
         header += [f"{name}: {task.title}" for task in tasks] + [f"{name}: CPU s"]

@@ -103,7 +103,7 @@ def work(out: str, model: str, batch: int, ids: int, steps: int, embeddings: str
 
 def made(model: str, ids: int, workers: Cluster, embeddings: str) -> tuple[Model, dict[str, int]]:
     """A model over so many ids, and the ids of each field."""
-    conf = config.load(ROOT / "conf" / "demo.yaml", [f"train.embeddings={embeddings}"]).of_model(model)
+    conf = config.load(ROOT / "conf" / "demo.yaml", [f"train.embeddings={embeddings}"]).for_model(model)
     share = {name: 0.48 if name in ("user_id", "video_id") else 0.04 / (len(conf.fields) - 2) for name in conf.fields}
     sizes = {name: max(2, int(ids * part)) for name, part in share.items()}
     return build(conf, sizes, 1, workers), sizes

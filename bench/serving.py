@@ -29,7 +29,7 @@ from ncs.pruning.mask import Mask
 from ncs.runs.predictor import Predictor
 from ncs.serving.export import export, onnx_predictor, torch_predictor
 from ncs.serving.samples import as_one_request, draw
-from ncs.tasks import CTR, tasks_of
+from ncs.tasks import CTR, named_tasks
 
 Predict = Callable[[Features], Tensor]
 DENSE = "dense"
@@ -51,7 +51,7 @@ def main() -> None:
     nets = [trained(args.lake)] if args.lake else [drawn(density, args.ids, args.inputs) for density in args.density]
     figures = []
     for net, conf in nets:
-        program = export(net, tasks_of(conf)[CTR])
+        program = export(net, named_tasks(conf)[CTR])
         layers = program.card["layers"]
         density = net.task_masks[CTR].density()["all"] if CTR in net.task_masks else 1.0
         print(f"\ndensity {density:.2f}, layers {layers['before']} -> {layers['after']}, 1 thread\n")
@@ -73,7 +73,7 @@ def drawn(density: float, ids: int, inputs: bool) -> tuple[Model, Config]:
 
     `inputs`: connections that read the same input are kept together.
     """
-    conf = config.load(ROOT / "conf" / "demo.yaml").of_model("connection_share")
+    conf = config.load(ROOT / "conf" / "demo.yaml").for_model("connection_share")
     net = build(conf, sizes_of(ids), seed=1).eval()
     assert isinstance(net, MaskedNet)
 

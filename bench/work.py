@@ -14,7 +14,7 @@ from ncs.config import Config
 from ncs.data_loading import Snapshot, TableLoader
 from ncs.days import Days
 from ncs.lake.layout import Lake
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 
 ROOT = Path(__file__).parent.parent
 TABLE, DAY, FILE_ROWS = "gold/ctr_samples", date(2022, 4, 8), 65_536
@@ -53,12 +53,12 @@ class Work:
     def conf(self, model: str, *overrides: str) -> Config:
         """The configuration of a model on this work: batches and losses as the peers have them."""
         same = ["train.batch_size=2048", "tasks.cvr.weight=1.0", "net.experts=4", f"train.device={self.device}"]
-        return config.load(ROOT / "conf" / "demo.yaml", [*same, *overrides]).of_model(model)
+        return config.load(ROOT / "conf" / "demo.yaml", [*same, *overrides]).for_model(model)
 
     def loader(self, conf: Config, split: str = "train") -> TableLoader:
         """As a run's loader is made: decoded once, through Petastorm, kept in memory."""
         snapshot = Snapshot.of(self.lake, TABLE, self.lake.version(TABLE), Days(DAY, DAY), split)
-        labels = {task.name: task.label for task in tasks_of(conf).values()}
+        labels = {task.name: task.label for task in named_tasks(conf).values()}
         size, shuffle = conf.train.batch_size, split == "train"
         return TableLoader(snapshot, conf.layout, labels, batch_size=size, shuffle=shuffle, device=self.device)
 

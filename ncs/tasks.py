@@ -75,7 +75,7 @@ class Task:
         return [metric for metric in METRICS.values() if kinds & metric.kinds]
 
 
-def tasks_of(conf: Config) -> dict[str, Task]:
+def named_tasks(conf: Config) -> dict[str, Task]:
     """The configured tasks by name."""
     tasks: dict[str, Task] = {}
     taken = {*KEYS, *conf.features}

@@ -17,13 +17,13 @@ from ncs import config
 from ncs.evaluation.models import look
 from ncs.lake import layout, storage
 from ncs.notebook import start
-from ncs.tasks import in_order, tasks_of
+from ncs.tasks import in_order, named_tasks
 
 notebook = start(globals())
 spark, lake, run_id = notebook.spark, notebook.lake, notebook.run
 run = storage.read_json(lake.uri("models", run_id, "run.json"))
 conf, models = config.from_run(run), run["models"]
-tasks = in_order(tasks_of(conf).values())
+tasks = in_order(named_tasks(conf).values())
 print(f"models: {', '.join(models)}")
 
 

@@ -16,7 +16,7 @@ from ncs.kinds.layout import NO_ID
 from ncs.lake import layout
 from ncs.lake.layout import ALL, Lake, Record, user_metadata
 from ncs.nets.model import NetSpec
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 
 ROOT = Path(__file__).parent.parent
 DEMO = ROOT / "conf" / "demo.yaml"
@@ -56,7 +56,7 @@ def toy_spec(*overrides: str, model: str = "connection_share") -> NetSpec:
     sides = {"user_id": "user", "video_id": "video", "scene": "video"}
     fields = ", ".join(f"{name}: {{side: {side}, encode: vocabulary}}" for name, side in sides.items())
     conf = toy_conf(f"fields={{{fields}}}", "net.embedding=2", "net.hidden=[6, 4]", *overrides)
-    return NetSpec.of(conf.of_model(model), {"user_id": 5, "video_id": 7, "scene": 3})
+    return NetSpec.of(conf.for_model(model), {"user_id": 5, "video_id": 7, "scene": 3})
 
 
 def run_description(run_id: str, tables: dict[str, int]) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def write_toy_lake(lake: Lake, conf: Config, rows: int = 1200, last_day_rows: in
                 "cvr": pa.array(cvr, pa.float32()),
             }
         )
-        tasks = tasks_of(conf)
+        tasks = named_tasks(conf)
         _write(lake, tasks["ctr"].table, whole, str(day), ["day", "split"])
         _write(lake, tasks["cvr"].table, whole.filter(pa.array(~np.isnan(cvr))), str(day), ["day", "split"])
     return lake

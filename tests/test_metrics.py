@@ -11,7 +11,7 @@ from ncs.lake.columns import METRIC
 from ncs.lake.tables.rows import Figure
 from ncs.lake.views import MODEL_COMPARISON
 from ncs.metrics import METRICS, Kind, Metric, judging, names
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.evaluation.factories import judged
 from tests.factories import toy_conf
 
@@ -19,7 +19,7 @@ FINISH = "tasks.finish={label: cast(cvr >= 0.95 as float), loss: cross_entropy, 
 
 
 def test_tasks_know_the_metrics_that_apply_to_them() -> None:
-    found = {name: [metric.name for metric in task.metrics] for name, task in tasks_of(toy_conf(FINISH)).items()}
+    found = {name: [metric.name for metric in task.metrics] for name, task in named_tasks(toy_conf(FINISH)).items()}
     calibration = ["ece", "ece_calibrated"]
     assert found == {
         "ctr": ["auc", "gauc", "log_loss", *calibration],
@@ -47,7 +47,7 @@ def test_a_metric_that_joins_is_in_the_report(monkeypatch: pytest.MonkeyPatch) -
     joined = Metric("mae", "MAE", "mean absolute error", False, frozenset({Kind.REGRESSION}), error=lambda f, y, p: y)
     monkeypatch.setitem(METRICS, "mae", joined)
     figure = Figure("r", "a", "cvr", "mae", 0.25, 0.2, 0.3, 9, "b", -0.5)
-    assert _others([figure], ["a"], list(tasks_of(toy_conf()).values())) == {"CVR MAE": [figure]}
+    assert _others([figure], ["a"], list(named_tasks(toy_conf()).values())) == {"CVR MAE": [figure]}
     assert gain(figure) == "+0.25000 (-50.00%)", "less is better"
 
 

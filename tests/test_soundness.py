@@ -3,10 +3,10 @@
 import pytest
 
 from ncs.soundness import Soundness, judge, judge_figure, unsound
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.factories import toy_conf
 
-TASKS = tasks_of(toy_conf())
+TASKS = named_tasks(toy_conf())
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ imported where a table is checked, for that takes seconds which a gate that has 
 
 from ncs.config import Config
 from ncs.lake.layout import CLICKS, IMPRESSIONS, PLAYS, PREDICTIONS, SAMPLES, USERS, VIDEOS
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 
 
 def tables(conf: Config) -> tuple[str, ...]:
     """The tables that have a suite, in the order of the flow."""
-    encoded = (task.table for task in tasks_of(conf).values())
+    encoded = (task.table for task in named_tasks(conf).values())
     return (IMPRESSIONS, CLICKS, PLAYS, USERS, VIDEOS, SAMPLES, *encoded, PREDICTIONS)
 
 

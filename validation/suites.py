@@ -15,8 +15,8 @@ from ncs.config.checks import KEYS
 from ncs.labels.join import DUPLICATE, REASONS
 from ncs.lake.columns import UPDATED_AT, Between, Column, Nulls, OneOf, probability
 from ncs.lake.layout import CLICKS, IMPRESSIONS, PLAYS, PREDICTIONS, SAMPLES, USERS, VIDEOS
-from ncs.lake.tables import table_of
-from ncs.tasks import CTR, CVR, Task, tasks_of
+from ncs.lake.tables import declared_table
+from ncs.tasks import CTR, CVR, Task, named_tasks
 from ncs.text import quoted
 from validation.bands import Bands
 from validation.inputs import input_column, inputs
@@ -53,11 +53,11 @@ def build(
         reconciled_days: what the commits of labelled days say of them, for `silver/samples`.
         columns: those of users and videos, which may have a row each or one of each time since when it holds.
     """
-    task = {task.table: task for task in tasks_of(conf).values()}.get(table)
+    task = {task.table: task for task in named_tasks(conf).values()}.get(table)
     declared = _columns(table, task, conf, ids or {})
     names = {*declared, *(_columns_of_samples(conf) if table == SAMPLES else ())}
     rules = [HasColumns(tuple(sorted(names))), HasRows(), *as_declared(declared)]
-    if key := table_of(table).key:
+    if key := declared_table(table).key:
         rules.append(unique(*key, *([UPDATED_AT] if UPDATED_AT in columns else [])))
     if table not in (USERS, VIDEOS):
         rules.append(every_day(days))
@@ -76,7 +76,7 @@ def _columns_of_samples(conf: Config) -> set[str]:
 
 def _columns(table: str, task: Task | None, conf: Config, ids: Mapping[str, int]) -> dict[str, Column]:
     """The declared columns of a table, and those that the fields and tasks of a configuration bring."""
-    declared, tasks = table_of(table).columns, tasks_of(conf).values()
+    declared, tasks = declared_table(table).columns, named_tasks(conf).values()
     if table == PREDICTIONS:
         return {**{task.prediction: probability(task.prediction, "") for task in tasks}, **declared}
     if task is None:
@@ -208,7 +208,7 @@ def _at_most(most: float, what: str, rows: list[str]) -> Rule:
 
 
 def _other_labels(task: Task, conf: Config) -> Rules:
-    others = [other.label for other in tasks_of(conf).values() if other.name != task.name]
+    others = [other.label for other in named_tasks(conf).values() if other.name != task.name]
     return [
         none_where(
             other,
@@ -220,7 +220,7 @@ def _other_labels(task: Task, conf: Config) -> Rules:
 
 
 def _predictions(conf: Config) -> Rules:
-    tasks = tasks_of(conf)
+    tasks = named_tasks(conf)
     further = [task.prediction for task in tasks.values() if task.name not in (CTR, CVR)]
     return [
         *(

@@ -14,7 +14,7 @@ from ncs.lake.layout import Lake
 from ncs.lake.registry import CHAMPION, ModelRef, Registry
 from ncs.lake.tables.rows import RunDifference
 from ncs.lake.vocabulary import is_successor
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 
 if TYPE_CHECKING:  # `ncs status` asks for the champion too, without torch
     from ncs.runs.run import Run
@@ -131,7 +131,7 @@ def _problem(champion: Config, conf: Config) -> str | None:
     seen = [day for day in days if day <= last]
     if seen:
         return f"it was trained on days up to {last}, so the test days {Days.text(seen)} say nothing of it"
-    own, its = tasks_of(conf), tasks_of(champion)
+    own, its = named_tasks(conf), named_tasks(champion)
     for name, task in own.items():
         if name not in its or (its[name].expression, its[name].where) != (task.expression, task.where):
             return f"it does not predict {name} as tasks.{name} has it now"

@@ -28,7 +28,7 @@ from ncs.lake.documents import Epoch
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
 from ncs.runs.tuning import tune
-from ncs.tasks import CVR, WORLD_TRUTH, in_order, tasks_of
+from ncs.tasks import CVR, WORLD_TRUTH, in_order, named_tasks
 
 _ANALYSIS = "two-way"
 """How differences are computed: part of a comparison's id."""
@@ -90,7 +90,7 @@ def _budgets(run: Run, model: str) -> dict[str, Budget]:
     folder = run.model_folder(model)
     remedy = f"restore it, or remove {folder} and run the same command"
     lines = storage.read_json_lines(storage.join(folder, "metrics.jsonl"), Epoch, remedy)
-    return budgets(lines, run.conf.of_model(model))
+    return budgets(lines, run.conf.for_model(model))
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _judged(
     One seed's predictions are in memory at a time.
     """
     sizes = field_sizes(runs[0])
-    tasks = in_order(tasks_of(runs[0].conf).values())
+    tasks = in_order(named_tasks(runs[0].conf).values())
     analyses = [(task, task.measure, analysis(task, rows.labels[task.name])) for task in tasks]
     for task in tasks if rows.truth else ():
         clicked, watched = (rows.truth[name] for name in WORLD_TRUTH)
@@ -189,7 +189,7 @@ def _keep(
                         **{key: model.facts[n][key] for key in ("parameters", "density", "seconds")},
                         **_seen(model.budgets[n].get(measure.task.name)),
                         "tuned": json.dumps(model.tuned),
-                        "conf": run.conf.of_model(model.model).digest(),
+                        "conf": run.conf.for_model(model.model).digest(),
                         "tables": json.dumps(lineage.tables),
                         "git": lineage.git,
                     }

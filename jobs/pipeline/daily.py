@@ -12,7 +12,7 @@ from ncs.days import Days
 from ncs.errors import ConfigError
 from ncs.lake import names
 from ncs.lake.windows import place_window
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 
 _GATES = ("validation.expectations",)
 """Great Expectations, which takes as long to import as a JVM to start."""
@@ -90,4 +90,4 @@ def checked_tables(stage: Stage, conf: Config) -> list[str]:
 def written_tables(stage: Stage, conf: Config) -> Iterator[str]:
     """The tables that a stage writes, those of the tasks by their names."""
     for table in stage.writes:
-        yield from (task.table for task in tasks_of(conf).values()) if table == names.ENCODED else [table]
+        yield from (task.table for task in named_tasks(conf).values()) if table == names.ENCODED else [table]

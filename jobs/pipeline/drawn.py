@@ -17,7 +17,7 @@ from ncs.lake import currency, layout
 from ncs.lake.layout import Record
 from ncs.lake.writer import replace_samples
 from ncs.logs.synthetic import draw_samples
-from ncs.tasks import WORLD_TRUTH, tasks_of
+from ncs.tasks import WORLD_TRUTH, named_tasks
 
 
 def draw(job: Job, versions: Mapping[str, int]) -> int | None:
@@ -43,7 +43,7 @@ def draw(job: Job, versions: Mapping[str, int]) -> int | None:
         vocabulary = job.read(layout.VOCABULARY, versions[layout.VOCABULARY])
         looked = earlier(job, days, drawn=True).join(rows, vocabulary)
         encoded = encode_days(
-            looked, vocabulary, conf.features, conf.split, conf.encode, None, tasks_of(conf), WORLD_TRUTH
+            looked, vocabulary, conf.features, conf.split, conf.encode, None, named_tasks(conf), WORLD_TRUTH
         )
         records = [Record("compare", day, source) for day, source in wanted.items()]
         uri = job.lake.uri(layout.DRAWN_ROWS)
@@ -59,7 +59,7 @@ def _count(job: Job) -> int:
 
 def _provenance(job: Job, day: date, vocabulary: int) -> dict[str, Any]:
     """The provenance of a day's rows."""
-    labels = {task.name: [task.label, task.expression, task.where] for task in tasks_of(job.conf).values()}
+    labels = {task.name: [task.label, task.expression, task.where] for task in named_tasks(job.conf).values()}
     parts = job.conf.part("logs", "fields", "encode", "statistics", "history")
     inputs = sample_versions([*days_before(job, [day]), day], job.lake.records(layout.SAMPLES))
     return {

@@ -19,7 +19,7 @@ from ncs.errors import NcsError
 from ncs.evaluation.intervals import Z95
 from ncs.lake import layout
 from ncs.lake.layout import Lake
-from ncs.tasks import Task, tasks_of
+from ncs.tasks import Task, named_tasks
 from validation import bands
 from validation.psi import psi
 
@@ -76,7 +76,7 @@ def inputs(job: Job, day: date) -> tuple[list[str], int]:
 
 def scores(lake: Lake, model: Chosen, day: date) -> Iterator[ScoreDrift]:
     """Each task's drift of a model that has predicted the day."""
-    tasks = tasks_of(model.conf)
+    tasks = named_tasks(model.conf)
     predicted = read_predictions(lake, model, day, [task.prediction for task in tasks.values()])
     rows = read_labels(lake, day, tasks).merge(predicted, "inner", "impression_id", validate="one_to_one")
     for task in tasks.values():

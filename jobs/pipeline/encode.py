@@ -24,7 +24,7 @@ from ncs.lake.currency import Wanted
 from ncs.lake.layout import ALL, Record
 from ncs.lake.vocabulary import means_the_same
 from ncs.lake.writer import replace_all, replace_days, replace_samples
-from ncs.tasks import Task, tasks_of
+from ncs.tasks import Task, named_tasks
 from ncs.threads import together
 
 _TEXT = 2
@@ -71,12 +71,12 @@ def _check_samples(job: Job) -> None:
         samples = job.read(layout.SAMPLES, days=days)
         _check_columns(job, samples)
         check_values(samples, job.conf.features)
-        check_labels(samples, tasks_of(job.conf))
+        check_labels(samples, named_tasks(job.conf))
 
 
 def _check_columns(job: Job, samples: DataFrame) -> None:
     check_earlier(samples, job.conf)
-    check_columns(samples, job.conf.fields, tasks_of(job.conf))
+    check_columns(samples, job.conf.fields, named_tasks(job.conf))
 
 
 def provenance(job: Job) -> dict[date, dict[str, Any]]:
@@ -88,7 +88,7 @@ def provenance(job: Job) -> dict[date, dict[str, Any]]:
     if ALL not in vocabulary or not job.conf.has_learning_days:
         return {}
     samples = job.lake.records(layout.SAMPLES)
-    labels = {task.name: [task.label, task.expression, task.where] for task in tasks_of(job.conf).values()}
+    labels = {task.name: [task.label, task.expression, task.where] for task in named_tasks(job.conf).values()}
     conf = digest([job.conf.part("fields", "encode"), job.conf.split.share, *_looking_back(job), labels])
     late, days = late_rows(job.conf), sorted({*_asked(job), *_outdated(job)})
     versions = versions_by_day(job, days)
@@ -138,7 +138,7 @@ def _outdated(job: Job) -> list[date]:
     samples = job.lake.records(layout.SAMPLES)
     first = job.conf.learning_days.first if job.conf.window.train is not None else date.min
     days = set()
-    for task in tasks_of(job.conf).values():
+    for task in named_tasks(job.conf).values():
         for key, (_, record) in job.lake.records(task.table).items():
             day, inputs = date.fromisoformat(key), record.provenance.get("inputs", {})
             before = sample_versions(days_before(job, [day]), samples)
@@ -174,7 +174,7 @@ def sums_provenance(job: Job) -> dict[str, dict[str, Any]]:
 
 
 def _encoded(job: Job) -> set[date]:
-    return {day for task in tasks_of(job.conf).values() for day in job.lake.days(task.table)}
+    return {day for task in named_tasks(job.conf).values() for day in job.lake.days(task.table)}
 
 
 def wanted(job: Job) -> dict[str, Wanted]:
@@ -190,7 +190,7 @@ def wanted(job: Job) -> dict[str, Wanted]:
 
 def _of_each_task(job: Job, sources: Mapping[date, dict[str, Any]]) -> dict[str, Wanted]:
     encoded: Wanted = {str(day): source for day, source in sources.items()}
-    return {task.table: encoded for task in tasks_of(job.conf).values()}
+    return {task.table: encoded for task in named_tasks(job.conf).values()}
 
 
 def _sum_days(job: Job) -> None:
@@ -279,11 +279,11 @@ def encoded(job: Job, days: Collection[date], vocabulary: DataFrame) -> DataFram
     """The labelled rows of days as a vocabulary encodes them, by the job's configuration."""
     conf, samples = job.conf, job.read(layout.SAMPLES, days=days)
     looked = earlier(job, days).join(samples, vocabulary)
-    return encode_days(looked, vocabulary, conf.features, conf.split, conf.encode, late_rows(conf), tasks_of(conf))
+    return encode_days(looked, vocabulary, conf.features, conf.split, conf.encode, late_rows(conf), named_tasks(conf))
 
 
 def _encode(job: Job, days: Days, stale: Mapping[date, dict[str, Any]]) -> None:
-    tasks, rows = tasks_of(job.conf), encoded(job, list(days), job.read(layout.VOCABULARY)).persist()
+    tasks, rows = named_tasks(job.conf), encoded(job, list(days), job.read(layout.VOCABULARY)).persist()
     try:
         contents = content(rows, "day")
         records = [Record("encode", str(day), stale[day], {"content": contents.get(str(day), "empty")}) for day in days]

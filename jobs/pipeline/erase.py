@@ -9,7 +9,7 @@ from ncs.lake.erasure import erased_users, models_with_erased_users, record_eras
 from ncs.lake.layout import Lake
 from ncs.lake.removal import Erased
 from ncs.logs.pseudonyms import Pseudonyms, check_one_kind, pseudonym
-from ncs.tasks import CTR, tasks_of
+from ncs.tasks import CTR, named_tasks
 from ncs.text import aligned, read_text
 from ncs.text_ids import hash_text
 from validation import quality_page
@@ -99,7 +99,7 @@ def _models(job: Job, erased: Erased) -> set[str]:
 
     Raises DataError for a run that does not say its versions.
     """
-    shown, seen = tasks_of(job.conf)[CTR].table, set()
+    shown, seen = named_tasks(job.conf)[CTR].table, set()
     known: dict[tuple[tuple[str, int], ...], bool] = {}
     for run_id in storage.folders(job.lake.uri("models")):
         tables = _pinned(job.lake, run_id, (shown, layout.VOCABULARY))

@@ -26,11 +26,11 @@ from ncs.features.encoding import label_column
 from ncs.lake import layout, storage
 from ncs.lake.currency import stale
 from ncs.lake.layout import Record
-from ncs.lake.tables import table_of
+from ncs.lake.tables import declared_table
 from ncs.lake.tables.rows import Figure, RunDifference
 from ncs.lake.writer import replace_run
 from ncs.logs.files import spark_path
-from ncs.tasks import CTR, CVR, Task, tasks_of
+from ncs.tasks import CTR, CVR, Task, named_tasks
 from ncs.threads import together
 
 
@@ -38,7 +38,7 @@ def run(job: Job) -> None:
     """Evaluate, unless it is done for these predictions; print the comparison either way."""
     described = latest_run(job.lake)
     run_id, conf = described["run_id"], config.from_run(described)
-    tasks, models = list(tasks_of(conf).values()), folders(described, conf)
+    tasks, models = list(named_tasks(conf).values()), folders(described, conf)
     if run_id not in job.lake.records(layout.PREDICTIONS):
         raise DataError(f"{layout.PREDICTIONS} has nothing of run {run_id}; run `ncs predict`")
     # By this configuration: the run's own may be older.
@@ -77,7 +77,7 @@ def _differences(
 ) -> list[RunDifference]:
     """The paired differences of the run's models, from the champion too, over at most `compare.rows` impressions."""
     conf, models = config.from_run(described), list(described["models"])
-    tasks = list(tasks_of(conf).values())
+    tasks = list(named_tasks(conf).values())
     beside = champion if champion and champion.other else None
     if beside:
         scored = scored.unionByName(_champions(job, beside, conf), allowMissingColumns=True)
@@ -91,7 +91,7 @@ def _differences(
 
 def _champions(job: Job, champion: Champion, conf: Config) -> DataFrame:
     """The champion's predictions of the test days with their labels, as those of a model of the run."""
-    days, tasks = conf.test_days, list(tasks_of(conf).values())
+    days, tasks = conf.test_days, list(named_tasks(conf).values())
     ref = champion.ref
     of_it = (F.col("run_id") == ref.run_id) & (F.col("model") == ref.model)
     predictions = job.read(layout.PREDICTIONS, days=days).where(of_it)
@@ -131,7 +131,7 @@ def _curves(job: Job, run_id: str) -> Curves:
 
 def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataFrame:
     """The test days' predictions with their labels; for synthetic logs the truth's too, as a model of its own."""
-    tasks, days = tasks_of(conf), conf.test_days
+    tasks, days = named_tasks(conf), conf.test_days
     samples = parts.with_histories(job.read(layout.SAMPLES, days=days), job.read(layout.SAMPLES, days=conf.train_days))
     labels = [label_column(task).alias(task.label) for task in tasks.values()]
     sliced = [F.col(name).alias(parts.OWN + name) for name in slices]
@@ -155,7 +155,7 @@ def _scored(job: Job, run_id: str, conf: Config, slices: Iterable[str]) -> DataF
 
 def _write(job: Job, table: str, rows: Sequence[dict[str, Any]], record: Record) -> None:
     """Put rows in the place of the run's."""
-    frame = job.spark.createDataFrame(rows, table_of(table).ddl)
+    frame = job.spark.createDataFrame(rows, declared_table(table).ddl)
     replace_run(frame, job.lake.uri(table), record, ("run_id",))
 
 

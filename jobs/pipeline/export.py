@@ -17,7 +17,7 @@ from ncs.lake.registry import ModelRef
 from ncs.runs.predictor import Predictor
 from ncs.serving.export import Program, export
 from ncs.soundness import unsound
-from ncs.tasks import in_order, tasks_of
+from ncs.tasks import in_order, named_tasks
 from ncs.text import aligned
 
 
@@ -26,7 +26,7 @@ def run(job: Job, run_id: str | None = None, model: str = MODEL, task: str | Non
     run_id, model = run_and_model(job.lake, run_id, model)
     described = read_run(job.lake, run_id)
     conf = config.from_run(described)
-    known, tasks = folders(described, conf), tasks_of(conf)
+    known, tasks = folders(described, conf), named_tasks(conf)
     _check_unknown("--model", [model], known, described["run_id"])
     asked = task.split(",") if task else [task.name for task in in_order(tasks.values())]
     _check_unknown("--task", asked, tasks, described["run_id"])
@@ -53,7 +53,7 @@ def run(job: Job, run_id: str | None = None, model: str = MODEL, task: str | Non
 
 def _write_served(job: Job, chosen: Chosen, programs: Mapping[str, Program]) -> None:
     """The MLflow model of all tasks; the programs are there without it where MLflow is not installed."""
-    predictions = {task.prediction: programs[name].files["onnx"] for name, task in tasks_of(chosen.conf).items()}
+    predictions = {task.prediction: programs[name].files["onnx"] for name, task in named_tasks(chosen.conf).items()}
     try:
         path = served_model.write(job, chosen, predictions)
     except ExportError as err:

@@ -6,7 +6,7 @@ from functools import partial
 from jobs.job import Job
 from ncs.errors import DataError
 from ncs.lake import storage, upkeep
-from ncs.lake.tables import table_of
+from ncs.lake.tables import declared_table
 from ncs.lake.upkeep import Upkeep
 from ncs.lake.views import relation
 from ncs.lake.writer import retry_conflicts
@@ -43,7 +43,7 @@ def run(job: Job, apply: bool = False) -> None:
 
 def _rewrite(job: Job, survey: Upkeep) -> None:
     """Put the small files of crowded parts together: no row changes, and the version that was stays readable."""
-    columns = table_of(survey.table).cluster_by
+    columns = declared_table(survey.table).cluster_by
     days = ", ".join(f"'{day}'" for day in survey.crowded if day)  # of a table without days: its one part
     where = f"WHERE day IN ({days})" if columns and days else ""
     order = f"ZORDER BY ({', '.join(columns)})" if columns else ""

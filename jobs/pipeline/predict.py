@@ -17,10 +17,10 @@ from ncs.evaluation.calibration import fit
 from ncs.lake import layout
 from ncs.lake.currency import is_current
 from ncs.lake.layout import ALL, Record
-from ncs.lake.tables import table_of
+from ncs.lake.tables import declared_table
 from ncs.lake.vocabulary import is_successor
 from ncs.lake.writer import replace_models, replace_run
-from ncs.tasks import CTR, tasks_of
+from ncs.tasks import CTR, named_tasks
 
 
 def run(job: Job) -> None:
@@ -36,7 +36,7 @@ def run(job: Job) -> None:
 def _predict(job: Job, described: dict[str, Any], conf: Config) -> None:
     """Score the test days, unless this run's predictions of them are there."""
     run_id = described["run_id"]
-    days, tasks = conf.test_days, tasks_of(conf)
+    days, tasks = conf.test_days, named_tasks(conf)
     shown = tasks[CTR].table  # every impression
     vocabulary = {key: record.facts for key, (_, record) in job.lake.records(layout.VOCABULARY).items()}
     if not is_successor(vocabulary.get(ALL, {}), described["vocabulary"].get(ALL, {})):
@@ -77,8 +77,8 @@ def _calibrate(job: Job, described: dict[str, Any], conf: Config) -> None:
     curves = {
         (model, task): fit(*validation_rows(job.lake.uri("models", run_id, folder), task))
         for model, folder in own.items()
-        for task in tasks_of(conf)
+        for task in named_tasks(conf)
     }
-    frame = job.spark.createDataFrame(calibration.as_rows(run_id, curves), table_of(layout.CALIBRATION).ddl)
+    frame = job.spark.createDataFrame(calibration.as_rows(run_id, curves), declared_table(layout.CALIBRATION).ddl)
     replace_run(frame, job.lake.uri(layout.CALIBRATION), Record("predict", run_id, provenance), ("run_id",))
     job.say(f"predict: calibration fitted on validation rows, in {job.lake.uri(layout.CALIBRATION)}")

@@ -23,7 +23,7 @@ from ncs.lake.currency import stale
 from ncs.lake.layout import Lake, Record
 from ncs.lake.registry import ModelRef
 from ncs.lake.writer import replace_models
-from ncs.tasks import CTR, tasks_of
+from ncs.tasks import CTR, named_tasks
 
 if TYPE_CHECKING:
     from ncs.runs.predictor import Predictor
@@ -116,7 +116,7 @@ def predictions(
     job: Job, rows: DataFrame, conf: Config, run_id: str, scorers: "Mapping[str, Predictor]", days: Collection[date]
 ) -> DataFrame:
     """Rows of gold/predictions from the days' encoded rows, by each of a run's models."""
-    tasks = tasks_of(conf)
+    tasks = named_tasks(conf)
     who = job.read(layout.SAMPLES, days=days).select("impression_id", "user_id", "video_id", "day")
     by_day = job.lake.rows_by_day(layout.SAMPLES, job.lake.version(layout.SAMPLES))
     few = sum(by_day.get(str(day), 0) for day in days) <= _FEW
@@ -135,4 +135,4 @@ def encoded_for(job: Job, described: Mapping[str, Any], conf: Config, days: Coll
     version = described["lineage"]["tables"][layout.VOCABULARY]
     job.lake.table(layout.VOCABULARY, version)  # or a line that says that it is gone
     rows = encoded(replace(job, conf=conf), days, job.read(layout.VOCABULARY, version))
-    return rows.where(~F.isnan(tasks_of(conf)[CTR].label))
+    return rows.where(~F.isnan(named_tasks(conf)[CTR].label))

@@ -17,11 +17,11 @@ from ncs.features.encoding import label_column
 from ncs.lake import layout
 from ncs.lake.currency import stale
 from ncs.lake.layout import Lake, Record
-from ncs.lake.tables import table_of
+from ncs.lake.tables import declared_table
 from ncs.lake.tables.registry import DayFigure
 from ncs.lake.writer import replace_figures
 from ncs.metrics import METRICS
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from ncs.text import aligned
 from ncs.threads import together
 
@@ -98,7 +98,7 @@ def _write(job: Job, models: Sequence[Chosen], day: date, records: Sequence[Reco
     """Compute models' figures of a day side by side; put them in the place of those that were there in one commit."""
     job.spark  # noqa: B018  (one session, made before threads ask for it)
     rows = [row for of_model in together(lambda model: _evaluate(job, model, day), models) for row in of_model]
-    frame = job.spark.createDataFrame([asdict(row) for row in rows], table_of(layout.PROGRESS).ddl)
+    frame = job.spark.createDataFrame([asdict(row) for row in rows], declared_table(layout.PROGRESS).ddl)
     of = [(model.ref.run_id, model.model) for model in models]
     replace_figures(frame, job.lake.uri(layout.PROGRESS), records, of, day)
     for model in models:
@@ -107,7 +107,7 @@ def _write(job: Job, models: Sequence[Chosen], day: date, records: Sequence[Reco
 
 def _evaluate(job: Job, model: Chosen, day: date) -> list[DayFigure]:
     """A model's figures of a day, computed from its predictions and the labels."""
-    run_id, tasks = model.described["run_id"], list(tasks_of(model.conf).values())
+    run_id, tasks = model.described["run_id"], list(named_tasks(model.conf).values())
     of_model = (F.col("run_id") == run_id) & (F.col("model") == model.model)
     columns = ["impression_id", "model", *(task.prediction for task in tasks)]
     predictions = job.read(layout.PREDICTIONS, days=[day]).where(of_model).select(*columns)

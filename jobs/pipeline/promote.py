@@ -17,7 +17,7 @@ from ncs.evaluation.promotion import TaskEvidence, evidence, refusals, summary, 
 from ncs.lake import layout
 from ncs.lake.layout import Lake
 from ncs.lake.registry import CANDIDATE, CHAMPION, ModelRef, Registry
-from ncs.tasks import CTR, Task, tasks_of
+from ncs.tasks import CTR, Task, named_tasks
 from ncs.text import aligned
 
 
@@ -60,7 +60,7 @@ def _decide(
 
     Without `force` raises RefusedError where a rule fails, DataError where the models cannot be compared.
     """
-    tasks, rules = tasks_of(candidate.conf), job.conf.promote
+    tasks, rules = named_tasks(candidate.conf), job.conf.promote
     try:
         day, by_task = _compare(job, candidate, champion)
     except DataError as err:
@@ -120,7 +120,7 @@ def _compare(job: Job, candidate: Chosen, champion: ModelRef | None) -> tuple[da
             f"{layout.PREDICTIONS} has no day that {names} {'have both' if champion else 'has'} predicted and not been "
             f"trained on; run `ncs predict --days DAY --model RUN_ID/MODEL` for {'each' if champion else 'it'}"
         )
-    day, tasks = days[-1], tasks_of(candidate.conf)
+    day, tasks = days[-1], named_tasks(candidate.conf)
     rows = read_labels(job.lake, day, tasks)
     for n, model in enumerate(models):
         columns = {task.prediction: f"{task.name}#{n}" for task in tasks.values()}

@@ -11,7 +11,7 @@ from jobs.pipeline.chosen import load
 from ncs import tracking
 from ncs.errors import ExportError
 from ncs.lake.registry import ModelRef
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 
 
 def publish(job: Job, alias: str, ref: ModelRef) -> None:
@@ -33,7 +33,7 @@ def publish(job: Job, alias: str, ref: ModelRef) -> None:
 
         if chosen.conf.privacy.key is not None:
             raise ExportError(served_model.PSEUDONYMS)
-        nets, tasks = chosen.predictor(job.lake).nets, tasks_of(chosen.conf).values()
+        nets, tasks = chosen.predictor(job.lake).nets, named_tasks(chosen.conf).values()
         programs = {task.prediction: export(nets[task.name], task).files["onnx"] for task in tasks}
         served_model.save(job.lake, chosen, programs, folder)
 

@@ -12,7 +12,7 @@ from ncs.lake import layout, manifest, storage
 from ncs.lake.currency import Wanted
 from ncs.lake.documents import Latest, RunDescription, models_in
 from ncs.lake.layout import Lake
-from ncs.tasks import CTR, tasks_of
+from ncs.tasks import CTR, named_tasks
 
 
 def latest_run(lake: Lake) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def predictions_provenance(lake: Lake, described: dict[str, Any], conf: Config) 
     return {
         "models": list(folders(described, conf).values()),
         "tables": described["lineage"]["tables"],
-        "inputs": lake.inputs(tasks_of(conf)[CTR].table, layout.SAMPLES, days=conf.test_days),
+        "inputs": lake.inputs(named_tasks(conf)[CTR].table, layout.SAMPLES, days=conf.test_days),
     }
 
 

@@ -26,7 +26,7 @@ from ncs.lake.vocabulary import read_ids
 from ncs.runs.predictor import Predictor
 from ncs.serving import Encoder
 from ncs.serving.raw import LENGTH, RANKSCORE
-from ncs.tasks import CTR, CVR, tasks_of
+from ncs.tasks import CTR, CVR, named_tasks
 
 
 def _read_csv(file: BinaryIO, text_ids: Sequence[str]) -> pa.Table:
@@ -76,7 +76,7 @@ class Scorer:
     @property
     def outputs(self) -> list[str]:
         """The names of `Scored.values`."""
-        return [*(task.prediction for task in tasks_of(self.conf).values()), RANKSCORE]
+        return [*(task.prediction for task in named_tasks(self.conf).values()), RANKSCORE]
 
     @property
     def counted(self) -> list[str]:
@@ -99,7 +99,7 @@ class Scorer:
         encoded = self.encoder.encode({name: rows[name].combine_chunks() for name in self.conf.features})
         inputs = stack(self.conf.layout, encoded, len(rows))
         predictions = self.predictor.predict(inputs.ids, inputs.numbers if self.conf.layout.number_width else None)
-        values = {tasks_of(self.conf)[task].prediction: scores for task, scores in predictions.items()}
+        values = {named_tasks(self.conf)[task].prediction: scores for task, scores in predictions.items()}
         length = rows[LENGTH].to_numpy().astype(float) if LENGTH in rows.column_names else 1.0
         values[RANKSCORE] = predictions[CTR] * predictions[CVR] * length
         return Scored(values, {name: encoded[name] == 0 for name in self.counted})

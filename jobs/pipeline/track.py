@@ -36,7 +36,7 @@ def tracked(lake: Lake, described: dict[str, Any], model: str, key: str) -> Trac
     points = [*tracking.points(own.metrics, own.masks), *_test_figures(lake, run_id, model)]
     name = f"{run_id} {model}"
     return Tracked(
-        name, tracking.parameters(conf.of_model(model)), points, tracking.tags(described, model, folder), files
+        name, tracking.parameters(conf.for_model(model)), points, tracking.tags(described, model, folder), files
     )
 
 

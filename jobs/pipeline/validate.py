@@ -13,7 +13,7 @@ from ncs.days import Days
 from ncs.errors import ConfigError, DataError
 from ncs.features.growth import largest_ids
 from ncs.lake.layout import PREDICTIONS, SAMPLES, USERS, VIDEOS, VOCABULARY
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from validation import bands, suites
 from validation import tables as tables_of
 from validation.gate import Gate
@@ -149,7 +149,7 @@ def _columns(job: Job, table: str) -> list[str]:
 
 def _encoded(job: Job, table: str) -> bool:
     """Whether a table holds the samples of a task."""
-    return any(table == task.table for task in tasks_of(job.conf).values())
+    return any(table == task.table for task in named_tasks(job.conf).values())
 
 
 def _rows(job: Job, table: str, version: int, days: list[date]) -> DataFrame:

@@ -14,7 +14,7 @@ from ncs.lake import layout
 from ncs.lake.content import content
 from ncs.lake.layout import ALL, CHANGED, Record
 from ncs.lake.vocabulary import LARGEST, LINEAGE, means_the_same
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 
 
 def grows_from(job: Job, before: Record | None, conf: str) -> Mapping[str, Any] | None:
@@ -67,7 +67,7 @@ def remembered_days(job: Job, last: date) -> list[date]:
 def versions_by_day(job: Job, days: Iterable[date]) -> dict[date, int]:
     """The version of the vocabulary that each day is encoded with: its own, as long as that has only grown since."""
     newest = job.lake.records(layout.VOCABULARY)[ALL][0]
-    records = [job.lake.records(task.table) for task in tasks_of(job.conf).values()]
+    records = [job.lake.records(task.table) for task in named_tasks(job.conf).values()]
     versions = {}
     for day in days:
         encoded = [of_task[str(day)][1].provenance for of_task in records if str(day) in of_task]

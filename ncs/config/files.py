@@ -47,7 +47,7 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
         raise ConfigError(f"{path}: " + "; ".join(problems(err))) from None
     for name in conf.models:
         try:
-            conf.of_model(name)
+            conf.for_model(name)
         except ConfigError as err:
             raise ConfigError(f"{path}: models.{name}.set: {err}") from None
     try:

@@ -149,7 +149,7 @@ class Config(Section):
         except ValidationError as err:
             raise ConfigError("; ".join(problems(err))) from None
 
-    def of_model(self, name: str) -> "Config":
+    def for_model(self, name: str) -> "Config":
         """The configuration that a model of the catalogue is trained with: its own keys in the place of these."""
         variant = self.models[name]
         alone = {

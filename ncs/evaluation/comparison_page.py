@@ -20,7 +20,7 @@ from ncs.evaluation.svg import signed, svg
 from ncs.evaluation.tables import cells
 from ncs.evaluation.verdict import Evidence, Verdict, oriented, verdict
 from ncs.lake.tables.rows import SeedDifference
-from ncs.tasks import Task, in_order, tasks_of
+from ncs.tasks import Task, in_order, named_tasks
 
 _ALL = 6
 """Up to so many models, each of them can be the reference."""
@@ -55,7 +55,7 @@ class Comparison:
     @cached_property
     def tasks(self) -> list[Task]:
         """The tasks, in the order of Table 2."""
-        return in_order(tasks_of(self.conf).values())
+        return in_order(named_tasks(self.conf).values())
 
     @cached_property
     def verdict(self) -> Verdict:

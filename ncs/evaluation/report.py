@@ -23,7 +23,7 @@ from ncs.evaluation.trained import budgets, costs, in_words, unequal
 from ncs.evaluation.verdict import Evidence, verdict
 from ncs.lake.tables.rows import Figure
 from ncs.metrics import METRICS
-from ncs.tasks import CTR, CVR, Task, in_order, tasks_of
+from ncs.tasks import CTR, CVR, Task, in_order, named_tasks
 
 ByTask = Mapping[tuple[str, str], Figure]
 """(Model, task) -> its figure in the task's own metric."""
@@ -95,7 +95,7 @@ class Report:
     @cached_property
     def tasks(self) -> list[Task]:
         """The tasks, in the order of Table 2."""
-        return in_order(tasks_of(self.conf).values())
+        return in_order(named_tasks(self.conf).values())
 
     @cached_property
     def by_task(self) -> ByTask:
@@ -240,7 +240,9 @@ def _others(figures: Sequence[Figure], models: Sequence[str], tasks: Sequence[Ta
 
 def _pictures(report: Report) -> dict[str, Any]:
     tasks, trained, evidence = report.tasks, report.trained, report.evidence
-    own = {model: tasks_of(report.conf.of_model(model)) for model in trained}  # a model may weigh its losses otherwise
+    own = {
+        model: named_tasks(report.conf.for_model(model)) for model in trained
+    }  # a model may weigh its losses otherwise
     weights = {model: {name: task.weight for name, task in mine.items()} for model, mine in own.items()}
     by_name = {task.name: task for task in tasks}
     control = trained.get("full_share")
@@ -273,7 +275,7 @@ def _mask_pictures(
 
 def _unequal_epochs(report: Report) -> str:
     """By model, how many epochs its final weights have seen; empty where all have seen as many."""
-    by_model = {model: budgets(report.trained[model].metrics, report.conf.of_model(model)) for model in report.models}
+    by_model = {model: budgets(report.trained[model].metrics, report.conf.for_model(model)) for model in report.models}
     return in_words(by_model) if unequal(by_model) else ""
 
 

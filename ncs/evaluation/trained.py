@@ -9,7 +9,7 @@ from ncs.config import Config
 from ncs.lake.tables.rows import Figure
 from ncs.metrics import METRICS
 from ncs.soundness import WORDS, Soundness, judge_figure, unsound
-from ncs.tasks import Task, in_order, tasks_of
+from ncs.tasks import Task, in_order, named_tasks
 
 _Lines = Sequence[Mapping[str, Any]]
 
@@ -29,9 +29,9 @@ def budgets(lines: _Lines, conf: Config) -> dict[str, Budget]:
 
     Args:
         lines: of the model's `metrics.jsonl`.
-        conf: what the model was trained with, `Config.of_model`.
+        conf: what the model was trained with, `Config.for_model`.
     """
-    tasks = in_order(tasks_of(conf).values())
+    tasks = in_order(named_tasks(conf).values())
     by_task = {task.name: _budget(lines, task, conf.train.epochs, conf.train.patience) for task in tasks}
     return {name: budget for name, budget in by_task.items() if budget is not None}
 

@@ -23,7 +23,7 @@ from deltalake.transaction import AddAction
 
 from ncs.errors import DataError
 from ncs.lake import layout, storage, tables
-from ncs.lake.tables import is_sample_table, table_of
+from ncs.lake.tables import declared_table, is_sample_table
 from ncs.lake.tables.table import SHARE, Table
 
 SCHEMA_VERSION = 2
@@ -110,7 +110,7 @@ def _follow_labels(uri: str, name: str, schema: Schema, labels: Sequence[str]) -
     properties = table.metadata().configuration
     before = [key.removeprefix(_CHECK).removesuffix(SHARE) for key in properties if key.endswith(SHARE)]
     gone = [label for label in before if label not in columns]
-    declared = table_of(name).with_labels([*labels, *gone])
+    declared = declared_table(name).with_labels([*labels, *gone])
     wanted = {f"{_CHECK}{check}": text for check, text in declared.constraints.items()}
     for key in properties:
         if key.startswith(_CHECK) and key.endswith(SHARE) and key not in wanted:
@@ -122,7 +122,7 @@ def _follow_labels(uri: str, name: str, schema: Schema, labels: Sequence[str]) -
 
 def keep_required(uri: str) -> None:
     """Check that required columns are given: NOT NULL itself is lost where a table's schema is written again."""
-    table, required = DeltaTable(storage.alias(uri)), table_of(layout.table_name(uri)).required
+    table, required = DeltaTable(storage.alias(uri)), declared_table(layout.table_name(uri)).required
     checks = {f"{_CHECK}{column}_is_given": f"{column} IS NOT NULL" for column in required}
     missing = {key: text for key, text in checks.items() if key not in table.metadata().configuration}
     if missing:
@@ -144,7 +144,7 @@ def append(lake: layout.Lake, table: str, rows: pa.Table, after: int | None = No
         DataError: as `ensure`.
         CommitFailedError: the table has a commit after version `after`; nothing was added.
     """
-    uri, declared = lake.uri(table), table_of(table).arrow
+    uri, declared = lake.uri(table), declared_table(table).arrow
     fields = [declared.field(own.name) if own.name in declared.names else own for own in rows.schema]
     rows = rows.cast(pa.schema(fields))
     with creating(uri):
@@ -195,8 +195,8 @@ def label_columns(schema: Schema) -> list[str]:
 def declared_as(name: str, schema: Schema, labels: Sequence[str] | None = None) -> Table:
     """The declaration of a table; of a task's samples with the labels named, or (None) the floats of `schema`."""
     if not is_sample_table(name):
-        return table_of(name)
-    return table_of(name).with_labels(label_columns(schema) if labels is None else labels)
+        return declared_table(name)
+    return declared_table(name).with_labels(label_columns(schema) if labels is None else labels)
 
 
 def _create(uri: str, schema: Schema, partition: Sequence[str], labels: Sequence[str] | None) -> None:

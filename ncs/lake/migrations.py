@@ -10,7 +10,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from ncs.errors import DataError, first_line
 from ncs.lake import contract, layout, storage
 from ncs.lake.layout import table_name
-from ncs.lake.tables import table_of
+from ncs.lake.tables import declared_table
 from ncs.text import quoted
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def type_empty_columns(spark: "SparkSession", uri: str) -> None:
     names = {_RENAMED.get(name, name): name for name in rows.columns}
     typed = [
         F.col(names[name]).alias(name) if name in names else F.lit(None).cast(column.type).alias(name)
-        for name, column in table_of(table_name(uri)).columns.items()
+        for name, column in declared_table(table_name(uri)).columns.items()
     ]
     properties = f"'delta.appendOnly' = 'false', '{contract.VERSION_PROPERTY}' = '0'"
     spark.sql(f"ALTER TABLE delta.{quoted(uri)} SET TBLPROPERTIES ({properties})")
@@ -99,7 +99,7 @@ def _rename_columns(uri: str) -> None:
     old = [column for column in columns if column in _RENAMED]
     if not old:
         return
-    appended = table_of(table_name(uri)).append_only
+    appended = declared_table(table_name(uri)).append_only
     if appended:
         _set(uri, {"delta.appendOnly": "false"})
     if any(_RENAMED[column] not in columns for column in old):
@@ -109,7 +109,7 @@ def _rename_columns(uri: str) -> None:
             _table(uri).alter.drop_constraint(f"{column}_is_given")
     new = [_RENAMED.get(name, name) for name in columns]
     _rewrite(uri, {name: [name] for name in new})
-    _table(uri).alter.set_table_description(table_of(table_name(uri)).comment)
+    _table(uri).alter.set_table_description(declared_table(table_name(uri)).comment)
     _describe_columns(_table(uri), table_name(uri))
     if appended:
         _set(uri, {"delta.appendOnly": "true"})
@@ -144,7 +144,7 @@ def _rewrite(uri: str, columns: Mapping[str, Sequence[str]], nullable: Collectio
 
 
 def _describe_columns(table: DeltaTable, name: str) -> None:
-    columns = table_of(name).columns
+    columns = declared_table(name).columns
     for column in table.schema().fields:
         if column.name in columns:
             table.alter.set_column_metadata(column.name, {"comment": columns[column.name].comment})

@@ -18,7 +18,7 @@ from deltalake.exceptions import CommitFailedError
 from ncs.errors import ConfigError, DataError
 from ncs.lake import contract, layout
 from ncs.lake.layout import Lake
-from ncs.lake.tables import table_of
+from ncs.lake.tables import declared_table
 from ncs.lake.tables.registry import CANDIDATE, CHAMPION, RegistryEntry
 
 
@@ -105,7 +105,7 @@ class Registry:
             why=why,
             **{"reference": None, "day": None, "evidence": None, **evidence},
         )
-        rows = pa.Table.from_pylist([asdict(entry)], schema=table_of(layout.REGISTRY).arrow)
+        rows = pa.Table.from_pylist([asdict(entry)], schema=declared_table(layout.REGISTRY).arrow)
         after = 0 if self.version is None else self.version  # a new table is created in a commit of its own
         try:
             contract.append(self.lake, layout.REGISTRY, rows, after)

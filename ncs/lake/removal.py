@@ -13,7 +13,7 @@ from ncs.errors import DataError
 from ncs.lake import layout, upkeep
 from ncs.lake.erasure import PREFIX
 from ncs.lake.layout import ALL, ERASE, Lake, Record, user_metadata
-from ncs.lake.tables import is_sample_table, table_of
+from ncs.lake.tables import declared_table, is_sample_table
 from ncs.lake.writer import retry_conflicts
 
 _USER = "user_id"
@@ -166,7 +166,7 @@ def _by_user(lake: Lake, column: str) -> list[str]:
 
 def _columns(name: str) -> set[str]:
     """The columns that the table declares: encoded samples may have others."""
-    return set(table_of(name).columns)
+    return set(declared_table(name).columns)
 
 
 def _read(spark: SparkSession, lake: Lake, name: str, version: int | None = None) -> DataFrame:

@@ -17,7 +17,7 @@ from ncs.lake import storage
 from ncs.lake.documents import RunDescription
 from ncs.lake.erasure import models_with_erased_users
 from ncs.lake.layout import Lake
-from ncs.lake.tables import table_of
+from ncs.lake.tables import declared_table
 
 _HOOKS = PostCommitHookProperties(cleanup_expired_logs=False)
 """The log is kept whole: it says what made each day (`Lake.records`), and how to find the versions of models."""
@@ -78,7 +78,7 @@ def survey(lake: Lake, table: str, small: int, retain: timedelta, pinned: set[in
         table=table,
         files=len(added),
         size=sum(file["size_bytes"] for file in added),
-        crowded={part: count for part, count in sorted(crowd.items()) if count > 1 and table_of(table).compact},
+        crowded={part: count for part, count in sorted(crowd.items()) if count > 1 and declared_table(table).compact},
         # What was removed before is named again, and so are Hadoop's checksums.
         unused=len(present.intersection(_vacuum(delta, retain, there, dry_run=True))),
         pinned=tuple(there),

@@ -33,7 +33,7 @@ from pyspark.sql.types import DataType, StringType, StructType
 from ncs.errors import DataError, first_line
 from ncs.lake import contract, storage
 from ncs.lake.layout import Lake, Record, check_run_id, table_name, user_metadata
-from ncs.lake.tables import table_of
+from ncs.lake.tables import declared_table
 from ncs.lake.types import as_text, common, fits
 
 _CONFLICTS = (
@@ -103,7 +103,7 @@ def replace_models(
     names = ", ".join(f"'{check_run_id(model, uri)}'" for model in models)
     listed = ", ".join(f"'{day}'" for day in days)
     condition = f"run_id = '{check_run_id(run_id, uri)}' and day in ({listed}) and model in ({names})"
-    _replace(rows, _Target(uri, table_of(table_name(uri)).partition, condition), records)
+    _replace(rows, _Target(uri, declared_table(table_name(uri)).partition, condition), records)
 
 
 def replace_figures(
@@ -112,7 +112,7 @@ def replace_figures(
     """Put `rows` in the place of those of some models, by their run's id and name, on a day."""
     named = [(check_run_id(run_id, uri), check_run_id(model, uri)) for run_id, model in of]
     models = " or ".join(f"(run_id = '{run_id}' and model = '{model}')" for run_id, model in named)
-    _replace(rows, _Target(uri, table_of(table_name(uri)).partition, f"day in ('{day}') and ({models})"), records)
+    _replace(rows, _Target(uri, declared_table(table_name(uri)).partition, f"day in ('{day}') and ({models})"), records)
 
 
 def replace_all(rows: DataFrame, uri: str, record: Record) -> None:

@@ -26,7 +26,7 @@ class ModelType(Generic[M]):
 
 
 def model_type(conf: Config) -> ModelType[Any]:
-    """The `MODEL` of a configuration for a single model, as from `Config.of_model`."""
+    """The `MODEL` of a configuration for a single model, as from `Config.for_model`."""
     (variant,) = conf.models.values()
     return importlib.import_module(f"ncs.models.{variant.module}").MODEL
 

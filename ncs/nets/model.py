@@ -16,7 +16,7 @@ from ncs.nets.inputs import InputSpec
 from ncs.nets.layers import Subnetwork
 from ncs.nets.members import averaged, repeated
 from ncs.pruning.mask import Mask
-from ncs.tasks import Task, tasks_of
+from ncs.tasks import Task, named_tasks
 
 FOCAL_ALPHA, FOCAL_GAMMA = 0.75, 2.0
 """Of the focal loss: the weight of labels 1, and how much less a row counts that is predicted well."""
@@ -45,7 +45,7 @@ class NetSpec:
             conf.net.embedding_dropout,
             conf.net.members,
         )
-        return cls(tasks_of(conf), inputs, conf.net, conf.share)
+        return cls(named_tasks(conf), inputs, conf.net, conf.share)
 
     def for_task(self, task: str) -> "NetSpec":
         """The same for a single task."""

@@ -50,7 +50,7 @@ class Predictor:
         try:
             own = {task: as_whole(weights) for task, weights in artefact.get("task_weights", {}).items()}
             trained = TrainedModel(as_whole(artefact["net"]), artefact["masks"], own)
-            loaded = cls(conf.of_model(model), sizes, pack(vars(trained)))
+            loaded = cls(conf.for_model(model), sizes, pack(vars(trained)))
             _ = replace(loaded).nets  # of a copy: `loaded` itself would be pickled with its net
         except (KeyError, RuntimeError, TypeError, AttributeError) as err:
             reason = " ".join(str(err).split())[:200]

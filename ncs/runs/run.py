@@ -15,7 +15,7 @@ from ncs.lake import layout, manifest, storage
 from ncs.lake.documents import Facts, Lineage, RunDescription, models_in, read_document
 from ncs.lake.layout import Commit, Lake
 from ncs.lake.vocabulary import means_the_same
-from ncs.tasks import CTR, WORLD_TRUTH, tasks_of
+from ncs.tasks import CTR, WORLD_TRUTH, named_tasks
 
 if TYPE_CHECKING:  # torch and Petastorm take seconds, which a run that is trained already should not cost
     from ncs.data_loading import Snapshot, TableLoader
@@ -43,7 +43,7 @@ class Run:
 
         Raises DataError if the samples are of several encodings, or it cannot go on from the parent.
         """
-        tables = [layout.VOCABULARY, *(task.table for task in tasks_of(conf).values())]
+        tables = [layout.VOCABULARY, *(task.table for task in named_tasks(conf).values())]
         versions = {table: lake.version(table) for table in tables}
         _require_one_encoding(conf, lake, versions)
         run = cls(conf, lake, versions, parent, why)
@@ -93,8 +93,8 @@ class Run:
     @property
     def subgroups(self) -> set[int]:
         """The numbers of subgroups that the workers are split into: a model's tasks, if they are searched at once."""
-        confs = map(self.conf.of_model, self.conf.train.models)
-        return {len(tasks_of(conf)) for conf in confs if conf.prune.at_once}
+        confs = map(self.conf.for_model, self.conf.train.models)
+        return {len(named_tasks(conf)) for conf in confs if conf.prune.at_once}
 
     def snapshot(self, table: str, role: Role) -> "Snapshot":
         """The rows of a table that are for a purpose, at the run's version. Raises DataError if there are none."""
@@ -117,7 +117,7 @@ class Run:
         """
         from ncs.data_loading import Snapshot, TableLoader
 
-        conf, tasks = self.conf, tasks_of(self.conf)
+        conf, tasks = self.conf, named_tasks(self.conf)
         labels = {task.name: task.label for task in tasks.values()}
         if drawn is None:
             snapshot = self.snapshot(tasks[CTR].table, "test")

@@ -14,7 +14,7 @@ from ncs.errors import TrainingError
 from ncs.models import model_type
 from ncs.runs.run import Run
 from ncs.runs.training import LEARNT_FROM, Training
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from ncs.threads import leave
 from ncs.training import cluster
 from ncs.training.hardware import available_cores, select_device
@@ -37,7 +37,7 @@ def at_once(run: Run) -> int:
     cores = available_cores() // (train.threads or available_cores())
     if cores < 2 or select_device(train.device, 0).type != "cpu":
         return 1
-    rows = sum(run.snapshot(task.table, role).rows for task in tasks_of(run.conf).values() for role in LEARNT_FROM)
+    rows = sum(run.snapshot(task.table, role).rows for task in named_tasks(run.conf).values() for role in LEARNT_FROM)
     if rows * train.epochs < _WORTH_A_PROCESS:
         return 1
     return max(1, min(pending, cores, run.conf.data_loading.memory_rows // rows))
@@ -50,7 +50,7 @@ def train_side_by_side(run: Run, processes: int, quiet: bool) -> None:
     command goes on from their last epochs. Raises TrainingError if one is killed.
     """
     # Those that search masks first: the longest, begun last, would end alone.
-    kinds = {name: model_type(run.conf.of_model(name)) for name in run.pending()}
+    kinds = {name: model_type(run.conf.for_model(name)) for name in run.pending()}
     names = sorted(kinds, key=lambda name: (kinds[name].of_others, kinds[name].train is train_groups))
     spawn = multiprocessing.get_context("spawn")  # a fork would share locks of torch's, Arrow's and the JVM's threads
     workers: dict[Any, BaseProcess] = {}

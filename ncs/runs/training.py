@@ -20,7 +20,7 @@ from ncs.nets.model import Model, NetSpec
 from ncs.runs.run import Run, field_sizes
 from ncs.runs.warm_start import Parent
 from ncs.soundness import judge, unsound
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from ncs.training.artefact import TrainedModel
 from ncs.training.cluster import Cluster
 from ncs.training.hardware import available_cores, keep_freed_memory, select_device
@@ -41,7 +41,7 @@ def train(run: Run, cluster: Cluster, say: Callable[[str], None], quiet: bool) -
 
 def in_order(run: Run) -> list[str]:
     """The pending models of a run, those that are made of others last."""
-    return sorted(run.pending(), key=lambda name: model_type(run.conf.of_model(name)).of_others)
+    return sorted(run.pending(), key=lambda name: model_type(run.conf.for_model(name)).of_others)
 
 
 class Training:
@@ -59,14 +59,14 @@ class Training:
         self._all_rows = _loaders(run, cluster, "refit", self._device) if refits else None
         self._sizes = field_sizes(run)
         for name in filter(conf.has_trees, run.pending()):
-            Columns(NetSpec.of(conf.of_model(name), self._sizes))  # raised before any model has taken its time
+            Columns(NetSpec.of(conf.for_model(name), self._sizes))  # raised before any model has taken its time
         self._variance = {task: _variance(task, loader, cluster) for task, loader in self._validation.items()}
 
     def train(self, name: str) -> None:
         """Train a model and keep it; an interrupted one goes on from its last epoch."""
         started = time.monotonic()
         run, cluster, parent = self._run, self._cluster, self._parent
-        conf = run.conf.of_model(name)
+        conf = run.conf.for_model(name)
         store = Store(run.model_folder(name), cluster)
         trainer = Trainer(conf.train, self._loaders, self._validation, cluster, store, self._variance, self._all_rows)
         models = run.conf.train.models
@@ -96,11 +96,11 @@ class Training:
     def _finished(self, name: str) -> dict[str, Store]:
         """The stores of the run's models that are trained as this one is, but for their module."""
         run, conf = self._run, self._run.conf
-        own, pending = _keys(conf.of_model(name)), run.pending()
+        own, pending = _keys(conf.for_model(name)), run.pending()
         return {
             conf.models[other].module or other: Store(run.model_folder(other), self._cluster)
             for other in conf.train.models
-            if other not in pending and _keys(conf.of_model(other)) == own
+            if other not in pending and _keys(conf.for_model(other)) == own
         }
 
 
@@ -141,7 +141,7 @@ def _task_facts(net: Model, task: str, trainer: Trainer) -> TaskFacts:
 
 
 def _loaders(run: Run, cluster: Cluster, role: Role, device: torch.device) -> dict[str, TableLoader]:
-    conf, tasks = run.conf, tasks_of(run.conf)
+    conf, tasks = run.conf, named_tasks(run.conf)
     return {
         task.name: TableLoader(
             run.snapshot(task.table, role),

@@ -107,7 +107,7 @@ class Parent:
         record_validation(net, trainer, tuple(net.tasks))
         for group in net.groups:
             phase = Phase("warm", group.tasks, group.samples, 1, kept=dict.fromkeys(group.tasks, 1))
-            same = trainer.conf.embedding_optimizer == self.conf.of_model(model).train.embedding_optimizer
+            same = trainer.conf.embedding_optimizer == self.conf.for_model(model).train.embedding_optimizer
             trainer.fit(net, phase, self._optimizer(model, group.tasks, net, sizes) if same else None)
         masks = storage.join(self._folder(model), "masks.json")
         if storage.exists(masks):

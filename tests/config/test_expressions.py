@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ncs import config
 from ncs.config.expressions import FUNCTIONS, parse_expression
 from ncs.errors import ConfigError
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.factories import ROOT, toy_conf
 
 BASE = (ROOT / "conf" / "base.yaml").read_text()
@@ -146,9 +146,9 @@ def test_what_runs_is_what_was_rendered() -> None:
     conf = toy_conf(
         "tasks.finish={label: 'cast(CVR>=0.95 as float)', where: clicked=1, loss: cross_entropy, metric: auc}"
     )
-    task = tasks_of(conf)["finish"]
+    task = named_tasks(conf)["finish"]
     assert (task.expression, task.where) == ("CAST(CVR >= 0.95 AS FLOAT)", "clicked = 1")
-    assert tasks_of(toy_conf())["cvr"].where == "NOT (cvr) IS NULL"
+    assert named_tasks(toy_conf())["cvr"].where == "NOT (cvr) IS NULL"
 
 
 def test_every_function_is_listed_where_configurations_are_described() -> None:

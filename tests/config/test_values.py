@@ -129,7 +129,7 @@ def test_days_split_into_training_and_test() -> None:
 def test_what_is_trained_each_day_may_be_one_of_several_models() -> None:
     conf = toy_conf("daily.model=connection_share", "train.models=[single_task, connection_share]")
     assert conf.daily.model == "connection_share"
-    assert all(conf.of_model(name).train.models == [name] for name in conf.train.models)
+    assert all(conf.for_model(name).train.models == [name] for name in conf.train.models)
 
 
 TEXT_IDS = ["logs.source=/logs", "logs.text_ids=[user_id]"]

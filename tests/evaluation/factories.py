@@ -17,7 +17,7 @@ from ncs.evaluation.comparison import Judged
 from ncs.evaluation.paired import Figures
 from ncs.lake import layout, storage
 from ncs.lake.layout import Lake, Record, user_metadata
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.factories import toy_conf
 
 RUN = "toy-1"
@@ -235,7 +235,7 @@ def write_truth(lake: Lake) -> None:
 
 def judged(planted: Mapping[str, tuple[float, float]], seeds: int = 3) -> list[Judged]:
     """Figures of models, CVR MSE and CTR AUC each, whose differences have a standard error of 5e-6 over rows alone."""
-    tasks, count, rows = tasks_of(CONF), len(planted), 1000
+    tasks, count, rows = named_tasks(CONF), len(planted), 1000
     squares = np.eye(count) * 5e-6**2 * seeds * rows / 2
     found = []
     for n, name in enumerate(("cvr", "ctr")):

@@ -8,10 +8,10 @@ from scipy.optimize import isotonic_regression
 
 from ncs.evaluation.calibration import Curve, apply, as_rows, fit, from_rows
 from ncs.evaluation.metrics import evaluate
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.factories import toy_conf
 
-TASKS = list(tasks_of(toy_conf()).values())
+TASKS = list(named_tasks(toy_conf()).values())
 
 
 def bold(rows: int, seed: int) -> pd.DataFrame:

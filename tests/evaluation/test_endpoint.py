@@ -6,12 +6,12 @@ from ncs.config import Endpoint
 from ncs.errors import ConfigError
 from ncs.evaluation.comparison import Compared, differences
 from ncs.evaluation.endpoint import answer
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.evaluation.factories import CONF, judged
 from tests.factories import toy_conf
 
 ASKED = Endpoint(model="a", controls=["towers", "random"], margin=0.0005)
-TASKS = list(tasks_of(CONF).values())
+TASKS = list(named_tasks(CONF).values())
 Figures = dict[str, tuple[float, float]]
 
 

@@ -14,12 +14,12 @@ from ncs.evaluation.metrics import TRUTH, evaluate
 from ncs.evaluation.tables import as_text
 from ncs.lake.tables.rows import Figure
 from ncs.metrics import METRICS, Kind, Metric
-from ncs.tasks import Task, tasks_of
+from ncs.tasks import Task, named_tasks
 from tests.factories import toy_conf
 
 SCHEMA = "model string, clicked int, cvr double, pctr double, pcvr double"
 MODELS = ("layer_share", "single_task")
-TASKS = list(tasks_of(toy_conf()).values())
+TASKS = list(named_tasks(toy_conf()).values())
 
 
 def scored(spark: SparkSession, seed: int = 0, rows: int = 500, decimals: int = 2) -> DataFrame:
@@ -135,7 +135,7 @@ def test_further_tasks_have_figures_of_their_own(spark: SparkSession) -> None:
         rows += [(model, *known, labels[1], pfinish, labels[2], 0.3) for model in ("x", "y")]
         rows.append((TRUTH, *known, labels[1], None, labels[2], None))
     frame = spark.createDataFrame(rows, schema)
-    tasks = list(tasks_of(further).values())
+    tasks = list(named_tasks(further).values())
     found = {(one.model, one.task, one.metric): one for one in figures(frame, ["x", "y"], tasks)}
     known = {("ctr", metric) for metric in ("auc", "gauc", "ece", "log_loss")} | {("cvr", "ece"), ("cvr", "mse")}
     assert {key[1:] for key in found if key[0] == TRUTH} == known, "equal predictions have no order"

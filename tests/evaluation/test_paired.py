@@ -8,11 +8,11 @@ from ncs.errors import DataError
 from ncs.evaluation.comparison import Compared, Judged, as_table, differences, legend, smallest
 from ncs.evaluation.paired import Figures, Mean, figures, holm
 from ncs.metrics import METRICS, auc
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.evaluation.factories import judged
 from tests.factories import toy_conf
 
-TASKS = tasks_of(toy_conf())
+TASKS = named_tasks(toy_conf())
 
 
 def rows(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

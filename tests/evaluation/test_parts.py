@@ -8,10 +8,10 @@ from pyspark.sql import SparkSession
 from ncs.config import load
 from ncs.errors import ConfigError
 from ncs.evaluation.parts import ALL, BINS, PREDICTION, by_part, calibration_error, part_names, with_histories
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.factories import ROOT, toy_conf
 
-TASKS = list(tasks_of(toy_conf()).values())
+TASKS = list(named_tasks(toy_conf()).values())
 SLICES = {"length_seconds": [15.0, 60.0], "scene": None}
 
 

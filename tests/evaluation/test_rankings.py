@@ -7,7 +7,7 @@ import pytest
 from ncs.evaluation.figures import calibration_errors, prediction_kinds, reliability
 from ncs.evaluation.models import TABLE_3
 from ncs.evaluation.rankings import by_day, newest, table
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.evaluation.factories import ARMS, CONF, in_bins, simulated
 
 ROWS = simulated(datetime(2026, 1, 2))
@@ -45,7 +45,7 @@ def test_days_on_which_nobody_came_are_left_out_of_the_picture() -> None:
 
 
 def test_the_calibration_error_is_the_distance_from_the_diagonal_by_rows() -> None:
-    tasks = list(tasks_of(CONF).values())
+    tasks = list(named_tasks(CONF).values())
     rows = in_bins("a", "ctr", (30_000, 0.2, 0.3), (10_000, 0.8, 0.6))
     found = prediction_kinds(tasks, rows)
     assert list(found) == ["pCTR"], "a task without bins has no picture"

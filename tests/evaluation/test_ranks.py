@@ -8,10 +8,10 @@ from scipy import stats
 
 from ncs.evaluation.ranks import grouped_auc, spearman
 from ncs.metrics import auc
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.factories import toy_conf
 
-TASKS = tasks_of(toy_conf())
+TASKS = named_tasks(toy_conf())
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from ncs.evaluation.svg import svg
 from ncs.evaluation.trained import costs, unsound_models
 from ncs.evaluation.verdict import Evidence
 from ncs.lake.tables.rows import Difference, Figure
-from ncs.tasks import in_order, tasks_of
+from ncs.tasks import in_order, named_tasks
 from tests.evaluation.factories import (
     CONF,
     CONFLICT,
@@ -66,7 +66,7 @@ def evidence(models: list[str], figures: list[Figure], half: float = 0.01) -> Ev
             value = by_key[model, task, metric] - by_key[reference, task, metric]
             better = None if abs(value) <= half else (value > 0) == (metric == "auc")
             found.append(Difference(model, reference, task, metric, value, 0.0, value - half, value + half, better))
-    return Evidence(models, found, list(tasks_of(CONF).values()), models[0], 100)
+    return Evidence(models, found, list(named_tasks(CONF).values()), models[0], 100)
 
 
 def page_of(
@@ -227,7 +227,7 @@ def test_a_task_that_learns_from_another_s_samples_is_validated_all_the_same() -
     epochs, mine = trained_epochs(lines, "cvr")
     assert (epochs, mine) == ([1.0, 2.0], lines)
     for panel in learning_curves(
-        list(tasks_of(CONF).values()), {"esmm": lines[1:]}, {"esmm": {"ctr": 1.0, "cvr": 4.0}}
+        list(named_tasks(CONF).values()), {"esmm": lines[1:]}, {"esmm": {"ctr": 1.0, "cvr": 4.0}}
     ):
         assert panel.startswith("<svg")
 
@@ -280,7 +280,7 @@ def test_the_first_screen_answers_which_model_how_sure_and_what_next() -> None:
     "name", ["$x_{", "_hidden", "a%b<c>&\"'", "line\nbreak", "\x07bell", "数据 $", "x" * 500, "$", "\\frac"]
 )
 def test_a_picture_survives_whatever_a_name_is(name: str) -> None:
-    task = in_order(tasks_of(toy_conf()).values())[0]
+    task = in_order(named_tasks(toy_conf()).values())[0]
 
     def draw(axis: Axes) -> None:
         axis.plot([1, 2], label=legend_name(name))
@@ -310,7 +310,7 @@ def test_a_page_loads_nothing_and_runs_only_what_sorts_its_tables() -> None:
 
 
 def test_figures_that_are_no_result_are_called_so() -> None:
-    tasks = in_order(tasks_of(toy_conf()).values())
+    tasks = in_order(named_tasks(toy_conf()).values())
     figures = [Figure("r", "single_task", "ctr", "auc", 1.0, 1.0, 1.0, 9, "single_task", 0.0)]
     facts = {"single_task": {"tasks": {"cvr": {"soundness": "constant"}}}, "of an older version": None}
     assert unsound_models(figures, facts, tasks) == {

@@ -6,10 +6,10 @@ import pytest
 
 from ncs.evaluation.verdict import Evidence, Tone, Verdict, choose_baseline, finding, verdict
 from ncs.lake.tables.rows import Difference, SeedDifference
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.factories import toy_conf
 
-TASKS = list(tasks_of(toy_conf()).values())
+TASKS = list(named_tasks(toy_conf()).values())
 BASE, HALF = "single_task", 0.0005
 Gains = tuple[float, float]
 """By how much a model is better than the baseline: in CVR MSE, in CTR AUC."""

@@ -21,7 +21,7 @@ from ncs.days import Days
 from ncs.errors import ConfigError, DataError
 from ncs.features.encoding import check_columns, check_labels
 from ncs.lake.layout import Lake
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.factories import ROOT, toy_conf
 from tests.faults import odd_logs, strategies
 from tests.faults.lakes import SPARK
@@ -171,7 +171,7 @@ def check_expressions(spark: SparkSession, texts: list[str]) -> None:
         for key in ("label", "where"):
             task = {"label": "cvr", "loss": "squared_error", "metric": "mse", key: text}
             try:
-                tasks = tasks_of(CONF.with_keys({"tasks.further": task}))
+                tasks = named_tasks(CONF.with_keys({"tasks.further": task}))
             except ConfigError:  # a label that knows a feature
                 continue
             try:

@@ -13,7 +13,7 @@ from ncs.errors import DataError
 from ncs.features.encoding import build_vocabulary, check_columns, encode_days, label_column
 from ncs.features.split import LateRows, late_rows
 from ncs.kinds import Buckets, Vocabulary
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.factories import toy_conf
 
 DAY = date(2022, 4, 8)
@@ -22,7 +22,7 @@ FIELDS = {
     "scene": Vocabulary(side="context"),
     "length_seconds": Buckets(side="video", buckets=4),
 }
-TASKS = tasks_of(toy_conf())
+TASKS = named_tasks(toy_conf())
 SPLIT = Split(test_days=1, validation=0.2)
 LAYOUT = Encode(seed=1, rows_per_file=64)
 SCHEMA = "impression_id string, day date, user_id long, scene string, length_seconds double, clicked int, cvr double"
@@ -146,7 +146,7 @@ def test_fields_that_the_samples_lack_are_named(training: DataFrame, field: Any,
 
 def of_task(**keys: Any) -> Any:
     values = ", ".join(f"{key}: {value!r}" for key, value in keys.items())
-    return tasks_of(toy_conf(f"tasks.finish={{{values}, loss: cross_entropy, metric: auc}}"))
+    return named_tasks(toy_conf(f"tasks.finish={{{values}, loss: cross_entropy, metric: auc}}"))
 
 
 def test_a_further_task_has_a_label_where_its_condition_holds(spark: SparkSession, vocabulary: DataFrame) -> None:

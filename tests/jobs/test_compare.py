@@ -169,7 +169,7 @@ def test_every_model_gets_the_same_tries() -> None:
     for one, overrides in zip(seen, candidates, strict=True):
         for name in conf.train.models:
             for key, value in overrides.items():
-                assert one.of_model(name).part(key)[key] == value
+                assert one.for_model(name).part(key)[key] == value
 
 
 def test_a_model_with_a_space_of_its_own_draws_as_many_tries_from_it() -> None:

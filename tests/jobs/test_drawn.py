@@ -16,7 +16,7 @@ from ncs.config import Config
 from ncs.features.encoding import encode_days
 from ncs.lake import layout
 from ncs.lake.layout import Lake
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.lake.assertions import matches_declaration
 
 SETTINGS = (
@@ -62,7 +62,7 @@ def test_rows_that_are_none_of_the_logs_look_back_as_those_do(world: Job) -> Non
     samples = world.read(layout.SAMPLES).where(F.col("day") == day)
     vocabulary = world.read(layout.VOCABULARY)
     looked = earlier(world, [day], drawn=True).join(samples, vocabulary)
-    found = encode_days(looked, vocabulary, conf.features, conf.split, conf.encode, None, tasks_of(conf)).toPandas()
+    found = encode_days(looked, vocabulary, conf.features, conf.split, conf.encode, None, named_tasks(conf)).toPandas()
     expected = world.read("gold/ctr_samples").where(F.col("day") == day).toPandas()
     found, expected = (rows.sort_values("impression_id").reset_index(drop=True) for rows in (found, expected))
     assert len(found) > 700

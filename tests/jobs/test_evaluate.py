@@ -21,7 +21,7 @@ from ncs.evaluation import scored_rows
 from ncs.lake import contract, layout, storage
 from ncs.lake.layout import Lake
 from ncs.lake.status import PartitionStatus
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.evaluation.factories import (
     CONF,
     MODELS,
@@ -105,7 +105,7 @@ def test_differences_are_paired_over_the_rows_and_kept(
 
 
 def test_models_that_score_other_rows_are_not_compared_row_by_row(spark: SparkSession) -> None:
-    tasks = list(tasks_of(CONF).values())
+    tasks = list(named_tasks(CONF).values())
     rows = [("a", "1", 1, 0.5, 0.5, 0.5), ("a", "2", 0, None, 0.5, 0.5), ("b", "1", 1, 0.5, 0.4, 0.4)]
     schema = "model string, impression_id string, clicked int, cvr double, pctr double, pcvr double"
     with pytest.raises(DataError, match="b and a on different impressions"):

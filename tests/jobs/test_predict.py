@@ -21,13 +21,13 @@ from ncs.lake.layout import Lake
 from ncs.metrics import auc
 from ncs.runs.predictor import Predictor
 from ncs.runs.run import Run, field_sizes
-from ncs.tasks import CTR, tasks_of
+from ncs.tasks import CTR, named_tasks
 from tests.evaluation.factories import put
 from tests.factories import toy_conf, write_toy_lake
 from tests.training.faults import trained
 
 CONF = toy_conf("calibration=isotonic", "train.models=single_task", "train.epochs=1")
-SHOWN = tasks_of(CONF)[CTR].table
+SHOWN = named_tasks(CONF)[CTR].table
 
 
 @pytest.fixture

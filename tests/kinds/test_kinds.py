@@ -16,11 +16,11 @@ from ncs.features.encoding import build_vocabulary, check_columns, check_values,
 from ncs.kinds import Buckets, Hashed, IdList, Number, Vector, Vocabulary
 from ncs.kinds.base import ColumnFeature
 from ncs.serving import Encoder
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.factories import toy_conf
 
 DAY = date(2022, 4, 8)
-TASKS = tasks_of(toy_conf())
+TASKS = named_tasks(toy_conf())
 FEATURES: dict[str, ColumnFeature] = {
     "video": Vocabulary(side="video"),
     "price": Vocabulary(side="video"),

@@ -13,7 +13,7 @@ from jobs.stage import stages
 from ncs.lake import contract, layout, names, tables, upkeep
 from ncs.lake.columns import Between, Column, Nulls, OneOf, row_columns
 from ncs.lake.layout import Lake
-from ncs.lake.tables import TABLES, table_of
+from ncs.lake.tables import TABLES, declared_table
 from ncs.lake.tables.rows import Figure
 from ncs.lake.tables.table import Table
 from tests.factories import ROOT
@@ -35,7 +35,7 @@ def wider(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("wider")
 def test_a_column_that_joins_is_declared_in_one_place(lake: Lake) -> None:
     """What is written, Delta's comment and constraint, and the data dictionary follow from the row's class."""
-    declared = table_of(layout.EVALUATIONS)
+    declared = declared_table(layout.EVALUATIONS)
     assert declared.ddl.endswith(", `gain` double, `median` double")
     assert "| `median` | double | median error |" in runpy.run_path(str(ROOT / "docs" / "hooks.py"))["section"](
         declared
@@ -57,7 +57,7 @@ def test_constraints_follow_from_what_columns_say() -> None:
     assert Column("string", "", values=OneOf("s_is_known", ("a", "b"))).required.check("s") == {
         "s_is_known": "s IN ('a', 'b')"
     }
-    samples = table_of(layout.SAMPLES)
+    samples = declared_table(layout.SAMPLES)
     assert samples.required == ["impression_id", "user_id", "video_id", "ts", "day", "clicked", "watched_seconds"]
     assert set(samples.constraints) == {
         "clicked_is_0_or_1",
@@ -88,7 +88,7 @@ def test_a_column_without_any_value_has_its_declared_type(lake: Lake) -> None:
 
 @pytest.mark.parametrize("name", [layout.SLICES, layout.MASKS, layout.CALIBRATION, layout.EVALUATIONS])
 def test_small_files_of_every_result_are_put_together(lake: Lake, name: str) -> None:
-    declared = table_of(name)
+    declared = declared_table(name)
     contract.ensure(lake.uri(name), Schema.from_arrow(declared.arrow), declared.partition)
     kinds = {"string": "a", "integer": 1, "long": 1, "double": 0.5}
     row = {column: kinds[kind.type] for column, kind in declared.columns.items()}

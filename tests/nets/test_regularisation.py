@@ -94,7 +94,7 @@ def test_rows_that_are_looked_up_decay_and_no_others(name: str) -> None:
 
 
 def test_the_decay_of_embeddings_is_that_of_the_configuration() -> None:
-    conf = toy_conf("train.embedding_weight_decay=0.5").of_model("layer_share")
+    conf = toy_conf("train.embedding_weight_decay=0.5").for_model("layer_share")
     net = build(conf, {"user_id": 5, "video_id": 7}, seed=1)
     train = conf.train
     steps = MaskedAdam(net, Cluster(), train.learning_rate, 0.1, 0.0, "adam", train.embedding_weight_decay)

@@ -64,7 +64,7 @@ def test_it_starts_from_the_parents_weights_and_masks(parent: Run) -> None:
     sizes = field_sizes(this)
     assert sizes["user_id"] == USERS + 4
     for model in MODELS:
-        net = build(NOW.of_model(model), sizes, seed=3)
+        net = build(NOW.for_model(model), sizes, seed=3)
         Parent(parent.lake, parent.run_id).load(net, model, NOW, sizes)
         saved = saved_state(parent, model)
         own = [weights for weights in saved["task_weights"].values() if weights]
@@ -115,7 +115,7 @@ def test_it_goes_on_with_the_optimisers_state(parent: Run) -> None:
     kept = Store(parent.model_folder("layer_share"), Cluster()).load("optimizer-ctr-cvr")
     assert all(float(rows.abs().sum()) > 0 for rows in kept["rows"].values())
     sizes = field_sizes(Run.of(NOW, parent.lake, parent.run_id))
-    net = build(NOW.of_model("layer_share"), sizes, seed=3)
+    net = build(NOW.for_model("layer_share"), sizes, seed=3)
     state = Parent(parent.lake, parent.run_id)._optimizer("layer_share", tuple(net.tasks), net, sizes)
     assert state is not None
     (rows,), (before,) = state["rows"].values(), kept["rows"].values()

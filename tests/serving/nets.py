@@ -15,7 +15,7 @@ IDS = Features.of_ids(torch.cartesian_prod(*map(torch.arange, (5, 7, 3))))
 
 def of_catalogue(name: str, *overrides: str) -> Model:
     torch.manual_seed(1)
-    net = model_type(toy_conf().of_model(name)).build(toy_spec(*overrides, model=name)).eval()
+    net = model_type(toy_conf().for_model(name)).build(toy_spec(*overrides, model=name)).eval()
     for name_, weight in net.named_parameters():
         if "bias" in name_:
             torch.nn.init.normal_(weight)  # zero biases would hide a constant that is folded wrongly

@@ -22,7 +22,7 @@ from ncs.serving import blend
 from ncs.serving import export as exporting
 from ncs.serving.export import TOLERANCE, onnx_predictor, torch_predictor
 from ncs.serving.model import ServingNet
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from tests.factories import ROOT, toy_conf, toy_rows, write_toy_lake
 
 MODELS = "train.models=[connection_share, mmoe]"
@@ -143,7 +143,7 @@ def test_a_program_that_predicts_otherwise_is_not_written(
 
     monkeypatch.setattr(blend, "ServingNet", Wrong)
     with pytest.raises(ExportError, match="pt2 program of ctr predicts otherwise than the trained model"):
-        exporting.export(net, tasks_of(run.conf)["ctr"])
+        exporting.export(net, named_tasks(run.conf)["ctr"])
 
 
 def test_without_the_packages_of_onnx_the_remedy_is_named(

@@ -121,7 +121,7 @@ def test_columns_are_those_that_are_named(columns: list[int]) -> None:
 
 def rich(*overrides: str) -> MaskedNet:
     """A masked net over features of all kinds."""
-    conf = toy_conf(*RICH, *overrides).of_model("connection_share")
+    conf = toy_conf(*RICH, *overrides).for_model("connection_share")
     torch.manual_seed(1)
     net = build(conf, {"user_id": 6, "video_id": 8, "tag": 5}, seed=1)
     assert isinstance(net, MaskedNet)

@@ -49,7 +49,7 @@ def test_splits_of_all_kinds_are_walked_as_lightgbm_walks_them(objective: str) -
     """By numbers with and without missing ones, by ids in sets, by counts of lists."""
     import lightgbm
 
-    spec = NetSpec.of(toy_conf(*RICH).of_model("gbdt"), {"user_id": 61, "video_id": 41, "tag": 10})
+    spec = NetSpec.of(toy_conf(*RICH).for_model("gbdt"), {"user_id": 61, "video_id": 41, "tag": 10})
     model, drawn = Gbdt(spec), np.random.default_rng(5)
     rows = draw(spec.inputs, 5000)
     rows.numbers[:, 1] = rows.numbers[:, 1].nan_to_num()  # no missing value is seen here, but served below
@@ -72,7 +72,7 @@ def test_a_constant_is_served_too() -> None:
     """One leaf a tree, where nothing can be split."""
     import lightgbm
 
-    spec = NetSpec.of(toy_conf(*RICH).of_model("gbdt"), {"user_id": 61, "video_id": 41, "tag": 10})
+    spec = NetSpec.of(toy_conf(*RICH).for_model("gbdt"), {"user_id": 61, "video_id": 41, "tag": 10})
     model, rows = Gbdt(spec), draw(spec.inputs, 200)
     data = lightgbm.Dataset(model.columns.matrix(rows), np.arange(200) % 4 == 0)
     settings = {"objective": "cross_entropy", "min_data_in_leaf": 150, "verbosity": -1}

@@ -67,7 +67,7 @@ def made(folder: str, cluster: Cluster, *settings: str) -> tuple[Any, Trainer, C
     torch.set_num_threads(1)
     named = [setting.removeprefix(MODEL) for setting in settings if setting.startswith(MODEL)]
     model, *_ = [*named, "connection_share"]
-    conf = toy_conf(*(setting for setting in settings if not setting.startswith(MODEL))).of_model(model)
+    conf = toy_conf(*(setting for setting in settings if not setting.startswith(MODEL))).for_model(model)
     net = build(conf, {"user_id": USERS + 1, "video_id": VIDEOS + 1, "tag": TAGS + 1}, 5, cluster)
     store = Store(folder, cluster)
     variance = dict.fromkeys(net.tasks, 0.1)

@@ -28,7 +28,7 @@ def built(name: str, *overrides: str) -> Model:
     """A model of the catalogue with three tasks, every weight and bias away from where it starts."""
     spec = toy_spec(THIRD, *overrides, model=name)
     torch.manual_seed(3)
-    model = model_type(toy_conf().of_model(name)).build(spec).eval()
+    model = model_type(toy_conf().for_model(name)).build(spec).eval()
     for weight in model.parameters():
         weight.data.normal_(std=0.5)
     return model

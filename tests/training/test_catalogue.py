@@ -148,7 +148,7 @@ def test_stages_share_what_the_first_task_keeps(run: Run) -> None:
 
 
 def test_sparse_sharing_starts_from_the_initial_weights(run: Run) -> None:
-    initial = build(run.conf.of_model("sparse_share"), field_sizes(run), run.conf.train.seed).state_dict()
+    initial = build(run.conf.for_model("sparse_share"), field_sizes(run), run.conf.train.seed).state_dict()
     thetas = [torch.load(path)["inputs.embedding.table"] for path in Path(run.folder).glob("search-*/theta.pt")]
     equal_thetas = sum(torch.equal(theta, initial["inputs.embedding.table"]) for theta in thetas)
     assert equal_thetas == 2, "its own, and that of read_share, which searches nothing"

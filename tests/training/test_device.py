@@ -33,7 +33,7 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 def masked(name: str) -> Model:
     """A model of the toy; where it can have masks, with one of chance for each task."""
-    net = build(toy_conf().of_model(name), SIZES, seed=1)
+    net = build(toy_conf().for_model(name), SIZES, seed=1)
     if hasattr(net, "maskable"):
         net.task_masks = {
             task: Mask({layer: (torch.rand_like(w) < 0.5).float() for layer, w in net.maskable(task).items()})

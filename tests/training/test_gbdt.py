@@ -62,7 +62,7 @@ def test_the_same_rows_give_the_same_trees(run: Run, tmp_path_factory: pytest.Te
 
 
 def test_trees_see_numbers_counts_of_lists_and_ids_of_small_tables() -> None:
-    spec = NetSpec.of(toy_conf(*RICH, "net.gbdt.categories=41").of_model("gbdt"), SIZES)
+    spec = NetSpec.of(toy_conf(*RICH, "net.gbdt.categories=41").for_model("gbdt"), SIZES)
     columns = Columns(spec)
     assert list(columns.single) == ["video_id"], "there are more users than that"
     # user_id, video_id, tag (3), clicked_video_id (4); age, cover (2), user_id_clicked_7d
@@ -79,7 +79,7 @@ def test_trees_see_numbers_counts_of_lists_and_ids_of_small_tables() -> None:
 
 def test_without_anything_that_trees_can_split_it_is_refused() -> None:
     with pytest.raises(TrainingError, match="gbdt: no feature is a number, or has at most 5 ids"):
-        build(toy_conf("net.gbdt.categories=5").of_model("gbdt"), SIZES, seed=1)
+        build(toy_conf("net.gbdt.categories=5").for_model("gbdt"), SIZES, seed=1)
 
 
 def test_it_is_refused_before_another_model_is_trained(lake: Lake) -> None:

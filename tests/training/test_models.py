@@ -52,7 +52,7 @@ def test_every_model_predicts_a_probability_for_every_task(name: str) -> None:
 def of_catalogue(name: str) -> Model:
     torch.manual_seed(1)
     spec = toy_spec(model=name)
-    return model_type(toy_conf().of_model(name)).build(spec).eval()
+    return model_type(toy_conf().for_model(name)).build(spec).eval()
 
 
 def test_single_task_has_nothing_in_common_and_layer_share_the_embedding() -> None:

@@ -189,7 +189,7 @@ def test_features_of_all_kinds_reach_the_prediction(name: str) -> None:
     """Ids, lists, numbers, vectors, statistics, a history by attention: each changes it, and has its gradient."""
     conf = toy_conf(*RICH)
     torch.manual_seed(3)
-    model = model_type(conf.of_model(name)).build(NetSpec.of(conf.of_model(name), SIZES)).eval()
+    model = model_type(conf.for_model(name)).build(NetSpec.of(conf.for_model(name), SIZES)).eval()
     arrays, _, _ = rich_rows(8, seed=3)
     features = Features(torch.from_numpy(arrays.ids), torch.from_numpy(arrays.numbers))
     before = model.logits(features, "cvr")

@@ -14,7 +14,7 @@ from ncs.nets.model import Model
 from ncs.runs.predictor import Predictor, validation_rows
 from ncs.runs.run import Run, field_sizes
 from ncs.runs.training import train
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from ncs.training.cluster import Cluster
 from ncs.training.loop import Trainer
 from ncs.training.phase import Phase
@@ -58,8 +58,8 @@ def predicted(run: Run) -> dict[str, np.ndarray]:
 
 def after(run: Run, epochs: int, role: str, tmp_path: Path) -> Model:
     """LayerShare trained for so many epochs of a phase on the rows of a role, by hand."""
-    conf: Config = run.conf.of_model("layer_share")
-    tasks = tasks_of(conf)
+    conf: Config = run.conf.for_model("layer_share")
+    tasks = named_tasks(conf)
     loaders = {
         task.name: TableLoader(
             run.snapshot(task.table, role),

@@ -112,7 +112,7 @@ def test_older_checkpoints_go_with_their_shards(tmp_path: Path) -> None:
 
 def test_a_shared_out_net_counts_all_of_its_parameters() -> None:
     sizes = {"user_id": 5, "video_id": 7}
-    conf = toy_conf(SHARDED).of_model("layer_share")
+    conf = toy_conf(SHARDED).for_model("layer_share")
     assert build(conf, sizes, 1, _One(1, 3)).size() == build(conf, sizes, 1).size()
 
 

@@ -41,7 +41,7 @@ def test_a_private_dimension_has_its_tasks_gradient_alone() -> None:
 
 
 def test_numbers_are_shared() -> None:
-    conf = toy_conf(*RICH, "net.crosses=[]").of_model("split_share")
+    conf = toy_conf(*RICH, "net.crosses=[]").for_model("split_share")
     net = MaskedNet(NetSpec.of(conf, {"user_id": 61, "video_id": 41, "tag": 10}))
     masks, vectors = split_masks(net), len(conf.layout.vectors)
     columns = {task: mask["hidden.0"].amin(0) for task, mask in masks.items()}

@@ -15,7 +15,7 @@ from ncs.nets.entire_space import probability_loss
 from ncs.nets.masked import MaskedNet
 from ncs.nets.model import focal_loss, logit_loss
 from ncs.pruning.mask import Mask
-from ncs.tasks import tasks_of
+from ncs.tasks import named_tasks
 from ncs.training.cluster import Cluster
 from ncs.training.loop import Trainer
 from ncs.training.phase import Phase
@@ -36,7 +36,7 @@ def test_the_focal_loss_is_its_formula() -> None:
 
 
 def test_a_task_may_have_the_focal_loss_in_every_model() -> None:
-    task = tasks_of(toy_conf("tasks.ctr.loss=focal", "tasks.ctr.weight=2.0"))["ctr"]
+    task = named_tasks(toy_conf("tasks.ctr.loss=focal", "tasks.ctr.weight=2.0"))["ctr"]
     logits, labels = torch.tensor([-1.0, 0.5]), torch.tensor([0.0, 1.0])
     loss = logit_loss(task, logits, labels)
     torch.testing.assert_close(loss, 2 * focal_loss(logits, labels).sum())
@@ -79,6 +79,6 @@ def test_the_authors_settings_leave_a_fifth_of_the_weights() -> None:
 
     conf = config.load(ROOT / "conf" / "lt4rec.yaml")
     assert (1 - conf.prune.rate) ** conf.prune.rounds == pytest.approx(0.2, abs=0.001)
-    assert tasks_of(conf)["ctr"].loss == "focal"
+    assert named_tasks(conf)["ctr"].loss == "focal"
     assert [slot.table for slot in conf.layout.ids].count("video_id") == 2, "source and candidate share a table"
     assert "source_video_id" in conf.features

@@ -20,7 +20,7 @@ def is_sample_table(name: str) -> bool:
     return name.startswith("gold/") and name.endswith("_samples")
 
 
-def table_of(name: str) -> Table:
+def declared_table(name: str) -> Table:
     """What a table holds; the samples of a further task follow from its name, of any other nothing is known."""
     if is_sample_table(name) and name not in TABLES:
         task = name.removeprefix("gold/").removesuffix("_samples")
