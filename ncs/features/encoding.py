@@ -20,10 +20,10 @@ from ncs.errors import DataError
 from ncs.features.split import LateRows, is_validation
 from ncs.kinds import Feature, IdSlot, Slot
 from ncs.kinds.base import ColumnFeature
+from ncs.kinds.spark import NUMBERS
 from ncs.lake.types import is_empty
 from ncs.tasks import Task
 
-_NUMBERS = ("int", "bigint", "float", "double", "smallint", "tinyint", "decimal")
 _DATA_EXCEPTION = re.compile(r"(\[[A-Z_.]+\] [^\n]*?) SQLSTATE: 22")
 """Spark's errors for a value that an expression cannot compute with, as a division by zero."""
 _SUMMARY_ROWS = 1_000_000
@@ -61,7 +61,7 @@ def check_columns(samples: DataFrame, features: Mapping[str, Feature], tasks: Ma
                 f"already; give the task another name"
             )
         kind = _kind(samples, f"tasks.{task.name}.label", task.expression)
-        if kind not in ("boolean", *_NUMBERS):
+        if kind not in ("boolean", *NUMBERS):
             raise DataError(
                 f"tasks.{task.name}.label: a label is a number within [0, 1], {task.expression!r} is {kind}; "
                 f"write cast(... as float)"

@@ -12,6 +12,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from ncs.kinds.spark import NUMBERS
 from ncs.labels.join import LABEL_COLUMNS, SAMPLE_COLUMNS
 
 IDS = ("user_id", "video_id")
@@ -28,7 +29,6 @@ _ROWS = 10_000
 _IDS = 500
 """Rows' worth of ids that are remembered: those with the smallest hashes, all of them, so that days compare."""
 _RANGE = 1 << 32
-_NUMBERS = ("int", "bigint", "smallint", "tinyint", "float", "double", "decimal")
 
 
 def profile_days(samples: DataFrame, rows: Mapping[date, int]) -> dict[date, dict[str, Any]]:
@@ -107,7 +107,7 @@ def _value(name: str, kind: str) -> Column:
 
 def _number(name: str, kind: str) -> Column | None:
     """A numeric column as a double, null for NaN."""
-    if kind.partition("(")[0] not in _NUMBERS:
+    if kind.partition("(")[0] not in NUMBERS:
         return None
     number = F.col(name).cast("double")
     return F.when(~F.isnan(number), number)

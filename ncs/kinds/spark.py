@@ -41,6 +41,10 @@ def padded(ids: Column, length: int, filler: int) -> Column:
     return F.concat(ids, F.array_repeat(F.lit(filler), F.lit(length) - F.size(ids))).cast("array<int>")
 
 
+NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
+"""The names of Spark's types of numbers, without a decimal's digits."""
+
+
 def no_number(dtype: DataType) -> bool:
     """Whether a column's values are no numbers."""
     return not isinstance(dtype, NumericType)

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from ncs.days import Days
 from ncs.errors import DataError
+from ncs.kinds.spark import finite
 from ncs.labels.reach import EARLY_DAYS, Reach
 from ncs.lake.columns import UPDATED_AT
 
@@ -160,7 +161,7 @@ def event_outcomes(events: DataFrame, shown: DataFrame, reach: Reach) -> DataFra
     outcome = _first_of(
         null_key=_any_null("impression_id", "ts"),
         wrong_day=F.col(BROKEN),
-        bad_watch=_of("plays") & (~_finite(watched) | (watched < 0)),
+        bad_watch=_of("plays") & (finite(watched).isNull() | (watched < 0)),
         no_impression=F.col(SHOWN_AT).isNull(),
         id_conflict=F.col(SHOWN_AS) == ID_CONFLICT,
         before_impression=delay < 0,
@@ -257,7 +258,7 @@ def with_profile(rows: DataFrame, profile: DataFrame, key: str) -> DataFrame:
 
 def _with_labels(rows: DataFrame) -> DataFrame:
     share = F.least(F.col("watched_seconds") / F.col("length_seconds"), F.lit(1.0))
-    usable = (F.col("clicked") == 1) & (F.col("length_seconds") > 0) & _finite(F.col("length_seconds"))
+    usable = (F.col("clicked") == 1) & (finite(F.col("length_seconds")) > 0)
     rows = rows.withColumns(
         {
             "clicked": F.coalesce("clicked", F.lit(0)),
@@ -274,14 +275,7 @@ def _first_of(**conditions: Column) -> Column:
 
 
 def _any_null(*names: str) -> Column:
-    condition = F.col(names[0]).isNull()
-    for name in names[1:]:
-        condition = condition | F.col(name).isNull()
-    return condition
-
-
-def _finite(column: Column) -> Column:
-    return column.isNotNull() & ~F.isnan(column) & (F.abs(column) != float("inf"))
+    return reduce(Column.__or__, (F.col(name).isNull() for name in names))
 
 
 def _local_day(reach: Reach) -> Column:
