@@ -5,6 +5,7 @@ decision between them are of a day that neither has seen. The model that is trai
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -14,7 +15,6 @@ from jobs.job import Job
 from jobs.pipeline import daily, drift, predict_days, progress, promote, train
 from jobs.pipeline.chosen import Chosen, load
 from jobs.pipeline.published import publish
-from jobs.task_values import hand_on
 from ncs.days import LONGEST, Days
 from ncs.lake import layout
 from ncs.lake.layout import Lake
@@ -26,8 +26,8 @@ from ncs.runs.run import Run
 def run(job: Job, again: bool = False, promotes: bool = True) -> None:
     """Take each of the job's days that was not taken yet, in order; `again`: each of them.
 
-    Without `promotes` candidates are judged and the champion stays. A task of Databricks hands on, as RUN_ID/MODEL, the
-    `candidate` and the model that was `judged` on the last day, "" where there is none.
+    Without `promotes` candidates are judged and the champion stays. On Databricks the task values `candidate` and
+    `judged` (on the last day) are set for later tasks: RUN_ID/MODEL, "" where there is none.
     """
     for day in job.days:
         taken = _taken(Registry.read(job.lake), day)
@@ -41,7 +41,17 @@ def run(job: Job, again: bool = False, promotes: bool = True) -> None:
             _take(job, day, promotes)
     registry = Registry.read(job.lake)
     candidate, judged = registry.current(CANDIDATE), _judged(registry, job.days.last)
-    hand_on(candidate=str(candidate or ""), judged=str(judged or ""))
+    _set_task_values(candidate=str(candidate or ""), judged=str(judged or ""))
+
+
+def _set_task_values(**values: str) -> None:
+    """Set task values of a Databricks job, which a later task reads as `{{tasks.<task>.values.<name>}}`."""
+    if "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+        return
+    from databricks.sdk.runtime import dbutils
+
+    for name, value in values.items():
+        dbutils.jobs.taskValues.set(key=name, value=value)
 
 
 def _judged(registry: Registry, day: date) -> ModelRef | None:
