@@ -58,7 +58,7 @@ def main() -> None:
 def exported(lake: str) -> Path:
     """The MLflow model of the newest run."""
     at = Lake.at(lake)
-    return Path(at.uri("models", latest_run(at)["run_id"], MODEL, "serving", "mlflow"))
+    return Path(at.uri("models", latest_run(at).run_id, MODEL, "serving", "mlflow"))
 
 
 def candidates(folder: Path, count: int) -> list[dict[str, Any]]:

@@ -90,9 +90,9 @@ def drawn(density: float, ids: int, inputs: bool) -> tuple[Model, Config]:
 def trained(lake: str) -> tuple[Model, Config]:
     """ConnectionShare of the run that was finished last."""
     found = latest_run(Lake.at(lake))
-    conf = config.from_run(found)
-    folder = Lake.at(lake).uri("models", found["run_id"])
-    return Predictor.load(folder, "connection_share", conf, found["sizes"]).nets[CTR], conf
+    folder = Lake.at(lake).uri("models", found.run_id)
+    net = Predictor.load(folder, "connection_share", found.configuration, found.sizes).nets[CTR]
+    return net, found.configuration
 
 
 def field(net: Model, files: dict[str, bytes]) -> dict[str, Predict]:

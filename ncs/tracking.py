@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from ncs.config import Config, digest
 from ncs.errors import ConfigError
+from ncs.lake.documents import RunDescription
 from ncs.values import redact
 
 KEYS = ("logs.days", "split", "fields", "tasks", "net", "train", "prune", "share", "workers")
@@ -66,14 +67,14 @@ def points(metrics: Iterable[Mapping[str, Any]], masks: Mapping[str, Any] | None
             yield Point(f"mask.{figure}", overlap[figure]["all"], overlap["round"])
 
 
-def tags(run: Mapping[str, Any], model: str, folder: str) -> dict[str, str]:
+def tags(run: RunDescription, model: str, folder: str) -> dict[str, str]:
     """Which run and model, where their files are, which data, code and packages made them."""
-    lineage = run["lineage"]
-    data = {f"data.{table}": str(version) for table, version in lineage["tables"].items()}
-    packages = {f"package.{name}": version for name, version in lineage["packages"].items()}
-    code = {"ncs.version": lineage["ncs"], "ncs.git": lineage["git"] or "unknown"}
+    lineage = run.lineage
+    data = {f"data.{table}": str(version) for table, version in lineage.tables.items()}
+    packages = {f"package.{name}": version for name, version in lineage.packages.items()}
+    code = {"ncs.version": lineage.ncs, "ncs.git": lineage.git or "unknown"}
     return {
-        "ncs.run_id": run["run_id"],
+        "ncs.run_id": run.run_id,
         "ncs.model": model,
         "ncs.folder": folder[:LONGEST],
         **code,

@@ -13,7 +13,7 @@
 from matplotlib import pyplot as plt
 from pyspark.sql import functions as F
 
-from ncs import config
+from jobs.pipeline.runs import read_run
 from ncs.evaluation.models import look
 from ncs.lake import layout, storage
 from ncs.notebook import start
@@ -21,8 +21,8 @@ from ncs.tasks import in_order, named_tasks
 
 notebook = start(globals())
 spark, lake, run_id = notebook.spark, notebook.lake, notebook.run
-run = storage.read_json(lake.uri("models", run_id, "run.json"))
-conf, models = config.from_run(run), run["models"]
+run = read_run(lake, run_id)
+conf, models = run.configuration, run.models
 tasks = in_order(named_tasks(conf).values())
 print(f"models: {', '.join(models)}")
 

@@ -96,7 +96,7 @@ def champion_on(lake: Lake, run: "Run") -> tuple[Chosen | None, str | None]:
     problem = None
     if chosen.conf.layout != run.conf.layout or chosen.conf.part(*inputs) != run.conf.part(*inputs):
         problem = "it was trained with other fields, statistics or history"
-    elif not is_successor(encoded.facts, chosen.described["vocabulary"].get(layout.ALL, {})):
+    elif not is_successor(encoded.facts, chosen.described.vocabulary.get(layout.ALL, {})):
         problem = "its ids are of another vocabulary"
     return (None, replace(champion, problem=problem).note()) if problem else (chosen, None)
 

@@ -1,12 +1,12 @@
 """The model that `--model` names: the champion, the candidate, or one of any kept run."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobs.pipeline.runs import folders, read_run
-from ncs import config
 from ncs.config import Config
 from ncs.errors import ConfigError, DataError
+from ncs.lake.documents import RunDescription
 from ncs.lake.layout import Lake
 from ncs.lake.registry import CANDIDATE, CHAMPION, ModelRef, Registry
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # who only asks for a name needs no torch
 class Chosen:
     """A model of a kept run: the run's description and configuration, the model's name and folder."""
 
-    described: dict[str, Any]
+    described: RunDescription
     conf: Config
     model: str
     key: str
@@ -27,14 +27,14 @@ class Chosen:
     @property
     def ref(self) -> ModelRef:
         """Its name in the registry."""
-        return ModelRef(self.described["run_id"], self.model)
+        return ModelRef(self.described.run_id, self.model)
 
     def predictor(self, lake: Lake) -> "Predictor":
         """The scorer of encoded rows."""
         from ncs.runs.predictor import Predictor
 
         folder = lake.uri("models", self.ref.run_id)
-        return Predictor.load(folder, self.model, self.conf, self.described["sizes"])
+        return Predictor.load(folder, self.model, self.conf, self.described.sizes)
 
 
 def run_and_model(lake: Lake, run_id: str | None, model: str) -> tuple[str | None, str]:
@@ -65,7 +65,7 @@ def choose(lake: Lake, text: str) -> Chosen:
 def load(lake: Lake, ref: ModelRef) -> Chosen:
     """A model by its name in the registry; errors as `choose`."""
     described = read_run(lake, ref.run_id)
-    conf = config.from_run(described)
+    conf = described.configuration
     known = folders(described, conf)
     if ref.model not in known:
         raise DataError(f"run {ref.run_id} has no model {ref.model!r}, it has {', '.join(known)}; name one of these")

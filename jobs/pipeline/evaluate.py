@@ -11,7 +11,6 @@ from jobs.job import Job
 from jobs.pipeline import report
 from jobs.pipeline.champion import Champion, from_champion, predictions_beside, with_champion
 from jobs.pipeline.runs import evaluation_provenance, folders, latest_run
-from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError
 from ncs.evaluation import calibration, masks, parts, scored_rows
@@ -25,6 +24,7 @@ from ncs.evaluation.verdict import Evidence, verdict
 from ncs.features.encoding import label_column
 from ncs.lake import layout, storage
 from ncs.lake.currency import stale
+from ncs.lake.documents import RunDescription
 from ncs.lake.layout import Record
 from ncs.lake.tables import declared_table
 from ncs.lake.tables.rows import Figure, RunDifference
@@ -37,7 +37,7 @@ from ncs.threads import together
 def run(job: Job) -> None:
     """Evaluate, unless it is done for these predictions; print the comparison either way."""
     described = latest_run(job.lake)
-    run_id, conf = described["run_id"], config.from_run(described)
+    run_id, conf = described.run_id, described.configuration
     tasks, models = list(named_tasks(conf).values()), folders(described, conf)
     if run_id not in job.lake.records(layout.PREDICTIONS):
         raise DataError(f"{layout.PREDICTIONS} has nothing of run {run_id}; run `ncs predict`")
@@ -73,10 +73,10 @@ def run(job: Job) -> None:
 
 
 def _differences(
-    job: Job, described: dict[str, Any], scored: DataFrame, figures: Sequence[Figure], champion: Champion | None
+    job: Job, described: RunDescription, scored: DataFrame, figures: Sequence[Figure], champion: Champion | None
 ) -> list[RunDifference]:
     """The paired differences of the run's models, from the champion too, over at most `compare.rows` impressions."""
-    conf, models = config.from_run(described), list(described["models"])
+    conf, models = described.configuration, list(described.models)
     tasks = list(named_tasks(conf).values())
     beside = champion if champion and champion.other else None
     if beside:
@@ -85,7 +85,7 @@ def _differences(
     if len(models) < 2:
         return []
     rows = scored_rows.collect(scored, models, tasks, _impressions(figures), job.conf.compare.rows)
-    differences = scored_rows.run_differences(rows, described["run_id"], tasks)
+    differences = scored_rows.run_differences(rows, described.run_id, tasks)
     return from_champion(differences, beside) if beside else differences
 
 

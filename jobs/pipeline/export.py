@@ -10,7 +10,6 @@ from jobs.job import Job
 from jobs.pipeline import served_model
 from jobs.pipeline.chosen import Chosen, load, run_and_model
 from jobs.pipeline.runs import folders, read_run
-from ncs import config
 from ncs.errors import ConfigError, ExportError
 from ncs.lake import storage
 from ncs.lake.registry import ModelRef
@@ -25,29 +24,29 @@ def run(job: Job, run_id: str | None = None, model: str = MODEL, task: str | Non
     """Export the tasks that are asked for; all are checked before the first is written."""
     run_id, model = run_and_model(job.lake, run_id, model)
     described = read_run(job.lake, run_id)
-    conf = config.from_run(described)
+    conf = described.configuration
     known, tasks = folders(described, conf), named_tasks(conf)
-    _check_unknown("--model", [model], known, described["run_id"])
+    _check_unknown("--model", [model], known, described.run_id)
     asked = task.split(",") if task else [task.name for task in in_order(tasks.values())]
-    _check_unknown("--task", asked, tasks, described["run_id"])
-    folder = job.lake.uri("models", described["run_id"])
+    _check_unknown("--task", asked, tasks, described.run_id)
+    folder = job.lake.uri("models", described.run_id)
     _check_unsound(storage.join(folder, known[model], "facts.json"), model, asked)
-    predictor = Predictor.load(folder, model, conf, described["sizes"])
+    predictor = Predictor.load(folder, model, conf, described.sizes)
     provenance = {
-        "run_id": described["run_id"],
+        "run_id": described.run_id,
         "model": model,
-        "tables": described["lineage"]["tables"],
-        "git": described["lineage"]["git"],
+        "tables": described.lineage.tables,
+        "git": described.lineage.git,
     }
     programs = {}
     for name in asked:
-        job.say(f"export: {name} of {model}, run {described['run_id']}")
+        job.say(f"export: {name} of {model}, run {described.run_id}")
         programs[name] = export(predictor.nets[name], tasks[name])
     place = storage.join(folder, known[model], "serving")
     for name, program in programs.items():
         write(place, name, program, provenance)
     if set(asked) == set(tasks):
-        _write_served(job, load(job.lake, ModelRef(described["run_id"], model)), programs)
+        _write_served(job, load(job.lake, ModelRef(described.run_id, model)), programs)
     print("\n".join([*table(programs), "", f"models: {place}"]))
 
 

@@ -1,7 +1,5 @@
 """Score the test days with every model of the newest run; predictions go to gold/predictions."""
 
-from typing import Any
-
 import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 
 from jobs.job import Job
@@ -9,13 +7,13 @@ from jobs.pipeline import predict_days
 from jobs.pipeline.champion import champion_beside
 from jobs.pipeline.predict_days import encoded_for, predictions
 from jobs.pipeline.runs import folders, latest_run, predictions_provenance
-from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError
 from ncs.evaluation import calibration
 from ncs.evaluation.calibration import fit
 from ncs.lake import layout
 from ncs.lake.currency import is_current
+from ncs.lake.documents import RunDescription
 from ncs.lake.layout import ALL, Record
 from ncs.lake.tables import declared_table
 from ncs.lake.vocabulary import is_successor
@@ -26,20 +24,20 @@ from ncs.tasks import CTR, named_tasks
 def run(job: Job) -> None:
     """Score the test days with the run's models, and with the champion that they are compared with."""
     described = latest_run(job.lake)
-    conf = config.from_run(described)
+    conf = described.configuration
     _predict(job, described, conf)
-    champion = champion_beside(job.lake, described["run_id"], conf)
+    champion = champion_beside(job.lake, described.run_id, conf)
     if champion and champion.other:
         predict_days.predict(job, [champion.other], list(conf.test_days))
 
 
-def _predict(job: Job, described: dict[str, Any], conf: Config) -> None:
+def _predict(job: Job, described: RunDescription, conf: Config) -> None:
     """Score the test days, unless this run's predictions of them are there."""
-    run_id = described["run_id"]
+    run_id = described.run_id
     days, tasks = conf.test_days, named_tasks(conf)
     shown = tasks[CTR].table  # every impression
     vocabulary = {key: record.facts for key, (_, record) in job.lake.records(layout.VOCABULARY).items()}
-    if not is_successor(vocabulary.get(ALL, {}), described["vocabulary"].get(ALL, {})):
+    if not is_successor(vocabulary.get(ALL, {}), described.vocabulary.get(ALL, {})):
         raise DataError(
             f"{layout.VOCABULARY} has changed since run {run_id} was trained, so its ids mean other values now; "
             f"run `ncs train` on the samples as they are"
@@ -56,9 +54,9 @@ def _predict(job: Job, described: dict[str, Any], conf: Config) -> None:
     from ncs.runs.predictor import Predictor
 
     folder = job.lake.uri("models", run_id)
-    scorers = {model: Predictor.load(folder, model, conf, described["sizes"]) for model in described["models"]}
+    scorers = {model: Predictor.load(folder, model, conf, described.sizes) for model in described.models}
     samples = job.read(shown, days=days)
-    if vocabulary != described["vocabulary"]:  # it has grown: gold may hold ids that the models do not know
+    if vocabulary != described.vocabulary:  # it has grown: gold may hold ids that the models do not know
         samples = encoded_for(job, described, conf, list(days))
     rows = predictions(job, samples, conf, run_id, scorers, list(days))
     record = Record("predict", run_id, provenance)
@@ -66,9 +64,9 @@ def _predict(job: Job, described: dict[str, Any], conf: Config) -> None:
     job.say(f"predict: {len(scorers)} models scored {days}, in {job.lake.uri(layout.PREDICTIONS)}")
 
 
-def _calibrate(job: Job, described: dict[str, Any], conf: Config) -> None:
+def _calibrate(job: Job, described: RunDescription, conf: Config) -> None:
     """Fit the curves of the run's models on the predictions of validation rows that training has kept."""
-    run_id, own = described["run_id"], folders(described, conf)
+    run_id, own = described.run_id, folders(described, conf)
     provenance = {"models": list(own.values())}
     if is_current(job.lake, layout.CALIBRATION, run_id, provenance):
         return

@@ -20,6 +20,7 @@ from ncs.errors import DataError
 from ncs.evaluation.scoring import score
 from ncs.lake import layout
 from ncs.lake.currency import stale
+from ncs.lake.documents import RunDescription
 from ncs.lake.layout import Lake, Record
 from ncs.lake.registry import ModelRef
 from ncs.lake.writer import replace_models
@@ -43,7 +44,7 @@ def models(lake: Lake, model: str | None) -> list[Chosen]:
     if model is not None:
         return [choose(lake, model)]
     newest = latest_run(lake)
-    return [load(lake, ModelRef(newest["run_id"], name)) for name in newest["models"]]
+    return [load(lake, ModelRef(newest.run_id, name)) for name in newest.models]
 
 
 def days_for(job: Job, model: Chosen) -> list[date]:
@@ -63,7 +64,7 @@ def predict(job: Job, chosen: Sequence[Chosen], days: Sequence[date]) -> None:
     if missing:
         raise DataError(f"{layout.SAMPLES} has no day {Days.text(missing)}; run `ncs label --days {missing[0]}` first")
     changed = stale(now, {layout.PREDICTIONS: wanted})
-    for _, of_run in groupby(chosen, key=lambda model: model.described["run_id"]):
+    for _, of_run in groupby(chosen, key=lambda model: model.described.run_id):
         members = [model for model in of_run if any(key(model.ref, day) in changed for day in days)]
         open_days = [day for day in days if any(key(model.ref, day) in changed for model in members)]
         if members:
@@ -82,7 +83,7 @@ def provenance(lake: Lake, model: Chosen, day: date) -> dict[str, Any]:
     """The provenance of a model's predictions of a day: the model, its tables, the day's samples."""
     return {
         "models": [model.key],
-        "tables": model.described["lineage"]["tables"],
+        "tables": model.described.lineage.tables,
         "inputs": lake.inputs(layout.SAMPLES, days=Days(day, day)),
     }
 
@@ -90,7 +91,7 @@ def provenance(lake: Lake, model: Chosen, day: date) -> dict[str, Any]:
 def predictions_version(lake: Lake, model: Chosen, day: date) -> int | None:
     """The version of `gold/predictions` that wrote a model's predictions of a day; None: it has none."""
     records = lake.records(layout.PREDICTIONS)
-    run_id = model.described["run_id"]
+    run_id = model.described.run_id
     of_run = [run_id] if model.conf.test_length and day in model.conf.test_days else []
     keys = [key(model.ref, day), *of_run]
     versions = [records[each][0] for each in keys if each in records]
@@ -103,8 +104,8 @@ def _score(job: Job, members: Sequence[Chosen], days: Sequence[date], wanted: di
 
     first = members[0]
     described, conf = first.described, first.conf
-    run_id, folder = described["run_id"], job.lake.uri("models", described["run_id"])
-    scorers = {member.model: Predictor.load(folder, member.model, conf, described["sizes"]) for member in members}
+    run_id, folder = described.run_id, job.lake.uri("models", described.run_id)
+    scorers = {member.model: Predictor.load(folder, member.model, conf, described.sizes) for member in members}
     rows = encoded_for(job, described, conf, days)
     scored = predictions(job, rows, conf, run_id, scorers, days)
     keys = [key(member.ref, day) for member in members for day in days]
@@ -130,9 +131,9 @@ def predictions(
     )  # fmt: skip
 
 
-def encoded_for(job: Job, described: Mapping[str, Any], conf: Config, days: Collection[date]) -> DataFrame:
+def encoded_for(job: Job, described: RunDescription, conf: Config, days: Collection[date]) -> DataFrame:
     """The days' impressions as ids of the vocabulary that a run was trained with."""
-    version = described["lineage"]["tables"][layout.VOCABULARY]
+    version = described.lineage.tables[layout.VOCABULARY]
     job.lake.table(layout.VOCABULARY, version)  # or a line that says that it is gone
     rows = encoded(replace(job, conf=conf), days, job.read(layout.VOCABULARY, version))
     return rows.where(~F.isnan(named_tasks(conf)[CTR].label))

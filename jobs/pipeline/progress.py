@@ -68,7 +68,7 @@ def provenance(lake: Lake, model: Chosen, day: date) -> dict[str, Any]:
 def read(lake: Lake, chosen: Sequence[Chosen], days: Sequence[date]) -> list[DayFigure]:
     """The figures that are there of models on days, by day, those first that models are compared by."""
     columns = [field.name for field in fields(DayFigure) if field.name != "day"]
-    wanted = {(model.described["run_id"], model.model): n for n, model in enumerate(chosen)}
+    wanted = {(model.described.run_id, model.model): n for n, model in enumerate(chosen)}
     figures: list[DayFigure] = []
     for day in days:
         rows = lake.read(layout.PROGRESS, lake.version(layout.PROGRESS), columns, [("day", "=", str(day))])
@@ -107,7 +107,7 @@ def _write(job: Job, models: Sequence[Chosen], day: date, records: Sequence[Reco
 
 def _evaluate(job: Job, model: Chosen, day: date) -> list[DayFigure]:
     """A model's figures of a day, computed from its predictions and the labels."""
-    run_id, tasks = model.described["run_id"], list(named_tasks(model.conf).values())
+    run_id, tasks = model.described.run_id, list(named_tasks(model.conf).values())
     of_model = (F.col("run_id") == run_id) & (F.col("model") == model.model)
     columns = ["impression_id", "model", *(task.prediction for task in tasks)]
     predictions = job.read(layout.PREDICTIONS, days=[day]).where(of_model).select(*columns)

@@ -139,10 +139,10 @@ def _parent(job: Job) -> str | None:
     candidate, days = Registry.read(job.lake).current(CANDIDATE), 1
     newest = candidate
     while newest is not None and days < job.conf.daily.scratch_every:
-        lineage = load(job.lake, newest).described["lineage"]
-        if lineage.get("parent") is None:
+        parent = load(job.lake, newest).described.lineage.parent
+        if parent is None:
             break
-        newest, days = ModelRef(lineage["parent"], newest.model), days + 1
+        newest, days = ModelRef(parent, newest.model), days + 1
     if newest is None or candidate is None or days >= job.conf.daily.scratch_every:
         return None
     known = load(job.lake, candidate).conf.train_days.last

@@ -139,14 +139,14 @@ def unseen_days(lake: Lake, model: Chosen) -> set[date]:
     days = {
         date.fromisoformat(str(file["partition.day"]))
         for file in added
-        if file["partition.run_id"] == model.described["run_id"]
+        if file["partition.run_id"] == model.described.run_id
     }
     return {day for day in days if day > model.conf.train_days.last}
 
 
 def read_predictions(lake: Lake, model: Chosen, day: date, columns: list[str]) -> pd.DataFrame:
     """A model's predictions of a day: `impression_id` and the columns. Raises DataError if it has none."""
-    where = [("run_id", "=", model.described["run_id"]), ("day", "=", str(day))]
+    where = [("run_id", "=", model.described.run_id), ("day", "=", str(day))]
     version = lake.version(layout.PREDICTIONS)
     rows = lake.read(layout.PREDICTIONS, version, ["model", "impression_id", *columns], where).to_pandas()
     rows = rows[rows["model"] == model.model].drop(columns="model")

@@ -5,7 +5,6 @@ from typing import Any
 
 from jobs.job import Job
 from jobs.pipeline.runs import read_run
-from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError
 from ncs.lake import layout
@@ -31,15 +30,15 @@ class Rankers:
 def load(job: Job, run_id: str | None = None) -> Rankers:
     """Load them, of a run or of the newest. Raises DataError for a model that the run does not hold."""
     described = read_run(job.lake, run_id)
-    run_id, conf = described["run_id"], config.from_run(described)
+    run_id, conf = described.run_id, described.configuration
     models = sorted({model for pair in job.conf.simulate.pairs for model in pair})
-    missing = [model for model in models if model not in described["models"]]
+    missing = [model for model in models if model not in described.models]
     if missing:
         raise DataError(
-            f"simulate.pairs names {', '.join(missing)}, run {run_id} holds {', '.join(described['models'])}; "
+            f"simulate.pairs names {', '.join(missing)}, run {run_id} holds {', '.join(described.models)}; "
             f"run `ncs train` with these models or name other pairs"
         )
     folder = job.lake.uri("models", run_id)
-    scorers = {model: Predictor.load(folder, model, conf, described["sizes"]) for model in models}
-    encoder = Encoder(conf.features, read_ids(job.lake, described["lineage"]["tables"][layout.VOCABULARY]))
+    scorers = {model: Predictor.load(folder, model, conf, described.sizes) for model in models}
+    encoder = Encoder(conf.features, read_ids(job.lake, described.lineage.tables[layout.VOCABULARY]))
     return Rankers(run_id, conf, scorers, encoder)

@@ -7,7 +7,6 @@ from typing import Any
 
 import ncs
 from jobs.job import Job
-from ncs import config
 from ncs.config import Config
 from ncs.days import Days
 from ncs.evaluation import index, rankings, report
@@ -17,7 +16,7 @@ from ncs.evaluation.mask_maps import subnetworks
 from ncs.evaluation.report import Quality
 from ncs.evaluation.verdict import Evidence, verdict
 from ncs.lake import layout, storage
-from ncs.lake.documents import Conflict, Epoch, Facts, Masks
+from ncs.lake.documents import Conflict, Epoch, Facts, Masks, RunDescription
 from ncs.lake.erasure import models_with_erased_users
 from ncs.lake.layout import Lake
 from ncs.lake.tables.rows import Figure
@@ -33,7 +32,7 @@ def page_path(lake: Lake, run_id: str) -> str:
 
 def write(
     job: Job,
-    run: dict[str, Any],
+    run: RunDescription,
     trained: Mapping[str, report.Trained],
     figures: Sequence[Figure],
     evidence: Evidence,
@@ -49,7 +48,7 @@ def write(
         evidence: for the verdict.
         inputs: the partitions that the models were compared on, with their versions.
     """
-    run_id, conf = run["run_id"], config.from_run(run)
+    run_id, conf = run.run_id, run.configuration
     simulation = rankings.newest(job.lake.rows_of_run(layout.SIMULATIONS, run_id))
     commit = job.lake.commits(layout.EVALUATIONS)[run_id]
     checked = quality(job.lake, conf)
@@ -61,8 +60,8 @@ def write(
     }
     if evidence.champion or evidence.champion_note:
         provenance["champion"] = evidence.champion_note or evidence.champion
-    if run_id in models_with_erased_users(job.lake):
-        run = run | {"saw_erased_users": True}
+    saw_erased_users = run_id in models_with_erased_users(job.lake)
+    if saw_erased_users:
         provenance["saw_erased_users"] = True
     path, note = page_path(job.lake, run_id), job.lake.uri("reports", run_id, "provenance.json")
     if storage.exists(path) and storage.derived_json(note) == provenance:
@@ -82,6 +81,7 @@ def write(
             quality=checked,
             evaluated=commit.written,
             links=_links(job.lake),
+            saw_erased_users=saw_erased_users,
         )
     )
     storage.write_bytes(path, page.encode())
@@ -90,7 +90,7 @@ def write(
             storage.write_bytes(job.lake.uri("reports", run_id, "subnetworks.svg"), picture.encode())
             break
     headline = verdict(evidence).headline
-    detail = f"{', '.join(run['models'])}; tested on {conf.test_days}"
+    detail = f"{', '.join(run.models)}; tested on {conf.test_days}"
     index.add(job.lake, Entry(index.RUN, run_id, commit.written, f"{run_id}/report.html", headline, detail))
     storage.write_json(note, provenance)
 

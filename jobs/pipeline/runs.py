@@ -5,22 +5,21 @@ from functools import partial
 from typing import Any
 
 from jobs.job import Job
-from ncs import config
 from ncs.config import Config
 from ncs.errors import DataError, NcsError
 from ncs.lake import layout, manifest, storage
 from ncs.lake.currency import Wanted
-from ncs.lake.documents import Latest, RunDescription, models_in
+from ncs.lake.documents import Latest, RunDescription, read_document
 from ncs.lake.layout import Lake
 from ncs.tasks import CTR, named_tasks
 
 
-def latest_run(lake: Lake) -> dict[str, Any]:
+def latest_run(lake: Lake) -> RunDescription:
     """The description (`run.json`) of the run that `ncs train` finished last."""
     return read_run(lake, None)
 
 
-def read_run(lake: Lake, run_id: str | None, verify: bool = True) -> dict[str, Any]:
+def read_run(lake: Lake, run_id: str | None, verify: bool = True) -> RunDescription:
     """The description of a run by its id, or of the one that `ncs train` finished last.
 
     With `verify` its files are compared with its manifest. Raises DataError if it is not there, was never finished, or
@@ -39,40 +38,40 @@ def read_run(lake: Lake, run_id: str | None, verify: bool = True) -> dict[str, A
     return _read(lake, layout.check_run_id(latest["run_id"], path), verify)
 
 
-def _read(lake: Lake, run_id: str, verify: bool) -> dict[str, Any]:
+def _read(lake: Lake, run_id: str, verify: bool) -> RunDescription:
     """A run's description. Raises DataError if it is that of another run than the one in whose folder it stands.
 
-    `config.from_run` checks the names and expressions of its configuration, as those of a file.
+    Its `configuration` is checked when it is asked for: names and expressions, as those of a file.
     """
     if verify:
         manifest.verify(lake.uri("models", run_id))
     path, remedy = _described(lake, run_id), "restore it, or run `ncs train`, which writes it again"
-    described = storage.read_json(path, RunDescription, remedy)
-    if layout.check_run_id(described["run_id"], path) != run_id:
-        raise DataError(f"{path} describes the run {described['run_id']!r}, its folder is that of {run_id}; {remedy}")
-    return described | {"models": models_in(described)}
+    described = read_document(path, RunDescription, remedy)
+    if layout.check_run_id(described.run_id, path) != run_id:
+        raise DataError(f"{path} describes the run {described.run_id!r}, its folder is that of {run_id}; {remedy}")
+    return described
 
 
 def _described(lake: Lake, run_id: str) -> str:
     return lake.uri("models", run_id, "run.json")
 
 
-def folders(described: dict[str, Any], conf: Config) -> dict[str, str]:
+def folders(described: RunDescription, conf: Config) -> dict[str, str]:
     """The models of a run, and what the folder of each in the run's is called: another definition has another."""
-    for model in described["models"]:
+    for model in described.models:
         if model not in conf.models:
             raise DataError(
-                f"run {described['run_id']} holds {model}, which its configuration no longer names; put it back "
+                f"run {described.run_id} holds {model}, which its configuration no longer names; put it back "
                 f"under models and run `ncs train`"
             )
-    return {model: conf.models[model].key(model) for model in described["models"]}
+    return {model: conf.models[model].key(model) for model in described.models}
 
 
-def predictions_provenance(lake: Lake, described: dict[str, Any], conf: Config) -> dict[str, Any]:
+def predictions_provenance(lake: Lake, described: RunDescription, conf: Config) -> dict[str, Any]:
     """The provenance of a run's predictions: its models, and the test days as they are now."""
     return {
         "models": list(folders(described, conf).values()),
-        "tables": described["lineage"]["tables"],
+        "tables": described.lineage.tables,
         "inputs": lake.inputs(named_tasks(conf)[CTR].table, layout.SAMPLES, days=conf.test_days),
     }
 
@@ -85,33 +84,33 @@ def predictions_wanted(job: Job) -> dict[str, Wanted]:
 def evaluation_wanted(job: Job) -> dict[str, Wanted]:
     """The provenance that the evaluation of the newest run would have now."""
 
-    def provenance(described: dict[str, Any], conf: Config) -> dict[str, Any]:
+    def provenance(described: RunDescription, conf: Config) -> dict[str, Any]:
         from jobs.pipeline.champion import predictions_beside
         from ncs.evaluation.parts import available_slices  # imports Spark, which the stages that train need not
 
         slices = available_slices(job.lake, job.conf.slices)
-        _, beside = predictions_beside(job.lake, described["run_id"], conf)
+        _, beside = predictions_beside(job.lake, described.run_id, conf)
         return evaluation_provenance(job, described, conf, slices, job.conf.calibration is not None, beside)
 
     return {layout.EVALUATIONS: _of_newest(job, provenance)}
 
 
-def _of_newest(job: Job, provenance: Callable[[dict[str, Any], Config], dict[str, Any]]) -> Wanted:
+def _of_newest(job: Job, provenance: Callable[[RunDescription, Config], dict[str, Any]]) -> Wanted:
     """The id of the newest run -> the provenance of a table's rows of it; empty before one was trained."""
     if not storage.exists(job.lake.uri("models", "latest.json")):
         return {}
     run_id = "newest"
     try:
         described = read_run(job.lake, None, verify=False)
-        run_id = described["run_id"]
-        return {run_id: provenance(described, config.from_run(described))}
+        run_id = described.run_id
+        return {run_id: provenance(described, described.configuration)}
     except NcsError as err:  # of another version, say: no reason to keep silent about the tables
         return {run_id: DataError(str(err))}
 
 
 def evaluation_provenance(
     job: Job,
-    described: dict[str, Any],
+    described: RunDescription,
     conf: Config,
     slices: Mapping[str, Any],
     calibrated: bool,
@@ -121,7 +120,7 @@ def evaluation_provenance(
 
     `champion`: the predictions of the model in service that it is compared with, if there are such.
     """
-    lake, run_id = job.lake, described["run_id"]
+    lake, run_id = job.lake, described.run_id
     predictions = lake.records(layout.PREDICTIONS).get(run_id)
     inputs = {f"{layout.PREDICTIONS}/{run_id}": predictions[0]} if predictions else {}
     provenance: dict[str, Any] = {

@@ -65,7 +65,7 @@ class Scorer:
     @classmethod
     def load(cls, lake: Lake, chosen: Chosen) -> "Scorer":
         """A model with the vocabulary that it was trained with."""
-        vocabulary = read_ids(lake, chosen.described["lineage"]["tables"][layout.VOCABULARY])
+        vocabulary = read_ids(lake, chosen.described.lineage.tables[layout.VOCABULARY])
         return cls(chosen.ref, chosen.conf, vocabulary, chosen.predictor(lake))
 
     @cached_property

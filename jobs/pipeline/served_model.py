@@ -81,7 +81,7 @@ def _as(text: str, dtype: pa.DataType) -> Any:
 
 def _vocabulary(lake: Lake, chosen: Chosen) -> pa.Table:
     """The version that the model was trained with, without users that were erased since."""
-    rows = read_ids(lake, chosen.described["lineage"]["tables"][layout.VOCABULARY])
+    rows = read_ids(lake, chosen.described.lineage.tables[layout.VOCABULARY])
     erased = erased_users(lake)
     if not erased:
         return rows

@@ -1,13 +1,12 @@
 """Log a finished run to MLflow: one MLflow run a model, with parameters, figures by epoch and round, masks, lineage."""
 
-from typing import Any
-
 from jobs.job import Job
 from jobs.pipeline import report
 from jobs.pipeline.runs import folders, read_run
-from ncs import config, tracking
+from ncs import tracking
 from ncs.errors import ConfigError
 from ncs.lake import layout, storage
+from ncs.lake.documents import RunDescription
 from ncs.lake.layout import Lake
 from ncs.tracking import Point, Tracked
 
@@ -18,14 +17,14 @@ def run(job: Job, run_id: str | None = None) -> None:
     if uri is None:
         raise ConfigError("track.uri is null; name an MLflow server (http://..., databricks) or a folder (file:/...)")
     described = read_run(job.lake, run_id)
-    for model, key in folders(described, config.from_run(described)).items():
+    for model, key in folders(described, described.configuration).items():
         logged = tracking.log(uri, experiment, tracked(job.lake, described, model, key))
-        job.say(f"track: {model} of {described['run_id']} {'logged' if logged else 'is there already'}, {uri}")
+        job.say(f"track: {model} of {described.run_id} {'logged' if logged else 'is there already'}, {uri}")
 
 
-def tracked(lake: Lake, described: dict[str, Any], model: str, key: str) -> Tracked:
+def tracked(lake: Lake, described: RunDescription, model: str, key: str) -> Tracked:
     """What is logged of a model; `key` is its folder in the run's."""
-    run_id, conf = described["run_id"], config.from_run(described)
+    run_id, conf = described.run_id, described.configuration
     folder = lake.uri("models", run_id, key)
     paths = {
         name: storage.join(folder, name) for name in ("metrics.jsonl", "masks.json", "conflict.json", "facts.json")

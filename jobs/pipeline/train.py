@@ -12,7 +12,6 @@ import pyarrow  # noqa: F401  (before torch: the other order has crashed)
 
 from jobs.job import Job
 from jobs.pipeline.runs import latest_run
-from ncs import config
 from ncs.lake import storage
 from ncs.runs.run import Run
 from ncs.training.launched import launched
@@ -27,7 +26,7 @@ def run(job: Job, parent: str | None = None, why: str | None = None) -> None:
     """
     if parent == LATEST:
         newest = latest_run(job.lake)
-        parent, until = newest["run_id"], config.from_run(newest).train_days.last
+        parent, until = newest.run_id, newest.configuration.train_days.last
         if job.conf.train_days.last <= until:
             job.say(f"train: run {parent} has been trained on days up to {until}, there is none after it")
             return

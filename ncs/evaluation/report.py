@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from ncs import config
 from ncs.config import Config
 from ncs.evaluation import charts, page, rankings
 from ncs.evaluation.figures import Row, calibration_errors, distributions, forests, prediction_kinds, reliability
@@ -21,6 +20,7 @@ from ncs.evaluation.slices import errors_by_slice
 from ncs.evaluation.tables import cells
 from ncs.evaluation.trained import budgets, costs, in_words, unequal
 from ncs.evaluation.verdict import Evidence, verdict
+from ncs.lake.documents import RunDescription
 from ncs.lake.tables.rows import Figure
 from ncs.metrics import METRICS
 from ncs.tasks import CTR, CVR, Task, in_order, named_tasks
@@ -67,9 +67,10 @@ class Report:
         quality: of every table that was validated.
         evaluated: when; None where that is not known.
         links: what there is beside the report, by name: `quality`, `index`.
+        saw_erased_users: whether the run was trained on rows of users that have been erased since.
     """
 
-    run: Mapping[str, Any]
+    run: RunDescription
     figures: Sequence[Figure]
     trained: Mapping[str, Trained]
     labels: LabelDays
@@ -81,16 +82,17 @@ class Report:
     quality: Sequence[Quality] = ()
     evaluated: datetime | None = None
     links: Mapping[str, str] = field(default_factory=dict)
+    saw_erased_users: bool = False
 
     @property
     def models(self) -> list[str]:
         """The models of the run."""
-        return list(self.run["models"])
+        return list(self.run.models)
 
     @cached_property
     def conf(self) -> Config:
         """The run's configuration."""
-        return config.from_run(self.run)
+        return self.run.configuration
 
     @cached_property
     def tasks(self) -> list[Task]:
@@ -125,6 +127,7 @@ def render(report: Report) -> str:
         facts=_facts(report),
         quality=report.quality,
         links=report.links,
+        saw_erased_users=report.saw_erased_users,
         models=_models(report),
         rows=_rows(report),
         others=[{"model": name, "paper": _paper(name)} for name in TABLE_2 if name not in models],
@@ -133,7 +136,7 @@ def render(report: Report) -> str:
         unequal=_unequal_epochs(report),
         label_rows=report.labels.days,
         log_rows=_log_rows(report.reconciled_days),
-        tables={**report.run["lineage"]["tables"], **report.tables},
+        tables={**report.run.lineage.tables, **report.tables},
         conf=yaml.safe_dump(conf.public(), sort_keys=False, allow_unicode=True),
         notes={model: note(trained.masks) for model, trained in report.trained.items() if trained.masks},
         conflicting={model for model, trained in report.trained.items() if trained.conflict},

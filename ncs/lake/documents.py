@@ -1,10 +1,13 @@
 """The JSON documents of a lake: what each holds, as the shapes that `ncs.lake.storage.read_json` checks."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
+from ncs import config
+from ncs.config import Config
 from ncs.lake import storage
 
 _VOCABULARY, _SAMPLES = "gold/vocabulary", "gold/ctr_samples"
@@ -76,6 +79,11 @@ class RunDescription(Document):
     sizes: dict[str, Annotated[int, Field(ge=1)]]
     vocabulary: dict[str, Any]
     lineage: Lineage
+
+    @cached_property
+    def configuration(self) -> Config:
+        """`conf` as a configuration; errors as `ncs.config.from_run`."""
+        return config.from_run({"run_id": self.run_id, "conf": self.conf})
 
 
 def models_in(run: Mapping[str, Any]) -> list[str]:

@@ -22,6 +22,7 @@ from ncs.evaluation.report import Quality, Report, Trained, render
 from ncs.evaluation.svg import svg
 from ncs.evaluation.trained import costs, unsound_models
 from ncs.evaluation.verdict import Evidence
+from ncs.lake.documents import RunDescription
 from ncs.lake.tables.rows import Difference, Figure
 from ncs.tasks import in_order, named_tasks
 from tests.evaluation.factories import (
@@ -73,7 +74,17 @@ def page_of(
     run: dict[str, Any], figures: list[Figure], trained: dict[str, Trained], tables: dict[str, int], **more: Any
 ) -> str:
     """A page of a run on one day."""
-    return render(Report(run, figures, trained, LABELS, tables, evidence(run["models"], figures), **more))
+    return render(
+        Report(
+            RunDescription.model_validate(run),
+            figures,
+            trained,
+            LABELS,
+            tables,
+            evidence(run["models"], figures),
+            **more,
+        )
+    )
 
 
 EMPTY = {"impressions": 9, "clicks": 0, "click_rate": 0.0, "labelled": 0, "mean_cvr": None}

@@ -140,7 +140,7 @@ READERS: dict[str, Callable[[Job], object]] = {
     f"{MODEL}/metrics.jsonl": lambda job: report.trained(job.lake, Run.of(CONF, job.lake).run_id, {MODEL: MODEL}),
     f"{MODEL}/masks.json": lambda job: report.trained(job.lake, Run.of(CONF, job.lake).run_id, {MODEL: MODEL}),
     f"{MODEL}/conflict.json": lambda job: report.trained(job.lake, Run.of(CONF, job.lake).run_id, {MODEL: MODEL}),
-    "run.json": lambda job: config.from_run(read_run(job.lake, Run.of(CONF, job.lake).run_id)),
+    "run.json": lambda job: read_run(job.lake, Run.of(CONF, job.lake).run_id).configuration,
     "manifest.json": lambda job: read_run(job.lake, None),
 }
 """A run's file -> what reads it back, beside the commands below."""

@@ -9,7 +9,6 @@ from pyspark.sql import SparkSession
 
 from jobs.cli import main
 from jobs.pipeline.runs import latest_run
-from ncs import config
 from ncs.lake import layout
 from ncs.lake.layout import Lake
 from ncs.runs.predictor import Predictor
@@ -50,14 +49,14 @@ def test_tables_have_their_new_columns_and_their_old_rows(previous: Lake) -> Non
 def test_a_run_scores_as_it_did(previous: Lake) -> None:
     """The predictions of then, from the weights of then: the ids are read from the samples of then."""
     run = latest_run(previous)
-    assert (run["run_id"], run["models"]) == (RUN, ["single_task", "connection_share"])
-    conf = config.from_run(run)
-    version = run["lineage"]["tables"]["gold/ctr_samples"]
+    assert (run.run_id, run.models) == (RUN, ["single_task", "connection_share"])
+    conf = run.configuration
+    version = run.lineage.tables["gold/ctr_samples"]
     samples = previous.read("gold/ctr_samples", version, ["impression_id", *conf.fields]).to_pandas()
     before = previous.table(layout.PREDICTIONS).to_pandas()
     before = before.loc[before["model"] == "connection_share", ["impression_id", "pctr", "pcvr"]]
     before = before.merge(samples, on="impression_id")
-    predictor = Predictor.load(previous.uri("models", RUN), "connection_share", conf, run["sizes"])
+    predictor = Predictor.load(previous.uri("models", RUN), "connection_share", conf, run.sizes)
     predicted = predictor.predict(before[list(conf.fields)].to_numpy())
     assert np.allclose(predicted["ctr"], before["pctr"], atol=1e-6)
     assert np.allclose(predicted["cvr"], before["pcvr"], atol=1e-6)

@@ -16,7 +16,6 @@ from jobs.pipeline import export, report, train
 from jobs.pipeline.runs import latest_run, read_run
 from jobs.pipeline.status import status
 from jobs.pipeline.worker import work
-from ncs import config
 from ncs.errors import DataError, NcsError, TrainingError
 from ncs.lake import layout, storage, upkeep
 from ncs.lake.layout import Lake
@@ -66,7 +65,7 @@ def test_nothing_to_train_costs_no_import_of_torch(job: Job) -> None:
 READERS: dict[str, Callable[[Job], object]] = {
     "lake.json": lambda job: job.lake.bind(CONF),
     "models/latest.json": lambda job: latest_run(job.lake),
-    "run.json": lambda job: config.from_run(read_run(job.lake, folder(job).name)),
+    "run.json": lambda job: read_run(job.lake, folder(job).name).configuration,
     "manifest.json": lambda job: latest_run(job.lake),
     f"{MODEL}/facts.json": lambda job: Run.of(CONF, job.lake).facts(MODEL),
     f"{MODEL}/metrics.jsonl": lambda job: report.trained(job.lake, folder(job).name, {MODEL: MODEL}),
@@ -216,7 +215,7 @@ def test_a_file_that_is_swapped_edited_or_lost_is_named_and_trained_again(
                 train.run(job)  # nor is it taken into the manifest by the next training
         shutil.rmtree(path.parent)
     train.run(job)
-    assert latest_run(job.lake)["models"] == CONF.train.models
+    assert latest_run(job.lake).models == CONF.train.models
 
 
 def test_a_run_in_the_folder_of_another_is_refused(job: Job) -> None:
@@ -233,7 +232,7 @@ def test_a_run_from_before_there_were_manifests_is_read_with_a_warning(
     job: Job, caplog: pytest.LogCaptureFixture
 ) -> None:
     (folder(job) / "manifest.json").unlink()
-    assert latest_run(job.lake)["models"] == CONF.train.models
+    assert latest_run(job.lake).models == CONF.train.models
     assert "manifest.json is missing: the run's files are not verified; `ncs train` writes it" in caplog.text
     # Weights of another net are noticed without it too.
     swap_with_layer_share(folder(job) / MODEL / "model.pt")
@@ -264,4 +263,4 @@ def test_a_manifest_says_sizes_and_shapes(job: Job) -> None:
             "metrics.jsonl",
         )
     }
-    assert Predictor.load(str(folder(job)), MODEL, CONF, latest_run(job.lake)["sizes"])
+    assert Predictor.load(str(folder(job)), MODEL, CONF, latest_run(job.lake).sizes)
