@@ -137,7 +137,7 @@ def test_another_optimiser_of_embeddings_begins_afresh(parent: Run) -> None:
     conf = conf_of("2022-04-08..2022-04-10", "train.embedding_optimizer=adagrad", "train.models=[layer_share]")
     run = Run.of(conf, parent.lake, parent.run_id)
     complete(Job(conf, parent.lake, conf.logs.days, quiet=True), run)
-    (rows,) = Store(run.folder_of("layer_share"), Cluster()).load("optimizer-ctr-cvr")["rows"].values()
+    (rows,) = Store(run.model_folder("layer_share"), Cluster()).load("optimizer-ctr-cvr")["rows"].values()
     assert rows.ndim == 1, "Adagrad has a number a row, the parent's Adam many"
 
 
