@@ -6,7 +6,7 @@ decides what it does.
 
 from ncs.config.data import Encode, Interactions, Labels, Logs, Role, Selection, Split, Synthetic
 from ncs.config.earlier import without_later
-from ncs.config.files import from_run, load, parse
+from ncs.config.files import from_run, load, packaged_models, parse
 from ncs.config.gates import Gates
 from ncs.config.learning import Compare, Endpoint, Net, Prune, Share, Train
 from ncs.config.running import Launch, OffPolicy, Simulate
@@ -36,6 +36,7 @@ __all__ = [
     "digest",
     "from_run",
     "load",
+    "packaged_models",
     "parse",
     "without_later",
 ]

@@ -75,6 +75,11 @@ def from_run(described: Mapping[str, Any]) -> Config:
         ) from None
 
 
+def packaged_models() -> list[str]:
+    """The names in the catalogue that comes with the package."""
+    return list(_read(PACKAGED / "base.yaml")["models"])
+
+
 def _completed(section: type[BaseModel], values: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a section, and of the sections in it, with the keys that they lack from `base`."""
     if not isinstance(values, Mapping):  # a type that the schema refuses
