@@ -19,6 +19,7 @@ from jobs.pipeline.status import status
 from ncs.errors import DataError
 from ncs.evaluation import scored_rows
 from ncs.lake import contract, layout, storage
+from ncs.lake.documents import RunDescription
 from ncs.lake.layout import Lake
 from ncs.lake.status import PartitionStatus
 from ncs.tasks import named_tasks
@@ -224,9 +225,9 @@ def test_what_is_missing_is_named(spark: SparkSession, lake: Lake) -> None:
 
 
 def test_a_model_is_found_by_its_definition() -> None:
-    one = described(models=["single_task", "layer_share_theta"])
+    run = RunDescription.model_validate(described(models=["single_task", "layer_share_theta"]))
     key = CONF.models["layer_share_theta"].key("layer_share_theta")
-    assert folders(one, CONF) == {"single_task": "single_task", "layer_share_theta": key}
+    assert folders(run, CONF) == {"single_task": "single_task", "layer_share_theta": key}
     assert key != "layer_share_theta"
     with pytest.raises(DataError, match="run toy-1 holds mine, which its configuration no longer names"):
-        folders(described(models=["mine"]), CONF)
+        folders(RunDescription.model_validate(described(models=["mine"])), CONF)
