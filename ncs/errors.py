@@ -43,6 +43,9 @@ def first_line(err: BaseException) -> str:
 
 
 def root_cause(err: BaseException) -> str:
-    """The last cause that an error of Java's names, else the first line of the message."""
-    causes: list[str] = re.findall(r"^Caused by: (.+)", str(err), re.MULTILINE)
+    """The last cause that an error of Java's names, else the first line of the message.
+
+    py4j's own first line says no more than which call has failed; Java's error stands in the second, behind a colon.
+    """
+    causes: list[str] = re.findall(r"^(?:Caused by)?: (.+)", str(err), re.MULTILINE)
     return causes[-1] if causes else first_line(err)
