@@ -5,7 +5,7 @@ of validation.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -105,6 +105,8 @@ class Parent:
     def train(self, net: Model, trainer: Trainer, model: str, sizes: dict[str, int]) -> None:
         """Train a net that `load` has filled on the new days' rows; its masks stay as they are."""
         record_validation(net, trainer, tuple(net.tasks))
+        # The new days' rows are few: the penalty would pull each row to 0 again, away from what the parent has learnt.
+        trainer = replace(trainer, conf=trainer.conf.model_copy(update={"embedding_l2": 0.0}))
         for group in net.groups:
             phase = Phase("warm", group.tasks, group.samples, 1, kept=dict.fromkeys(group.tasks, 1))
             same = trainer.conf.embedding_optimizer == self.conf.for_model(model).train.embedding_optimizer

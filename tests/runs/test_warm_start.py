@@ -141,6 +141,17 @@ def test_another_optimiser_of_embeddings_begins_afresh(parent: Run) -> None:
     assert rows.ndim == 1, "Adagrad has a number a row, the parent's Adam many"
 
 
+def test_rows_are_not_pulled_to_zero_anew(parent: Run) -> None:
+    states = []
+    for penalty in ("0.0", "10000.0"):
+        settings = (f"train.embedding_l2={penalty}", "train.models=[layer_share]")
+        conf = conf_of("2022-04-08..2022-04-10", *settings)
+        run = Run.of(conf, parent.lake, parent.run_id)
+        complete(Job(conf, parent.lake, conf.logs.days, quiet=True), run)
+        states.append(saved_state(run, "layer_share"))
+    assert same(*states)
+
+
 @pytest.mark.slow
 def test_several_workers_go_on_together(parent: Run) -> None:
     conf = conf_of("2022-04-08..2022-04-10", "workers=2", "launch.launcher=torch", "train.models=[connection_share]")
