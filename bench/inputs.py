@@ -16,7 +16,7 @@ import pyarrow as pa
 import torch
 from deltalake import write_deltalake
 
-from bench.work import ROOT
+from bench.work import RATES, ROOT
 from ncs import config
 from ncs.config import Config
 from ncs.data_loading import Snapshot, TableLoader
@@ -102,7 +102,7 @@ def measure(lake: Lake, conf: Config, memory_rows: int) -> tuple[float, float]:
         snapshot, conf.layout, labels, batch_size=conf.train.batch_size, memory_rows=memory_rows, buffer_rows=50_000
     )
     net = build(conf, SIZES, seed=0)
-    optimizer = MaskedAdam(net, Cluster(), 0.001, 0.004)
+    optimizer = MaskedAdam(net, Cluster(), *RATES)
     for epoch in range(2):
         started, cpu = time.perf_counter(), time.process_time()
         waited = sum(steps(net, optimizer, loader, epoch))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.work import Work
+from bench.work import RATES, Work
 from ncs.config import Config
 from ncs.data_loading import Batch, Features
 from ncs.models import build
@@ -88,7 +88,7 @@ class Ours:
         self._trainer = Trainer(
             conf.train, dict.fromkeys(samples, loader), {}, Cluster(), Store(tempfile.gettempdir(), Cluster()), {}
         )
-        self._optimizer = MaskedAdam(net, Cluster(), 0.001, 0.004)
+        self._optimizer = MaskedAdam(net, Cluster(), *RATES)
         self._samples, self._rows, self._epoch, self._share = samples, loader.rows, 0, 1.0
         self.waited = 0.0
 

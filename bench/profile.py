@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from bench.ours import ours
-from bench.work import Work
+from bench.work import RATES, Work
 from ncs.nets.model import Model
 from ncs.training.cluster import Cluster
 from ncs.training.optim import MaskedAdam
@@ -79,7 +79,7 @@ def profile(net: Model, work: Work, conf: Any, steps: int) -> dict[str, float]:
         name = {"FieldEmbedding": "embedding", "KroneckerProducts": "cross"}.get(type(module).__name__)
         if name:
             clock.watch(module, name)
-    optimizer = MaskedAdam(net, clock, 0.001, 0.004)
+    optimizer = MaskedAdam(net, clock, *RATES)
     batches = (batch for epoch in range(1000) for batch in work.loader(conf).epoch(epoch))
     for n, task in zip(range(steps + 5), cycle(net.tasks), strict=False):
         with clock.part("feed"):

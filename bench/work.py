@@ -17,6 +17,8 @@ from ncs.lake.layout import Lake
 from ncs.tasks import named_tasks
 
 ROOT = Path(__file__).parent.parent
+RATES = (0.001, 0.004)
+"""Learning rates of FC layers and of embeddings, by Adam as the peers train theirs."""
 TABLE, DAY, FILE_ROWS = "gold/ctr_samples", date(2022, 4, 8), 65_536
 SMALL = {"age_group": 8, "active_days": 17, "category": 60, "length_seconds": 17, "scene": 10}
 """Ids of the fields whose size is not that of the catalogue."""

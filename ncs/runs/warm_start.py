@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ncs import config
 from ncs.config import Config
 from ncs.days import Days
 from ncs.errors import DataError, TrainingError
@@ -53,7 +52,7 @@ class Parent:
     @cached_property
     def conf(self) -> Config:
         """Its configuration."""
-        return config.from_run(self.described.model_dump())
+        return self.described.configuration
 
     def new_days(self, days: Days) -> Days:
         """Those of the days that come after all that it was trained on. Raises DataError if there is none."""
